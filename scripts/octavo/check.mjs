@@ -1,0 +1,98 @@
+// `npm test`: every check of the repository, with a count at the end that .ci/run repeats.
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { install } from './install.mjs'
+import { root, run, stateFolder } from './processes.mjs'
+import { stage } from './stage.mjs'
+
+/** Each is one call of turbo, which runs what changed and replays the rest. */
+const stages = [
+  { name: 'build', tasks: ['build'], mustPass: true },
+  {
+    name: 'format, lint, imports, unused code',
+    tasks: ['check:format', 'check:lint', 'check:imports', 'check:unused'],
+  },
+  { name: 'types', tasks: ['typecheck'] },
+  { name: 'package contents', tasks: ['check:package'] },
+  { name: 'tests', tasks: ['test'], hasTests: true },
+]
+
+export async function test() {
+  await install()
+  for (const file of reportFiles()) rmSync(file, { force: true })
+  const failed = []
+  for (const { name, tasks, mustPass = false } of stages) {
+    if (!(await passes(name, tasks))) {
+      failed.push(name)
+      if (mustPass) break
+    }
+  }
+  return summarize(failed)
+}
+
+function passes(name, tasks) {
+  return stage(name, async () => {
+    const { code } = await run('turbo', [
+      'run',
+      ...tasks,
+      '--continue=dependencies-successful',
+      '--output-logs=new-only',
+    ])
+    if (code !== 0) console.error(`  ${name}: FAILED`)
+    return code === 0
+  })
+}
+
+function summarize(failedStages) {
+  const hasTests = (name) => stages.some((known) => known.name === name && known.hasTests === true)
+  const wereTestsRun = !failedStages.some((name) => stages.find((known) => known.name === name)?.mustPass)
+  const counts = wereTestsRun ? countTests() : { passed: 0, failed: 0, skipped: 0 }
+  // A failing check that is no test counts as one failure, so that the counts agree with the exit code.
+  const failedChecks = failedStages.filter((name) => !hasTests(name))
+  let failed = counts.failed + failedChecks.length
+  if (failed === 0 && failedStages.length > 0) failed = 1
+  const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''
+  const line = `${counts.passed} passed, ${failed} failed${skipped}`
+  if (failedStages.length > 0) console.error(`\nFailed: ${failedStages.join('; ')}`)
+  mkdirSync(stateFolder, { recursive: true })
+  writeFileSync(path.join(stateFolder, 'test-summary.txt'), `${line}\n`)
+  console.log(`\n${line}`)
+  return failed === 0 ? 0 : 1
+}
+
+/** Sums vitest's reports; a package without one, or a test file that could not even be read, is a failure. */
+function countTests() {
+  const sum = { passed: 0, failed: 0, skipped: 0 }
+  for (const file of reportFiles()) {
+    if (!existsSync(file)) {
+      console.error(`  ${path.relative(root, file)} is missing: the tests there did not run to their end.`)
+      sum.failed++
+      continue
+    }
+    const report = JSON.parse(readFileSync(file, 'utf8'))
+    sum.passed += report.numPassedTests
+    sum.failed += report.numFailedTests
+    sum.skipped += report.numPendingTests + report.numTodoTests
+    sum.failed += report.testResults.filter(
+      ({ status, assertionResults }) =>
+        status === 'failed' && !assertionResults.some((result) => result.status === 'failed'),
+    ).length
+  }
+  return sum
+}
+
+function reportFiles() {
+  return testedFolders().map((folder) => path.join(folder, '.vitest', 'report.json'))
+}
+
+function testedFolders() {
+  const groups = ['packages', 'examples'].flatMap((group) =>
+    readdirSync(path.join(root, group)).map((name) => path.join(group, name)),
+  )
+  return [...groups, 'tests', 'bench']
+    .map((folder) => path.join(root, folder))
+    .filter((folder) => {
+      const file = path.join(folder, 'package.json')
+      return existsSync(file) && 'test' in (JSON.parse(readFileSync(file, 'utf8')).scripts ?? {})
+    })
+}
