@@ -1,0 +1,33 @@
+import type { FillWeight, PackedWeight, PackedWeightSpec } from '../tensor/packed-weight.ts'
+import type { KvLayout, KvStorage } from '../tensor/kv-storage.ts'
+
+/** What Octavo needs of a tfjs backend besides tfjs's own kernels. */
+export interface BackendPack {
+  /** The tfjs backend name (`tf.setBackend`); the pack's fused kernels are registered under it. */
+  readonly name: string
+  /** Whether a request's results are bit-identical whatever shares its batch. */
+  readonly isBatchInvariant: boolean
+  /** Bytes that weights and KV cache may take together, or `null` where only the machine limits it. */
+  readonly maxMemoryBytes: number | null
+  /** Bytes of the weights and KV caches that this pack made and that are not yet disposed. */
+  readonly usedBytes: number
+  packWeight(spec: PackedWeightSpec, fill: FillWeight): PackedWeight
+  createKvStorage(layout: KvLayout): KvStorage
+}
+
+/** A backend that can be chosen: core has its own, other packages pass theirs in as values. */
+export interface BackendProvider {
+  /** The name a user chooses it by, and its pack's name. */
+  readonly name: string
+  /** `auto` takes the available provider with the highest one; core's wasm has 10 and cpu 0. */
+  readonly priority: number
+  /** Whether it can run here, and why or why not, for people. Must not throw and must not activate anything. */
+  probe(): Promise<BackendProbe>
+  /** Registers the tfjs backend and the kernels, without activating it. */
+  create(): Promise<BackendPack>
+}
+
+export interface BackendProbe {
+  readonly available: boolean
+  readonly detail: string
+}

@@ -1,0 +1,25 @@
+/** The only reader of `process.env` in core: everything else takes values. */
+export interface OctavoEnv {
+  /** OCTAVO_BACKEND: which backend to use when no option names one. */
+  readonly backend: string | null
+  /** HF_TOKEN (or HUGGING_FACE_HUB_TOKEN): access to gated and private repositories. */
+  readonly hfToken: string | null
+  /** HF_HUB_OFFLINE: use the local cache only. */
+  readonly isHfOffline: boolean
+  /** HF_HUB_CACHE, else HF_HOME/hub: the standard cache of the Hugging Face tools; `null` = its default place. */
+  readonly hfCacheDir: string | null
+  /** HF_ENDPOINT: another hub, such as a mirror. */
+  readonly hfEndpoint: string | null
+}
+
+export function readEnv(env: Readonly<Record<string, string | undefined>> = process.env): OctavoEnv {
+  const text = (name: string): string | null => env[name]?.trim() || null
+  const hfHome = text('HF_HOME')
+  return {
+    backend: text('OCTAVO_BACKEND'),
+    hfToken: text('HF_TOKEN') ?? text('HUGGING_FACE_HUB_TOKEN'),
+    isHfOffline: /^(1|true|yes|on)$/i.test(env['HF_HUB_OFFLINE'] ?? ''),
+    hfCacheDir: text('HF_HUB_CACHE') ?? (hfHome === null ? null : `${hfHome}/hub`),
+    hfEndpoint: text('HF_ENDPOINT'),
+  }
+}

@@ -1,0 +1,151 @@
+/** Every error a caller can act on: a stable `code`, the value, the limit and the remedy in the message. */
+
+const marker = Symbol.for('octavo.error')
+
+export type OctavoErrorCode =
+  | 'invalid_request'
+  | 'invalid_config'
+  | 'context_length_exceeded'
+  | 'model_not_found'
+  | 'unsupported_model'
+  | 'checkpoint_error'
+  | 'tokenizer_error'
+  | 'chat_template_error'
+  | 'insufficient_memory'
+  | 'backend_unavailable'
+  | 'hub_error'
+  | 'engine_dead'
+  | 'engine_overloaded'
+
+export class OctavoError extends Error {
+  readonly code: OctavoErrorCode
+
+  constructor(code: OctavoErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = new.target.name
+    this.code = code
+  }
+
+  get [marker](): true {
+    return true
+  }
+
+  /** Holds across duplicate copies of the package and realms, unlike `instanceof`. */
+  static isInstance(error: unknown): error is OctavoError {
+    return typeof error === 'object' && error !== null && marker in error
+  }
+}
+
+/** The caller's request is wrong; `param` names the offending field. */
+export class InvalidRequestError extends OctavoError {
+  readonly param: string | null
+
+  constructor(message: string, param: string | null = null, options?: ErrorOptions) {
+    super('invalid_request', message, options)
+    this.param = param
+  }
+}
+
+/** The prompt alone, or prompt and requested tokens, exceed what the model can attend to. */
+export class ContextLengthError extends OctavoError {
+  readonly numPromptTokens: number
+  readonly maxModelLen: number
+
+  constructor(numPromptTokens: number, maxModelLen: number) {
+    super(
+      'context_length_exceeded',
+      `The prompt has ${numPromptTokens} tokens, but this model's context is ${maxModelLen} tokens and at least one must be left for the output. Shorten the prompt to at most ${maxModelLen - 1} tokens, or pass truncate_prompt_tokens.`,
+    )
+    this.numPromptTokens = numPromptTokens
+    this.maxModelLen = maxModelLen
+  }
+}
+
+export class InvalidConfigError extends OctavoError {
+  readonly option: string
+
+  constructor(option: string, message: string, options?: ErrorOptions) {
+    super('invalid_config', `${option}: ${message}`, options)
+    this.option = option
+  }
+}
+
+export class ModelNotFoundError extends OctavoError {
+  readonly model: string
+
+  constructor(model: string, message: string, options?: ErrorOptions) {
+    super('model_not_found', message, options)
+    this.model = model
+  }
+}
+
+export class UnsupportedModelError extends OctavoError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('unsupported_model', message, options)
+  }
+}
+
+/** A checkpoint file is malformed; names the file and, where one is at fault, the tensor. */
+export class CheckpointError extends OctavoError {
+  readonly file: string
+  readonly tensor: string | null
+
+  constructor(file: string, reason: string, tensor: string | null = null, options?: ErrorOptions) {
+    super(
+      'checkpoint_error',
+      tensor === null ? `${file}: ${reason}` : `${file}: tensor "${tensor}": ${reason}`,
+      options,
+    )
+    this.file = file
+    this.tensor = tensor
+  }
+}
+
+export class TokenizerError extends OctavoError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('tokenizer_error', message, options)
+  }
+}
+
+/** The template refused the messages (`raise_exception`) or is itself broken. */
+export class ChatTemplateError extends OctavoError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('chat_template_error', message, options)
+  }
+}
+
+export class InsufficientMemoryError extends OctavoError {
+  readonly requiredBytes: number
+  readonly availableBytes: number
+
+  constructor(message: string, requiredBytes: number, availableBytes: number) {
+    super('insufficient_memory', message)
+    this.requiredBytes = requiredBytes
+    this.availableBytes = availableBytes
+  }
+}
+
+export class BackendUnavailableError extends OctavoError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('backend_unavailable', message, options)
+  }
+}
+
+export class HubError extends OctavoError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('hub_error', message, options)
+  }
+}
+
+/** The engine thread failed; the requests it held are lost and say so. */
+export class EngineDeadError extends OctavoError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('engine_dead', message, options)
+  }
+}
+
+export class EngineOverloadedError extends OctavoError {
+  constructor(message: string) {
+    super('engine_overloaded', message)
+  }
+}

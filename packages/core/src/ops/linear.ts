@@ -1,0 +1,40 @@
+import { add, matMul, tensor2d, tidy } from '@tensorflow/tfjs-core'
+import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
+import type { PackedWeight } from '../tensor/packed-weight.ts'
+import { assert } from '../util/assert.ts'
+import { hasKernel, runOp } from './op.ts'
+
+export const linearKernel = 'OctavoLinear'
+
+/** Tensor inputs: `x` `[n, cols]` and, where the layer has one, `bias` `[rows]`. */
+export interface LinearAttrs {
+  readonly weight: PackedWeight
+}
+
+/**
+ * `x @ weight^T + bias`: x `[n, inFeatures]`, weight `[outFeatures, inFeatures]`, bias `[outFeatures]` →
+ * `[n, outFeatures]`.
+ * The composite has gradients with respect to x and bias; a packed weight is a constant.
+ */
+export function linear(x: Tensor2D, weight: PackedWeight, bias: Tensor1D | null): Tensor2D {
+  assert(x.shape[1] === weight.cols, `linear: x has ${x.shape[1]} features, the weight takes ${weight.cols}`)
+  assert(bias === null || bias.shape[0] === weight.rows, `linear: bias does not have ${weight.rows} elements`)
+  const attrs: LinearAttrs = { weight }
+  if (!hasKernel(linearKernel)) return linearComposite(x, weight, bias)
+  return runOp<Tensor2D>(linearKernel, bias === null ? { x } : { x, bias }, attrs)
+}
+
+export function linearComposite(x: Tensor2D, weight: PackedWeight, bias: Tensor1D | null): Tensor2D {
+  return tidy(() => {
+    const product: Tensor2D = matMul(x, readWeight(weight), false, true)
+    return bias === null ? product : add<Tensor2D>(product, bias)
+  })
+}
+
+/** The whole matrix as a float32 tensor `[rows, cols]`, for composites. */
+export function readWeight(weight: PackedWeight): Tensor2D {
+  const { rows, cols } = weight
+  const values = new Float32Array(rows * cols)
+  for (let row = 0; row < rows; row++) weight.readRow(row, values.subarray(row * cols, (row + 1) * cols))
+  return tensor2d(values, [rows, cols])
+}

@@ -1,0 +1,119 @@
+import { tensor2d } from '@tensorflow/tfjs-core'
+import { describe, expect, it } from 'vitest'
+import type { BackendPack } from '../backends/backend-pack.ts'
+import { dequantizeRow } from '../tensor/dequantize.ts'
+import { allWeightFormats, rowBytes, weightFormats } from '../tensor/dtype.ts'
+import type { WeightFormat } from '../tensor/dtype.ts'
+import { expectClose, expectRowInvariance, expectSameBits, expectTensorsLeft, take } from './expectations.case.ts'
+import { RandomData } from './random-data.case.ts'
+import { embedding, embeddingComposite } from './embedding.ts'
+import { linear, linearComposite } from './linear.ts'
+
+/** Two widths per format: dense ones need no whole vectors, block formats take whole blocks. */
+function widthsOf(format: WeightFormat): readonly number[] {
+  const block = weightFormats[format].blockElements
+  return block === 1 ? [1, 37, 96, 260] : [block, 3 * block]
+}
+
+/** Packed weights, `embedding` and `linear`, in every format. */
+export function describeWeightOps(getPack: () => BackendPack): void {
+  describe.each(allWeightFormats)('weights in %s', (format) => {
+    it('keep their bytes, count them, and free them', () => {
+      const pack = getPack()
+      const [rows, cols] = [5, widthsOf(format).at(-1)!]
+      const stride = rowBytes(format, cols)
+      const before = pack.usedBytes
+      let stored = new Uint8Array()
+      const weight = new RandomData(1).weight(
+        { packWeight: (spec, fill) => pack.packWeight(spec, (bytes) => (fill(bytes), (stored = bytes.slice()))) },
+        format,
+        [rows, cols],
+      )
+      expect(stored.length).toBe(rows * stride)
+      expect(weight.sizeInBytes).toBe(rows * stride)
+      expect(pack.usedBytes - before).toBe(rows * stride)
+      const [actual, expected] = [new Float32Array(cols), new Float32Array(cols)]
+      for (let row = 0; row < rows; row++) {
+        weight.readRow(row, actual)
+        dequantizeRow(format, stored, row * stride, expected, cols)
+        expectSameBits(actual, expected, `row ${row}`)
+      }
+      weight.dispose()
+      expect(pack.usedBytes).toBe(before)
+      expect(() => weight.readRow(0, actual)).toThrow('after dispose')
+    })
+
+    it('embedding reads rows as they are', () => {
+      const random = new RandomData(2)
+      for (const cols of widthsOf(format)) {
+        const weight = random.weight(getPack(), format, [11, cols])
+        for (const ids of [Int32Array.of(10), Int32Array.of(0, 3, 3, 10, 7)]) {
+          const fused = embedding(ids, weight)
+          expect(fused.shape).toEqual([ids.length, cols])
+          const composite = embeddingComposite({ ids, weight })
+          expectSameBits(take(fused), take(composite), `${cols} columns`)
+        }
+        weight.dispose()
+      }
+    })
+
+    it('linear equals its composite', () => {
+      const random = new RandomData(3)
+      for (const cols of widthsOf(format)) {
+        for (const [n, rows] of [
+          [1, 1],
+          [1, 33],
+          [2, 8],
+          [3, 5],
+          [5, 16],
+          [17, 12],
+          [33, 7],
+        ] as const) {
+          const weight = random.weight(getPack(), format, [rows, cols])
+          const [x, bias] = [random.matrix(n, cols), random.vector(rows)]
+          expectClose(linear(x, weight, null), linearComposite(x, weight, null))
+          expectClose(linear(x, weight, bias), linearComposite(x, weight, bias))
+          weight.dispose()
+          x.dispose()
+          bias.dispose()
+        }
+      }
+    })
+
+    it('linear gives every row the same bits in any batch', ({ skip }) => {
+      if (!getPack().isBatchInvariant) skip('the pack does not promise batch invariance')
+      const random = new RandomData(4)
+      const cols = widthsOf(format).at(-1)!
+      for (const rows of [13, 64]) {
+        const weight = random.weight(getPack(), format, [rows, cols])
+        const bias = random.vector(rows)
+        expectRowInvariance(random.floats(67 * cols), cols, (x) => linear(x, weight, bias))
+        weight.dispose()
+        bias.dispose()
+      }
+    })
+  })
+
+  it('linear and embedding leave one tensor each', () => {
+    const random = new RandomData(5)
+    const weight = random.weight(getPack(), 'float16', [6, 10])
+    const x = random.matrix(3, 10)
+    const bias = random.vector(6)
+    expectTensorsLeft(() => [linear(x, weight, bias), embedding(Int32Array.of(1, 2), weight)])
+    for (const tensor of [x, bias]) tensor.dispose()
+    weight.dispose()
+  })
+
+  it('linear sums a known product', () => {
+    const weight = getPack().packWeight({ format: 'float32', rows: 2, cols: 3 }, (bytes) =>
+      bytes.set(new Uint8Array(Float32Array.of(1, 2, 3, -1, 0.5, 0).buffer)),
+    )
+    const x = tensor2d([
+      [1, 1, 1],
+      [2, 0, -1],
+    ])
+    expect([...take(linear(x, weight, null))]).toEqual([6, -0.5, -1, -2])
+    x.dispose()
+    weight.dispose()
+  })
+}
