@@ -1,0 +1,124 @@
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { CheckpointError } from '../errors.ts'
+import { isJsonObject, readJsonFile, readTextFile, type JsonObject } from './json-file.ts'
+import { openSafetensors } from './safetensors.ts'
+import type { WeightSource } from './weight-source.ts'
+
+const maxConfigBytes = 8 * 1024 * 1024
+const maxTokenizerBytes = 256 * 1024 * 1024
+const maxTemplateBytes = 1024 * 1024
+
+/** A model's files, parsed but not yet believed: what the fields mean is for the config parser, the tokenizer and the models. */
+export interface Checkpoint {
+  /** The folder or the .gguf file. */
+  readonly path: string
+  /** config.json, or the same keys rebuilt from GGUF metadata. */
+  readonly config: Record<string, unknown>
+  readonly generationConfig: Record<string, unknown> | null
+  readonly tokenizerJson: Record<string, unknown>
+  readonly tokenizerConfig: Record<string, unknown>
+  readonly chatTemplate: string | null
+  /** Opens the weight files; the caller closes the source. */
+  openWeights(): WeightSource
+}
+
+/**
+ * Reads the small files of a checkpoint: a folder in Hugging Face's layout, a folder with one .gguf file, or a .gguf file.
+ * Throws CheckpointError naming the file that is missing, too large or malformed.
+ */
+export async function openCheckpoint(path: string): Promise<Checkpoint> {
+  const stat = statSync(path, { throwIfNoEntry: false })
+  if (stat === undefined) throw new CheckpointError(path, 'does not exist')
+  if (!stat.isDirectory()) return openGgufCheckpoint(path)
+  const config = readJsonFile(join(path, 'config.json'), maxConfigBytes)
+  if (config !== null) return openFolder(path, config)
+  const ggufFiles = readdirSync(path).filter((name) => name.endsWith('.gguf'))
+  const only = ggufFiles[0]
+  if (ggufFiles.length === 1 && only !== undefined) return openGgufCheckpoint(join(path, only))
+  const found =
+    ggufFiles.length === 0
+      ? ''
+      : `; it has ${ggufFiles.length} .gguf files (${ggufFiles.slice(0, 5).join(', ')}): name one of them`
+  throw new CheckpointError(path, `has no config.json${found}`)
+}
+
+function openFolder(path: string, config: JsonObject): Checkpoint {
+  const tokenizerJson = readJsonFile(join(path, 'tokenizer.json'), maxTokenizerBytes)
+  if (tokenizerJson === null) {
+    const reason =
+      'has no tokenizer.json. Checkpoints with only tokenizer.model or vocab files must be saved once with transformers (AutoTokenizer.save_pretrained)'
+    throw new CheckpointError(path, reason)
+  }
+  const tokenizerConfig = readTokenizerConfig(path)
+  return {
+    path,
+    config,
+    generationConfig: readJsonFile(join(path, 'generation_config.json'), maxConfigBytes),
+    tokenizerJson,
+    tokenizerConfig,
+    chatTemplate: readChatTemplate(path, tokenizerConfig),
+    openWeights: () => openSafetensors(path),
+  }
+}
+
+/** tokenizer_config.json; special tokens that only the older special_tokens_map.json names are filled in. */
+function readTokenizerConfig(path: string): JsonObject {
+  const config = readJsonFile(join(path, 'tokenizer_config.json'), maxConfigBytes) ?? {}
+  const specialTokens = readJsonFile(join(path, 'special_tokens_map.json'), maxConfigBytes) ?? {}
+  const merged: JsonObject = { ...config }
+  for (const key of ['bos_token', 'eos_token', 'unk_token', 'pad_token']) {
+    if (merged[key] === undefined && specialTokens[key] !== undefined) merged[key] = specialTokens[key]
+  }
+  return merged
+}
+
+/** chat_template.jinja, else the older chat_template.json, else tokenizer_config.json's entry. */
+function readChatTemplate(path: string, tokenizerConfig: JsonObject): string | null {
+  const jinja = readTextFile(join(path, 'chat_template.jinja'), maxTemplateBytes)
+  if (jinja !== null) return jinja
+  const json = readJsonFile(join(path, 'chat_template.json'), maxTemplateBytes)
+  if (json !== null) return selectTemplate(json['chat_template'], join(path, 'chat_template.json'))
+  return selectTemplate(tokenizerConfig['chat_template'], join(path, 'tokenizer_config.json'))
+}
+
+/** A template is a string, or a list of `{ name, template }` of which "default" (or the only one) counts. */
+function selectTemplate(value: unknown, file: string): string | null {
+  if (value === undefined || value === null || typeof value === 'string') return value ?? null
+  if (!Array.isArray(value))
+    throw new CheckpointError(file, '"chat_template" must be a string or a list of { name, template }')
+  const entries: unknown[] = value
+  const templates = new Map<string, string>()
+  for (const entry of entries) {
+    if (!isJsonObject(entry) || typeof entry['name'] !== 'string' || typeof entry['template'] !== 'string') {
+      throw new CheckpointError(file, 'an entry of "chat_template" is not { name, template }')
+    }
+    templates.set(entry['name'], entry['template'])
+  }
+  const [only] = templates.values()
+  return templates.get('default') ?? (templates.size === 1 ? (only ?? null) : null)
+}
+
+async function openGgufCheckpoint(path: string): Promise<Checkpoint> {
+  // Most checkpoints are no GGUF files: they never load this code.
+  const [{ openGguf }, { ggufConfig, ggufGenerationConfig }, { tokenizerFromGguf }] = await Promise.all([
+    import('./gguf.ts'),
+    import('./gguf-config.ts'),
+    import('./gguf-tokenizer.ts'),
+  ])
+  const model = openGguf(path)
+  try {
+    const { tokenizerJson, tokenizerConfig, chatTemplate } = tokenizerFromGguf(model.metadata)
+    return {
+      path,
+      config: ggufConfig(model),
+      generationConfig: ggufGenerationConfig(model.metadata),
+      tokenizerJson,
+      tokenizerConfig,
+      chatTemplate,
+      openWeights: () => openGguf(path).weights,
+    }
+  } finally {
+    model.weights.close()
+  }
+}

@@ -1,0 +1,198 @@
+import { CheckpointError } from '../errors.ts'
+import { weightFormats, type WeightFormat } from '../tensor/dtype.ts'
+import { GgufReader } from './gguf-reader.ts'
+import type { TensorFile } from './tensor-file.ts'
+
+/**
+ * The GGUF header (github.com/ggml-org/ggml, docs/gguf.md), versions 2 and 3, little-endian.
+ *
+ * NOTE: `@huggingface/gguf` 0.4.6 is not used here. Its local-file mode fills what lies behind the end of the file with zeros and
+ * reads them as values, so a file cut inside its header parses without an error; it cuts strings at the border of its 2 MB
+ * chunks; it says nothing about offsets; and it parses an array anew from its start with every chunk.
+ */
+
+const maxMetadataEntries = 65_536
+const maxTensors = 1_000_000
+const maxKeyBytes = 65_535
+const maxNameBytes = 256
+const maxRank = 4
+const maxDimension = 2 ** 32
+const maxAlignment = 1024 * 1024
+
+/** Values under GGUF's keys, such as 'tokenizer.ggml.tokens'; 64-bit integers beyond 2^53 are bigints. */
+export type GgufMetadata = Readonly<Record<string, unknown>>
+
+export interface GgufTensor {
+  readonly name: string
+  /** ggml's name of the type, such as 'Q4_K'. */
+  readonly type: string
+  /** `null` where Octavo has no kernels for the type. */
+  readonly format: WeightFormat | null
+  /** Slowest dimension first, as in PyTorch: the reverse of the file's order. */
+  readonly shape: readonly number[]
+  /** In the file. */
+  readonly position: number
+  /** 0 where `format` is `null`. */
+  readonly sizeInBytes: number
+}
+
+export interface GgufHeader {
+  readonly metadata: GgufMetadata
+  readonly tensors: readonly GgufTensor[]
+}
+
+/** `ggml_type` in ggml.h. */
+const ggmlTypes: ReadonlyMap<number, { name: string; format: WeightFormat | null }> = new Map(
+  (
+    [
+      [0, 'F32', 'float32'],
+      [1, 'F16', 'float16'],
+      [2, 'Q4_0', 'q4_0'],
+      [3, 'Q4_1', 'q4_1'],
+      [6, 'Q5_0', 'q5_0'],
+      [7, 'Q5_1', 'q5_1'],
+      [8, 'Q8_0', 'q8_0'],
+      [9, 'Q8_1', null],
+      [10, 'Q2_K', null],
+      [11, 'Q3_K', null],
+      [12, 'Q4_K', 'q4_k'],
+      [13, 'Q5_K', 'q5_k'],
+      [14, 'Q6_K', 'q6_k'],
+      [15, 'Q8_K', null],
+      [16, 'IQ2_XXS', null],
+      [17, 'IQ2_XS', null],
+      [18, 'IQ3_XXS', null],
+      [19, 'IQ1_S', null],
+      [20, 'IQ4_NL', null],
+      [21, 'IQ3_S', null],
+      [22, 'IQ2_S', null],
+      [23, 'IQ4_XS', null],
+      [24, 'I8', null],
+      [25, 'I16', null],
+      [26, 'I32', null],
+      [27, 'I64', null],
+      [28, 'F64', null],
+      [29, 'IQ1_M', null],
+      [30, 'BF16', 'bfloat16'],
+      [34, 'TQ1_0', null],
+      [35, 'TQ2_0', null],
+      [39, 'MXFP4', null],
+      [40, 'NVFP4', null],
+      [41, 'Q1_0', null],
+    ] satisfies [number, string, WeightFormat | null][]
+  ).map(([id, name, format]) => [id, { name, format }]),
+)
+
+export const loadableGgmlTypes: readonly string[] = [...ggmlTypes.values()]
+  .filter(({ format }) => format !== null)
+  .map(({ name }) => name)
+
+/** Parses and checks the header; throws CheckpointError for anything that is not a whole, consistent file. */
+export function readGgufHeader(file: TensorFile): GgufHeader {
+  const reader = new GgufReader(file)
+  checkMagic(reader, file)
+  const numTensors = reader.count('tensor count', maxTensors)
+  const numEntries = reader.count('metadata count', maxMetadataEntries)
+  const metadata = readMetadata(reader, numEntries, file.path)
+  const entries = Array.from({ length: numTensors }, () => readTensorEntry(reader, file.path))
+  const alignment = metadata['general.alignment'] ?? 32
+  if (
+    typeof alignment !== 'number' ||
+    alignment < 1 ||
+    alignment > maxAlignment ||
+    (alignment & (alignment - 1)) !== 0
+  ) {
+    throw new CheckpointError(
+      file.path,
+      `general.alignment is ${String(alignment)}, not a power of two up to ${maxAlignment}`,
+    )
+  }
+  const dataStart = Math.ceil(reader.position / alignment) * alignment
+  const tensors = entries.map((entry) => placeTensor(entry, { file, dataStart, alignment }))
+  checkDistinct(tensors, file.path)
+  return { metadata, tensors }
+}
+
+function checkMagic(reader: GgufReader, file: TensorFile): void {
+  if (file.sizeInBytes < 24)
+    throw new CheckpointError(file.path, `has ${file.sizeInBytes} bytes, less than a GGUF header; download it again`)
+  if (reader.uint32() !== 0x46554747)
+    throw new CheckpointError(file.path, 'does not begin with "GGUF": it is not a GGUF file')
+  const version = reader.uint32()
+  if (version === 2 || version === 3) return
+  const reason = (version & 0xffff) === 0 ? 'is a big-endian GGUF file' : `is GGUF version ${version}`
+  throw new CheckpointError(file.path, `${reason}; versions 2 and 3, little-endian, can be read`)
+}
+
+function readMetadata(reader: GgufReader, numEntries: number, file: string): GgufMetadata {
+  // Without a prototype, so that no key of the file can mean anything but itself.
+  const metadata: Record<string, unknown> = Object.create(null)
+  for (let i = 0; i < numEntries; i++) {
+    const key = reader.string('metadata key', maxKeyBytes)
+    if (key in metadata) throw new CheckpointError(file, `has the metadata key ${JSON.stringify(key)} twice`)
+    metadata[key] = reader.value(key)
+  }
+  return metadata
+}
+
+interface TensorEntry {
+  readonly name: string
+  readonly shape: readonly number[]
+  readonly type: number
+  readonly offset: number
+}
+
+function readTensorEntry(reader: GgufReader, file: string): TensorEntry {
+  const name = reader.string('tensor name', maxNameBytes)
+  const rank = reader.uint32()
+  if (rank > maxRank) throw new CheckpointError(file, `has ${rank} dimensions; GGUF allows ${maxRank}`, name)
+  const shape: number[] = []
+  for (let i = 0; i < rank; i++) shape.unshift(reader.count(`dimension of tensor "${name}"`, maxDimension))
+  if (shape.includes(0)) throw new CheckpointError(file, `shape [${shape.join(', ')}] has no elements`, name)
+  const type = reader.uint32()
+  const offset = reader.count(`offset of tensor "${name}"`, Number.MAX_SAFE_INTEGER)
+  return { name, shape, type, offset }
+}
+
+function placeTensor(entry: TensorEntry, data: { file: TensorFile; dataStart: number; alignment: number }): GgufTensor {
+  const { file, dataStart, alignment } = data
+  const { name, shape } = entry
+  const type = ggmlTypes.get(entry.type)
+  if (type === undefined) throw new CheckpointError(file.path, `unknown ggml type ${entry.type}`, name)
+  if (entry.offset % alignment !== 0)
+    throw new CheckpointError(file.path, `its offset ${entry.offset} is not a multiple of ${alignment}`, name)
+  const position = dataStart + entry.offset
+  let sizeInBytes = 0
+  if (type.format !== null) {
+    const { blockElements, blockBytes } = weightFormats[type.format]
+    const cols = shape.at(-1) ?? 1
+    if (cols % blockElements !== 0) {
+      throw new CheckpointError(
+        file.path,
+        `rows of ${cols} elements can't be ${type.name}, whose blocks have ${blockElements}`,
+        name,
+      )
+    }
+    sizeInBytes = (shape.reduce((product, size) => product * size, 1) / blockElements) * blockBytes
+  }
+  if (position + sizeInBytes > file.sizeInBytes) {
+    const reason = `needs bytes ${position} to ${position + sizeInBytes}, but the file has ${file.sizeInBytes}; it is truncated or damaged, download it again`
+    throw new CheckpointError(file.path, reason, name)
+  }
+  return { name, type: type.name, format: type.format, shape, position, sizeInBytes }
+}
+
+function checkDistinct(tensors: readonly GgufTensor[], file: string): void {
+  const names = new Set<string>()
+  for (const { name } of tensors) {
+    if (names.has(name)) throw new CheckpointError(file, 'is listed twice', name)
+    names.add(name)
+  }
+  const placed = [...tensors].sort((a, b) => a.position - b.position)
+  for (let i = 1; i < placed.length; i++) {
+    const [before, tensor] = [placed[i - 1]!, placed[i]!]
+    if (before.sizeInBytes > 0 && tensor.sizeInBytes > 0 && before.position + before.sizeInBytes > tensor.position) {
+      throw new CheckpointError(file, `begins at byte ${tensor.position}, inside tensor "${before.name}"`, tensor.name)
+    }
+  }
+}

@@ -1,0 +1,89 @@
+import { readFileSync, statSync } from 'node:fs'
+import { CheckpointError } from '../errors.ts'
+
+export type JsonObject = Record<string, unknown>
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Reads a text file of at most `maxBytes`; `null` where there is none. Throws CheckpointError where it can't be read. */
+export function readTextFile(file: string, maxBytes: number): string | null {
+  const stat = statSync(file, { throwIfNoEntry: false })
+  if (stat === undefined) return null
+  if (!stat.isFile()) throw new CheckpointError(file, 'is not a regular file')
+  if (stat.size > maxBytes)
+    throw new CheckpointError(file, `has ${stat.size} bytes; the limit for this file is ${maxBytes}`)
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new CheckpointError(file, `can't be read (${error instanceof Error ? error.message : String(error)})`, null, {
+      cause: error,
+    })
+  }
+}
+
+/** Reads a JSON object; `null` where the file is absent. Throws CheckpointError for anything but an object of at most `maxBytes`. */
+export function readJsonFile(file: string, maxBytes: number): JsonObject | null {
+  const text = readTextFile(file, maxBytes)
+  return text === null ? null : parseJsonObject(text, file)
+}
+
+export function parseJsonObject(text: string, file: string): JsonObject {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw new CheckpointError(
+      file,
+      `is not valid JSON (${error instanceof Error ? error.message : String(error)})`,
+      null,
+      {
+        cause: error,
+      },
+    )
+  }
+  if (!isJsonObject(value)) throw new CheckpointError(file, 'must hold a JSON object')
+  return value
+}
+
+/**
+ * The first key that an object anywhere in `json` has twice, or `null`. `JSON.parse` keeps the last one silently, so two readers
+ * of one hostile file could see different things. `json` must have been parsed successfully before.
+ */
+export function findDuplicateKey(json: string): string | null {
+  const keysOfOpen: (Set<string> | null)[] = [] // null for arrays
+  let isKeyNext = false
+  for (let i = 0; i < json.length; i++) {
+    const char = json[i]
+    if (char === '{') {
+      keysOfOpen.push(new Set())
+      isKeyNext = true
+    } else if (char === '[') {
+      keysOfOpen.push(null)
+      isKeyNext = false
+    } else if (char === '}' || char === ']') {
+      keysOfOpen.pop()
+      isKeyNext = false
+    } else if (char === ',') {
+      isKeyNext = keysOfOpen.at(-1) instanceof Set
+    } else if (char === '"') {
+      const end = endOfString(json, i)
+      const keys = keysOfOpen.at(-1)
+      if (isKeyNext && keys instanceof Set) {
+        const key: unknown = JSON.parse(json.slice(i, end + 1))
+        if (typeof key === 'string' && keys.has(key)) return key
+        keys.add(String(key))
+        isKeyNext = false
+      }
+      i = end
+    }
+  }
+  return null
+}
+
+function endOfString(json: string, start: number): number {
+  let i = start + 1
+  while (i < json.length && json[i] !== '"') i += json[i] === '\\' ? 2 : 1
+  return i
+}

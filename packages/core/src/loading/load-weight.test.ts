@@ -1,0 +1,265 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { BackendPack } from '../backends/backend-pack.ts'
+import { createCpuPack } from '../backends/cpu/cpu-pack.ts'
+import { CheckpointError } from '../errors.ts'
+import { encodeRow } from '../tensor/dequantize.ts'
+import type { PackedWeight } from '../tensor/packed-weight.ts'
+import { openGguf } from './gguf.ts'
+import { canConcatenate, loadMatrix, loadVector, requireWeight, type LoadMatrixOptions } from './load-weight.ts'
+import { openSafetensors } from './safetensors.ts'
+import { float32Tensor, writeSafetensors } from './safetensors-file.case.ts'
+import { weightCols, weightRows, type WeightSource } from './weight-source.ts'
+
+const fixtures = fileURLToPath(new URL('../../../../fixtures/', import.meta.url))
+
+let folder = ''
+let source: WeightSource
+let pack: BackendPack
+const conv = Float32Array.from({ length: 6 }, (_, i) => i) // [in 2, out 3]
+
+beforeAll(async () => {
+  pack = await createCpuPack()
+  folder = mkdtempSync(join(tmpdir(), 'octavo-load-'))
+  const half = new Uint8Array(16)
+  encodeRow('float16', Float32Array.from([1, 2, 3, 4, 5, 6, 7, 8]), half, 0)
+  writeSafetensors(join(folder, 'model.safetensors'), {
+    q: float32Tensor([4, 2], [1, 2, 3, 4, 5, 6, 7, 8]),
+    k: float32Tensor([2, 2], [9, 10, 11, 12]),
+    half: { dtype: 'F16', shape: [4, 2], bytes: half },
+    conv: float32Tensor([2, 3], conv),
+    stack: float32Tensor(
+      [2, 3, 2],
+      Float32Array.from({ length: 12 }, (_, i) => i),
+    ),
+    bias: float32Tensor([3], [1, 2, 3]),
+    large: float32Tensor([1, 2], [1, -70000]),
+  })
+  source = openSafetensors(folder)
+})
+afterAll(() => {
+  source.close()
+  rmSync(folder, { recursive: true })
+})
+
+function rowsOf(weight: PackedWeight): number[][] {
+  const rows = Array.from({ length: weight.rows }, (_, row) => {
+    const out = new Float32Array(weight.cols)
+    weight.readRow(row, out)
+    return [...out]
+  })
+  weight.dispose()
+  return rows
+}
+
+function load(options: Omit<LoadMatrixOptions, 'dtype'> & Partial<LoadMatrixOptions>): PackedWeight {
+  return loadMatrix(source, pack, { dtype: 'auto', ...options })
+}
+
+describe('loadMatrix', () => {
+  it('concatenates rows in their stored format', () => {
+    const weight = load({ names: ['q', 'k'], expectedShape: [6, 2] })
+    expect(weight.format).toBe('float32')
+    expect(rowsOf(weight)).toEqual([
+      [1, 2],
+      [3, 4],
+      [5, 6],
+      [7, 8],
+      [9, 10],
+      [11, 12],
+    ])
+    expect(load({ names: ['half'], expectedShape: [4, 2] }).format).toBe('float16')
+  })
+
+  it('keeps a range, or any order, of the concatenation', () => {
+    expect(rowsOf(load({ names: ['q', 'k'], expectedShape: [6, 2], rows: { start: 3, end: 5 } }))).toEqual([
+      [7, 8],
+      [9, 10],
+    ])
+    const rowOrder = Int32Array.of(5, 0, 1, 0, 4)
+    expect(rowsOf(load({ names: ['q', 'k'], expectedShape: [6, 2], rowOrder }))).toEqual([
+      [11, 12],
+      [1, 2],
+      [3, 4],
+      [1, 2],
+      [9, 10],
+    ])
+  })
+
+  it('converts to the dtype asked for, and mixed parts to float32', () => {
+    const weight = load({ names: ['q', 'half'], expectedShape: [8, 2], dtype: 'bfloat16', rows: { start: 3, end: 6 } })
+    expect(weight.format).toBe('bfloat16')
+    expect(rowsOf(weight)).toEqual([
+      [7, 8],
+      [1, 2],
+      [3, 4],
+    ])
+    expect(canConcatenate(source, ['q', 'half'])).toBe(false)
+    expect(load({ names: ['q', 'half'], expectedShape: [8, 2] }).format).toBe('float32')
+  })
+
+  it('transposes, selects and reorders what is stored as [in, out]', () => {
+    expect(rowsOf(load({ names: ['conv'], expectedShape: [3, 2], transpose: true }))).toEqual([
+      [0, 3],
+      [1, 4],
+      [2, 5],
+    ])
+    const options = { names: ['conv', 'conv'], expectedShape: [6, 2], transpose: true } as const
+    expect(rowsOf(load({ ...options, rowOrder: Int32Array.of(5, 1, 2) }))).toEqual([
+      [2, 5],
+      [1, 4],
+      [2, 5],
+    ])
+    expect(rowsOf(load({ ...options, dtype: 'float16', rows: { start: 2, end: 4 } }))).toEqual([
+      [2, 5],
+      [0, 3],
+    ])
+  })
+
+  it('takes one matrix of a stack', () => {
+    const options = { names: ['stack'], matrixIndex: 1 }
+    expect(rowsOf(load({ ...options, expectedShape: [3, 2] }))).toEqual([
+      [6, 7],
+      [8, 9],
+      [10, 11],
+    ])
+    expect(rowsOf(load({ ...options, expectedShape: [2, 3], transpose: true }))).toEqual([
+      [6, 8, 10],
+      [7, 9, 11],
+    ])
+    expect(rowsOf(load({ names: ['stack'], expectedShape: [6, 2], rows: { start: 5, end: 6 } }))).toEqual([[10, 11]])
+  })
+
+  it('reads matrices larger than its scratch', () => {
+    const values = Float32Array.from({ length: 3000 * 1024 }, (_, i) => i % 4096)
+    writeSafetensors(join(folder, 'big.safetensors'), { big: float32Tensor([3000, 1024], values) })
+    const big = openSafetensors(join(folder, 'big.safetensors'))
+    const weight = loadMatrix(big, pack, { names: ['big'], dtype: 'float16', expectedShape: [3000, 1024] })
+    const row = new Float32Array(1024)
+    const out = new Float32Array(3000)
+    const transposed = loadMatrix(big, pack, {
+      names: ['big'],
+      dtype: 'auto',
+      expectedShape: [1024, 3000],
+      transpose: true,
+    })
+    for (const i of [0, 1023, 1024, 2999]) {
+      weight.readRow(i, row)
+      // float16 has 11 bits: odd numbers above 2048 round.
+      expect(row.every((value, j) => Math.abs(value - (values[i * 1024 + j] ?? 0)) <= 1)).toBe(true)
+    }
+    for (const j of [0, 511, 1023]) {
+      transposed.readRow(j, out)
+      expect(out.every((value, i) => value === values[i * 1024 + j])).toBe(true)
+    }
+    weight.dispose()
+    transposed.dispose()
+    big.close()
+  })
+
+  it('loads GGUF rows as blocks, in Hugging Face order, whatever the pieces', () => {
+    const { weights } = openGguf(join(fixtures, 'gguf/llama-q4_0.gguf'))
+    const names = ['q', 'k', 'v'].map((part) => `model.layers.1.self_attn.${part}_proj.weight`)
+    const expected = names.flatMap((name) => {
+      const info = requireWeight(weights, name)
+      const cols = weightCols(info)
+      const values = weights.readFloat32(name)
+      return Array.from({ length: weightRows(info) }, (_, i) => [...values.subarray(i * cols, (i + 1) * cols)])
+    })
+    expect(canConcatenate(weights, names)).toBe(true)
+    fc.assert(
+      fc.property(fc.array(fc.nat(127), { minLength: 1, maxLength: 12 }), (order) => {
+        const options = { names, dtype: 'auto', expectedShape: [128, 64], rowOrder: Int32Array.from(order) } as const
+        const weight = loadMatrix(weights, pack, options)
+        expect(weight.format).toBe('q4_0')
+        expect(rowsOf(weight)).toEqual(order.map((row) => expected[row]))
+      }),
+      { numRuns: 30 },
+    )
+    weights.close()
+  })
+
+  it.each<[string, Omit<LoadMatrixOptions, 'dtype'> & Partial<LoadMatrixOptions>, RegExp]>([
+    ['a missing tensor', { names: ['q', 'v'], expectedShape: [6, 2] }, /"v": missing among 7 tensors/],
+    [
+      'a wrong number of rows',
+      { names: ['q', 'k'], expectedShape: [8, 2] },
+      /"q" \+ "k": expected shape \[8, 2\], found \[4, 2\] \+ \[2, 2\]/,
+    ],
+    ['wrong columns', { names: ['q'], expectedShape: [2, 4] }, /"q": expected shape \[2, 4\], found \[4, 2\]/],
+    [
+      'an orientation that does not fit',
+      { names: ['conv'], expectedShape: [2, 3], transpose: true },
+      /expected shape \[3, 2\], found \[2, 3\]/,
+    ],
+    [
+      'a stack that is none',
+      { names: ['q'], expectedShape: [4, 2], matrixIndex: 0 },
+      /expected a stack .* found shape \[4, 2\]/,
+    ],
+    [
+      'a matrix behind the stack',
+      { names: ['stack'], expectedShape: [3, 2], matrixIndex: 2 },
+      /with n > 2, found shape \[2, 3, 2\]/,
+    ],
+    [
+      'a value beyond float16',
+      { names: ['large'], expectedShape: [1, 2], dtype: 'float16' },
+      /-70000 exceeds float16's largest.*bfloat16/,
+    ],
+  ])('refuses %s', (_, options, message) => {
+    expect(() => load(options)).toThrow(CheckpointError)
+    expect(() => load(options)).toThrow(message)
+  })
+})
+
+describe('GPT-2 Conv1D weights', () => {
+  it('come out as [out, in] from both kinds of checkpoint', () => {
+    const safetensors = openSafetensors(join(fixtures, 'models/gpt2'))
+    const name = 'h.0.mlp.c_fc.weight'
+    const [inFeatures = 0, outFeatures = 0] = requireWeight(safetensors, name).shape
+    const options = {
+      names: [name],
+      dtype: 'float32',
+      expectedShape: [outFeatures, inFeatures],
+      transpose: true,
+    } as const
+    const rows = rowsOf(loadMatrix(safetensors, pack, options))
+    const stored = safetensors.readFloat32(name)
+    safetensors.close()
+    const path = join(folder, 'turned.safetensors')
+    writeSafetensors(path, { [name]: float32Tensor([outFeatures, inFeatures], rows.flat()) })
+    const plain = openSafetensors(path)
+    const gguf: WeightSource = {
+      file: plain.file,
+      names: () => plain.names(),
+      get: (key) => ({ ...requireWeight(plain, key), isConv1dTransposed: true }),
+      read: (...args) => plain.read(...args),
+      readFloat32: (...args) => plain.readFloat32(...args),
+      close: () => plain.close(),
+    }
+    expect(rowsOf(loadMatrix(gguf, pack, options))).toEqual(rows)
+    expect(rows[1]?.[2]).toBe(stored[2 * outFeatures + 1])
+    plain.close()
+  })
+
+  it('can only be transposed from a dense format', () => {
+    const { weights } = openGguf(join(fixtures, 'gguf/llama-q8_0.gguf'))
+    const options = { names: ['lm_head.weight'], dtype: 'auto', expectedShape: [64, 640], transpose: true } as const
+    expect(() => loadMatrix(weights, pack, options)).toThrow(/stored as q8_0 blocks can't be transposed/)
+    weights.close()
+  })
+})
+
+describe('loadVector', () => {
+  it('gives float32 and checks the length', () => {
+    expect([...loadVector(source, 'bias', 3)]).toEqual([1, 2, 3])
+    expect(() => loadVector(source, 'bias', 4)).toThrow(/"bias": expected shape \[4\], found \[3\]/)
+    expect(() => loadVector(source, 'q', 8)).toThrow(/"q": expected shape \[8\], found \[4, 2\]/)
+    expect(() => loadVector(source, 'model.bias', 3)).toThrow(/missing among 7 tensors \(there is "bias"\)/)
+  })
+})

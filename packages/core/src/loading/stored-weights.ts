@@ -1,0 +1,111 @@
+import { CheckpointError } from '../errors.ts'
+import { dequantizeRow } from '../tensor/dequantize.ts'
+import { rowBytes } from '../tensor/dtype.ts'
+import { assert } from '../util/assert.ts'
+import type { TensorFile } from './tensor-file.ts'
+import { weightCols, weightRows, type RowRange, type WeightInfo, type WeightSource } from './weight-source.ts'
+
+/** Widened rows are read through at most this much of their stored form at once. */
+const maxChunkBytes = 8 * 1024 * 1024
+
+/** Where a tensor's bytes begin in its file. */
+export interface StoredTensor {
+  readonly info: WeightInfo
+  readonly position: number
+}
+
+/** A tensor that is in the file but in a dtype that can't be computed with; asking for it throws `reason`. */
+export interface UnreadableTensor {
+  readonly name: string
+  readonly file: string
+  readonly reason: string
+}
+
+export function isUnreadable(tensor: StoredTensor | UnreadableTensor): tensor is UnreadableTensor {
+  return 'reason' in tensor
+}
+
+/** Tensors that lie in their files row by row, unchanged: safetensors, and GGUF before its names are mapped. */
+export class StoredWeights implements WeightSource {
+  readonly file: string
+  readonly #tensors: ReadonlyMap<string, StoredTensor | UnreadableTensor>
+  readonly #files: ReadonlyMap<string, TensorFile>
+
+  constructor(
+    file: string,
+    tensors: ReadonlyMap<string, StoredTensor | UnreadableTensor>,
+    files: ReadonlyMap<string, TensorFile>,
+  ) {
+    this.file = file
+    this.#tensors = tensors
+    this.#files = files
+  }
+
+  names(): readonly string[] {
+    return [...this.#tensors.keys()]
+  }
+
+  get(name: string): WeightInfo | null {
+    const tensor = this.#tensors.get(name)
+    if (tensor === undefined) return null
+    if (isUnreadable(tensor)) throw new CheckpointError(tensor.file, tensor.reason, name)
+    return tensor.info
+  }
+
+  read(name: string, bytes: Uint8Array, rows?: RowRange): void {
+    const { info, position } = this.#require(name)
+    const stride = rowBytes(info.format, weightCols(info))
+    const { start, end } = rows ?? { start: 0, end: weightRows(info) }
+    assert(
+      start >= 0 && start <= end && end <= weightRows(info),
+      `rows ${start}..${end} of ${name} with ${weightRows(info)}`,
+    )
+    assert(
+      bytes.length === (end - start) * stride,
+      `${bytes.length} bytes for ${end - start} rows of ${stride} of ${name}`,
+    )
+    this.#fileOf(info).read(bytes, position + start * stride)
+  }
+
+  readFloat32(name: string, rows?: RowRange): Float32Array {
+    return readWidened(this, this.#require(name).info, rows)
+  }
+
+  close(): void {
+    for (const file of this.#files.values()) file.close()
+  }
+
+  #require(name: string): StoredTensor {
+    if (this.get(name) === null) throw new CheckpointError(this.file, 'missing', name)
+    const tensor = this.#tensors.get(name)
+    assert(tensor !== undefined && !isUnreadable(tensor), `${name} is readable`)
+    return tensor
+  }
+
+  #fileOf(info: WeightInfo): TensorFile {
+    const file = this.#files.get(info.file)
+    assert(file !== undefined, `${info.file} is open`)
+    return file
+  }
+}
+
+/** `readFloat32` on top of `read`, through a bounded scratch. */
+export function readWidened(source: WeightSource, info: WeightInfo, rows?: RowRange): Float32Array {
+  const cols = weightCols(info)
+  const stride = rowBytes(info.format, cols)
+  const { start, end } = rows ?? { start: 0, end: weightRows(info) }
+  const out = new Float32Array((end - start) * cols)
+  if (info.format === 'float32') {
+    source.read(info.name, new Uint8Array(out.buffer), { start, end })
+    return out
+  }
+  const chunkRows = Math.max(1, Math.min(end - start, Math.floor(maxChunkBytes / Math.max(stride, 1))))
+  const chunk = new Uint8Array(chunkRows * stride)
+  for (let row = start; row < end; row += chunkRows) {
+    const count = Math.min(chunkRows, end - row)
+    source.read(info.name, chunk.subarray(0, count * stride), { start: row, end: row + count })
+    for (let i = 0; i < count; i++)
+      dequantizeRow(info.format, chunk, i * stride, out.subarray((row - start + i) * cols), cols)
+  }
+  return out
+}

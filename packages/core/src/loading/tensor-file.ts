@@ -1,0 +1,60 @@
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { CheckpointError } from '../errors.ts'
+import { assert } from '../util/assert.ts'
+
+/** One `read` call takes less than 2 GiB on every platform. */
+const maxReadBytes = 1024 * 1024 * 1024
+
+/** An open checkpoint file, read at offsets straight into the caller's bytes. */
+export class TensorFile {
+  readonly path: string
+  readonly sizeInBytes: number
+  #fd: number | null
+
+  constructor(path: string) {
+    this.path = path
+    try {
+      this.#fd = openSync(path, 'r')
+    } catch (error) {
+      throw new CheckpointError(path, `can't be opened (${messageOf(error)})`, null, { cause: error })
+    }
+    const stat = fstatSync(this.#fd)
+    if (!stat.isFile()) {
+      this.close()
+      throw new CheckpointError(path, 'is not a regular file')
+    }
+    this.sizeInBytes = stat.size
+  }
+
+  /** Fills `bytes` from `position` on; a file that ends before is a CheckpointError. */
+  read(bytes: Uint8Array, position: number): void {
+    assert(this.#fd !== null, `${this.path} is read after close`)
+    for (let done = 0; done < bytes.length;) {
+      const length = Math.min(maxReadBytes, bytes.length - done)
+      let count: number
+      try {
+        count = readSync(this.#fd, bytes, done, length, position + done)
+      } catch (error) {
+        throw new CheckpointError(this.path, `can't be read (${messageOf(error)})`, null, { cause: error })
+      }
+      if (count === 0) {
+        const end = position + bytes.length
+        throw new CheckpointError(
+          this.path,
+          `has become shorter: bytes ${position + done} to ${end} are not there; download it again`,
+        )
+      }
+      done += count
+    }
+  }
+
+  close(): void {
+    if (this.#fd === null) return
+    closeSync(this.#fd)
+    this.#fd = null
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,44 @@
+import type { WeightFormat } from '../tensor/dtype.ts'
+
+export interface WeightInfo {
+  readonly name: string
+  readonly file: string
+  /** Row-major, slowest dimension first, as in PyTorch. */
+  readonly shape: readonly number[]
+  readonly format: WeightFormat
+  readonly sizeInBytes: number
+  /** GPT-2's Conv1D weights are `[in, out]` under HF; true where this file has them as `[out, in]` (GGUF does). */
+  readonly isConv1dTransposed?: boolean
+}
+
+export interface RowRange {
+  readonly start: number
+  readonly end: number
+}
+
+/**
+ * A checkpoint's tensors under their Hugging Face names, read on demand. A matrix counts as rows of its last
+ * dimension: a `[experts, out, in]` tensor has `experts * out` rows; a vector has one row.
+ */
+export interface WeightSource {
+  /** The checkpoint, for messages. */
+  readonly file: string
+  names(): readonly string[]
+  /** `null` where the checkpoint has no such tensor; throws CheckpointError where its dtype can't be computed with. */
+  get(name: string): WeightInfo | null
+  /** Reads stored bytes of the given rows into `bytes`, which must have exactly their size. */
+  read(name: string, bytes: Uint8Array, rows?: RowRange): void
+  /** Reads the given rows widened to float32. */
+  readFloat32(name: string, rows?: RowRange): Float32Array
+  close(): void
+}
+
+/** The last dimension; a scalar has one column. */
+export function weightCols(info: WeightInfo): number {
+  return info.shape.at(-1) ?? 1
+}
+
+/** All dimensions but the last, multiplied; a vector or scalar has one row. */
+export function weightRows(info: WeightInfo): number {
+  return info.shape.slice(0, -1).reduce((product, size) => product * size, 1)
+}
