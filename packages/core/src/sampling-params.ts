@@ -1,0 +1,221 @@
+import { InvalidRequestError } from './errors.ts'
+
+/** Sampling parameters with vLLM's semantics, complete and frozen; plain data that crosses threads. */
+export interface SamplingParams {
+  /** Samples per prompt. */
+  readonly n: number
+  /** Output tokens at most; `null` = up to the model's context. */
+  readonly maxTokens: number | null
+  /** End-of-sequence and stop tokens are impossible before this many output tokens. */
+  readonly minTokens: number
+  /** 0 = greedy. */
+  readonly temperature: number
+  readonly topP: number
+  /** 0 = off. */
+  readonly topK: number
+  readonly minP: number
+  readonly presencePenalty: number
+  readonly frequencyPenalty: number
+  readonly repetitionPenalty: number
+  /** `null`: the engine draws one. Sample `i` of `n` uses `seed + i`. */
+  readonly seed: number | null
+  readonly stop: readonly string[]
+  readonly stopTokenIds: readonly number[]
+  readonly includeStopStrInOutput: boolean
+  readonly ignoreEos: boolean
+  /** Most likely tokens to report per output token; -1 = the whole vocabulary, `null` = off. Values are before penalties and temperature. */
+  readonly logprobs: number | null
+  readonly promptLogprobs: number | null
+  /** Token id → bias, added to the logit after clamping to [-100, 100]. */
+  readonly logitBias: Readonly<Record<number, number>> | null
+  readonly allowedTokenIds: readonly number[] | null
+  readonly badWords: readonly string[]
+  /** Token sequences whose last token is banned after the others; the engine adds those of `badWords`. */
+  readonly badWordsTokenIds: readonly (readonly number[])[]
+  readonly skipSpecialTokens: boolean
+  readonly spacesBetweenSpecialTokens: boolean
+  readonly detokenize: boolean
+}
+
+export type SamplingParamsInput = Partial<{ -readonly [K in keyof SamplingParams]: SamplingParams[K] | undefined }>
+
+export const defaultSamplingParams: SamplingParams = Object.freeze({
+  n: 1,
+  maxTokens: 16,
+  minTokens: 0,
+  temperature: 1,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  repetitionPenalty: 1,
+  seed: null,
+  stop: [],
+  stopTokenIds: [],
+  includeStopStrInOutput: false,
+  ignoreEos: false,
+  logprobs: null,
+  promptLogprobs: null,
+  logitBias: null,
+  allowedTokenIds: null,
+  badWords: [],
+  badWordsTokenIds: [],
+  skipSpecialTokens: true,
+  spacesBetweenSpecialTokens: true,
+  detokenize: true,
+})
+
+export interface SamplingLimits {
+  readonly vocabSize: number
+  /** `--max-logprobs`: cap on `logprobs` and `promptLogprobs`; -1 = no cap. */
+  readonly maxLogprobs: number
+}
+
+/** Temperatures below this are greedy; those between it and 0.01 are raised to 0.01 (vLLM's rule). */
+const greedyTemperature = 1e-5
+const minTemperature = 0.01
+const maxSamplesPerPrompt = 16_384
+const maxStopStrings = 64
+const maxStopLength = 4096
+
+/**
+ * Fills defaults and validates. An `undefined` value counts as absent.
+ * @throws InvalidRequestError naming the parameter, its value and the allowed range; unknown names are errors too.
+ */
+export function resolveSamplingParams(
+  input: SamplingParamsInput,
+  limits: SamplingLimits,
+  defaults: SamplingParams = defaultSamplingParams,
+): SamplingParams {
+  for (const name of Object.keys(input)) {
+    if (!(name in defaultSamplingParams))
+      fail(name, `is not a sampling parameter; the known ones are ${Object.keys(defaultSamplingParams).join(', ')}`)
+  }
+  const given = Object.fromEntries(
+    Object.entries(input).filter(([, value]) => value !== undefined),
+  ) as Partial<SamplingParams>
+  const params: SamplingParams = { ...defaults, ...given }
+
+  checkInteger('n', params.n, [1, maxSamplesPerPrompt])
+  if (params.maxTokens !== null) checkInteger('maxTokens', params.maxTokens, [1, Number.MAX_SAFE_INTEGER])
+  checkInteger('minTokens', params.minTokens, [0, params.maxTokens ?? Number.MAX_SAFE_INTEGER])
+  checkNumber('temperature', params.temperature, [0, 2])
+  checkNumber('topP', params.topP, [0, 1])
+  if (params.topP === 0) fail('topP', 'must be in (0, 1], got 0')
+  checkInteger('topK', params.topK, [-1, Number.MAX_SAFE_INTEGER])
+  checkNumber('minP', params.minP, [0, 1])
+  checkNumber('presencePenalty', params.presencePenalty, [-2, 2])
+  checkNumber('frequencyPenalty', params.frequencyPenalty, [-2, 2])
+  checkNumber('repetitionPenalty', params.repetitionPenalty, [0, Number.MAX_VALUE])
+  if (params.repetitionPenalty === 0) fail('repetitionPenalty', 'must be greater than 0, got 0')
+  if (params.seed !== null) checkInteger('seed', params.seed, [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER])
+  checkStop(params)
+  checkTokenIds('stopTokenIds', params.stopTokenIds, limits.vocabSize)
+  checkLogprobs('logprobs', params.logprobs, limits)
+  checkLogprobs('promptLogprobs', params.promptLogprobs, limits)
+  checkLogitBias(params.logitBias, limits.vocabSize)
+  if (params.allowedTokenIds !== null) {
+    if (params.allowedTokenIds.length === 0)
+      fail('allowedTokenIds', 'must not be empty; leave it out to allow all tokens')
+    checkTokenIds('allowedTokenIds', params.allowedTokenIds, limits.vocabSize)
+  }
+  checkStrings('badWords', params.badWords)
+  if (!Array.isArray(params.badWordsTokenIds)) fail('badWordsTokenIds', 'must be an array of token id arrays')
+  for (const ids of params.badWordsTokenIds) checkTokenIds('badWordsTokenIds', ids, limits.vocabSize)
+  for (const name of [
+    'includeStopStrInOutput',
+    'ignoreEos',
+    'skipSpecialTokens',
+    'spacesBetweenSpecialTokens',
+    'detokenize',
+  ] as const) {
+    if (typeof params[name] !== 'boolean') fail(name, `must be a boolean, got ${show(params[name])}`)
+  }
+
+  const isGreedy = params.temperature < greedyTemperature
+  if (isGreedy && params.n > 1)
+    fail('n', `must be 1 with temperature 0 (greedy), got ${params.n}: all samples would be equal`)
+  return Object.freeze({
+    ...params,
+    temperature: isGreedy ? 0 : Math.max(params.temperature, minTemperature),
+    topK: isGreedy || params.topK === -1 ? 0 : params.topK,
+    topP: isGreedy ? 1 : params.topP,
+    minP: isGreedy ? 0 : params.minP,
+    seed: params.seed === -1 ? null : params.seed,
+  })
+}
+
+function checkStop({ stop, detokenize }: SamplingParams): void {
+  checkStrings('stop', stop)
+  if (stop.length > maxStopStrings) fail('stop', `has ${stop.length} strings; at most ${maxStopStrings} are allowed`)
+  for (const text of stop) {
+    if (text.length > maxStopLength)
+      fail('stop', `has a string of ${text.length} characters; at most ${maxStopLength} are allowed`)
+  }
+  if (stop.length > 0 && !detokenize)
+    fail('stop', 'needs text, so it cannot be used with detokenize: false; use stopTokenIds')
+}
+
+function checkStrings(name: string, values: readonly string[]): void {
+  if (!Array.isArray(values)) fail(name, `must be an array of strings, got ${show(values)}`)
+  for (const value of values) {
+    if (typeof value !== 'string' || value.length === 0) fail(name, `must hold non-empty strings, got ${show(value)}`)
+  }
+}
+
+function checkLogprobs(name: string, value: number | null, { maxLogprobs, vocabSize }: SamplingLimits): void {
+  if (value === null) return
+  checkInteger(name, value, [-1, Number.MAX_SAFE_INTEGER])
+  const wanted = value === -1 ? vocabSize : value
+  if (maxLogprobs !== -1 && wanted > maxLogprobs) {
+    fail(
+      name,
+      `asks for ${wanted} tokens, but this engine reports at most ${maxLogprobs}; raise its maxLogprobs option`,
+    )
+  }
+}
+
+function checkLogitBias(bias: SamplingParams['logitBias'], vocabSize: number): void {
+  if (bias === null) return
+  if (typeof bias !== 'object') fail('logitBias', `must be an object of token id → bias, got ${show(bias)}`)
+  for (const [id, value] of Object.entries(bias)) {
+    checkInteger('logitBias', Number(id), [0, vocabSize - 1])
+    if (typeof value !== 'number' || Number.isNaN(value))
+      fail('logitBias', `of token ${id} must be a number, got ${show(value)}`)
+  }
+}
+
+function checkTokenIds(name: string, ids: readonly number[], vocabSize: number): void {
+  if (!Array.isArray(ids)) fail(name, `must be an array of token ids, got ${show(ids)}`)
+  for (const id of ids) checkInteger(name, id, [0, vocabSize - 1])
+}
+
+function checkInteger(name: string, value: unknown, [min, max]: readonly [number, number]): void {
+  if (!Number.isSafeInteger(value) || (value as number) < min || (value as number) > max) {
+    fail(name, `must be an integer ${rangeText(min, max)}, got ${show(value)}`)
+  }
+}
+
+function checkNumber(name: string, value: unknown, [min, max]: readonly [number, number]): void {
+  if (typeof value !== 'number' || !Number.isFinite(value) || value < min || value > max) {
+    fail(name, `must be a number ${rangeText(min, max)}, got ${show(value)}`)
+  }
+}
+
+function rangeText(min: number, max: number): string {
+  const top = max >= Number.MAX_SAFE_INTEGER ? null : max
+  const bottom = min <= Number.MIN_SAFE_INTEGER ? null : min
+  if (bottom === null && top === null) return '(any)'
+  return top === null ? `of at least ${bottom}` : `from ${bottom} to ${top}`
+}
+
+function show(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'object'
+    ? (JSON.stringify(value) ?? 'undefined').slice(0, 80)
+    : String(value)
+}
+
+function fail(name: string, reason: string): never {
+  throw new InvalidRequestError(`${name} ${reason}.`, name)
+}

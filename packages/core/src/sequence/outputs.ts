@@ -1,0 +1,54 @@
+/** What leaves the engine: field names follow vLLM's `RequestOutput`. */
+
+export type FinishReason = 'stop' | 'length' | 'abort' | 'error'
+
+export interface Logprob {
+  readonly tokenId: number
+  readonly logprob: number
+  /** 1 = the most likely token. */
+  readonly rank: number
+}
+
+/** The sampled (or prompt) token first, then the most likely ones, best first; a token may appear in both places. */
+export interface TokenLogprobs {
+  readonly chosen: Logprob
+  readonly top: readonly Logprob[]
+}
+
+/** As `Logprob`, with the token's text. */
+export interface DecodedLogprob extends Logprob {
+  readonly token: string
+  /** UTF-8 bytes of the token, which may be part of a character. */
+  readonly bytes: readonly number[]
+}
+
+export interface DecodedTokenLogprobs {
+  readonly chosen: DecodedLogprob
+  readonly top: readonly DecodedLogprob[]
+}
+
+export interface CompletionOutput {
+  /** Which of the request's `n` samples. */
+  readonly index: number
+  /** With `outputKind: 'delta'` what is new since the last output, else all so far. The same holds for tokenIds and logprobs. */
+  readonly text: string
+  readonly tokenIds: readonly number[]
+  readonly logprobs: readonly DecodedTokenLogprobs[] | null
+  readonly cumulativeLogprob: number | null
+  readonly finishReason: FinishReason | null
+  /** The stop string or stop token id that ended it; `null` for end-of-sequence and other reasons. */
+  readonly stopReason: string | number | null
+}
+
+export interface RequestOutput {
+  readonly requestId: string
+  /** The rendered prompt text; `null` for token-id prompts. */
+  readonly prompt: string | null
+  readonly promptTokenIds: readonly number[]
+  /** Only on the last output, if asked for; the first entry is `null`. */
+  readonly promptLogprobs: readonly (DecodedTokenLogprobs | null)[] | null
+  readonly outputs: readonly CompletionOutput[]
+  readonly finished: boolean
+  /** Prompt tokens whose KV came from the prefix cache. */
+  readonly numCachedTokens: number
+}

@@ -1,0 +1,169 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { ChatTemplateError } from '../errors.ts'
+import type { ChatMessage, ToolDefinition } from './chat-message.ts'
+import { createChatTemplate, type TemplateTokens } from './chat-template.ts'
+import { formatTime } from './format-time.ts'
+
+interface GoldenCase {
+  readonly messages: ChatMessage[]
+  readonly tools: ToolDefinition[] | null
+  readonly add_generation_prompt: boolean
+  readonly extra: Record<string, unknown>
+  readonly rendered?: string
+  readonly error?: string
+}
+
+interface GoldenTemplate {
+  readonly name: string
+  readonly template: string
+  readonly variables: Record<string, string | null>
+  readonly cases: GoldenCase[]
+}
+
+const { templates } = JSON.parse(
+  readFileSync(new URL('../../../../fixtures/chat-templates/golden.json', import.meta.url), 'utf8'),
+) as { templates: GoldenTemplate[] }
+const noTokens: TemplateTokens = { bosToken: null, eosToken: null, padToken: null, unkToken: null }
+const user = (content: ChatMessage['content']): ChatMessage[] => [{ role: 'user', content }]
+const render = (source: string, messages: ChatMessage[] = user('Hi'), extra: Record<string, unknown> = {}): string =>
+  createChatTemplate(source, noTokens).render({ messages, addGenerationPrompt: true, extra })
+
+describe.each(templates)('template $name', ({ template, variables, cases }) => {
+  const { bos_token = null, eos_token = null, pad_token = null, unk_token = null } = variables
+  const chatTemplate = createChatTemplate(template, {
+    bosToken: bos_token,
+    eosToken: eos_token,
+    padToken: pad_token,
+    unkToken: unk_token,
+  })
+
+  it.each(cases.map((c, i) => [i, c] as const))(
+    'golden case %i',
+    (_, { messages, tools, add_generation_prompt: addGenerationPrompt, extra, rendered, error }) => {
+      const call = (): string => chatTemplate.render({ messages, tools, addGenerationPrompt, extra })
+      if (error === undefined) return expect(call()).toBe(rendered)
+      expect(call).toThrow(ChatTemplateError)
+      expect(call).toThrow(error)
+    },
+  )
+})
+
+describe('messages', () => {
+  const plain = '{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}'
+
+  it('joins text parts unless the template takes parts', () => {
+    const parts = [
+      { type: 'text', text: 'one' },
+      { type: 'text', text: 'two' },
+    ] as const
+    expect(render(plain, user(parts))).toBe('[user] one\ntwo')
+    expect(
+      render(
+        '{% for m in messages %}{% for part in m.content %}<{{ part.text }}>{% endfor %}{% endfor %}',
+        user(parts),
+      ),
+    ).toBe('<one><two>')
+  })
+
+  it('gives arguments of tool calls as objects, whether they come as text or not', () => {
+    const call = (args: string | Record<string, unknown>): ChatMessage[] => [
+      {
+        role: 'assistant',
+        content: null,
+        tool_calls: [{ type: 'function', function: { name: 'f', arguments: args } }],
+      },
+    ]
+    const source = '{{ messages[0].tool_calls[0].function.arguments | tojson }}'
+    expect(render(source, call('{"a":1}'))).toBe('{"a": 1}')
+    expect(render(source, call({ a: 1 }))).toBe('{"a": 1}')
+    expect(render(source, call('not json'))).toBe('"not json"')
+  })
+
+  it('continues the final message', () => {
+    const chatml = templates.find((t) => t.name === 'chatml')!
+    const template = createChatTemplate(chatml.template, noTokens)
+    const messages: ChatMessage[] = [...user('Hi'), { role: 'assistant', content: 'The answer is ' }]
+    const text = template.render({ messages, addGenerationPrompt: false, continueFinalMessage: true })
+    expect(text.endsWith('assistant\nThe answer is ')).toBe(true)
+    expect(() =>
+      template.render({
+        messages: [{ role: 'assistant', content: '' }],
+        addGenerationPrompt: false,
+        continueFinalMessage: true,
+      }),
+    ).toThrow(ChatTemplateError)
+  })
+
+  it('selects and rejects with tests', () => {
+    expect(render("{{ ['a', 'b', 'c'] | reject('equalto', 'b') | join(',') }}")).toBe('a,c')
+    expect(render("{{ [1, 2, 3] | select('odd') | join(',') }}")).toBe('1,3')
+    expect(render("{{ ['', 'x'] | select | join(',') }}")).toBe('x')
+    const items = [{ a: { b: 1 } }, { a: { b: 2 } }, {}]
+    expect(
+      render(
+        "{% set n = 2 %}{{ items | selectattr('a.b', 'equalto', n) | list | length }} {{ items | rejectattr('a') | list | length }} {{ items | selectattr('a', 'defined') | list | length }}",
+        user('Hi'),
+        { items },
+      ),
+    ).toBe('1 1 2')
+  })
+
+  it('writes and strips as Python does', () => {
+    expect(render('{{ none }} {{ true }} {{ false }}{% set x = none %}{{ x }}')).toBe('None True FalseNone')
+    expect(
+      render(
+        "{{ 'xx hi xx'.strip('x') }}|{{ '\\n  a\\n'.lstrip('\\n') }}|{{ 'abab-'.rstrip('-b') }}|{{ ' a '.strip() }}",
+      ),
+    ).toBe(' hi |  a\n|aba|a')
+    expect(render("{% macro m(a) %}<{{ a }}>{% endmacro %}{{ m('x') }}{{ m(1).strip('<') }}")).toBe('<x>1>')
+  })
+})
+
+describe('hostile templates', () => {
+  it.each([
+    ['syntax', '{% for %}', /not valid Jinja/],
+    ['endless work', '{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}', /steps/],
+    ['a huge range', '{% for a in range(1000000000) %}x{% endfor %}', /range/],
+    [
+      'doubling text',
+      "{% set ns = namespace(x='aaaa') %}{% for a in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}",
+      /failed|characters/,
+    ],
+    ['unknown filter', '{{ 1 | frobnicate }}', /failed/],
+    ['size', 'x'.repeat(2 ** 20 + 1), /1048577 characters/],
+  ])('bounds %s', (_, source, message) => {
+    expect(() => render(source)).toThrow(ChatTemplateError)
+    expect(() => render(source)).toThrow(message)
+  })
+
+  it.each([
+    "{{ ''.constructor.constructor('return process')() }}",
+    '{{ messages.__proto__ }}',
+    "{{ messages['constructor'] }}",
+    '{{ raise_exception.constructor }}',
+  ])('reaches no JavaScript: %s', (source) => {
+    const result = ((): string => {
+      try {
+        return render(source)
+      } catch (error) {
+        return error instanceof ChatTemplateError ? '' : 'other error'
+      }
+    })()
+    expect(result).toBe('')
+  })
+
+  it('keeps a request from replacing the messages', () => {
+    expect(() => render('x', user('Hi'), { messages: [] })).toThrow(/"messages" cannot be set/)
+    expect(render('{{ enable_thinking }}', user('Hi'), { enable_thinking: 'no' })).toBe('no')
+  })
+})
+
+describe('formatTime', () => {
+  it('follows strftime', () => {
+    const date = new Date(2026, 2, 5, 15, 4, 9)
+    expect(formatTime('%d %b %Y, %A %-d %B %y %H:%M:%S %I %p %m 100%% %Q', date)).toBe(
+      '05 Mar 2026, Thursday 5 March 26 15:04:09 03 PM 03 100% %Q',
+    )
+  })
+})
