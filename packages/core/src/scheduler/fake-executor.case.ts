@@ -1,0 +1,179 @@
+import type { SamplingParams } from '../sampling-params.ts'
+import type { Logprob, TokenLogprobs } from '../sequence/outputs.ts'
+import type { ModelRunnerOutput, PromptLogprobs, SampledToken, SchedulerOutput } from './scheduler-output.ts'
+
+/** What one slot of KV memory holds: `chain` stands for the KV, which depends on all tokens up to its position. */
+interface Slot {
+  readonly position: number
+  readonly token: number
+  readonly chain: number
+}
+
+interface Row {
+  readonly params: SamplingParams
+  readonly numPromptTokens: number
+  readonly tokens: number[]
+  readonly chains: number[]
+  readonly blockTable: number[]
+  readonly rootChain: number
+  numComputedTokens: number
+}
+
+export interface FakeExecutorOptions {
+  readonly numBlocks: number
+  readonly blockSize: number
+  readonly vocabSize: number
+  /** The chain before the first token: differs between tenants, so that KV that crosses over is noticed. */
+  readonly rootChainOf: (id: string) => number
+}
+
+/**
+ * Runs plans on integers, exactly as a model runner would: it knows nothing but the plans. Memory keeps what was once
+ * written, and before a token is "computed" every position it attends to must hold the right content.
+ */
+export class FakeExecutor {
+  readonly rows = new Map<string, Row>()
+  readonly #options: FakeExecutorOptions
+  readonly #slots: (Slot | undefined)[]
+
+  constructor(options: FakeExecutorOptions) {
+    this.#options = options
+    this.#slots = new Array<Slot | undefined>(options.numBlocks * options.blockSize)
+  }
+
+  execute(plan: SchedulerOutput): ModelRunnerOutput {
+    this.#updateRows(plan)
+    for (const { from, to } of plan.blockCopies) this.#copyBlock(from, to)
+    const batch = plan.scheduled.map(({ id, numTokens }) => ({ id, numTokens, row: this.#row(id) }))
+    check(batch.reduce((sum, { numTokens }) => sum + numTokens, 0) === plan.numTokens, 'numTokens is not the sum')
+    check(new Set(plan.scheduled.map(({ id }) => id)).size === batch.length, 'a sequence is in the batch twice')
+
+    // As in each layer of a forward pass: the keys and values of all rows are written before any row attends.
+    for (const { row, numTokens } of batch) this.#write(row, numTokens)
+    for (const { row, numTokens, id } of batch) this.#attend(id, row, row.numComputedTokens + numTokens)
+
+    const sampled: SampledToken[] = []
+    const promptLogprobs: PromptLogprobs[] = []
+    for (const { id, row, numTokens } of batch) {
+      const start = row.numComputedTokens
+      row.numComputedTokens += numTokens
+      if (row.params.promptLogprobs !== null) promptLogprobs.push(fakePromptLogprobs(id, row, start))
+      if (row.numComputedTokens === row.tokens.length) sampled.push(this.#sample(id, row))
+    }
+    return { sampled, promptLogprobs }
+  }
+
+  /** Every held row, scheduled in this step or not, can still read all that it has computed. */
+  checkAllRows(): void {
+    for (const [id, row] of this.rows) this.#attend(id, row, row.numComputedTokens)
+  }
+
+  chainAt(blockId: number, offset: number): number | undefined {
+    return this.#slots[blockId * this.#options.blockSize + offset]?.chain
+  }
+
+  #updateRows(plan: SchedulerOutput): void {
+    for (const id of plan.droppedIds) check(this.rows.delete(id), `dropped ${id}, which is not held`)
+    for (const data of plan.newSequences) {
+      check(!this.rows.has(data.id), `new sequence ${data.id} is held already`)
+      const rootChain = this.#options.rootChainOf(data.id)
+      const row: Row = {
+        params: data.params,
+        numPromptTokens: data.numPromptTokens,
+        tokens: [...data.tokenIds],
+        chains: extendChains([], data.tokenIds, rootChain),
+        blockTable: [...data.blockIds],
+        rootChain,
+        numComputedTokens: data.numComputedTokens,
+      }
+      this.rows.set(data.id, row)
+    }
+    for (const data of plan.cachedSequences) {
+      const row = this.#row(data.id)
+      check(
+        row.numComputedTokens === data.numComputedTokens,
+        `${data.id}: plan and runner disagree on numComputedTokens`,
+      )
+      for (const { index, blockId } of data.replacedBlocks) row.blockTable[index] = blockId
+      row.blockTable.push(...data.newBlockIds)
+    }
+  }
+
+  #copyBlock(from: number, to: number): void {
+    const { blockSize } = this.#options
+    for (let i = 0; i < blockSize; i++) this.#slots[to * blockSize + i] = this.#slots[from * blockSize + i]
+  }
+
+  #write(row: Row, numTokens: number): void {
+    const start = row.numComputedTokens
+    check(start + numTokens <= row.tokens.length, 'computes tokens that do not exist')
+    for (let position = start; position < start + numTokens; position++) {
+      const slot = { position, token: row.tokens[position]!, chain: row.chains[position]! }
+      this.#slots[this.#slotOf(row, position)] = slot
+    }
+  }
+
+  #attend(id: string, row: Row, numTokens: number): void {
+    for (let position = 0; position < numTokens; position++) {
+      const slot = this.#slots[this.#slotOf(row, position)]
+      const isRight =
+        slot?.position === position && slot.token === row.tokens[position] && slot.chain === row.chains[position]
+      check(isRight, `${id}: position ${position} of ${numTokens} reads ${JSON.stringify(slot)}`)
+    }
+  }
+
+  #slotOf(row: Row, position: number): number {
+    const { blockSize, numBlocks } = this.#options
+    const blockId = row.blockTable[Math.floor(position / blockSize)]
+    check(blockId !== undefined && blockId > 0 && blockId < numBlocks, `position ${position} has block ${blockId}`)
+    return blockId * blockSize + (position % blockSize)
+  }
+
+  #sample(id: string, row: Row): SampledToken {
+    const tokenId = sampleToken(row.chains.at(-1)!, row.params.seed ?? 0, this.#options.vocabSize)
+    row.tokens.push(tokenId)
+    row.chains.push(mix(row.chains.at(-1)!, tokenId))
+    const logprobs: TokenLogprobs | null =
+      row.params.logprobs === null ? null : { chosen: logprob(tokenId, row.tokens.length - 1), top: [] }
+    return { id, tokenId, logprobs }
+  }
+
+  #row(id: string): Row {
+    const row = this.rows.get(id)
+    check(row !== undefined, `sequence ${id} is not held`)
+    return row
+  }
+}
+
+/** 32 bits that depend on every token so far and on their order. */
+export function mix(chain: number, token: number): number {
+  let hash = Math.imul(chain ^ (token + 0x9e3779b9), 0x85ebca6b)
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
+  return (hash ^ (hash >>> 16)) >>> 0
+}
+
+export function extendChains(chains: number[], tokens: readonly number[], rootChain: number): number[] {
+  for (let i = chains.length; i < tokens.length; i++) chains.push(mix(chains[i - 1] ?? rootChain, tokens[i]!))
+  return chains
+}
+
+export function sampleToken(chain: number, seed: number, vocabSize: number): number {
+  return mix(chain, 1_000_003 + seed) % vocabSize
+}
+
+export function logprob(tokenId: number, position: number): Logprob {
+  return { tokenId, logprob: -position, rank: 1 }
+}
+
+/** The hidden state at position p - 1 gives the logprob of prompt position p. */
+function fakePromptLogprobs(id: string, row: Row, start: number): PromptLogprobs {
+  const end = Math.min(row.numComputedTokens + 1, row.numPromptTokens)
+  const entries: TokenLogprobs[] = []
+  for (let position = start + 1; position < end; position++)
+    entries.push({ chosen: logprob(row.tokens[position]!, position), top: [] })
+  return { id, startPosition: start + 1, entries }
+}
+
+export function check(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new Error(message)
+}

@@ -1,0 +1,68 @@
+/** What one step computes: plain, structured-clonable data, so that it can cross to another thread or rank. */
+import type { SamplingParams } from '../sampling-params.ts'
+import type { TokenLogprobs } from '../sequence/outputs.ts'
+
+/** A sequence that the runner does not hold: new, or resumed after preemption. */
+export interface NewSequenceData {
+  readonly id: string
+  /** Prompt and, after preemption, the output so far. */
+  readonly tokenIds: readonly number[]
+  readonly numPromptTokens: number
+  readonly params: SamplingParams
+  readonly blockIds: readonly number[]
+  readonly numComputedTokens: number
+}
+
+/** A sequence that the runner holds already: what changed. */
+export interface CachedSequenceData {
+  readonly id: string
+  readonly numComputedTokens: number
+  readonly newBlockIds: readonly number[]
+  /** Set when copy on write replaced a block of the table: position in the table and the new block. */
+  readonly replacedBlocks: readonly { readonly index: number; readonly blockId: number }[]
+}
+
+export interface ScheduledTokens {
+  readonly id: string
+  readonly numTokens: number
+}
+
+export interface BlockCopy {
+  readonly from: number
+  readonly to: number
+}
+
+/**
+ * One plan is one forward pass: a sequence may attend to blocks that another one fills in the same plan, so every layer
+ * writes the keys and values of all rows before any row attends.
+ */
+export interface SchedulerOutput {
+  readonly newSequences: readonly NewSequenceData[]
+  readonly cachedSequences: readonly CachedSequenceData[]
+  /** In batch order: every sequence of this step with how many tokens it computes. */
+  readonly scheduled: readonly ScheduledTokens[]
+  readonly numTokens: number
+  /** Done in order, before the forward pass. */
+  readonly blockCopies: readonly BlockCopy[]
+  /** Ended, aborted or preempted since the last step: the runner drops their state, before it adds `newSequences`. */
+  readonly droppedIds: readonly string[]
+}
+
+export interface SampledToken {
+  readonly id: string
+  readonly tokenId: number
+  readonly logprobs: TokenLogprobs | null
+}
+
+export interface PromptLogprobs {
+  readonly id: string
+  /** Entry i belongs to prompt position `startPosition + i`, startPosition ≥ 1. */
+  readonly startPosition: number
+  readonly entries: readonly TokenLogprobs[]
+}
+
+export interface ModelRunnerOutput {
+  /** One entry for each scheduled sequence whose computed tokens caught up with all its tokens. */
+  readonly sampled: readonly SampledToken[]
+  readonly promptLogprobs: readonly PromptLogprobs[]
+}

@@ -1,0 +1,16 @@
+import type { FinishReason, TokenLogprobs } from '../sequence/outputs.ts'
+
+/** What a step added to one sequence: plain, structured-clonable data for the front thread. */
+export interface SequenceUpdate {
+  readonly id: string
+  readonly newTokenIds: readonly number[]
+  /** One entry per new token; `null` if not asked for. */
+  readonly logprobs: readonly TokenLogprobs[] | null
+  /** One entry per prompt token, the first `null`; only with the leader's first token, and only if asked for. */
+  readonly promptLogprobs: readonly (TokenLogprobs | null)[] | null
+  readonly finishReason: FinishReason | null
+  /** The stop token id that ended it; `null` for end-of-sequence and other reasons. */
+  readonly stopReason: number | null
+  /** Prompt tokens whose KV came from the prefix cache. */
+  readonly numCachedTokens: number
+}

@@ -1,0 +1,80 @@
+import type { AllocatedSlots } from '../kv-cache/kv-cache-manager.ts'
+import type { Sequence } from '../sequence/sequence.ts'
+import { assert } from '../util/assert.ts'
+import type { SchedulerOutput } from './scheduler-output.ts'
+
+export interface StepEntry {
+  readonly sequence: Sequence
+  readonly numTokens: number
+}
+
+interface PlannedEntry extends StepEntry {
+  /** True if the runner does not hold the sequence yet. */
+  readonly isNew: boolean
+  readonly slots: AllocatedSlots
+}
+
+/** One step while it is being planned: spends the token budget on sequences, and can take one back. */
+export class StepPlan {
+  readonly #entries = new Map<Sequence, PlannedEntry>()
+  #budget: number
+
+  constructor(maxNumBatchedTokens: number) {
+    this.#budget = maxNumBatchedTokens
+  }
+
+  /** Tokens still to be given out. */
+  get budget(): number {
+    return this.#budget
+  }
+
+  add(entry: PlannedEntry): void {
+    assert(
+      entry.numTokens > 0 && entry.numTokens <= this.#budget,
+      `${entry.numTokens} tokens of a budget of ${this.#budget}`,
+    )
+    assert(!this.#entries.has(entry.sequence), `sequence ${entry.sequence.id} is planned already`)
+    this.#entries.set(entry.sequence, entry)
+    this.#budget -= entry.numTokens
+  }
+
+  /** Takes a sequence out again, if it is in, with its tokens and block copies. */
+  remove(sequence: Sequence): void {
+    const entry = this.#entries.get(sequence)
+    if (entry === undefined) return
+    this.#entries.delete(sequence)
+    this.#budget += entry.numTokens
+  }
+
+  entries(): StepEntry[] {
+    return [...this.#entries.values()]
+  }
+
+  build(blockIdsOf: (sequence: Sequence) => number[], droppedIds: readonly string[]): SchedulerOutput {
+    const entries = [...this.#entries.values()]
+    return {
+      newSequences: entries
+        .filter(({ isNew }) => isNew)
+        .map(({ sequence }) => ({
+          id: sequence.id,
+          tokenIds: sequence.tokenIds(),
+          numPromptTokens: sequence.numPromptTokens,
+          params: sequence.params,
+          blockIds: blockIdsOf(sequence),
+          numComputedTokens: sequence.numComputedTokens,
+        })),
+      cachedSequences: entries
+        .filter(({ isNew }) => !isNew)
+        .map(({ sequence, slots }) => ({
+          id: sequence.id,
+          numComputedTokens: sequence.numComputedTokens,
+          newBlockIds: slots.newBlockIds,
+          replacedBlocks: slots.replacedBlocks,
+        })),
+      scheduled: entries.map(({ sequence, numTokens }) => ({ id: sequence.id, numTokens })),
+      numTokens: entries.reduce((sum, { numTokens }) => sum + numTokens, 0),
+      blockCopies: entries.flatMap(({ slots }) => slots.blockCopies),
+      droppedIds,
+    }
+  }
+}
