@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest'
+import { InvalidConfigError } from '../errors.ts'
+import { type EngineOptions, resolveEngineConfig } from './engine-config.ts'
+
+describe('resolveEngineConfig', () => {
+  it('fills defaults and freezes', () => {
+    const config = resolveEngineConfig({ model: 'octavo-tiny', maxNumSeqs: undefined })
+    expect(config).toMatchObject({
+      servedModelNames: ['octavo-tiny'],
+      maxNumSeqs: 64,
+      blockSize: 16,
+      maxModelLen: null,
+      kvCacheMemory: { fractionOfFree: 0.4 },
+    })
+    expect(Object.isFrozen(config)).toBe(true)
+  })
+
+  it.each([
+    [1_000_000, { bytes: 1_000_000 }],
+    ['2GiB', { bytes: 2 * 1024 ** 3 }],
+    ['512 MB', { bytes: 512e6 }],
+    ['1.5g', { bytes: 1.5 * 1024 ** 3 }],
+    ['12.5%', { fractionOfFree: 0.125 }],
+  ])('reads kvCacheMemory %j', (kvCacheMemory, expected) => {
+    expect(resolveEngineConfig({ model: 'm', kvCacheMemory }).kvCacheMemory).toEqual(expected)
+  })
+
+  it.each<[string, Record<string, unknown>]>([
+    ['model', { model: '' }],
+    ['maxNumSeq', { maxNumSeq: 3 }],
+    ['dtype', { dtype: 'int8' }],
+    ['maxNumSeqs', { maxNumSeqs: 0 }],
+    ['maxNumSeqs', { maxNumSeqs: '8' }],
+    ['maxNumBatchedTokens', { maxNumBatchedTokens: 32 }],
+    ['maxNumBatchedTokens', { maxModelLen: 2048, enableChunkedPrefill: false }],
+    ['maxModelLen', { maxModelLen: 1 }],
+    ['kvCacheMemory', { kvCacheMemory: '0%' }],
+    ['kvCacheMemory', { kvCacheMemory: '96%' }],
+    ['kvCacheMemory', { kvCacheMemory: '3 bananas' }],
+    ['kvCacheMemory', { kvCacheMemory: -1 }],
+    ['seed', { seed: -1 }],
+    ['servedModelName', { servedModelName: [] }],
+  ])('refuses a bad %s: %j', (option, options) => {
+    const call = (): unknown => resolveEngineConfig({ model: 'm', ...options } as EngineOptions)
+    expect(call).toThrow(InvalidConfigError)
+    expect(call).toThrow(new RegExp(`^${option}: `))
+  })
+})

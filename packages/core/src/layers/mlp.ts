@@ -1,0 +1,35 @@
+import { activation } from '../ops/activation.ts'
+import type { ActivationKind } from '../ops/activation.ts'
+import type { Mlp } from './gated-mlp.ts'
+import { createColumnLinear, createRowLinear } from './linear.ts'
+import type { WeightLoader } from './weight-loader.ts'
+
+export interface PlainMlpOptions {
+  readonly upPrefix: string
+  readonly downPrefix: string
+  readonly hiddenSize: number
+  readonly intermediateSize: number
+  readonly hasBias: boolean
+  readonly isTransposed: boolean
+  readonly activation: ActivationKind
+}
+
+/** `down(act(up(x)))`. */
+export function createMlp(loader: WeightLoader, options: PlainMlpOptions): Mlp {
+  const { upPrefix, downPrefix, hiddenSize, intermediateSize, hasBias, isTransposed } = options
+  const up = createColumnLinear(loader, {
+    prefix: upPrefix,
+    inFeatures: hiddenSize,
+    outFeatures: intermediateSize,
+    hasBias,
+    isTransposed,
+  })
+  const down = createRowLinear(loader, {
+    prefix: downPrefix,
+    inFeatures: intermediateSize,
+    outFeatures: hiddenSize,
+    hasBias,
+    isTransposed,
+  })
+  return { forward: (x) => down.forward(activation(up.forward(x), options.activation)) }
+}

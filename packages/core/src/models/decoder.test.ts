@@ -1,0 +1,232 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { memory, setBackend, tidy } from '@tensorflow/tfjs-core'
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import type { BackendPack } from '../backends/backend-pack.ts'
+import { createCpuPack } from '../backends/cpu/cpu-pack.ts'
+import { parseModelConfig } from '../config/model-config.ts'
+import type { ModelConfig } from '../config/model-config.ts'
+import { CheckpointError, InvalidConfigError, UnsupportedModelError } from '../errors.ts'
+import { singleRank } from '../layers/communicator.ts'
+import { ReplayGroup } from '../layers/replay-group.case.ts'
+import { openSafetensors } from '../loading/safetensors.ts'
+import type { WeightSource } from '../loading/weight-source.ts'
+import type { CausalLM, LoadModelContext } from './model.ts'
+import { getModelDefinition, supportedArchitectures } from './registry.ts'
+import { StepRunner } from './step-runner.case.ts'
+
+const models = fileURLToPath(new URL('../../../../fixtures/models/', import.meta.url))
+const ids = [5, 250, 33, 17, 99, 480, 2, 61, 301, 77, 8]
+
+let pack: BackendPack
+let sources: WeightSource[] = []
+let usedBytes = 0
+beforeEach(() => {
+  usedBytes = pack.usedBytes
+})
+beforeAll(async () => {
+  pack = await createCpuPack()
+  await setBackend('cpu')
+})
+afterEach(() => {
+  for (const source of sources) source.close()
+  sources = []
+  expect(pack.usedBytes).toBe(usedBytes)
+})
+
+function readConfig(folder: string): ModelConfig {
+  return parseModelConfig(JSON.parse(readFileSync(`${models}${folder}/config.json`, 'utf8')), folder)
+}
+
+function openSource(folder: string): WeightSource {
+  const source = openSafetensors(`${models}${folder}`)
+  sources.push(source)
+  return source
+}
+
+async function load(folder: string, changes: Partial<LoadModelContext> = {}): Promise<CausalLM> {
+  const config = changes.config ?? readConfig(folder)
+  const definition = await getModelDefinition(config)
+  return definition.load({
+    config,
+    source: openSource(folder),
+    pack,
+    dtype: 'auto',
+    communicator: singleRank,
+    ...changes,
+  })
+}
+
+/** Logits of all positions of `ids`. */
+function logitsOf(model: CausalLM): Float32Array {
+  const runner = new StepRunner(model, pack)
+  try {
+    const rows = runner.step([{ sequence: runner.add(ids), numTokens: ids.length }], 'all')
+    return Float32Array.from(rows.flatMap((row) => [...row]))
+  } finally {
+    runner.dispose()
+  }
+}
+
+function maxDifference(a: Float32Array, b: Float32Array): number {
+  expect(a.length).toBe(b.length)
+  return a.reduce((max, value, i) => Math.max(max, Math.abs(value - b[i]!)), 0)
+}
+
+/** The same tensors under other names, or without some. */
+function renamed(source: WeightSource, toStored: (name: string) => string | null): WeightSource {
+  const stored = (name: string): string => toStored(name) ?? '(none)'
+  return {
+    file: source.file,
+    names: () => source.names(),
+    get(name) {
+      const info = source.get(stored(name))
+      return info === null ? null : { ...info, name }
+    },
+    read: (name, bytes, rows) => source.read(stored(name), bytes, rows),
+    readFloat32: (name, rows) => source.readFloat32(stored(name), rows),
+    close: () => source.close(),
+  }
+}
+
+describe('tensor parallelism', () => {
+  it.each([
+    ['llama', 2],
+    ['llama', 4],
+    ['gemma3-text', 4],
+    ['gpt2', 2],
+    ['phi3', 2],
+    ['mistral', 2],
+    ['mixtral', 2],
+    ['qwen3-moe', 2],
+    ['gpt-oss', 4],
+  ])('%s on %i ranks gives the logits of one rank', async (folder, size) => {
+    const whole = await load(folder)
+    const expected = logitsOf(whole)
+    const group = new ReplayGroup(size)
+    const shards: CausalLM[] = []
+    for (const communicator of group.communicators) shards.push(await load(folder, { communicator }))
+    expect(shards[0]!.weightBytes).toBeLessThan(whole.weightBytes)
+    const scale = expected.reduce((max, value) => Math.max(max, Math.abs(value)), 0)
+    for (const logits of group.run((rank) => logitsOf(shards[rank]!)))
+      expect(maxDifference(logits, expected)).toBeLessThan(1e-5 * scale)
+    for (const model of [whole, ...shards]) model.dispose()
+  })
+
+  it('refuses ranks that cannot share the heads, and norms that need all of them', async () => {
+    const { numTensors } = memory()
+    const [communicator] = new ReplayGroup(3).communicators
+    await expect(load('llama', { communicator: communicator! })).rejects.toThrow(InvalidConfigError)
+    await expect(load('olmo2', { communicator: new ReplayGroup(2).communicators[0]! })).rejects.toThrow(
+      UnsupportedModelError,
+    )
+    expect(memory().numTensors).toBe(numTensors)
+  })
+})
+
+describe('loading', () => {
+  it('finds tensors with and without the prefix of the stack, and beside a vision tower', async () => {
+    const plain = await load('llama')
+    const expected = logitsOf(plain)
+    plain.dispose()
+    const source = openSource('llama')
+    for (const toStored of [
+      (name: string) => (name.startsWith('model.') ? null : name === 'lm_head.weight' ? name : `model.${name}`),
+      (name: string) => (name.startsWith('language_model.') ? name.slice('language_model.'.length) : null),
+    ]) {
+      const model = await load('llama', { source: renamed(source, toStored) })
+      expect(logitsOf(model)).toEqual(expected)
+      model.dispose()
+    }
+  })
+
+  it('ties the head to the embedding where the file has none and the config is silent', async () => {
+    const config = { ...readConfig('llama-tied-llama3rope'), hasTiedEmbeddings: null }
+    const [silent, tied] = [await load('llama-tied-llama3rope', { config }), await load('llama-tied-llama3rope')]
+    expect(logitsOf(silent)).toEqual(logitsOf(tied))
+    silent.dispose()
+    tied.dispose()
+    const untied = { ...config, hasTiedEmbeddings: false }
+    await expect(load('llama-tied-llama3rope', { config: untied })).rejects.toThrow(/"lm_head\.weight"/)
+  })
+
+  it('converts weights to the dtype asked for', async () => {
+    const stored = await load('qwen3')
+    const [wide, half] = [await load('qwen3', { dtype: 'float32' }), await load('qwen3', { dtype: 'float16' })]
+    expect(wide.weightBytes).toBeGreaterThan(1.9 * stored.weightBytes)
+    expect(half.weightBytes).toBe(stored.weightBytes)
+    const expected = logitsOf(stored)
+    // bfloat16 widens without loss; float16 has more fraction bits, and these weights are within its range.
+    expect(logitsOf(wide)).toEqual(expected)
+    expect(maxDifference(logitsOf(half), expected)).toBeLessThan(1e-4)
+    for (const model of [stored, wide, half]) model.dispose()
+  })
+
+  it('reports progress up to the whole checkpoint', async () => {
+    const seen: [number, number][] = []
+    const model = await load('qwen3-moe', { onProgress: (loaded, total) => seen.push([loaded, total]) })
+    const total = seen[0]![1]
+    expect(total).toBeGreaterThan(0)
+    seen.forEach(([loaded, all], i) => {
+      expect(all).toBe(total)
+      expect(loaded).toBeGreaterThanOrEqual(seen[i - 1]?.[0] ?? 0)
+    })
+    expect(seen.at(-2)![0]).toBeGreaterThanOrEqual(total - 1)
+    expect(seen.at(-1)![0]).toBe(total)
+    model.dispose()
+  })
+
+  it('names what is missing or misshapen, and leaves nothing allocated', async () => {
+    const { numTensors } = memory()
+    const source = openSource('llama')
+    const lacking = (missing: string): WeightSource => renamed(source, (name) => (name === missing ? null : name))
+    for (const name of ['model.norm.weight', 'model.layers.2.mlp.down_proj.weight', 'lm_head.weight']) {
+      await expect(load('llama', { source: lacking(name) })).rejects.toThrow(CheckpointError)
+      await expect(load('llama', { source: lacking(name) })).rejects.toThrow(`"${name}"`)
+    }
+    await expect(load('llama', { source: lacking('model.embed_tokens.weight') })).rejects.toThrow(/no embedding/)
+    await expect(load('llama', { config: { ...readConfig('llama'), intermediateSize: 120 } })).rejects.toThrow(
+      /mlp\.gate_proj.*expected shape/,
+    )
+    expect(memory().numTensors).toBe(numTensors)
+  })
+
+  it('says that MXFP4 experts are not supported', async () => {
+    const plain = openSource('gpt-oss')
+    const source = {
+      ...renamed(plain, (name) => name),
+      names: () => [...plain.names(), 'model.layers.0.mlp.experts.down_proj_blocks'],
+    }
+    await expect(load('gpt-oss', { source })).rejects.toThrow(/MXFP4/)
+  })
+})
+
+describe('forward', () => {
+  it('leaves no tensor behind', async () => {
+    const model = await load('gemma3-text')
+    logitsOf(model) // the rope tables are made now
+    const { numTensors } = memory()
+    const runner = new StepRunner(model, pack)
+    tidy(() => {
+      runner.step([{ sequence: runner.add(ids), numTokens: ids.length }], 'last')
+      expect(memory().numTensors).toBe(numTensors)
+    })
+    runner.dispose()
+    model.dispose()
+  })
+})
+
+describe('getModelDefinition', () => {
+  it('loads a definition for every architecture it lists', async () => {
+    for (const architecture of supportedArchitectures) {
+      expect(await getModelDefinition({ architecture, file: 'x' })).toHaveProperty('load')
+    }
+  })
+
+  it.each(['BertModel', 'constructor', '__proto__', ''])('refuses %o and lists what it knows', async (architecture) => {
+    await expect(getModelDefinition({ architecture, file: 'x' })).rejects.toThrow(UnsupportedModelError)
+    await expect(getModelDefinition({ architecture, file: 'x' })).rejects.toThrow(
+      /Known are LlamaForCausalLM, .*GptOssForCausalLM/,
+    )
+  })
+})

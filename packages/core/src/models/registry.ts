@@ -1,0 +1,37 @@
+import type { ModelConfig } from '../config/model-config.ts'
+import { UnsupportedModelError } from '../errors.ts'
+import type { ModelDefinition } from './model.ts'
+
+/** Hugging Face architecture → the file that implements it, loaded when first asked for. */
+const architectures: Readonly<Record<string, () => Promise<{ definition: ModelDefinition }>>> = {
+  LlamaForCausalLM: () => import('./llama.ts'),
+  MistralForCausalLM: () => import('./mistral.ts'),
+  MixtralForCausalLM: () => import('./mixtral.ts'),
+  Qwen2ForCausalLM: () => import('./qwen2.ts'),
+  Qwen3ForCausalLM: () => import('./qwen3.ts'),
+  Qwen3MoeForCausalLM: () => import('./qwen3-moe.ts'),
+  Gemma2ForCausalLM: () => import('./gemma2.ts'),
+  Gemma3ForCausalLM: () => import('./gemma3.ts'),
+  // Its text part; the vision tower is left in the file.
+  Gemma3ForConditionalGeneration: () => import('./gemma3.ts'),
+  Phi3ForCausalLM: () => import('./phi3.ts'),
+  GPT2LMHeadModel: () => import('./gpt2.ts'),
+  Olmo2ForCausalLM: () => import('./olmo2.ts'),
+  GptOssForCausalLM: () => import('./gpt-oss.ts'),
+}
+
+export const supportedArchitectures: readonly string[] = Object.keys(architectures)
+
+/** Throws UnsupportedModelError that lists the known architectures. */
+export async function getModelDefinition({
+  architecture,
+  file,
+}: Pick<ModelConfig, 'architecture' | 'file'>): Promise<ModelDefinition> {
+  const load = Object.hasOwn(architectures, architecture) ? architectures[architecture] : undefined
+  if (load === undefined) {
+    throw new UnsupportedModelError(
+      `${file}: the architecture "${architecture}" is not supported. Known are ${supportedArchitectures.join(', ')}.`,
+    )
+  }
+  return (await load()).definition
+}
