@@ -1,0 +1,153 @@
+/**
+ * The engine's central promise, for any backend: continuous batching, chunked prefill, prefix-cache hits, preemption and
+ * parallel samples change no token and no logprob of any request. The reference is each request run alone.
+ */
+import { fileURLToPath } from 'node:url'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { type EngineOptions, resolveEngineConfig } from '../config/engine-config.ts'
+import { resolveSamplingParams, type SamplingParams } from '../sampling-params.ts'
+import { Scheduler } from '../scheduler/scheduler.ts'
+import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
+import type { SequenceRequest } from '../sequence/sequence.ts'
+import { EngineCore } from './engine-core.ts'
+import { InlineExecutor } from './inline-executor.ts'
+
+const families = ['llama', 'mistral', 'qwen3', 'gemma2', 'mixtral', 'gpt-oss', 'gpt2'] as const
+const maxModelLen = 96
+const vocabSize = 500 // every fixture's vocabulary is larger
+
+interface Setup {
+  readonly options: Partial<EngineOptions>
+  /** Pool size in blocks of 16; one sequence of `maxModelLen` takes 6. */
+  readonly numBlocks: number
+}
+
+interface Arrival {
+  readonly request: SequenceRequest
+  /** Before which step it arrives. */
+  readonly step: number
+}
+
+interface Result {
+  readonly tokenIds: number[]
+  readonly logprobs: number[]
+}
+
+async function run(
+  family: string,
+  backend: string,
+  { options, numBlocks }: Setup,
+  arrivals: readonly Arrival[],
+): Promise<{ results: Map<string, Result>; core: EngineCore }> {
+  const modelPath = fileURLToPath(new URL(`../../../../fixtures/models/${family}`, import.meta.url))
+  const config = resolveEngineConfig({
+    model: modelPath,
+    backend,
+    maxModelLen,
+    kvCacheMemory: 64 * 1024 ** 2,
+    ...options,
+  })
+  const executor = new InlineExecutor({ config, modelPath, eosTokenIds: [] })
+  const info = await executor.initialize()
+  const scheduler = new Scheduler({
+    maxNumSeqs: config.maxNumSeqs,
+    maxNumBatchedTokens: config.maxNumBatchedTokens,
+    maxModelLen: info.maxModelLen,
+    policy: config.schedulingPolicy,
+    enablePrefixCaching: config.enablePrefixCaching,
+    enableChunkedPrefill: config.enableChunkedPrefill,
+    longPrefillTokenThreshold: config.longPrefillTokenThreshold,
+    numBlocks: Math.min(numBlocks, info.numBlocks),
+    blockSize: info.blockSize,
+  })
+  const core = new EngineCore(scheduler, executor)
+  const results = new Map<string, Result>()
+  const waiting = [...arrivals].sort((a, b) => a.step - b.step)
+  for (let step = 0; waiting.length > 0 || core.hasWork; step++) {
+    while (waiting[0] !== undefined && waiting[0].step <= step) core.addSequence(waiting.shift()!.request)
+    if (!core.hasWork) continue
+    for (const update of (await core.step()).updates) collect(results, update)
+  }
+  await core.shutdown()
+  return { results, core }
+}
+
+function collect(results: Map<string, Result>, update: SequenceUpdate): void {
+  const result = results.get(update.id) ?? { tokenIds: [], logprobs: [] }
+  result.tokenIds.push(...update.newTokenIds)
+  result.logprobs.push(...(update.logprobs ?? []).flatMap((l) => [l.chosen.logprob, ...l.top.map((t) => t.logprob)]))
+  results.set(update.id, result)
+}
+
+const prefix = Array.from({ length: 40 }, (_, i) => (i * 37 + 11) % vocabSize)
+
+/** Prompts that share prefixes of several lengths, greedy and seeded. */
+const requestArbitrary = fc.record({
+  sharedLength: fc.constantFrom(0, 5, 16, 33, 40),
+  own: fc.array(fc.integer({ min: 1, max: vocabSize - 1 }), { minLength: 1, maxLength: 25 }),
+  maxTokens: fc.integer({ min: 1, max: 24 }),
+  temperature: fc.constantFrom(0, 0, 0.8),
+  step: fc.integer({ min: 0, max: 12 }),
+  isForked: fc.boolean(),
+})
+
+function toArrivals(
+  requests: readonly (typeof requestArbitrary extends fc.Arbitrary<infer T> ? T : never)[],
+): Arrival[] {
+  return requests.flatMap(({ sharedLength, own, maxTokens, temperature, step, isForked }, i) => {
+    const params = (seed: number): SamplingParams =>
+      resolveSamplingParams({ maxTokens, temperature, seed, logprobs: 2 }, { vocabSize, maxLogprobs: 20 })
+    const leader: SequenceRequest = {
+      id: `r${i}`,
+      promptTokenIds: [...prefix.slice(0, sharedLength), ...own],
+      params: params(i),
+      eosTokenIds: [],
+      priority: 0,
+      arrivalTime: i,
+      cacheSalt: null,
+      forkOf: null,
+    }
+    const sibling: SequenceRequest = { ...leader, id: `r${i}b`, params: params(i + 1000), forkOf: leader.id }
+    return (isForked ? [leader, sibling] : [leader]).map((request) => ({ request, step }))
+  })
+}
+
+export function describeBatchInvariance(backend: string): void {
+  describe(`batch invariance on ${backend}`, () => {
+    it.each(families)('%s: tokens and logprobs are those of a lone run', async (family) => {
+      let numPreemptions = 0
+      let numCacheHits = 0
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(requestArbitrary, { minLength: 3, maxLength: 7 }),
+          fc.record({
+            maxNumBatchedTokens: fc.constantFrom(8, 13, 64, 512),
+            numBlocks: fc.constantFrom(9, 12, 40),
+            enablePrefixCaching: fc.boolean(),
+          }),
+          async (requests, { maxNumBatchedTokens, numBlocks, enablePrefixCaching }) => {
+            const arrivals = toArrivals(requests)
+            const crowded = await run(
+              family,
+              backend,
+              { options: { maxNumBatchedTokens, maxNumSeqs: 8, enablePrefixCaching }, numBlocks },
+              arrivals,
+            )
+            numPreemptions += crowded.core.metrics().numPreemptions
+            numCacheHits += crowded.core.metrics().prefixCacheHits
+            for (const { request } of arrivals) {
+              const alone = await run(family, backend, { options: { enablePrefixCaching: false }, numBlocks: 100 }, [
+                { request: { ...request, forkOf: null }, step: 0 },
+              ])
+              expect(crowded.results.get(request.id), request.id).toEqual(alone.results.get(request.id))
+            }
+          },
+        ),
+        { numRuns: 6, seed: 20_261_122 },
+      )
+      expect(numPreemptions, 'the small pools must have caused preemptions').toBeGreaterThan(0)
+      expect(numCacheHits, 'the shared prefixes must have been found').toBeGreaterThan(0)
+    })
+  })
+}

@@ -1,0 +1,3 @@
+import { describeBatchInvariance } from './batch-invariance.case.ts'
+
+describeBatchInvariance('cpu')

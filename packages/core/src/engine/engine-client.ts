@@ -1,0 +1,79 @@
+import type { SamplingParamsInput } from '../sampling-params.ts'
+import type { RequestOutput } from '../sequence/outputs.ts'
+import type { ChatMessage, ToolDefinition } from '../tokenizer/chat-message.ts'
+
+/** What the server, the SDK's in-process mode and a data-parallel router share. */
+export interface EngineClient {
+  readonly models: readonly ServedModel[]
+  /**
+   * Bad input rejects with a typed error (`InvalidRequestError`, `ContextLengthError`, `ModelNotFoundError`, …)
+   * at the first `next()`. Ending the iteration early, or `signal`, aborts the request and frees its blocks within one step.
+   */
+  generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<RequestOutput>
+  /** Token ids → text, special tokens kept. Without it, the echo of a prompt that came as token ids is refused. */
+  detokenize?(tokenIds: readonly number[]): string
+  metrics(): EngineMetrics
+  /** Rejects with `EngineDeadError` when the engine cannot serve. */
+  checkHealth(): Promise<void>
+  /** With `drain`, running requests may finish until the timeout; without, they end with finishReason 'abort'. */
+  shutdown(drain?: { timeoutMs: number }): Promise<void>
+}
+
+export interface ServedModel {
+  readonly id: string
+  /** Path or repo id that it was loaded from. */
+  readonly root: string
+  readonly created: number
+  readonly maxModelLen: number
+  readonly hasChatTemplate: boolean
+}
+
+export type PromptInput =
+  | { readonly type: 'text'; readonly text: string; readonly addSpecialTokens?: boolean }
+  | { readonly type: 'tokens'; readonly tokenIds: readonly number[] }
+  | {
+      readonly type: 'chat'
+      readonly messages: readonly ChatMessage[]
+      readonly tools?: readonly ToolDefinition[] | null
+      readonly chatTemplate?: string | null
+      readonly chatTemplateKwargs?: Readonly<Record<string, unknown>>
+      /** Default true. */
+      readonly addGenerationPrompt?: boolean
+      /** Default false; excludes addGenerationPrompt. */
+      readonly continueFinalMessage?: boolean
+      /** Default false: templates write their own special tokens. */
+      readonly addSpecialTokens?: boolean
+    }
+
+export interface GenerateRequest {
+  readonly requestId: string
+  /** Which served model; default the first. */
+  readonly model?: string
+  readonly prompt: PromptInput
+  /** vLLM's fields in camelCase; defaults come from the model's generation_config.json. `maxTokens: null` = up to the context. */
+  readonly params: SamplingParamsInput
+  /** 'delta' for streaming, 'final' yields once, 'cumulative' repeats everything so far. Default 'cumulative'. */
+  readonly outputKind?: 'delta' | 'cumulative' | 'final'
+  /** Lower runs earlier, with the priority policy only. Default 0. */
+  readonly priority?: number
+  /** Separates prefix-cache entries of tenants. */
+  readonly cacheSalt?: string | null
+  /** Keep only the last (or first) this many prompt tokens; -1 means the model's context. */
+  readonly truncatePromptTokens?: number | null
+  readonly truncationSide?: 'left' | 'right'
+}
+
+export interface EngineMetrics {
+  readonly numRunningSeqs: number
+  readonly numWaitingSeqs: number
+  readonly kvCacheUsage: number // 0..1
+  readonly numKvBlocks: number
+  /** Slots of the blocks in use that no token fills: what paging wastes. */
+  readonly numUnfilledKvSlots: number
+  readonly numPreemptions: number
+  readonly promptTokens: number
+  readonly generationTokens: number
+  readonly prefixCacheQueries: number // tokens
+  readonly prefixCacheHits: number // tokens
+  readonly numSteps: number
+}

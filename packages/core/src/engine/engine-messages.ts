@@ -1,0 +1,32 @@
+import type { EngineConfig } from '../config/engine-config.ts'
+import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
+import type { SequenceRequest } from '../sequence/sequence.ts'
+import type { EngineMetrics } from './engine-client.ts'
+import type { TransferredError } from './error-transfer.ts'
+import type { KvCacheSpec } from './executor.ts'
+
+/** What the engine thread is started with. */
+export interface EngineThreadData {
+  readonly config: EngineConfig
+  /** The checkpoint's folder or GGUF file, already local. */
+  readonly modelPath: string
+  readonly eosTokenIds: readonly number[]
+}
+
+export type ToEngine =
+  | { readonly type: 'add'; readonly requests: readonly SequenceRequest[] }
+  | { readonly type: 'abort'; readonly ids: readonly string[] }
+  | { readonly type: 'shutdown' }
+
+export type FromEngine =
+  | { readonly type: 'progress'; readonly loadedBytes: number; readonly totalBytes: number }
+  | { readonly type: 'ready'; readonly info: EngineInfo }
+  | { readonly type: 'updates'; readonly updates: readonly SequenceUpdate[]; readonly metrics: EngineMetrics }
+  /** The engine is dead: loading failed, or a step threw. */
+  | { readonly type: 'failed'; readonly error: TransferredError }
+  | { readonly type: 'closed' }
+
+export interface EngineInfo extends KvCacheSpec {
+  readonly backend: string
+  readonly isBatchInvariant: boolean
+}

@@ -1,0 +1,93 @@
+import { Worker } from 'node:worker_threads'
+import { EngineDeadError } from '../errors.ts'
+import type { EngineInfo, EngineThreadData, FromEngine, ToEngine } from './engine-messages.ts'
+import { fromTransferredError } from './error-transfer.ts'
+
+export interface EngineWorkerEvents {
+  onProgress(loadedBytes: number, totalBytes: number): void
+  onUpdates(message: Extract<FromEngine, { type: 'updates' }>): void
+  /** After `start` resolved: the thread failed, and what it held is lost. */
+  onDead(error: EngineDeadError): void
+}
+
+/** The engine thread as seen from the front: started, spoken to, ended. */
+export class EngineWorker {
+  readonly #worker: Worker
+  readonly #events: EngineWorkerEvents
+  readonly #ready = Promise.withResolvers<EngineInfo>()
+  readonly #exited = Promise.withResolvers<void>()
+  #isReady = false
+  #isClosing = false
+
+  private constructor(data: EngineThreadData, events: EngineWorkerEvents) {
+    // Sources run as they are (type stripping); the build puts the entry beside the chunks.
+    const entry = import.meta.url.endsWith('.ts') ? './engine-thread.ts' : './engine-thread.js'
+    this.#worker = new Worker(new URL(entry, import.meta.url), { workerData: data, name: 'octavo-engine' })
+    this.#events = events
+    this.#worker.on('message', (message: FromEngine) => this.#receive(message))
+    this.#worker.on('error', (error) => this.#fail(error))
+    this.#worker.on('exit', (code) => {
+      this.#exited.resolve()
+      if (!this.#isClosing) this.#fail(new Error(`the engine thread exited with code ${code}`))
+    })
+  }
+
+  /** @throws what loading threw, with its class */
+  static async start(
+    data: EngineThreadData,
+    events: EngineWorkerEvents,
+  ): Promise<{ worker: EngineWorker; info: EngineInfo }> {
+    const worker = new EngineWorker(data, events)
+    const info = await worker.#ready.promise
+    return { worker, info }
+  }
+
+  send(message: ToEngine): void {
+    this.#worker.postMessage(message)
+  }
+
+  /** While requests run, the process stays alive for them; an idle engine does not keep it. */
+  keepProcessAlive(isNeeded: boolean): void {
+    if (isNeeded) this.#worker.ref()
+    else this.#worker.unref()
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosing) return this.#exited.promise
+    this.#isClosing = true
+    this.#worker.ref()
+    this.send({ type: 'shutdown' })
+    await this.#exited.promise
+  }
+
+  #receive(message: FromEngine): void {
+    switch (message.type) {
+      case 'progress':
+        return this.#events.onProgress(message.loadedBytes, message.totalBytes)
+      case 'ready':
+        this.#isReady = true
+        return this.#ready.resolve(message.info)
+      case 'updates':
+        return this.#events.onUpdates(message)
+      case 'failed':
+        return this.#fail(fromTransferredError(message.error))
+      case 'closed':
+        return
+    }
+  }
+
+  #fail(cause: Error): void {
+    if (!this.#isReady) {
+      this.#isClosing = true
+      return this.#ready.reject(cause)
+    }
+    if (this.#isClosing) return
+    this.#isClosing = true
+    this.#events.onDead(
+      new EngineDeadError(
+        `The engine stopped: ${cause.message}. The requests that it held are lost; start the engine again.`,
+        { cause },
+      ),
+    )
+  }
+}

@@ -1,0 +1,24 @@
+import { describe, expect, it } from 'vitest'
+import { CheckpointError, InsufficientMemoryError, OctavoError } from '../errors.ts'
+import { fromTransferredError, toTransferredError } from './error-transfer.ts'
+
+describe('errors across threads', () => {
+  it.each([
+    new CheckpointError('a.safetensors', 'is truncated', 'w'),
+    new InsufficientMemoryError('too big', 5, 3),
+    new TypeError('plain'),
+  ])('keeps class, message and fields of %s', (error) => {
+    const back = fromTransferredError(structuredClone(toTransferredError(error)))
+    expect(back.message).toBe(error.message)
+    expect(back.name).toBe(error.name)
+    expect(OctavoError.isInstance(back)).toBe(OctavoError.isInstance(error))
+    if (error instanceof OctavoError) {
+      expect(back).toBeInstanceOf(error.constructor)
+      expect({ ...back, name: error.name }).toEqual({ ...error })
+    }
+  })
+
+  it('takes anything that was thrown', () => {
+    expect(fromTransferredError(toTransferredError('text')).message).toBe('text')
+  })
+})

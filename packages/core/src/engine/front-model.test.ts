@@ -1,0 +1,67 @@
+/** The text side of every golden checkpoint: encoding, chat rendering, decoding of what the model wrote. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+import { resolveEngineConfig } from '../config/engine-config.ts'
+import type { ChatMessage } from '../tokenizer/chat-message.ts'
+import { Detokenizer } from '../tokenizer/detokenizer.ts'
+import { loadFrontModel } from './front-model.ts'
+
+interface Golden {
+  readonly prompts: readonly {
+    readonly ids: number[]
+    readonly text: string
+    readonly greedy_ids: number[]
+    readonly greedy_text: string
+    readonly greedy_text_after_prompt: string
+  }[]
+  readonly encode: readonly { readonly text: string; readonly ids: number[] }[]
+  readonly chat?: readonly {
+    readonly messages: ChatMessage[]
+    readonly add_generation_prompt: boolean
+    readonly rendered: string
+    readonly ids: number[]
+  }[]
+}
+
+const models = new URL('../../../../fixtures/models/', import.meta.url)
+
+function detokenize(
+  tokenizer: ConstructorParameters<typeof Detokenizer>[0],
+  ids: readonly number[],
+  promptTokenIds: readonly number[] = [],
+): string {
+  const detokenizer = new Detokenizer(tokenizer, { skipSpecialTokens: true, promptTokenIds })
+  return ids.map((id) => detokenizer.push(id)).join('') + detokenizer.flush()
+}
+
+describe.each(readdirSync(models))('the text of %s', (name) => {
+  const folder = fileURLToPath(new URL(name, models))
+  const golden = JSON.parse(readFileSync(`${folder}/golden.json`, 'utf8')) as Golden
+  const front = loadFrontModel(resolveEngineConfig({ model: folder }), {})
+
+  it('is encoded', async () => {
+    const { tokenizer } = await front
+    for (const { text, ids } of golden.encode) expect(tokenizer.encode(text)).toEqual(ids)
+  })
+
+  it('is rendered from chats', async () => {
+    const { tokenizer, chatTemplate } = await front
+    expect(chatTemplate === null).toBe(golden.chat === undefined)
+    for (const { messages, add_generation_prompt: addGenerationPrompt, rendered, ids } of golden.chat ?? []) {
+      const text = chatTemplate?.render({ messages, addGenerationPrompt })
+      expect(text).toBe(rendered)
+      expect(tokenizer.encode(rendered, { addSpecialTokens: false })).toEqual(ids)
+    }
+  })
+
+  it('is decoded, at once and token by token', async () => {
+    const { tokenizer } = await front
+    for (const { ids, text, greedy_ids, greedy_text, greedy_text_after_prompt } of golden.prompts) {
+      expect(tokenizer.decode(ids)).toBe(text)
+      expect(tokenizer.decode(greedy_ids, { skipSpecialTokens: true })).toBe(greedy_text)
+      expect(detokenize(tokenizer, greedy_ids)).toBe(greedy_text)
+      expect(detokenize(tokenizer, greedy_ids, ids)).toBe(greedy_text_after_prompt)
+    }
+  })
+})

@@ -1,0 +1,56 @@
+import type { EngineConfig } from '../config/engine-config.ts'
+import { readEnv } from '../config/env.ts'
+import { parseModelConfig } from '../config/model-config.ts'
+import { openCheckpoint } from '../loading/checkpoint.ts'
+import { type DownloadProgress, resolveModelPath } from '../loading/hub.ts'
+import type { SamplingParams } from '../sampling-params.ts'
+import { type ChatTemplate, createChatTemplate } from '../tokenizer/chat-template.ts'
+import { createTokenizer } from '../tokenizer/hf-tokenizer.ts'
+import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import { eosTokenIdsOf, samplingDefaults } from './generation-config.ts'
+
+export interface LoadHooks {
+  readonly onDownloadProgress?: (progress: DownloadProgress) => void
+  readonly onLoadProgress?: (loadedBytes: number, totalBytes: number) => void
+}
+
+/** What the front thread knows of a model: everything about text, nothing about weights. */
+export interface FrontModel {
+  readonly modelPath: string
+  readonly tokenizer: Tokenizer
+  readonly chatTemplate: ChatTemplate | null
+  readonly compileChatTemplate: (source: string) => ChatTemplate
+  readonly vocabSize: number
+  readonly maxPositions: number
+  readonly longPromptThreshold: number | null
+  readonly eosTokenIds: readonly number[]
+  readonly defaultParams: SamplingParams
+}
+
+export async function loadFrontModel(config: EngineConfig, hooks: LoadHooks): Promise<FrontModel> {
+  const env = readEnv()
+  const modelPath = await resolveModelPath(config.model, {
+    revision: config.revision,
+    cacheDir: env.hfCacheDir,
+    token: env.hfToken,
+    offline: env.isHfOffline,
+    endpoint: env.hfEndpoint,
+    ...(hooks.onDownloadProgress && { onProgress: hooks.onDownloadProgress }),
+  })
+  const checkpoint = await openCheckpoint(modelPath)
+  const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path)
+  const tokenizer = createTokenizer(checkpoint)
+  const compileChatTemplate = (source: string): ChatTemplate => createChatTemplate(source, tokenizer)
+  const template = config.chatTemplate ?? tokenizer.chatTemplate
+  return {
+    modelPath,
+    tokenizer,
+    chatTemplate: template === null ? null : compileChatTemplate(template),
+    compileChatTemplate,
+    vocabSize: modelConfig.vocabSize,
+    maxPositions: modelConfig.maxPositionEmbeddings,
+    longPromptThreshold: modelConfig.longPromptThreshold,
+    eosTokenIds: eosTokenIdsOf(checkpoint, tokenizer),
+    defaultParams: samplingDefaults(checkpoint, config),
+  }
+}

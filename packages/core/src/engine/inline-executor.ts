@@ -1,0 +1,102 @@
+import { createBackend } from '../backends/backend.ts'
+import type { EngineConfig } from '../config/engine-config.ts'
+import { parseModelConfig } from '../config/model-config.ts'
+import { singleRank } from '../layers/communicator.ts'
+import { openCheckpoint } from '../loading/checkpoint.ts'
+import type { WeightSource } from '../loading/weight-source.ts'
+import { getModelDefinition } from '../models/registry.ts'
+import type { BackendPack } from '../backends/backend-pack.ts'
+import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
+import { isDense, weightFormats } from '../tensor/dtype.ts'
+import { assert } from '../util/assert.ts'
+import type { EngineInfo } from './engine-messages.ts'
+import type { Executor } from './executor.ts'
+import { checkWeightsFit, type MemoryLimits, sizeKvCache } from './kv-cache-size.ts'
+import { ModelRunner } from './model-runner.ts'
+
+export interface InlineExecutorOptions {
+  readonly config: EngineConfig
+  readonly modelPath: string
+  readonly eosTokenIds: readonly number[]
+  readonly onProgress?: (loadedBytes: number, totalBytes: number) => void
+}
+
+/** Loads the model and runs plans in this very thread, on one backend. */
+export class InlineExecutor implements Executor {
+  readonly #options: InlineExecutorOptions
+  #runner: ModelRunner | null = null
+
+  constructor(options: InlineExecutorOptions) {
+    this.#options = options
+  }
+
+  async initialize(): Promise<EngineInfo> {
+    const { config, modelPath, eosTokenIds, onProgress } = this.#options
+    const checkpoint = await openCheckpoint(modelPath)
+    const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path)
+    const definition = await getModelDefinition(modelConfig)
+    const { pack } = await createBackend(config.backend)
+    const source = checkpoint.openWeights()
+    try {
+      checkWeightsFit(checkpoint.path, weightBytesAtRest(source, config.dtype), memoryLimits(pack, 0))
+      const model = definition.load({
+        config: modelConfig,
+        source,
+        pack,
+        dtype: config.dtype,
+        communicator: singleRank,
+        ...(onProgress && { onProgress }),
+      })
+      const limits = memoryLimits(pack, model.weightBytes)
+      const size = sizeKvCache(
+        config,
+        { shape: model.kvShape, maxPositions: modelConfig.maxPositionEmbeddings },
+        limits,
+      )
+      const kv = pack.createKvStorage({ ...model.kvShape, numBlocks: size.numBlocks, blockSize: config.blockSize })
+      this.#runner = new ModelRunner({ model, kv, eosTokenIds })
+      return {
+        ...size,
+        blockSize: config.blockSize,
+        weightBytes: model.weightBytes,
+        backend: pack.name,
+        isBatchInvariant: pack.isBatchInvariant,
+      }
+    } finally {
+      source.close()
+    }
+  }
+
+  executeModel(plan: SchedulerOutput): Promise<ModelRunnerOutput> {
+    assert(this.#runner !== null, 'executeModel before initialize')
+    return Promise.resolve(this.#runner.executeModel(plan))
+  }
+
+  shutdown(): Promise<void> {
+    this.#runner?.dispose()
+    this.#runner = null
+    return Promise.resolve()
+  }
+}
+
+/** What the weights will take in memory: as stored, or in the dtype asked for. */
+function weightBytesAtRest(source: WeightSource, dtype: EngineConfig['dtype']): number {
+  let total = 0
+  for (const name of source.names()) {
+    const info = source.get(name)
+    if (info === null) continue
+    const numElements = info.shape.reduce((product, dim) => product * dim, 1)
+    const isKept = dtype === 'auto' || (info.shape.length < 2 && isDense(info.format))
+    total += isKept ? info.sizeInBytes : numElements * weightFormats[dtype].blockBytes
+  }
+  return total
+}
+
+/** Free memory less a reserve for activations and the rest of the process. */
+function memoryLimits(pack: BackendPack, usedBytes: number): MemoryLimits {
+  const reserve = 64 * 1024 ** 2
+  return {
+    availableBytes: Math.max(0, process.availableMemory() - reserve),
+    backendBytes: pack.maxMemoryBytes === null ? null : Math.max(0, pack.maxMemoryBytes - usedBytes - 2 * reserve),
+  }
+}

@@ -1,0 +1,113 @@
+import type { AttentionMetadata } from '../ops/attention-metadata.ts'
+import type { SamplingState } from '../sampling/logits-processors.ts'
+import type { SamplingParams } from '../sampling-params.ts'
+import type { CachedSequenceData, NewSequenceData, SchedulerOutput } from '../scheduler/scheduler-output.ts'
+import { assert } from '../util/assert.ts'
+
+/** What the runner keeps of a running sequence between steps. */
+export class SequenceRow implements SamplingState {
+  readonly id: string
+  readonly params: SamplingParams
+  readonly tokenIds: number[]
+  readonly numPromptTokens: number
+  readonly blockIds: number[]
+  numComputedTokens: number
+
+  constructor(data: NewSequenceData) {
+    this.id = data.id
+    this.params = data.params
+    this.tokenIds = [...data.tokenIds]
+    this.numPromptTokens = data.numPromptTokens
+    this.blockIds = [...data.blockIds]
+    this.numComputedTokens = data.numComputedTokens
+  }
+
+  update(data: CachedSequenceData): void {
+    this.numComputedTokens = data.numComputedTokens
+    for (const { index, blockId } of data.replacedBlocks) this.blockIds[index] = blockId
+    this.blockIds.push(...data.newBlockIds)
+  }
+}
+
+/** One step's scheduled slice of a sequence. */
+export interface BatchEntry {
+  readonly row: SequenceRow
+  /** Its rows in the flattened batch: `[start, start + numTokens)`. */
+  readonly start: number
+  readonly numTokens: number
+}
+
+export interface BatchInputs {
+  readonly inputIds: Int32Array // [numTokens]
+  readonly attention: AttentionMetadata
+  readonly entries: readonly BatchEntry[]
+}
+
+/** The bridge between the plan's integers and the model's arrays: the only place that knows both. */
+export class InputBatch {
+  readonly #rows = new Map<string, SequenceRow>()
+  readonly #blockSize: number
+
+  constructor(blockSize: number) {
+    this.#blockSize = blockSize
+  }
+
+  get size(): number {
+    return this.#rows.size
+  }
+
+  /** Brings the rows up to date with the plan and lays out the step. */
+  prepare(plan: SchedulerOutput): BatchInputs {
+    for (const id of plan.droppedIds) this.#rows.delete(id)
+    for (const data of plan.newSequences) this.#rows.set(data.id, new SequenceRow(data))
+    for (const data of plan.cachedSequences) this.#get(data.id).update(data)
+    return this.#layOut(plan)
+  }
+
+  #get(id: string): SequenceRow {
+    const row = this.#rows.get(id)
+    assert(row !== undefined, `the runner holds no sequence ${id}`)
+    return row
+  }
+
+  #layOut({ scheduled, numTokens }: SchedulerOutput): BatchInputs {
+    const rows = scheduled.map(({ id }) => this.#get(id))
+    const maxBlocksPerSeq = Math.max(1, ...rows.map((row) => row.blockIds.length))
+    const inputIds = new Int32Array(numTokens)
+    const positions = new Int32Array(numTokens)
+    const slotMapping = new Int32Array(numTokens)
+    const queryStartLoc = new Int32Array(rows.length + 1)
+    const seqLens = new Int32Array(rows.length)
+    const promptLens = Int32Array.from(rows, (row) => row.numPromptTokens)
+    const blockTables = new Int32Array(rows.length * maxBlocksPerSeq)
+    const entries: BatchEntry[] = []
+    let at = 0
+    rows.forEach((row, s) => {
+      const count = scheduled[s]!.numTokens
+      entries.push({ row, start: at, numTokens: count })
+      blockTables.set(row.blockIds, s * maxBlocksPerSeq)
+      for (let i = 0; i < count; i++, at++) {
+        const position = row.numComputedTokens + i
+        inputIds[at] = row.tokenIds[position]!
+        positions[at] = position
+        slotMapping[at] =
+          row.blockIds[Math.floor(position / this.#blockSize)]! * this.#blockSize + (position % this.#blockSize)
+      }
+      queryStartLoc[s + 1] = at
+      seqLens[s] = row.numComputedTokens + count
+    })
+    const attention = {
+      numTokens,
+      numSeqs: rows.length,
+      blockSize: this.#blockSize,
+      queryStartLoc,
+      seqLens,
+      promptLens,
+      blockTables,
+      maxBlocksPerSeq,
+      slotMapping,
+      positions,
+    }
+    return { inputIds, attention, entries }
+  }
+}

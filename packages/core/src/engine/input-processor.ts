@@ -1,0 +1,186 @@
+import { ContextLengthError, InvalidRequestError } from '../errors.ts'
+import { resolveSamplingParams, type SamplingParams } from '../sampling-params.ts'
+import type { SequenceRequest } from '../sequence/sequence.ts'
+import type { ChatTemplate } from '../tokenizer/chat-template.ts'
+import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import { randomSeed, uniformAt } from '../util/random.ts'
+import type { GenerateRequest, PromptInput } from './engine-client.ts'
+
+export interface InputProcessorOptions {
+  readonly tokenizer: Tokenizer
+  /** The model's own template, or the one that replaces it; `null` where there is none. */
+  readonly chatTemplate: ChatTemplate | null
+  /** For templates that a request brings itself. */
+  readonly compileChatTemplate: (source: string) => ChatTemplate
+  readonly vocabSize: number
+  /** Prompts above this length are rotated differently (LongRoPE); `null` = no such limit. */
+  readonly longPromptThreshold: number | null
+  readonly maxModelLen: number
+  readonly maxLogprobs: number
+  readonly eosTokenIds: readonly number[]
+  /** Defaults of sampling parameters, from generation_config.json. */
+  readonly defaultParams: SamplingParams
+  readonly schedulingPolicy: 'fcfs' | 'priority'
+  /** Seed of the seeds of requests that name none; `null` = different at each start. */
+  readonly seed: number | null
+}
+
+/** A request as token ids: one sequence per sample, the first one the leader from which the others fork. */
+export interface ProcessedRequest {
+  readonly requestId: string
+  readonly promptText: string | null
+  readonly promptTokenIds: readonly number[]
+  readonly params: SamplingParams
+  readonly sequences: readonly SequenceRequest[]
+}
+
+/** Text in, token ids out: renders the chat template, tokenizes, resolves the sampling parameters. */
+export class InputProcessor {
+  readonly #options: InputProcessorOptions
+  #numRequests = 0
+
+  constructor(options: InputProcessorOptions) {
+    this.#options = options
+  }
+
+  /** @throws InvalidRequestError | ContextLengthError | ChatTemplateError */
+  process(request: GenerateRequest, arrivalTime: number): ProcessedRequest {
+    const { maxModelLen, eosTokenIds, schedulingPolicy } = this.#options
+    const priority = request.priority ?? 0
+    if (!Number.isSafeInteger(priority))
+      throw new InvalidRequestError(`priority must be an integer, got ${String(priority)}.`, 'priority')
+    if (priority !== 0 && schedulingPolicy !== 'priority') {
+      throw new InvalidRequestError(
+        `priority is ${priority}, but the engine schedules first come, first served; start it with schedulingPolicy 'priority'.`,
+        'priority',
+      )
+    }
+    const { text, tokenIds } = this.#encode(request.prompt)
+    const promptTokenIds = truncate(tokenIds, request, maxModelLen)
+    if (promptTokenIds.length === 0)
+      throw new InvalidRequestError('The prompt is empty: it must have at least one token.', 'prompt')
+    if (promptTokenIds.length >= maxModelLen) throw new ContextLengthError(promptTokenIds.length, maxModelLen)
+
+    const params = this.#resolveParams(request)
+    const sequences = Array.from({ length: params.n }, (_, index): SequenceRequest => ({
+      id: sequenceId(request.requestId, index),
+      promptTokenIds,
+      params: {
+        ...params,
+        seed: (params.seed ?? 0) + index,
+        promptLogprobs: index === 0 ? params.promptLogprobs : null,
+      },
+      eosTokenIds,
+      priority,
+      arrivalTime,
+      cacheSalt: this.#cacheSalt(request, promptTokenIds.length),
+      forkOf: index === 0 ? null : sequenceId(request.requestId, 0),
+    }))
+    return { requestId: request.requestId, promptText: text, promptTokenIds, params, sequences }
+  }
+
+  #encode(prompt: PromptInput): { text: string | null; tokenIds: readonly number[] } {
+    const { tokenizer, vocabSize } = this.#options
+    switch (prompt.type) {
+      case 'text':
+        return {
+          text: prompt.text,
+          tokenIds: tokenizer.encode(prompt.text, { addSpecialTokens: prompt.addSpecialTokens ?? true }),
+        }
+      case 'tokens':
+        for (const id of prompt.tokenIds) {
+          if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
+            throw new InvalidRequestError(
+              `The prompt has token id ${String(id)}; this model's ids run from 0 to ${vocabSize - 1}.`,
+              'prompt',
+            )
+          }
+        }
+        return { text: null, tokenIds: prompt.tokenIds }
+      case 'chat': {
+        const text = this.#renderChat(prompt)
+        return { text, tokenIds: tokenizer.encode(text, { addSpecialTokens: prompt.addSpecialTokens ?? false }) }
+      }
+    }
+  }
+
+  #renderChat(prompt: Extract<PromptInput, { type: 'chat' }>): string {
+    if (prompt.messages.length === 0)
+      throw new InvalidRequestError('messages is empty: at least one message is needed.', 'messages')
+    const continueFinalMessage = prompt.continueFinalMessage ?? false
+    const addGenerationPrompt = prompt.addGenerationPrompt ?? !continueFinalMessage
+    if (continueFinalMessage && addGenerationPrompt) {
+      throw new InvalidRequestError(
+        'continue_final_message and add_generation_prompt exclude each other; set one of them to false.',
+        'continue_final_message',
+      )
+    }
+    const template =
+      prompt.chatTemplate == null ? this.#options.chatTemplate : this.#options.compileChatTemplate(prompt.chatTemplate)
+    if (template === null) {
+      throw new InvalidRequestError(
+        'This model has no chat template; pass one (chat_template, or --chat-template at the start), or use completions.',
+        'messages',
+      )
+    }
+    return template.render({
+      messages: prompt.messages,
+      tools: prompt.tools ?? null,
+      addGenerationPrompt,
+      continueFinalMessage,
+      extra: prompt.chatTemplateKwargs ?? {},
+    })
+  }
+
+  #resolveParams({ params: input }: GenerateRequest): SamplingParams {
+    const { vocabSize, maxLogprobs, defaultParams, tokenizer } = this.#options
+    // A model whose own default is greedy still gives n different samples to a client that leaves the temperature out.
+    const isGreedyByDefault = defaultParams.temperature === 0 && input.temperature === undefined && (input.n ?? 1) > 1
+    const defaults = isGreedyByDefault ? { ...defaultParams, temperature: 1 } : defaultParams
+    const params = resolveSamplingParams(input, { vocabSize, maxLogprobs }, defaults)
+    const words = params.badWords.flatMap((word) => badWordTokenIds(tokenizer, word))
+    return Object.freeze({
+      ...params,
+      badWordsTokenIds: [...params.badWordsTokenIds, ...words],
+      seed: params.seed ?? this.#nextSeed(),
+    })
+  }
+
+  /** Keys of long and short prompts differ where LongRoPE rotates them differently: they must not share blocks. */
+  #cacheSalt({ cacheSalt }: GenerateRequest, numPromptTokens: number): string | null {
+    const { longPromptThreshold } = this.#options
+    const isLong = longPromptThreshold !== null && numPromptTokens > longPromptThreshold
+    return isLong ? `long:${cacheSalt ?? ''}` : (cacheSalt ?? null)
+  }
+
+  #nextSeed(): number {
+    const { seed } = this.#options
+    return seed === null ? randomSeed() : Math.floor(uniformAt(seed, this.#numRequests++) * 2 ** 48)
+  }
+}
+
+export function sequenceId(requestId: string, index: number): string {
+  return `${requestId}#${index}`
+}
+
+/** Each word as it is tokenized at the start of a text and after a space (vLLM's rule). */
+function badWordTokenIds(tokenizer: Tokenizer, word: string): number[][] {
+  const bare = tokenizer.encode(word.trimStart(), { addSpecialTokens: false })
+  const spaced = tokenizer.encode(` ${word.trimStart()}`, { addSpecialTokens: false })
+  const isDistinct = spaced.length > 0 && spaced[0] !== bare[0] && spaced.length === bare.length
+  return (isDistinct ? [bare, spaced] : [bare]).filter((ids) => ids.length > 0)
+}
+
+function truncate(tokenIds: readonly number[], request: GenerateRequest, maxModelLen: number): readonly number[] {
+  const keep = request.truncatePromptTokens
+  if (keep == null) return tokenIds
+  if (!Number.isSafeInteger(keep) || keep < -1 || keep === 0 || keep > maxModelLen) {
+    throw new InvalidRequestError(
+      `truncate_prompt_tokens must be -1 or from 1 to ${maxModelLen}, got ${String(keep)}.`,
+      'truncate_prompt_tokens',
+    )
+  }
+  const count = keep === -1 ? maxModelLen - 1 : keep
+  if (tokenIds.length <= count) return tokenIds
+  return request.truncationSide === 'right' ? tokenIds.slice(0, count) : tokenIds.slice(-count)
+}

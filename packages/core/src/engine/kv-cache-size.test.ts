@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest'
+import { type EngineOptions, resolveEngineConfig } from '../config/engine-config.ts'
+import { InsufficientMemoryError, InvalidConfigError } from '../errors.ts'
+import { checkWeightsFit, sizeKvCache } from './kv-cache-size.ts'
+
+const shape = { numLayers: 2, numKvHeads: 2, headDim: 64 } // 2 KiB per token, 32 KiB per block of 16
+const size = (options: Partial<EngineOptions>, availableBytes: number, backendBytes: number | null = null) =>
+  sizeKvCache(
+    resolveEngineConfig({ model: 'm', ...options }),
+    { shape, maxPositions: 4096 },
+    { availableBytes, backendBytes },
+  )
+
+describe('sizeKvCache', () => {
+  it('takes its share of free memory', () => {
+    expect(size({ kvCacheMemory: '50%', maxNumSeqs: 256, maxNumBatchedTokens: 256 }, 64 * 1024 ** 2)).toEqual({
+      numBlocks: 1024,
+      maxModelLen: 4096,
+      kvCacheBytes: 32 * 1024 ** 2,
+    })
+  })
+
+  it('reserves no more than maxNumSeqs contexts can use', () => {
+    expect(size({ maxNumSeqs: 2, maxModelLen: 100 }, 2 ** 40).numBlocks).toBe(2 * 7 + 1)
+  })
+
+  it('cuts an automatic context to what fits', () => {
+    expect(size({ kvCacheMemory: 1024 ** 2 }, 2 ** 40).maxModelLen).toBe(31 * 16)
+  })
+
+  it('refuses a context that was asked for and does not fit, with the numbers', () => {
+    const call = (): unknown => size({ kvCacheMemory: 1024 ** 2, maxModelLen: 4096 }, 2 ** 40)
+    expect(call).toThrow(InsufficientMemoryError)
+    expect(call).toThrow(/4096 tokens takes 8\.03 MiB, but 1\.00 MiB .*Lower maxModelLen to at most 496/)
+  })
+
+  it('refuses a model that holds hardly any context', () => {
+    expect(() => size({ kvCacheMemory: 64 * 1024 }, 2 ** 40)).toThrow(InsufficientMemoryError)
+  })
+
+  it('stays within the backend', () => {
+    expect(size({ kvCacheMemory: '95%', maxNumSeqs: 256 }, 2 ** 40, 8 * 1024 ** 2).kvCacheBytes).toBe(8 * 1024 ** 2)
+    expect(() => size({ kvCacheMemory: '16MiB' }, 2 ** 40, 8 * 1024 ** 2)).toThrow(/only 8\.00 MiB are left/)
+  })
+
+  it('refuses a context beyond the positions of the model', () => {
+    expect(() => size({ maxModelLen: 8192 }, 2 ** 40)).toThrow(InvalidConfigError)
+  })
+})
+
+describe('checkWeightsFit', () => {
+  it('names both sizes', () => {
+    expect(() =>
+      checkWeightsFit('model.gguf', 3 * 1024 ** 3, { availableBytes: 2 * 1024 ** 3, backendBytes: null }),
+    ).toThrow(/take 3\.00 GiB, but free memory is 2\.00 GiB/)
+    expect(() =>
+      checkWeightsFit('model.gguf', 5 * 1024 ** 3, { availableBytes: 2 ** 40, backendBytes: 4 * 1024 ** 3 }),
+    ).toThrow(/this backend can hold at most 4\.00 GiB/)
+  })
+})

@@ -1,0 +1,86 @@
+import type { EngineConfig } from '../config/engine-config.ts'
+import { InsufficientMemoryError, InvalidConfigError } from '../errors.ts'
+import type { KvShape } from '../models/model.ts'
+import { kvBytesPerToken } from '../tensor/kv-storage.ts'
+import { formatBytes } from '../util/format-bytes.ts'
+import { ceilDiv } from '../util/math.ts'
+
+/** The memory that the process may still take, and the backend's own cap. */
+export interface MemoryLimits {
+  readonly availableBytes: number
+  /** Left of the backend's address space after the weights; `null` = no cap of its own. */
+  readonly backendBytes: number | null
+}
+
+export interface KvCacheSize {
+  readonly numBlocks: number
+  readonly maxModelLen: number
+  readonly kvCacheBytes: number
+}
+
+/** An automatic context is not cut below this: a model that holds less is refused instead. */
+const minAutoModelLen = 256
+
+/**
+ * How many blocks fit, and how long a context they hold. One block more than needed is the null block.
+ * Never more than `maxNumSeqs` full contexts: more would be reserved for nothing.
+ *
+ * @throws InsufficientMemoryError when one context does not fit, with the numbers and what to change
+ */
+export function sizeKvCache(
+  config: EngineConfig,
+  model: { shape: KvShape; maxPositions: number },
+  memory: MemoryLimits,
+): KvCacheSize {
+  const bytesPerBlock = kvBytesPerToken(model.shape) * config.blockSize
+  const budget = budgetBytes(config, memory)
+  const numFitting = Math.floor(budget / bytesPerBlock)
+  const wanted = config.maxModelLen ?? model.maxPositions
+  if (wanted > model.maxPositions) {
+    throw new InvalidConfigError(
+      'maxModelLen',
+      `is ${wanted}, but the model's position range ends at ${model.maxPositions}; lower it to at most that`,
+    )
+  }
+  const fittingLen = Math.max(0, numFitting - 1) * config.blockSize
+  const maxModelLen = config.maxModelLen === null ? Math.min(wanted, fittingLen) : wanted
+  if (maxModelLen > fittingLen || maxModelLen < Math.min(minAutoModelLen, wanted)) {
+    const required =
+      (ceilDiv(Math.min(wanted, config.maxModelLen ?? minAutoModelLen), config.blockSize) + 1) * bytesPerBlock
+    throw new InsufficientMemoryError(
+      `The KV cache of one sequence of ${config.maxModelLen ?? Math.min(minAutoModelLen, wanted)} tokens takes ${formatBytes(required)}, but ${formatBytes(budget)} are given to it (${formatBytes(memory.availableBytes)} of memory are free). ` +
+        `Lower maxModelLen${fittingLen > 0 ? ` to at most ${fittingLen}` : ''}, raise kvCacheMemory, or free memory.`,
+      required,
+      budget,
+    )
+  }
+  const numUseful = ceilDiv(maxModelLen, config.blockSize) * config.maxNumSeqs + 1
+  const numBlocks = Math.min(numFitting, numUseful)
+  return { numBlocks, maxModelLen, kvCacheBytes: numBlocks * bytesPerBlock }
+}
+
+/** @throws InsufficientMemoryError when the weights alone do not fit */
+export function checkWeightsFit(file: string, weightBytes: number, memory: MemoryLimits): void {
+  const limit = Math.min(memory.availableBytes, memory.backendBytes ?? Infinity)
+  if (weightBytes <= limit) return
+  const why = memory.backendBytes === limit ? 'this backend can hold at most' : 'free memory is'
+  throw new InsufficientMemoryError(
+    `The weights of ${file} take ${formatBytes(weightBytes)}, but ${why} ${formatBytes(limit)}. Use a smaller or quantized checkpoint, dtype 'auto' or a 16-bit dtype, another backend, or a machine with more memory.`,
+    weightBytes,
+    limit,
+  )
+}
+
+function budgetBytes({ kvCacheMemory }: EngineConfig, memory: MemoryLimits): number {
+  const cap = Math.min(memory.availableBytes, memory.backendBytes ?? Infinity)
+  if ('fractionOfFree' in kvCacheMemory)
+    return Math.floor(Math.min(memory.availableBytes * kvCacheMemory.fractionOfFree, cap))
+  if (kvCacheMemory.bytes > cap) {
+    throw new InsufficientMemoryError(
+      `kvCacheMemory asks for ${formatBytes(kvCacheMemory.bytes)}, but only ${formatBytes(cap)} are left beside the weights. Lower it.`,
+      kvCacheMemory.bytes,
+      cap,
+    )
+  }
+  return kvCacheMemory.bytes
+}

@@ -1,0 +1,193 @@
+import { randomUUID } from 'node:crypto'
+import type { EngineOptions } from '../config/engine-config.ts'
+import { InvalidRequestError } from '../errors.ts'
+import type { SamplingParamsInput } from '../sampling-params.ts'
+import type { RequestOutput } from '../sequence/outputs.ts'
+import type { ChatMessage, ToolDefinition } from '../tokenizer/chat-message.ts'
+import { AsyncEngine, type EngineHooks } from './async-engine.ts'
+import type { GenerateRequest, PromptInput } from './engine-client.ts'
+
+/** Text, or token ids that are taken as they are. */
+export type Prompt = string | readonly number[]
+
+export interface ChatOptions {
+  readonly tools?: readonly ToolDefinition[]
+  readonly chatTemplate?: string
+  readonly chatTemplateKwargs?: Readonly<Record<string, unknown>>
+  readonly addGenerationPrompt?: boolean
+  readonly continueFinalMessage?: boolean
+  readonly signal?: AbortSignal
+}
+
+export interface GenerateOptions {
+  /** Run the tokenizer's post-processor on text prompts. Default true. */
+  readonly addSpecialTokens?: boolean
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Offline inference in this process: vLLM's `LLM`. Prompts given together, and calls that overlap, share the engine's batches.
+ *
+ * @example
+ * await using llm = await LLM.load('octavo-tiny')
+ * const [output] = await llm.chat([{ role: 'user', content: 'Hello!' }], { temperature: 0 })
+ */
+export class LLM implements AsyncDisposable {
+  readonly engine: AsyncEngine
+
+  private constructor(engine: AsyncEngine) {
+    this.engine = engine
+  }
+
+  /** @param model a folder, a `.gguf` file, a Hugging Face repo id, or the embedded `octavo-tiny` */
+  static async load(model: string, options: Omit<EngineOptions, 'model'> & EngineHooks = {}): Promise<LLM> {
+    const { logger, onDownloadProgress, onLoadProgress, ...engineOptions } = options
+    const hooks = {
+      ...(logger && { logger }),
+      ...(onDownloadProgress && { onDownloadProgress }),
+      ...(onLoadProgress && { onLoadProgress }),
+    }
+    return new LLM(await AsyncEngine.create({ ...engineOptions, model }, hooks))
+  }
+
+  /** Completes every prompt; outputs in the order of the prompts. One set of parameters for all, or one for each. */
+  generate(
+    prompts: Prompt | readonly Prompt[],
+    params: SamplingParamsInput | readonly SamplingParamsInput[] = {},
+    options: GenerateOptions = {},
+  ): Promise<RequestOutput[]> {
+    const list = isPromptList(prompts) ? prompts : [prompts]
+    return this.#all(
+      list.map((prompt) => toInput(prompt, options)),
+      params,
+      options.signal,
+    )
+  }
+
+  /** Yields what is new of one completion as it comes. */
+  generateStream(
+    prompt: Prompt,
+    params: SamplingParamsInput = {},
+    options: GenerateOptions = {},
+  ): AsyncIterable<RequestOutput> {
+    return this.engine.generate(
+      { ...newRequest(toInput(prompt, options), params), outputKind: 'delta' },
+      options.signal,
+    )
+  }
+
+  /** Answers one conversation, or several. Without `maxTokens` an answer may fill the context. */
+  chat(
+    messages: readonly ChatMessage[] | readonly (readonly ChatMessage[])[],
+    params: SamplingParamsInput | readonly SamplingParamsInput[] = {},
+    options: ChatOptions = {},
+  ): Promise<RequestOutput[]> {
+    const conversations = isConversationList(messages) ? messages : [messages]
+    const withDefault = isParamsList(params) ? params.map(chatParams) : chatParams(params)
+    return this.#all(
+      conversations.map((conversation) => toChatInput(conversation, options)),
+      withDefault,
+      options.signal,
+    )
+  }
+
+  /** Yields what is new of one answer as it comes. */
+  chatStream(
+    messages: readonly ChatMessage[],
+    params: SamplingParamsInput = {},
+    options: ChatOptions = {},
+  ): AsyncIterable<RequestOutput> {
+    return this.engine.generate(
+      { ...newRequest(toChatInput(messages, options), chatParams(params)), outputKind: 'delta' },
+      options.signal,
+    )
+  }
+
+  /**
+   * The shortest way to an answer: a text (a question to a chat model, a text to continue for others) or messages in, text out.
+   */
+  async infer(input: string | readonly ChatMessage[], params: SamplingParamsInput = {}): Promise<string> {
+    const isChat = typeof input !== 'string' || this.engine.models.some((model) => model.hasChatTemplate)
+    const messages: readonly ChatMessage[] = typeof input === 'string' ? [{ role: 'user', content: input }] : input
+    const [output] = isChat
+      ? await this.chat(messages, params)
+      : await this.generate(input as string, chatParams(params))
+    return output?.outputs[0]?.text ?? ''
+  }
+
+  /** Ends the engine thread; what still runs ends with finishReason 'abort'. */
+  async shutdown(): Promise<void> {
+    await this.engine.shutdown()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown()
+  }
+
+  async #all(
+    inputs: readonly PromptInput[],
+    params: SamplingParamsInput | readonly SamplingParamsInput[],
+    signal?: AbortSignal,
+  ): Promise<RequestOutput[]> {
+    if (isParamsList(params) && params.length !== inputs.length) {
+      throw new InvalidRequestError(
+        `${params.length} sets of sampling parameters for ${inputs.length} prompts: give one, or one for each.`,
+        'params',
+      )
+    }
+    const ended = new AbortController()
+    const either = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal])
+    const run = async (prompt: PromptInput, i: number): Promise<RequestOutput> => {
+      const request = newRequest(prompt, isParamsList(params) ? (params[i] ?? {}) : params)
+      let last: RequestOutput | null = null
+      for await (const output of this.engine.generate({ ...request, outputKind: 'final' }, either)) last = output
+      if (last === null) throw new InvalidRequestError('The request ended without an output.')
+      return last
+    }
+    try {
+      return await Promise.all(inputs.map(run))
+    } catch (error) {
+      ended.abort(error) // one bad prompt ends the call: the others' work is given back
+      throw error
+    }
+  }
+}
+
+/** Loads a model for `model.infer(…)`: the same as `LLM.load`. */
+export function loadModel(model: string, options: Omit<EngineOptions, 'model'> & EngineHooks = {}): Promise<LLM> {
+  return LLM.load(model, options)
+}
+
+function newRequest(prompt: PromptInput, params: SamplingParamsInput): GenerateRequest {
+  return { requestId: randomUUID(), prompt, params }
+}
+
+function chatParams(params: SamplingParamsInput): SamplingParamsInput {
+  return params.maxTokens === undefined ? { ...params, maxTokens: null } : params
+}
+
+function toInput(prompt: Prompt, { addSpecialTokens = true }: GenerateOptions): PromptInput {
+  return typeof prompt === 'string'
+    ? { type: 'text', text: prompt, addSpecialTokens }
+    : { type: 'tokens', tokenIds: prompt }
+}
+
+function toChatInput(messages: readonly ChatMessage[], { signal: _, ...options }: ChatOptions): PromptInput {
+  return { type: 'chat', messages, ...options }
+}
+
+function isParamsList(
+  params: SamplingParamsInput | readonly SamplingParamsInput[],
+): params is readonly SamplingParamsInput[] {
+  return Array.isArray(params)
+}
+
+function isPromptList(prompts: Prompt | readonly Prompt[]): prompts is readonly Prompt[] {
+  return typeof prompts !== 'string' && (prompts.length === 0 || typeof prompts[0] !== 'number')
+}
+
+function isConversationList(
+  messages: readonly ChatMessage[] | readonly (readonly ChatMessage[])[],
+): messages is readonly (readonly ChatMessage[])[] {
+  return Array.isArray(messages[0])
+}

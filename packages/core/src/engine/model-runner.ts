@@ -1,0 +1,135 @@
+import * as tf from '@tensorflow/tfjs-core'
+import type { CausalLM } from '../models/model.ts'
+import { sampleToken } from '../sampling/sampler.ts'
+import { computeLogprobs } from '../sampling/logprobs.ts'
+import type { ModelRunnerOutput, PromptLogprobs, SampledToken, SchedulerOutput } from '../scheduler/scheduler-output.ts'
+import type { TokenLogprobs } from '../sequence/outputs.ts'
+import type { KvStorage } from '../tensor/kv-storage.ts'
+import { assert } from '../util/assert.ts'
+import { type BatchEntry, InputBatch } from './input-batch.ts'
+
+export interface ModelRunnerOptions {
+  readonly model: CausalLM
+  readonly kv: KvStorage
+  readonly eosTokenIds: readonly number[]
+}
+
+/** Logits of this many rows at once: bounds their memory when a whole prompt's logprobs are asked for. */
+const maxLogitRows = 64
+
+/** One position whose logits are needed: to draw the next token, or to score the prompt token that follows it. */
+interface LogitsRequest {
+  readonly entry: BatchEntry
+  /** Row of the flattened batch. */
+  readonly batchRow: number
+  /** The prompt token to score; `null` = draw the next token. */
+  readonly promptTokenId: number | null
+}
+
+/** Runs a plan on this rank: batch arrays → forward → logits → samples. Owns the model and the KV cache. */
+export class ModelRunner {
+  readonly #model: CausalLM
+  readonly #kv: KvStorage
+  readonly #eosTokenIds: readonly number[]
+  readonly #batch: InputBatch
+
+  constructor({ model, kv, eosTokenIds }: ModelRunnerOptions) {
+    this.#model = model
+    this.#kv = kv
+    this.#eosTokenIds = eosTokenIds
+    this.#batch = new InputBatch(kv.layout.blockSize)
+  }
+
+  executeModel(plan: SchedulerOutput): ModelRunnerOutput {
+    const { inputIds, attention, entries } = this.#batch.prepare(plan)
+    for (const { from, to } of plan.blockCopies) this.#kv.copyBlock(from, to)
+    if (plan.numTokens === 0) return { sampled: [], promptLogprobs: [] }
+
+    const requests = entries.flatMap(logitsRequests)
+    const sampled: SampledToken[] = []
+    const scores = new Map<string, TokenLogprobs[]>()
+    tf.tidy(() => {
+      const hidden = this.#model.forward(inputIds, attention, this.#kv)
+      this.#eachLogitsRow(hidden, requests, (logits, request) => {
+        if (request.promptTokenId === null) sampled.push(this.#sample(logits, request.entry))
+        else pushTo(scores, request.entry.row.id, scorePrompt(logits, request))
+      })
+    })
+    return { sampled, promptLogprobs: entries.flatMap((entry) => promptLogprobsOf(entry, scores)) }
+  }
+
+  dispose(): void {
+    this.#model.dispose()
+    this.#kv.dispose()
+  }
+
+  #eachLogitsRow(
+    hidden: tf.Tensor2D,
+    requests: readonly LogitsRequest[],
+    use: (logits: Float32Array, request: LogitsRequest) => void,
+  ): void {
+    const { vocabSize } = this.#model.config
+    for (let start = 0; start < requests.length; start += maxLogitRows) {
+      const part = requests.slice(start, start + maxLogitRows)
+      const logits = tf.tidy(() =>
+        this.#model.computeLogits(
+          gatherRows(
+            hidden,
+            part.map((r) => r.batchRow),
+          ),
+        ),
+      )
+      // NOTE: not returned through tidy, which would look for tensors in every element.
+      const values = logits.dataSync<'float32'>()
+      logits.dispose()
+      assert(values.length === part.length * vocabSize, 'logits have the wrong shape')
+      part.forEach((request, i) => use(values.slice(i * vocabSize, (i + 1) * vocabSize), request))
+    }
+  }
+
+  #sample(logits: Float32Array, { row }: BatchEntry): SampledToken {
+    const numLogprobs = row.params.logprobs
+    const raw = numLogprobs === null ? null : logits.slice() // logprobs are those before penalties and temperature
+    const tokenId = sampleToken(logits, row, { eosTokenIds: this.#eosTokenIds, seed: row.params.seed ?? 0 })
+    row.tokenIds.push(tokenId)
+    const logprobs = raw === null || numLogprobs === null ? null : computeLogprobs(raw, tokenId, numLogprobs)
+    return { id: row.id, tokenId, logprobs }
+  }
+}
+
+function gatherRows(x: tf.Tensor2D, rows: readonly number[]): tf.Tensor2D {
+  return tf.gather(x, tf.tensor1d(rows as number[], 'int32'))
+}
+
+function logitsRequests(entry: BatchEntry): LogitsRequest[] {
+  const { row, start, numTokens } = entry
+  const requests: LogitsRequest[] = []
+  if (row.params.promptLogprobs !== null) {
+    for (let i = 0; i < numTokens; i++) {
+      const next = row.numComputedTokens + i + 1
+      if (next < row.numPromptTokens) requests.push({ entry, batchRow: start + i, promptTokenId: row.tokenIds[next]! })
+    }
+  }
+  const isCaughtUp = row.numComputedTokens + numTokens === row.tokenIds.length
+  if (isCaughtUp) requests.push({ entry, batchRow: start + numTokens - 1, promptTokenId: null })
+  return requests
+}
+
+function scorePrompt(logits: Float32Array, { entry, promptTokenId }: LogitsRequest): TokenLogprobs {
+  assert(promptTokenId !== null && entry.row.params.promptLogprobs !== null, 'not a prompt position')
+  return computeLogprobs(logits, promptTokenId, entry.row.params.promptLogprobs)
+}
+
+function promptLogprobsOf(
+  { row }: BatchEntry,
+  scores: ReadonlyMap<string, readonly TokenLogprobs[]>,
+): PromptLogprobs[] {
+  const entries = scores.get(row.id)
+  return entries === undefined ? [] : [{ id: row.id, startPosition: row.numComputedTokens + 1, entries }]
+}
+
+function pushTo<K, V>(map: Map<K, V[]>, key: K, value: V): void {
+  const list = map.get(key)
+  if (list === undefined) map.set(key, [value])
+  else list.push(value)
+}

@@ -1,0 +1,50 @@
+/** The public names of @octavo/core, listed one by one; nothing else is public. */
+export { LLM, loadModel } from './engine/llm.ts'
+export type { ChatOptions, GenerateOptions, Prompt } from './engine/llm.ts'
+export { AsyncEngine } from './engine/async-engine.ts'
+export type { EngineHooks } from './engine/async-engine.ts'
+export type { EngineClient, EngineMetrics, GenerateRequest, PromptInput, ServedModel } from './engine/engine-client.ts'
+export type { EngineInfo } from './engine/engine-messages.ts'
+export type { EngineOptions } from './config/engine-config.ts'
+export type { DownloadProgress } from './loading/hub.ts'
+
+export { defaultSamplingParams, resolveSamplingParams } from './sampling-params.ts'
+export type { SamplingLimits, SamplingParams, SamplingParamsInput } from './sampling-params.ts'
+export type {
+  CompletionOutput,
+  DecodedLogprob,
+  DecodedTokenLogprobs,
+  FinishReason,
+  Logprob,
+  RequestOutput,
+} from './sequence/outputs.ts'
+export type { ChatMessage, TextPart, ToolCall, ToolDefinition } from './tokenizer/chat-message.ts'
+
+export {
+  BackendUnavailableError,
+  ChatTemplateError,
+  CheckpointError,
+  ContextLengthError,
+  EngineDeadError,
+  EngineOverloadedError,
+  HubError,
+  InsufficientMemoryError,
+  InvalidConfigError,
+  InvalidRequestError,
+  ModelNotFoundError,
+  OctavoError,
+  TokenizerError,
+  UnsupportedModelError,
+} from './errors.ts'
+export type { OctavoErrorCode } from './errors.ts'
+
+export { createBackend, probeBackends } from './backends/backend.ts'
+export type { BackendChoice, BackendReport, ChosenBackend } from './backends/backend.ts'
+export type { BackendPack, BackendProbe, BackendProvider } from './backends/backend-pack.ts'
+export type { DType, WeightFormat } from './tensor/dtype.ts'
+export type { FillWeight, PackedWeight, PackedWeightSpec } from './tensor/packed-weight.ts'
+export type { KvLayout, KvStorage } from './tensor/kv-storage.ts'
+
+export { registerGradients } from './tensor/register-gradients.ts'
+export { consoleLogger, silentLogger } from './util/logger.ts'
+export type { Logger } from './util/logger.ts'
