@@ -1,0 +1,4 @@
+export { OctavoApiError } from './octavo-api-error.ts'
+export { OctavoClient } from './octavo-client.ts'
+export type { CallOptions, Endpoint, OctavoClientOptions, WithoutStream, WithStream } from './octavo-client.ts'
+export { OctavoConnectionError } from './octavo-connection-error.ts'

@@ -1,0 +1,120 @@
+import type { z } from 'zod'
+import { readChunks } from './chunk-stream.ts'
+import { HttpTransport } from './http-transport.ts'
+import { OctavoApiError } from './octavo-api-error.ts'
+import { parseAnswer } from './parse-answer.ts'
+import type { ChatCompletion } from './protocol/chat-completion.ts'
+import { chatCompletionSchema } from './protocol/chat-completion.ts'
+import type { ChatCompletionChunk } from './protocol/chat-completion-chunk.ts'
+import { chatCompletionChunkSchema } from './protocol/chat-completion-chunk.ts'
+import type { ChatCompletionRequest } from './protocol/chat-completion-request.ts'
+import type { CompletionRequest } from './protocol/completion-request.ts'
+import type { Completion, CompletionChunk } from './protocol/completion.ts'
+import { completionChunkSchema, completionSchema } from './protocol/completion.ts'
+import type { ModelList } from './protocol/model-card.ts'
+import { modelListSchema } from './protocol/model-card.ts'
+import type { ServerVersion } from './protocol/server-version.ts'
+import { serverVersionSchema } from './protocol/server-version.ts'
+
+export interface OctavoClientOptions {
+  /** Where the server is, such as "http://127.0.0.1:8000"; a trailing "/v1" is allowed. */
+  readonly baseUrl: string
+  readonly apiKey?: string
+  /** Default: the global one. */
+  readonly fetch?: typeof globalThis.fetch
+  /** For a whole answer, or until a stream begins. Default 600000; Infinity = none. */
+  readonly timeoutMs?: number
+  /** After connection errors, 429 and 503 only, and only while nothing of the answer has come. Default 2. */
+  readonly maxRetries?: number
+}
+
+export interface CallOptions {
+  /** Ends the call, also in the middle of a stream, and with it the server's work; it then throws the signal's reason. */
+  readonly signal?: AbortSignal
+}
+
+export type WithStream<T> = Omit<T, 'stream'> & { stream: true }
+export type WithoutStream<T> = Omit<T, 'stream'> & { stream?: false | null }
+
+/** The streaming or the complete form of one endpoint, chosen by `params.stream`. */
+export interface Endpoint<Params, Complete, Chunk> {
+  create(params: WithStream<Params>, options?: CallOptions): Promise<AsyncIterable<Chunk>>
+  create(params: WithoutStream<Params>, options?: CallOptions): Promise<Complete>
+  create(params: Params, options?: CallOptions): Promise<AsyncIterable<Chunk> | Complete>
+}
+
+/**
+ * Client of an Octavo server.
+ *
+ * @example
+ * const client = new OctavoClient({ baseUrl: 'http://127.0.0.1:8000' })
+ * const chunks = await client.chat.completions.create({ messages: [{ role: 'user', content: 'Hello' }], stream: true })
+ * for await (const chunk of chunks) process.stdout.write(chunk.choices[0]?.delta.content ?? '')
+ */
+export class OctavoClient {
+  readonly chat: { readonly completions: Endpoint<ChatCompletionRequest, ChatCompletion, ChatCompletionChunk> }
+  readonly completions: Endpoint<CompletionRequest, Completion, CompletionChunk>
+  readonly models: { list(options?: CallOptions): Promise<ModelList> }
+  readonly #transport: HttpTransport
+
+  constructor(options: OctavoClientOptions) {
+    this.#transport = new HttpTransport({
+      baseUrl: options.baseUrl.replace(/\/+$/, '').replace(/\/v1$/, ''),
+      apiKey: options.apiKey ?? null,
+      fetch: options.fetch ?? globalThis.fetch,
+      timeoutMs: options.timeoutMs ?? 600_000,
+      maxRetries: options.maxRetries ?? 2,
+    })
+    this.chat = {
+      completions: this.#endpoint('/v1/chat/completions', chatCompletionSchema, chatCompletionChunkSchema),
+    }
+    this.completions = this.#endpoint('/v1/completions', completionSchema, completionChunkSchema)
+    this.models = { list: ({ signal } = {}) => this.#get('/v1/models', modelListSchema, signal) }
+  }
+
+  /** False while the engine cannot serve; rejects where no server answers at all. */
+  async health({ signal }: CallOptions = {}): Promise<boolean> {
+    try {
+      const { response, exchange } = await this.#transport.call({
+        method: 'GET',
+        path: '/health',
+        signal,
+        maxRetries: 0,
+      })
+      await response.body?.cancel()
+      exchange.close()
+      return true
+    } catch (error) {
+      if (OctavoApiError.isInstance(error) && error.status === 503) return false
+      throw error
+    }
+  }
+
+  version({ signal }: CallOptions = {}): Promise<ServerVersion> {
+    return this.#get('/version', serverVersionSchema, signal)
+  }
+
+  async #get<T>(path: string, schema: z.ZodType<T>, signal: AbortSignal | undefined): Promise<T> {
+    return parseAnswer(schema, await this.#transport.callForJson({ method: 'GET', path, signal }), 200)
+  }
+
+  #endpoint<Params extends { stream?: boolean | null | undefined }, Complete, Chunk>(
+    path: string,
+    completeSchema: z.ZodType<Complete>,
+    chunkSchema: z.ZodType<Chunk>,
+  ): Endpoint<Params, Complete, Chunk> {
+    const transport = this.#transport
+    function create(params: WithStream<Params>, options?: CallOptions): Promise<AsyncIterable<Chunk>>
+    function create(params: WithoutStream<Params>, options?: CallOptions): Promise<Complete>
+    function create(params: Params, options?: CallOptions): Promise<AsyncIterable<Chunk> | Complete>
+    async function create(
+      params: Params | WithStream<Params> | WithoutStream<Params>,
+      { signal }: CallOptions = {},
+    ): Promise<AsyncIterable<Chunk> | Complete> {
+      const call = { method: 'POST', path, body: params, signal } as const
+      if (params.stream === true) return readChunks(await transport.call(call), chunkSchema)
+      return parseAnswer(completeSchema, await transport.callForJson(call), 200)
+    }
+    return { create }
+  }
+}

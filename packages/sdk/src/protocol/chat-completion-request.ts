@@ -1,0 +1,59 @@
+import { z } from 'zod'
+import { boundedArray } from './bounded-array.ts'
+import { chatMessageSchema } from './chat-message.ts'
+import { checkGenerationOptions, generationOptionShape } from './generation-options.ts'
+import { jsonObjectSchema } from './json-object.ts'
+import { toolChoiceSchema, toolSchema } from './tool.ts'
+import { onlyNeutral, unsupportedOption } from './unsupported-option.ts'
+
+/** Body of POST /v1/chat/completions. Unknown fields are dropped. */
+export const chatCompletionRequestSchema = z
+  .object({
+    ...generationOptionShape,
+    messages: boundedArray(chatMessageSchema, { min: 1, max: 16_384 }),
+    /** Absent: up to the model's context. `max_completion_tokens` wins over the older `max_tokens`. */
+    max_completion_tokens: z.int().min(1).nullish(),
+    max_tokens: z.int().min(1).nullish(),
+    logprobs: z.boolean().nullish(),
+    /** Needs `logprobs: true`. */
+    top_logprobs: z.int().min(0).max(20).nullish(),
+    /** Not empty; leave it out to offer none. */
+    tools: boundedArray(toolSchema, { min: 1, max: 1024 }).nullish(),
+    tool_choice: toolChoiceSchema.nullish(),
+    /** Put the last message, if it has the answer's role, before the answer. */
+    echo: z.boolean().nullish(),
+    add_generation_prompt: z.boolean().nullish(),
+    /** Continue the last message instead of opening a new one. */
+    continue_final_message: z.boolean().nullish(),
+    /** A Jinja template for this request; only where the server trusts its clients with it. */
+    chat_template: z.string().nullish(),
+    chat_template_kwargs: jsonObjectSchema.nullish(),
+    /** Handed to the chat template, as `documents` are. */
+    reasoning_effort: z.string().nullish(),
+    documents: boundedArray(jsonObjectSchema, { max: 1024 }).nullish(),
+
+    functions: unsupportedOption(),
+    function_call: unsupportedOption(),
+    audio: unsupportedOption(),
+    modalities: z
+      .custom<['text']>((value) => Array.isArray(value) && value.length === 1 && value[0] === 'text', {
+        error: 'only ["text"] is supported so far',
+      })
+      .nullish(),
+    web_search_options: unsupportedOption(),
+    mm_processor_kwargs: unsupportedOption(),
+    media_io_kwargs: unsupportedOption(),
+    include_reasoning: onlyNeutral(true),
+    return_prompt_text: onlyNeutral(false),
+  })
+  .superRefine((request, context) => {
+    const fail = (field: string, message: string) => context.addIssue({ code: 'custom', path: [field], message })
+    checkGenerationOptions(request, fail)
+    if (request.top_logprobs != null && request.logprobs !== true) fail('top_logprobs', 'needs logprobs: true')
+    if (request.tool_choice === 'auto' && request.tools == null) fail('tool_choice', 'needs tools')
+    if (request.continue_final_message === true && request.add_generation_prompt === true) {
+      fail('continue_final_message', 'excludes add_generation_prompt: true')
+    }
+  })
+
+export type ChatCompletionRequest = z.infer<typeof chatCompletionRequestSchema>

@@ -1,0 +1,68 @@
+import { z } from 'zod'
+import { boundedArray } from './bounded-array.ts'
+import { jsonObjectSchema } from './json-object.ts'
+
+const partTypes = ['text', 'refusal'] as const
+
+const contentPartSchema = z.discriminatedUnion(
+  'type',
+  [
+    z.object({ type: z.literal('text'), text: z.string() }),
+    z.object({ type: z.literal('refusal'), refusal: z.string() }),
+  ],
+  { error: (issue) => describeWrongPart(issue.input) },
+)
+
+const contentSchema = z.union([z.string(), boundedArray(contentPartSchema, { min: 1, max: 1024 })])
+
+export const toolCallSchema = z.object({
+  id: z.string().optional(),
+  type: z.literal('function').optional(),
+  function: z.object({
+    name: z.string().min(1),
+    /** JSON text as OpenAI writes it, or the object itself. */
+    arguments: z.union([z.string(), jsonObjectSchema], { error: 'must be JSON text or an object' }),
+  }),
+})
+
+const roles = ['system', 'developer', 'user', 'assistant', 'tool'] as const
+
+export const chatMessageSchema = z
+  .object({
+    role: z.enum(roles, {
+      error: (issue) => `unknown role ${quote(issue.input)}; the known ones are ${roles.join(', ')}`,
+    }),
+    /** May be left out by the assistant only. */
+    content: contentSchema.nullish(),
+    name: z.string().nullish(),
+    reasoning: z.string().nullish(),
+    /** Older name of `reasoning`. */
+    reasoning_content: z.string().nullish(),
+    refusal: z.string().nullish(),
+    tool_calls: boundedArray(toolCallSchema, { max: 1024 }).nullish(),
+    tool_call_id: z.string().nullish(),
+  })
+  .superRefine((message, context) => {
+    if (message.content == null && message.role !== 'assistant') {
+      context.addIssue({ code: 'custom', path: ['content'], message: `is required for the role ${message.role}` })
+    }
+    if (message.tool_calls != null && message.role !== 'assistant') {
+      context.addIssue({ code: 'custom', path: ['tool_calls'], message: 'are only allowed for the role assistant' })
+    }
+  })
+
+export type WireToolCall = z.infer<typeof toolCallSchema>
+export type WireChatMessage = z.infer<typeof chatMessageSchema>
+
+function describeWrongPart(input: unknown): string | undefined {
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) return 'must be an object with a type'
+  const type = 'type' in input ? input.type : undefined
+  if (partTypes.some((known) => known === type)) return undefined
+  return `content parts of type ${quote(type)} are not supported: this server takes text only`
+}
+
+/** A bounded quotation: the value is the client's, and ends up in a message. */
+function quote(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 64 ? `${value.slice(0, 64)}…` : value)
+  return value === undefined ? 'undefined' : `of type ${value === null ? 'null' : typeof value}`
+}

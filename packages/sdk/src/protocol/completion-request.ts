@@ -1,0 +1,46 @@
+import { z } from 'zod'
+import { checkGenerationOptions, generationOptionShape } from './generation-options.ts'
+import { isTokenIds } from './token-ids.ts'
+import { unsupportedOption } from './unsupported-option.ts'
+
+/** Every prompt is a request of its own to the engine. */
+const maxPrompts = 2048
+
+/** Text, several texts, token ids, or several lists of token ids. */
+export const promptSchema = z.custom<string | string[] | number[] | number[][]>(isPrompt, {
+  error: `must be a string, token ids (integers of at least 0), or 1 to ${maxPrompts} of one of the two, unmixed and with no list empty`,
+})
+
+function isPrompt(value: unknown): boolean {
+  if (typeof value === 'string') return true
+  if (!Array.isArray(value) || value.length === 0) return false
+  if (isTokenIds(value)) return true
+  if (value.length > maxPrompts) return false
+  return value.every((text) => typeof text === 'string') || value.every((ids) => isTokenIds(ids) && ids.length > 0)
+}
+
+/** Body of POST /v1/completions. Unknown fields are dropped. */
+export const completionRequestSchema = z
+  .object({
+    ...generationOptionShape,
+    prompt: promptSchema,
+    /** Default 16. 0 only with `echo`: the prompt comes back alone. */
+    max_tokens: z.int().min(0).nullish(),
+    /** Put the prompt before the completion. */
+    echo: z.boolean().nullish(),
+    /** Most likely tokens per token; -1 = the whole vocabulary. With `echo`, for the prompt too. */
+    logprobs: z.int().min(-1).nullish(),
+    suffix: unsupportedOption(),
+  })
+  .superRefine((request, context) => {
+    const fail = (field: string, message: string) => context.addIssue({ code: 'custom', path: [field], message })
+    checkGenerationOptions(request, fail)
+    if (request.max_tokens === 0 && request.echo !== true)
+      fail('max_tokens', 'must be at least 1 (0 is for echo: true), got 0')
+    if (request.stream === true && request.echo === true && request.logprobs != null) {
+      fail('logprobs', 'of an echoed prompt are not available with stream: true')
+    }
+  })
+
+export type Prompt = z.infer<typeof promptSchema>
+export type CompletionRequest = z.infer<typeof completionRequestSchema>

@@ -1,0 +1,96 @@
+import { z } from 'zod'
+import { boundedArray } from './bounded-array.ts'
+import { logitBiasSchema } from './logit-bias.ts'
+import { responseFormatSchema } from './response-format.ts'
+import { tokenIdsSchema } from './token-ids.ts'
+import { onlyNeutral, unsupportedOption } from './unsupported-option.ts'
+
+const stopString = z.string({ error: 'must be a string' }).min(1, { error: 'must not be an empty string' })
+
+/**
+ * What chat completions and completions have in common: OpenAI's sampling fields and vLLM's extra parameters.
+ * Absent and `null` both mean "the model's default". Limits that depend on the model are checked by the engine.
+ */
+export const generationOptionShape = {
+  /** Absent: the first served model. */
+  model: z.string().nullish(),
+  n: z.int().min(1).nullish(),
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().gt(0).max(1).nullish(),
+  /** 0 or -1 = off. */
+  top_k: z.int().min(-1).nullish(),
+  min_p: z.number().min(0).max(1).nullish(),
+  presence_penalty: z.number().min(-2).max(2).nullish(),
+  frequency_penalty: z.number().min(-2).max(2).nullish(),
+  repetition_penalty: z.number().gt(0).nullish(),
+  seed: z.int().nullish(),
+  stop: z.union([stopString, boundedArray(stopString, { max: 64 })]).nullish(),
+  stop_token_ids: tokenIdsSchema.nullish(),
+  include_stop_str_in_output: z.boolean().nullish(),
+  ignore_eos: z.boolean().nullish(),
+  min_tokens: z.int().min(0).nullish(),
+  logit_bias: logitBiasSchema.nullish(),
+  allowed_token_ids: tokenIdsSchema.nullish(),
+  bad_words: boundedArray(z.string().min(1), { max: 65_536 }).nullish(),
+  skip_special_tokens: z.boolean().nullish(),
+  spaces_between_special_tokens: z.boolean().nullish(),
+  add_special_tokens: z.boolean().nullish(),
+  /** Keep this many prompt tokens; -1 = as many as the context holds. */
+  truncate_prompt_tokens: z
+    .int()
+    .refine((value) => value === -1 || value >= 1, { error: 'must be -1 or at least 1' })
+    .nullish(),
+  /** Which end is cut away. */
+  truncation_side: z.enum(['left', 'right']).nullish(),
+  /** Most likely tokens per prompt token; -1 = the whole vocabulary. Not with `stream`. */
+  prompt_logprobs: z.int().min(-1).nullish(),
+  return_tokens_as_token_ids: z.boolean().nullish(),
+  return_token_ids: z.boolean().nullish(),
+  /** Prefix-cache entries are shared only between requests with equal salts. */
+  cache_salt: z.string().min(1).max(1024).nullish(),
+  /** Lower runs earlier, with the priority policy only. */
+  priority: z.int().nullish(),
+  request_id: z
+    .string()
+    .regex(/^[\w.:-]{1,128}$/, { error: 'must be 1 to 128 letters, digits, "_", ".", ":" or "-"' })
+    .nullish(),
+  stream: z.boolean().nullish(),
+  stream_options: z
+    .object({
+      include_usage: z.boolean().nullish(),
+      /** Usage on every chunk; needs include_usage. */
+      continuous_usage_stats: z.boolean().nullish(),
+    })
+    .nullish(),
+
+  response_format: responseFormatSchema,
+  structured_outputs: unsupportedOption(),
+  guided_json: unsupportedOption(),
+  guided_regex: unsupportedOption(),
+  guided_choice: unsupportedOption(),
+  guided_grammar: unsupportedOption(),
+  use_beam_search: onlyNeutral(false),
+  length_penalty: onlyNeutral(1),
+  best_of: onlyNeutral(1),
+  logprob_token_ids: unsupportedOption(),
+  thinking_token_budget: unsupportedOption(),
+  repetition_detection: unsupportedOption(),
+  kv_transfer_params: unsupportedOption(),
+  vllm_xargs: unsupportedOption(),
+  stream_interval: onlyNeutral(1),
+}
+
+const generationOptionsSchema = z.object(generationOptionShape)
+export type GenerationOptions = z.infer<typeof generationOptionsSchema>
+
+/** Rules between fields that both endpoints share. */
+export function checkGenerationOptions(
+  { stream, stream_options: streamOptions, prompt_logprobs: promptLogprobs }: GenerationOptions,
+  fail: (field: string, message: string) => void,
+): void {
+  if (streamOptions != null && stream !== true) fail('stream_options', 'is only allowed with stream: true')
+  if (streamOptions?.continuous_usage_stats === true && streamOptions.include_usage !== true) {
+    fail('stream_options', 'continuous_usage_stats needs include_usage: true')
+  }
+  if (promptLogprobs != null && stream === true) fail('prompt_logprobs', 'is not available with stream: true')
+}

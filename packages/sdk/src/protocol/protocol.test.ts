@@ -1,0 +1,108 @@
+import { describe, expect, it } from 'vitest'
+import { chatCompletionRequestSchema } from './chat-completion-request.ts'
+import { completionRequestSchema } from './completion-request.ts'
+import { jsonObjectSchema } from './json-object.ts'
+
+const messages = [{ role: 'user', content: 'hi' }]
+const accepts = (body: object): boolean => chatCompletionRequestSchema.safeParse({ messages, ...body }).success
+
+describe('chat completion requests', () => {
+  it('drop what nobody knows and keep the rest as it is', () => {
+    const body = { messages, temperature: 0, top_k: -1, user: 'u', whatever: 1 }
+    expect(chatCompletionRequestSchema.parse(body)).toEqual({ messages, temperature: 0, top_k: -1 })
+  })
+
+  it.each([
+    ['temperature', [0, 2, null], [-0.1, 2.1, '1', Number.NaN, Infinity, true]],
+    ['top_p', [0.001, 1], [0, 1.1]],
+    ['top_k', [-1, 0, 50], [-2, 1.5, '5']],
+    ['min_p', [0, 1], [-0.1, 1.1]],
+    ['presence_penalty', [-2, 2], [-2.1, 2.1]],
+    ['frequency_penalty', [-2, 2], [-2.1, 2.1]],
+    ['repetition_penalty', [0.1, 5], [0, -1]],
+    ['n', [1, 100], [0, -1, 1.5]],
+    ['max_tokens', [1], [0, -1, 1.5, '3']],
+    ['max_completion_tokens', [1], [0, -1]],
+    ['min_tokens', [0], [-1]],
+    ['seed', [0, -5, 2 ** 53 - 1], [2 ** 53, 0.5, '1']],
+    ['stop', ['a', ['a', 'b'], []], ['', ['a', ''], 3, [3], Array(65).fill('a')]],
+    ['stop_token_ids', [[0, 5]], [[-1], [1.5], ['1'], 5]],
+    ['allowed_token_ids', [[1]], [[-1]]],
+    ['bad_words', [['a b']], [[''], 'a']],
+    ['logit_bias', [{ 5: -100, 6: 100 }, {}], [{ a: 1 }, { '-1': 1 }, { 5: '1' }, [1], { 5: Infinity }]],
+    ['truncate_prompt_tokens', [-1, 1], [0, -2]],
+    ['truncation_side', ['left', 'right'], ['middle']],
+    ['prompt_logprobs', [-1, 0, 5], [-2]],
+    ['cache_salt', ['a'], ['']],
+    ['request_id', ['a-1', 'req:x.y'], ['', 'a b', 'x'.repeat(129)]],
+    ['priority', [-5, 5], [0.5]],
+    ['stream', [true, false], ['true', 1]],
+    ['logprobs', [true, false], [1]],
+    [
+      'response_format',
+      [{ type: 'text' }],
+      [{ type: 'json_object' }, { type: 'json_schema', json_schema: {} }, 'text'],
+    ],
+    ['modalities', [['text']], [['text', 'audio'], []]],
+    ['include_reasoning', [true], [false]],
+    ['best_of', [1], [2]],
+    ['length_penalty', [1], [1.5]],
+    ['functions', [null], [[]]],
+  ] as [string, unknown[], unknown[]][])('hold %s to its range', (field, good, bad) => {
+    for (const value of good) expect([value, accepts({ [field]: value })]).toEqual([value, true])
+    for (const value of bad) expect([value, accepts({ [field]: value })]).toEqual([value, false])
+  })
+
+  it('take every role, and text in parts', () => {
+    const all = [
+      { role: 'system', content: 's' },
+      { role: 'developer', content: 'd' },
+      { role: 'user', content: [{ type: 'text', text: 'a' }] },
+      {
+        role: 'assistant',
+        content: null,
+        tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: '{}' } }],
+      },
+      { role: 'tool', content: 'r', tool_call_id: 'c' },
+    ]
+    expect(chatCompletionRequestSchema.parse({ messages: all }).messages).toEqual(all)
+  })
+
+  it('stay cheap to refuse, however long the hostile list', () => {
+    const million = Array.from({ length: 1_000_000 }, () => ({}))
+    const result = chatCompletionRequestSchema.safeParse({ messages: million })
+    expect(result.error?.issues).toHaveLength(1)
+    expect(completionRequestSchema.safeParse({ prompt: million }).error?.issues).toHaveLength(1)
+  })
+})
+
+describe('completion requests', () => {
+  it.each([
+    [
+      'prompt',
+      ['', 'a', ['a', ''], [0, 1], [[0], [1, 2]]],
+      [3, null, [], [[]], [[1], []], ['a', 1], [1, 'a'], [-1], [1.5], [['a']], {}],
+    ],
+    ['logprobs', [-1, 0, 5], [-2, true]],
+    ['max_tokens', [1], [0, -1]],
+  ] as [string, unknown[], unknown[]][])('hold %s to its range', (field, good, bad) => {
+    const isAccepted = (value: unknown): boolean =>
+      completionRequestSchema.safeParse({ prompt: 'a', [field]: value }).success
+    for (const value of good) expect([value, isAccepted(value)]).toEqual([value, true])
+    for (const value of bad) expect([value, isAccepted(value)]).toEqual([value, false])
+  })
+
+  it('allow no tokens for an echo only', () => {
+    expect(completionRequestSchema.safeParse({ prompt: 'a', max_tokens: 0, echo: true }).success).toBe(true)
+  })
+})
+
+describe('jsonObjectSchema', () => {
+  const nested = (depth: number): unknown => JSON.parse('{"a":'.repeat(depth) + '1' + '}'.repeat(depth))
+
+  it('takes 64 levels and no more', () => {
+    expect(jsonObjectSchema.safeParse(nested(64)).success).toBe(true)
+    expect(jsonObjectSchema.safeParse(nested(65)).success).toBe(false)
+    expect(jsonObjectSchema.safeParse(nested(50_000)).success).toBe(false)
+  })
+})
