@@ -1,0 +1,84 @@
+import { OctavoApiError, OctavoClient } from '@octavo/sdk'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createApp } from './app.ts'
+import type { RunningServer } from './listen.ts'
+import { listen } from './listen.ts'
+import { FakeEngine } from './testing/fake-engine.ts'
+
+describe("Octavo's own client", () => {
+  const engine = new FakeEngine({ maxModelLen: 10_000, pace: () => new Promise((resolve) => setImmediate(resolve)) })
+  let server: RunningServer
+  let client: OctavoClient
+
+  beforeAll(async () => {
+    server = await listen(createApp({ engine, version: '9.8.7', apiKeys: ['key'] }), { port: 0 })
+    client = new OctavoClient({ baseUrl: server.url, apiKey: 'key' })
+  })
+  afterAll(async () => server.close())
+
+  const params = { messages: [{ role: 'user' as const, content: 'a b c' }], max_tokens: 5 }
+
+  it('speaks with the server about itself', async () => {
+    expect(await client.health()).toBe(true)
+    expect(await client.version()).toEqual({ version: '9.8.7' })
+    expect((await client.models.list()).data).toMatchObject([{ id: 'fake', max_model_len: 10_000 }])
+  })
+
+  it('gets the same chat streamed and complete', async () => {
+    const whole = await client.chat.completions.create({
+      ...params,
+      logprobs: true,
+      top_logprobs: 2,
+      return_token_ids: true,
+      prompt_logprobs: 1,
+    })
+    let text = ''
+    for await (const chunk of await client.chat.completions.create({
+      ...params,
+      stream: true,
+      stream_options: { include_usage: true },
+    })) {
+      text += chunk.choices[0]?.delta.content ?? ''
+    }
+    expect(text).toBe('a b ca b')
+    expect(whole.choices[0]?.message.content).toBe(text)
+    expect(whole.usage.total_tokens).toBe(8)
+  })
+
+  it('gets completions with everything in them', async () => {
+    const whole = await client.completions.create({
+      prompt: ['a b', 'c d'],
+      logprobs: 2,
+      echo: true,
+      return_token_ids: true,
+      max_tokens: 3,
+    })
+    expect(whole.choices.map(({ text }) => text)).toEqual(['a ba ba', 'c dc dc'])
+    const texts: string[] = []
+    for await (const { choices } of await client.completions.create({
+      prompt: 'a b',
+      stream: true,
+      max_tokens: 2,
+      logprobs: 1,
+    }))
+      texts.push(choices[0]?.text ?? '')
+    expect(texts).toEqual(['a', ' b'])
+  })
+
+  it("ends the engine's work by leaving the loop", async () => {
+    for await (const _ of await client.chat.completions.create({ ...params, max_tokens: 9_000, stream: true })) break
+    await expect.poll(() => engine.seen.at(-1)?.state).toBe('aborted')
+  })
+
+  it('gets typed errors', async () => {
+    const failed = await client.chat.completions.create({ ...params, temperature: 3 }).catch((error: unknown) => error)
+    expect(OctavoApiError.isInstance(failed)).toBe(true)
+    expect(failed).toMatchObject({
+      status: 400,
+      param: 'temperature',
+      type: 'Bad Request',
+      requestId: expect.any(String),
+    })
+    await expect(new OctavoClient({ baseUrl: server.url }).models.list()).rejects.toMatchObject({ status: 401 })
+  })
+})

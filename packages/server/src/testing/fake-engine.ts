@@ -1,0 +1,251 @@
+import { ContextLengthError, InvalidRequestError, ModelNotFoundError } from '@octavo/core'
+import type {
+  CompletionOutput,
+  DecodedLogprob,
+  DecodedTokenLogprobs,
+  EngineClient,
+  EngineMetrics,
+  FinishReason,
+  GenerateRequest,
+  RequestOutput,
+  ServedModel,
+} from '@octavo/core'
+
+export interface FakeEngineOptions {
+  readonly models?: readonly string[]
+  readonly maxModelLen?: number
+  /** Awaited before every token. */
+  readonly pace?: (numTokensSoFar: number) => Promise<void>
+  /** Thrown in place of the token with this index. */
+  readonly failure?: { readonly atToken: number; readonly error: unknown }
+}
+
+export interface SeenRequest {
+  readonly request: GenerateRequest
+  state: 'running' | 'finished' | 'aborted'
+  numTokens: number
+}
+
+/**
+ * An engine whose model repeats the prompt's words for ever: the vocabulary is every word ever seen, a token is a word
+ * with the white space before it, "END" is end-of-sequence. Sample i of a random request begins at word seed + i.
+ */
+export class FakeEngine implements EngineClient {
+  readonly models: readonly ServedModel[]
+  readonly seen: SeenRequest[] = []
+  isDead = false
+  readonly #options: FakeEngineOptions
+  readonly #maxModelLen: number
+  readonly #words: string[] = []
+  readonly #wordIds = new Map<string, number>()
+
+  constructor(options: FakeEngineOptions = {}) {
+    this.#options = options
+    this.#maxModelLen = options.maxModelLen ?? 256
+    this.models = (options.models ?? ['fake']).map((id) => ({
+      id,
+      root: `models/${id}`,
+      created: 1_700_000_000,
+      maxModelLen: this.#maxModelLen,
+      hasChatTemplate: true,
+    }))
+  }
+
+  async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<RequestOutput, void, undefined> {
+    signal?.throwIfAborted()
+    this.#check(request)
+    const seen: SeenRequest = { request, state: 'running', numTokens: 0 }
+    this.seen.push(seen)
+    const prompt = promptText(request)
+    const promptTokenIds = prompt === null ? tokenIdsOf(request) : this.tokenize(prompt)
+    if (promptTokenIds.length >= this.#maxModelLen)
+      throw new ContextLengthError(promptTokenIds.length, this.#maxModelLen)
+    try {
+      yield* this.#run({ seen, signal, prompt, promptTokenIds })
+    } finally {
+      if (seen.state === 'running') seen.state = 'aborted'
+    }
+  }
+
+  async *#run({ seen, signal, prompt, promptTokenIds }: Run): AsyncGenerator<RequestOutput, void, undefined> {
+    const { request } = seen
+    const kind = request.outputKind ?? 'cumulative'
+    const samples = Array.from(
+      { length: request.params.n ?? 1 },
+      (_, index) => new FakeSample(request, index, promptTokenIds),
+    )
+    const aborted = rejectOnAbort(signal)
+    for (let step = 0; samples.some(({ isRunning }) => isRunning); step++) {
+      await Promise.race([this.#options.pace?.(step) ?? Promise.resolve(), aborted])
+      if (this.#options.failure?.atToken === step) throw this.#options.failure.error
+      for (const sample of samples.filter(({ isRunning }) => isRunning)) {
+        sample.step((id) => this.#words[id] ?? '', this.#maxModelLen)
+        seen.numTokens++
+      }
+      const isFinished = samples.every(({ isRunning }) => !isRunning)
+      if (isFinished) seen.state = 'finished'
+      if (kind === 'final' && !isFinished) continue
+      yield {
+        requestId: request.requestId,
+        prompt,
+        promptTokenIds,
+        promptLogprobs: isFinished ? this.#promptLogprobs(request, promptTokenIds) : null,
+        outputs: samples.flatMap((sample) => sample.take(kind, this.#words)),
+        finished: isFinished,
+        numCachedTokens: Math.floor(promptTokenIds.length / 16) * 16,
+      }
+    }
+  }
+
+  tokenize(text: string): number[] {
+    return (text.match(/\s*\S+|\s+$/g) ?? []).map((word) => {
+      const known = this.#wordIds.get(word)
+      if (known !== undefined) return known
+      this.#wordIds.set(word, this.#words.length)
+      return this.#words.push(word) - 1
+    })
+  }
+
+  detokenize(tokenIds: readonly number[]): string {
+    return tokenIds.map((id) => this.#words[id] ?? '').join('')
+  }
+
+  metrics(): EngineMetrics {
+    throw new Error('not used by the server')
+  }
+
+  async checkHealth(): Promise<void> {
+    if (this.isDead) throw new Error('dead')
+  }
+
+  async shutdown(): Promise<void> {
+    this.isDead = true
+  }
+
+  #check({ model, params }: GenerateRequest): void {
+    if (model !== undefined && !this.models.some(({ id }) => id === model))
+      throw new ModelNotFoundError(model, 'no such model')
+    if ((params.n ?? 1) > 1 && params.temperature === 0)
+      throw new InvalidRequestError('n must be 1 with temperature 0.', 'n')
+    if ((params.minTokens ?? 0) > (params.maxTokens ?? Infinity)) {
+      throw new InvalidRequestError(`minTokens must be an integer from 0 to ${params.maxTokens}.`, 'minTokens')
+    }
+  }
+
+  #promptLogprobs({ params }: GenerateRequest, ids: readonly number[]): (DecodedTokenLogprobs | null)[] | null {
+    const wanted = params.promptLogprobs ?? null
+    return wanted === null ? null : ids.map((id, index) => (index === 0 ? null : fakeLogprobs(id, wanted, this.#words)))
+  }
+}
+
+interface Run {
+  readonly seen: SeenRequest
+  readonly signal: AbortSignal | undefined
+  readonly prompt: string | null
+  readonly promptTokenIds: readonly number[]
+}
+
+/** One row being decoded; `take` gives what the server may see, holding back text that could begin a stop string. */
+class FakeSample {
+  readonly #request: GenerateRequest
+  readonly #index: number
+  readonly #promptTokenIds: readonly number[]
+  readonly #tokenIds: number[] = []
+  #text = ''
+  #finishReason: FinishReason | null = null
+  #stopReason: string | null = null
+  #taken = { text: 0, tokens: 0, isFinished: false }
+
+  constructor(request: GenerateRequest, index: number, promptTokenIds: readonly number[]) {
+    this.#request = request
+    this.#index = index
+    this.#promptTokenIds = promptTokenIds
+  }
+
+  get isRunning(): boolean {
+    return this.#finishReason === null
+  }
+
+  step(wordOf: (id: number) => string, maxModelLen: number): void {
+    const { params } = this.#request
+    const start = params.temperature === 0 ? 0 : (params.seed ?? 0) + this.#index
+    const tokenId = this.#promptTokenIds[(start + this.#tokenIds.length) % this.#promptTokenIds.length] ?? 0
+    this.#tokenIds.push(tokenId)
+    if (wordOf(tokenId).trim() === 'END' && params.ignoreEos !== true) return void (this.#finishReason = 'stop')
+    this.#text += wordOf(tokenId)
+    for (const stop of params.stop ?? []) {
+      const at = this.#text.indexOf(stop)
+      if (at < 0) continue
+      this.#text = this.#text.slice(0, params.includeStopStrInOutput === true ? at + stop.length : at)
+      this.#finishReason = 'stop'
+      this.#stopReason = stop
+      return
+    }
+    const numTokens = this.#tokenIds.length
+    if (numTokens >= (params.maxTokens ?? Infinity) || this.#promptTokenIds.length + numTokens >= maxModelLen)
+      this.#finishReason = 'length'
+  }
+
+  take(kind: 'delta' | 'cumulative' | 'final', words: readonly string[]): CompletionOutput[] {
+    if (kind === 'delta' && this.#taken.isFinished) return []
+    const held = this.isRunning ? Math.max(0, ...(this.#request.params.stop ?? []).map((stop) => stop.length - 1)) : 0
+    const end = Math.max(this.#taken.text, this.#text.length - held)
+    const from = kind === 'delta' ? this.#taken : { text: 0, tokens: 0 }
+    const tokenIds = this.#tokenIds.slice(from.tokens)
+    const wanted = this.#request.params.logprobs ?? null
+    const output: CompletionOutput = {
+      index: this.#index,
+      text: this.#text.slice(from.text, end),
+      tokenIds,
+      logprobs: wanted === null ? null : tokenIds.map((id) => fakeLogprobs(id, wanted, words)),
+      cumulativeLogprob: null,
+      finishReason: this.#finishReason,
+      stopReason: this.#stopReason,
+    }
+    this.#taken = { text: end, tokens: this.#tokenIds.length, isFinished: !this.isRunning }
+    return [output]
+  }
+}
+
+/** The chosen word is the likeliest at log 0.5, the next ids follow at half of it each; the fifth is impossible. */
+function fakeLogprobs(tokenId: number, numTop: number, words: readonly string[]): DecodedTokenLogprobs {
+  const entry = (rank: number): DecodedLogprob => {
+    const id = (tokenId + rank - 1) % Math.max(words.length, 1)
+    const token = words[id] ?? ''
+    return {
+      tokenId: id,
+      logprob: rank === 5 ? -Infinity : rank * Math.log(0.5),
+      rank,
+      token,
+      bytes: [...Buffer.from(token)],
+    }
+  }
+  return { chosen: entry(1), top: Array.from({ length: numTop }, (_, index) => entry(index + 1)) }
+}
+
+function promptText({ prompt }: GenerateRequest): string | null {
+  switch (prompt.type) {
+    case 'text':
+      return prompt.text
+    case 'tokens':
+      return null
+    case 'chat':
+      return prompt.messages
+        .map(({ content }) =>
+          typeof content === 'string' ? content : (content ?? []).map((part) => part.text).join(''),
+        )
+        .join(' ')
+  }
+}
+
+function tokenIdsOf({ prompt }: GenerateRequest): readonly number[] {
+  return prompt.type === 'tokens' ? prompt.tokenIds : []
+}
+
+function rejectOnAbort(signal: AbortSignal | undefined): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  promise.catch(() => undefined)
+  if (signal?.aborted === true) reject(signal.reason)
+  signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
+  return promise
+}
