@@ -1,0 +1,111 @@
+import { createInterface, type Interface } from 'node:readline'
+import { type AsyncEngine, type ChatMessage, consoleLogger, OctavoError } from '@octavo/core'
+import type { Command } from 'commander'
+import { addModelFlags, type EngineFlags, engineOptionsOf } from '../flags/engine-flags.ts'
+import { addSamplingFlags, type SamplingFlags, samplingParamsOf } from '../flags/sampling-flags.ts'
+import { openEngine } from '../open-engine.ts'
+
+type ChatFlags = Omit<EngineFlags, 'seed'> & SamplingFlags
+
+const help = '/clear forgets the conversation, /exit (or Ctrl-D) ends it; Ctrl-C stops an answer.'
+
+export function addChatCommand(program: Command): void {
+  const command = program
+    .command('chat')
+    .description('talk to a model in the terminal')
+    .argument('<model>', 'a Hugging Face repo id, a folder, a .gguf file, or octavo-tiny')
+  addSamplingFlags(addModelFlags(command)).action((model: string, flags: ChatFlags) => chat(model, flags))
+}
+
+async function chat(model: string, flags: ChatFlags): Promise<void> {
+  const { seed: _, ...engineFlags } = flags
+  await using engine = await openEngine(engineOptionsOf(model, engineFlags))
+  consoleLogger.info(help)
+  const conversation = new Conversation(engine, flags)
+  const lines = createInterface({
+    input: process.stdin,
+    output: process.stdout,
+    prompt: '> ',
+    terminal: process.stdin.isTTY === true,
+  })
+  lines.on('SIGINT', () => {
+    if (!conversation.abort()) lines.close()
+  })
+  await talk(conversation, lines)
+}
+
+async function talk(conversation: Conversation, lines: Interface): Promise<void> {
+  let isOpen = true
+  lines.once('close', () => {
+    isOpen = false
+  })
+  const prompt = (): void => {
+    if (isOpen && process.stdin.isTTY) lines.prompt()
+  }
+  prompt()
+  for await (const line of lines) {
+    const said = line.trim()
+    if (said === '/exit') break
+    if (said === '/clear') conversation.clear()
+    else if (said === '/help') consoleLogger.info(help)
+    else if (said !== '') await conversation.say(said)
+    prompt()
+  }
+  lines.close()
+}
+
+/** The messages so far, and the answer being written. */
+class Conversation {
+  readonly #engine: AsyncEngine
+  readonly #flags: ChatFlags
+  #messages: ChatMessage[] = []
+  #answering: AbortController | null = null
+  #numRequests = 0
+
+  constructor(engine: AsyncEngine, flags: ChatFlags) {
+    this.#engine = engine
+    this.#flags = flags
+    this.clear()
+  }
+
+  clear(): void {
+    const { system } = this.#flags
+    this.#messages = system === undefined ? [] : [{ role: 'system', content: system }]
+  }
+
+  /** Stops the answer being written; false where there is none. */
+  abort(): boolean {
+    this.#answering?.abort()
+    return this.#answering !== null
+  }
+
+  /** A request that the engine refuses (a full context, say) leaves the conversation as it was. */
+  async say(content: string): Promise<void> {
+    const messages: ChatMessage[] = [...this.#messages, { role: 'user', content }]
+    const request = {
+      requestId: `chat-${this.#numRequests++}`,
+      prompt: { type: 'chat', messages },
+      params: samplingParamsOf(this.#flags),
+      outputKind: 'delta',
+    } as const
+    this.#answering = new AbortController()
+    const { signal } = this.#answering
+    let answer = ''
+    try {
+      for await (const { outputs } of this.#engine.generate(request, signal)) {
+        answer += outputs[0]?.text ?? ''
+        process.stdout.write(outputs[0]?.text ?? '')
+      }
+    } catch (error) {
+      if (!signal.aborted) {
+        if (!OctavoError.isInstance(error) || error.code === 'engine_dead') throw error
+        consoleLogger.error(error.message)
+        return
+      }
+    } finally {
+      this.#answering = null
+    }
+    process.stdout.write('\n')
+    this.#messages = [...messages, { role: 'assistant', content: answer }]
+  }
+}

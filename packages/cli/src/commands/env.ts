@@ -1,0 +1,89 @@
+import { createRequire } from 'node:module'
+import os from 'node:os'
+import { type BackendReport, createBackend, OctavoError } from '@octavo/core'
+import type { Command } from 'commander'
+import { formatBytes } from '../ui/format-bytes.ts'
+import { readVersion } from '../version.ts'
+
+/** What a report of a problem should begin with. */
+interface Environment {
+  readonly octavo: string
+  readonly node: string
+  readonly v8: string
+  readonly platform: string
+  readonly cpu: string
+  readonly numCores: number
+  readonly totalMemoryBytes: number
+  readonly freeMemoryBytes: number
+  readonly packages: Readonly<Record<string, string>>
+  /** In the order in which `--backend auto` considers them. */
+  readonly backends: readonly BackendReport[]
+  /** Why no backend could be chosen, else null. */
+  readonly backendError: string | null
+}
+
+const reportedPackages = ['@octavo/core', '@octavo/server']
+
+export function addEnvCommand(program: Command): void {
+  program
+    .command('env')
+    .description('show what this machine offers and which backend would be used')
+    .option('--backend <name>', 'as if this one had been asked for', 'auto')
+    .option('--json', 'as JSON')
+    .action(async ({ backend, json = false }: { backend: string; json?: boolean }) => {
+      const environment = await describeEnvironment(backend)
+      process.stdout.write(json ? `${JSON.stringify(environment, null, 2)}\n` : format(environment))
+      // Backends may hold worker threads of their own.
+      process.exit(environment.backendError === null ? 0 : 1)
+    })
+}
+
+async function describeEnvironment(backend: string): Promise<Environment> {
+  const cpus = os.cpus()
+  return {
+    octavo: readVersion(),
+    node: process.versions.node,
+    v8: process.versions.v8,
+    platform: `${process.platform} ${process.arch}, ${os.type()} ${os.release()}`,
+    cpu: cpus[0]?.model.trim() ?? 'unknown',
+    numCores: os.availableParallelism(),
+    totalMemoryBytes: os.totalmem(),
+    freeMemoryBytes: process.availableMemory(),
+    packages: Object.fromEntries(reportedPackages.map((name) => [name, versionOf(name)])),
+    ...(await describeBackends(backend)),
+  }
+}
+
+async function describeBackends(choice: string): Promise<Pick<Environment, 'backends' | 'backendError'>> {
+  try {
+    const { report } = await createBackend(choice)
+    return { backends: report, backendError: null }
+  } catch (error) {
+    if (!OctavoError.isInstance(error)) throw error
+    return { backends: [], backendError: error.message }
+  }
+}
+
+function versionOf(name: string): string {
+  const { version } = createRequire(import.meta.url)(`${name}/package.json`) as { version: string }
+  return version
+}
+
+function format(environment: Environment): string {
+  const { packages, backends, backendError } = environment
+  const rows: [string, string][] = [
+    ['octavo', environment.octavo],
+    ['node', `${environment.node} (V8 ${environment.v8})`],
+    ['platform', environment.platform],
+    ['cpu', `${environment.cpu}, ${environment.numCores} cores`],
+    ['memory', `${formatBytes(environment.totalMemoryBytes)}, ${formatBytes(environment.freeMemoryBytes)} free`],
+    ...Object.entries(packages),
+  ]
+  const backendRows = backends.map(
+    ({ name, chosen, available, reason }) => `  ${chosen ? '*' : available ? '+' : '-'} ${name}: ${reason}`,
+  )
+  if (backendError !== null) backendRows.push(`  ${backendError}`)
+  const width = Math.max(...rows.map(([name]) => name.length)) + 2
+  const lines = rows.map(([name, value]) => `${name.padEnd(width)}${value}`)
+  return [...lines, '', 'backends (* taken, + could be, - cannot):', ...backendRows, ''].join('\n')
+}

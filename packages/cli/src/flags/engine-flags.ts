@@ -1,0 +1,73 @@
+import type { EngineOptions } from '@octavo/core'
+import { type Command, Option } from 'commander'
+import { collect, integer, templateText, tokenCount } from './parsers.ts'
+
+/** What commander leaves in the options object: the names are EngineOptions' own. */
+export type EngineFlags = Omit<EngineOptions, 'model'>
+
+/** How the model is found, loaded and kept. */
+export function addModelFlags(command: Command): Command {
+  return command
+    .option('--revision <revision>', 'branch, tag or commit of the Hugging Face repository (main)')
+    .option('--backend <name>', 'auto, or a name that `octavo env` lists (auto; OCTAVO_BACKEND)')
+    .addOption(
+      new Option('--dtype <dtype>', 'how weights are kept in memory (auto: as stored)').choices([
+        'auto',
+        'float32',
+        'float16',
+        'bfloat16',
+      ]),
+    )
+    .option(
+      '--max-model-len <tokens>',
+      'prompt and output together, such as 4096, 4k or 4K (the model’s own)',
+      tokenCount,
+    )
+    .option('--kv-cache-memory <size>', 'bytes, a size such as 2GiB, or a share of free memory such as 40% (40%)')
+    .option('--block-size <tokens>', 'tokens per KV block (16)', integer(1, 1024))
+    .option('--max-num-batched-tokens <tokens>', 'tokens computed in one step (512)', tokenCount)
+    .option('--no-enable-prefix-caching', 'compute every prompt anew')
+    .option('--chat-template <jinja>', 'template text or file that replaces the model’s own', templateText)
+    .addOption(
+      new Option('--generation-config <source>', 'sampling defaults: the checkpoint’s, or Octavo’s').choices([
+        'auto',
+        'octavo',
+      ]),
+    )
+}
+
+/** What matters when many requests share the engine. */
+export function addServingFlags(command: Command): Command {
+  return command
+    .option('--max-num-seqs <count>', 'sequences computed at once (64)', integer(1, 65_536))
+    .addOption(new Option('--scheduling-policy <policy>', 'who runs first').choices(['fcfs', 'priority']))
+    .option('--served-model-name <name>', 'the name that requests use; may be repeated (the model as given)', collect)
+    .option('--max-logprobs <count>', 'cap on logprobs of a request; -1 = none (20)', integer(-1))
+    .option('--seed <number>', 'from which requests without a seed get theirs (random)', integer(0))
+}
+
+/** Only what core knows as an option: commander's object holds the command's other flags too. */
+export function engineOptionsOf(model: string, flags: EngineFlags): EngineOptions {
+  const { revision, backend, dtype, maxModelLen, kvCacheMemory, blockSize, maxNumBatchedTokens, enablePrefixCaching } =
+    flags
+  const { chatTemplate, generationConfig, maxNumSeqs, schedulingPolicy, servedModelName, maxLogprobs, seed } = flags
+  const options = {
+    model,
+    revision,
+    backend,
+    dtype,
+    maxModelLen,
+    kvCacheMemory,
+    blockSize,
+    maxNumBatchedTokens,
+    enablePrefixCaching,
+    chatTemplate,
+    generationConfig,
+    maxNumSeqs,
+    schedulingPolicy,
+    servedModelName,
+    maxLogprobs,
+    seed,
+  }
+  return options
+}

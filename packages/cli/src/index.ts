@@ -1,0 +1,1 @@
+export { LLM, loadModel } from '@octavo/core'

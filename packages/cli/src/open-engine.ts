@@ -1,0 +1,30 @@
+import { AsyncEngine, consoleLogger, type EngineOptions } from '@octavo/core'
+import { formatBytes } from './ui/format-bytes.ts'
+import { ProgressBar } from './ui/progress-bar.ts'
+
+/** Loads the model with progress on stderr, and says what was loaded and how much it can hold. */
+export async function openEngine(options: EngineOptions, { isQuiet = false } = {}): Promise<AsyncEngine> {
+  const bar = new ProgressBar()
+  const startedAt = performance.now()
+  try {
+    const engine = await AsyncEngine.create(options, {
+      logger: consoleLogger,
+      onDownloadProgress: ({ file, loadedBytes, totalBytes }) =>
+        bar.update(`downloading ${file}`, loadedBytes, totalBytes),
+      onLoadProgress: (loaded, total) => {
+        if (!isQuiet) bar.update(`loading ${options.model}`, loaded, total)
+      },
+    })
+    bar.end()
+    if (!isQuiet) consoleLogger.info(describe(engine, options.model, performance.now() - startedAt))
+    return engine
+  } catch (error) {
+    bar.end()
+    throw error
+  }
+}
+
+function describe({ info }: AsyncEngine, model: string, tookMs: number): string {
+  const cache = `${info.numBlocks} KV blocks of ${info.blockSize} tokens (${formatBytes(info.kvCacheBytes)})`
+  return `${model}: ${formatBytes(info.weightBytes)} of weights on backend ${info.backend}, context ${info.maxModelLen}, ${cache}, ready in ${(tookMs / 1000).toFixed(1)} s`
+}

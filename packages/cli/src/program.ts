@@ -1,0 +1,20 @@
+import { Command } from 'commander'
+import { addChatCommand } from './commands/chat.ts'
+import { addEnvCommand } from './commands/env.ts'
+import { addRunCommand } from './commands/run.ts'
+import { addServeCommand } from './commands/serve.ts'
+import { readVersion } from './version.ts'
+
+export function createProgram(): Command {
+  const program = new Command('octavo')
+    .description('Run, chat with and serve large language models from Node.')
+    .version(readVersion(), '-v, --version')
+    .option('--debug', 'show stacks of errors')
+    .showSuggestionAfterError()
+    .exitOverride()
+  addServeCommand(program)
+  addRunCommand(program)
+  addChatCommand(program)
+  addEnvCommand(program)
+  return program
+}

@@ -1,0 +1,29 @@
+const sameSignalMs = 500
+
+/**
+ * Calls `onStop` at the first SIGINT, SIGTERM or SIGHUP, and when the process that started us over a message channel is
+ * gone; a second signal ends the process at once. Returns a function that removes the handlers.
+ */
+export function onStopSignal(onStop: (reason: string) => void): () => void {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  let firstAt: number | null = null
+  const stop = (reason: string): void => {
+    const now = performance.now()
+    if (firstAt === null) {
+      firstAt = now
+      onStop(reason)
+    } else if (now - firstAt > sameSignalMs) {
+      // Sooner it is the same Ctrl-C, once from the terminal and once through npm.
+      process.exit(130)
+    }
+  }
+  const onParentGone = (): void => {
+    if (firstAt === null) stop('parent gone')
+  }
+  for (const signal of signals) process.on(signal, stop)
+  process.on('disconnect', onParentGone)
+  return () => {
+    for (const signal of signals) process.off(signal, stop)
+    process.off('disconnect', onParentGone)
+  }
+}
