@@ -17,10 +17,14 @@ export async function start(args) {
 
   console.log('▸ serve')
   const bin = path.join(root, 'packages', 'cli', 'bin', 'octavo.js')
-  const server = startProcess('node', [bin, 'serve', model, '--host', '127.0.0.1', '--port', port, ...rest], {
-    ipc: true,
-    mayDrain: true,
-  })
+  const server = startProcess(
+    'node',
+    [bin, 'serve', model, '--host', '127.0.0.1', '--port', port, '--no-request-log', ...rest],
+    {
+      ipc: true,
+      mayDrain: true,
+    },
+  )
   const url = await Promise.race([listening(server.child), server.done.then(() => null)])
   if (url !== null && interruptedBy() === null) {
     try {

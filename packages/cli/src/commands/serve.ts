@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { addModelFlags, addServingFlags, type EngineFlags, engineOptionsOf } from '../flags/engine-flags.ts'
 import { collect, integer, number } from '../flags/parsers.ts'
 import { openEngine } from '../open-engine.ts'
+import { checkAddress } from '../check-address.ts'
 import { onStopSignal } from '../shutdown.ts'
 import { readVersion } from '../version.ts'
 
@@ -12,6 +13,7 @@ interface ServeFlags extends EngineFlags {
   readonly port: number
   readonly apiKey?: readonly string[]
   readonly shutdownTimeout: number
+  readonly requestLog: boolean
 }
 
 export function addServeCommand(program: Command): void {
@@ -28,6 +30,7 @@ export function addServeCommand(program: Command): void {
       number(0, 86_400),
       30,
     )
+    .option('--no-request-log', 'write no line per request')
   addServingFlags(addModelFlags(command)).action((model: string, flags: ServeFlags) => serve(model, flags))
 }
 
@@ -36,12 +39,13 @@ async function serve(model: string, flags: ServeFlags): Promise<void> {
   const apiKeys = apiKeysOf(flags)
   // A stop while the model is still loading has nothing to drain.
   const forget = onStopSignal(() => process.exit(0))
+  await checkAddress({ host, port })
   const engine = await openEngine(engineOptionsOf(model, flags))
   const app = createApp({
     engine,
     version: readVersion(),
     apiKeys,
-    logger: consoleLogger,
+    logger: flags.requestLog ? consoleLogger : { ...consoleLogger, info() {} },
     drainTimeoutMs: shutdownTimeout * 1000,
   })
   const server = await listen(app, { host, port })

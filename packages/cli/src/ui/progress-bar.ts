@@ -8,6 +8,7 @@ export class ProgressBar {
   readonly #stream: NodeJS.WriteStream
   #label = ''
   #drawnAt = 0
+  #drawn = ''
   #quarter = 0
   #isOpen = false
 
@@ -41,6 +42,8 @@ export class ProgressBar {
     const filled = Math.round(share * barWidth)
     const bar = total > 0 ? `[${'#'.repeat(filled)}${' '.repeat(barWidth - filled)}] ${Math.floor(share * 100)}% ` : ''
     const line = `${this.#label} ${bar}${describe(loaded, total)}`
+    if (line === this.#drawn) return
+    this.#drawn = line
     this.#stream.write(`\r${line.slice(0, (this.#stream.columns ?? 80) - 1)}\u001B[K`)
     this.#isOpen = true
   }
