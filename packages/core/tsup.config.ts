@@ -3,6 +3,7 @@ import { defineConfig } from 'tsup'
 export default defineConfig({
   entry: {
     index: 'src/index.ts',
+    'backend-api': 'src/backend-api.ts',
     testing: 'src/testing.ts',
     // A worker's entry point: the front thread opens it as ./engine-thread.js beside its own chunk.
     'engine-thread': 'src/engine/engine-thread.ts',
@@ -10,7 +11,7 @@ export default defineConfig({
   format: 'esm',
   platform: 'node',
   target: 'node22',
-  dts: { entry: { index: 'src/index.ts', testing: 'src/testing.ts' } },
+  dts: { entry: { index: 'src/index.ts', 'backend-api': 'src/backend-api.ts', testing: 'src/testing.ts' } },
   sourcemap: true,
   splitting: true,
   treeshake: true,

@@ -1,14 +1,20 @@
 import { AsyncEngine, consoleLogger, type EngineOptions } from '@octavo/core'
+import { backendModules, type BackendFlags } from './backend-modules.ts'
 import { formatBytes } from './ui/format-bytes.ts'
 import { ProgressBar } from './ui/progress-bar.ts'
 
 /** Loads the model with progress on stderr, and says what was loaded and how much it can hold. */
-export async function openEngine(options: EngineOptions, { isQuiet = false } = {}): Promise<AsyncEngine> {
+export async function openEngine(
+  options: EngineOptions,
+  flags: BackendFlags,
+  { isQuiet = false } = {},
+): Promise<AsyncEngine> {
   const bar = new ProgressBar()
   const startedAt = performance.now()
   try {
     const engine = await AsyncEngine.create(options, {
       logger: consoleLogger,
+      backends: backendModules(flags),
       onDownloadProgress: ({ file, loadedBytes, totalBytes }) =>
         bar.update(`downloading ${file}`, loadedBytes, totalBytes),
       onLoadProgress: (loaded, total) => {

@@ -19,7 +19,7 @@ export function addChatCommand(program: Command): void {
 
 async function chat(model: string, flags: ChatFlags): Promise<void> {
   const { seed: _, ...engineFlags } = flags
-  await using engine = await openEngine(engineOptionsOf(model, engineFlags))
+  await using engine = await openEngine(engineOptionsOf(model, engineFlags), flags)
   consoleLogger.info(help)
   const conversation = new Conversation(engine, flags)
   const lines = createInterface({

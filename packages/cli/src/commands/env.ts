@@ -1,7 +1,9 @@
 import { createRequire } from 'node:module'
 import os from 'node:os'
-import { type BackendReport, createBackend, OctavoError } from '@octavo/core'
+import { type BackendReport, createBackend, loadBackendModules, OctavoError } from '@octavo/core'
 import type { Command } from 'commander'
+import { backendModules, type BackendFlags } from '../backend-modules.ts'
+import { threadsOption } from '../flags/engine-flags.ts'
 import { formatBytes } from '../ui/format-bytes.ts'
 import { readVersion } from '../version.ts'
 
@@ -22,23 +24,29 @@ interface Environment {
   readonly backendError: string | null
 }
 
-const reportedPackages = ['@octavo/core', '@octavo/server']
+const reportedPackages = ['@octavo/core', '@octavo/backend-native', '@octavo/server']
+
+interface EnvFlags extends BackendFlags {
+  readonly backend: string
+  readonly json?: boolean
+}
 
 export function addEnvCommand(program: Command): void {
   program
     .command('env')
     .description('show what this machine offers and which backend would be used')
     .option('--backend <name>', 'as if this one had been asked for', 'auto')
+    .addOption(threadsOption())
     .option('--json', 'as JSON')
-    .action(async ({ backend, json = false }: { backend: string; json?: boolean }) => {
-      const environment = await describeEnvironment(backend)
+    .action(async ({ json = false, ...flags }: EnvFlags) => {
+      const environment = await describeEnvironment(flags)
       process.stdout.write(json ? `${JSON.stringify(environment, null, 2)}\n` : format(environment))
       // Backends may hold worker threads of their own.
       process.exit(environment.backendError === null ? 0 : 1)
     })
 }
 
-async function describeEnvironment(backend: string): Promise<Environment> {
+async function describeEnvironment(flags: EnvFlags): Promise<Environment> {
   const cpus = os.cpus()
   return {
     octavo: readVersion(),
@@ -50,13 +58,14 @@ async function describeEnvironment(backend: string): Promise<Environment> {
     totalMemoryBytes: os.totalmem(),
     freeMemoryBytes: process.availableMemory(),
     packages: Object.fromEntries(reportedPackages.map((name) => [name, versionOf(name)])),
-    ...(await describeBackends(backend)),
+    ...(await describeBackends(flags)),
   }
 }
 
-async function describeBackends(choice: string): Promise<Pick<Environment, 'backends' | 'backendError'>> {
+async function describeBackends(flags: EnvFlags): Promise<Pick<Environment, 'backends' | 'backendError'>> {
   try {
-    const { report } = await createBackend(choice)
+    const providers = await loadBackendModules(backendModules(flags))
+    const { report } = await createBackend(flags.backend, undefined, providers)
     return { backends: report, backendError: null }
   } catch (error) {
     if (!OctavoError.isInstance(error)) throw error

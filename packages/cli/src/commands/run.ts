@@ -29,7 +29,7 @@ async function run(model: string, prompt: string, flags: RunFlags): Promise<void
   const { seed: _, ...engineFlags } = flags
   const controller = new AbortController()
   onStopSignal(() => controller.abort())
-  await using engine = await openEngine(engineOptionsOf(model, engineFlags), { isQuiet: true })
+  await using engine = await openEngine(engineOptionsOf(model, engineFlags), flags, { isQuiet: true })
   const hasTemplate = engine.models.some(({ hasChatTemplate }) => hasChatTemplate)
   const input = promptOf(content, flags, hasTemplate)
   const request = { requestId: 'run', prompt: input, params: samplingParamsOf(flags), outputKind: 'delta' } as const

@@ -40,7 +40,7 @@ async function serve(model: string, flags: ServeFlags): Promise<void> {
   // A stop while the model is still loading has nothing to drain.
   const forget = onStopSignal(() => process.exit(0))
   await checkAddress({ host, port })
-  const engine = await openEngine(engineOptionsOf(model, flags))
+  const engine = await openEngine(engineOptionsOf(model, flags), flags)
   const app = createApp({
     engine,
     version: readVersion(),

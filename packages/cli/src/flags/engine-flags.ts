@@ -1,15 +1,24 @@
 import type { EngineOptions } from '@octavo/core'
 import { type Command, Option } from 'commander'
+import type { BackendFlags } from '../backend-modules.ts'
 import { collect, integer, templateText, tokenCount } from './parsers.ts'
 
 /** What commander leaves in the options object: the names are EngineOptions' own. */
-export type EngineFlags = Omit<EngineOptions, 'model'>
+export type EngineFlags = Omit<EngineOptions, 'model'> & BackendFlags
+
+/** Of `octavo env` too. */
+export function threadsOption(): Option {
+  return new Option('--threads <count>', 'threads of the native backend (all CPUs; OCTAVO_THREADS)').argParser(
+    integer(1, 1024),
+  )
+}
 
 /** How the model is found, loaded and kept. */
 export function addModelFlags(command: Command): Command {
   return command
     .option('--revision <revision>', 'branch, tag or commit of the Hugging Face repository (main)')
     .option('--backend <name>', 'auto, or a name that `octavo env` lists (auto; OCTAVO_BACKEND)')
+    .addOption(threadsOption())
     .addOption(
       new Option('--dtype <dtype>', 'how weights are kept in memory (auto: as stored)').choices([
         'auto',

@@ -22,10 +22,13 @@ export interface BackendProvider {
   /** `auto` takes the available provider with the highest one; core's wasm has 10 and cpu 0. */
   readonly priority: number
   /** Whether it can run here, and why or why not, for people. Must not throw and must not activate anything. */
-  probe(): Promise<BackendProbe>
+  probe(options?: BackendOptions): Promise<BackendProbe>
   /** Registers the tfjs backend and the kernels, without activating it. */
-  create(): Promise<BackendPack>
+  create(options?: BackendOptions): Promise<BackendPack>
 }
+
+/** Options of one backend, such as its number of threads: plain data that the backend checks. */
+export type BackendOptions = Readonly<Record<string, string | number | undefined>>
 
 export interface BackendProbe {
   readonly available: boolean

@@ -1,4 +1,5 @@
 import { type EngineConfig, type EngineOptions, resolveEngineConfig } from '../config/engine-config.ts'
+import type { BackendModule } from '../backends/backend-module.ts'
 import { EngineDeadError, InvalidRequestError, ModelNotFoundError } from '../errors.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
@@ -14,6 +15,8 @@ import { OutputProcessor } from './output-processor.ts'
 /** What a program may pass besides the plain options: functions cannot cross to the engine thread. */
 export interface EngineHooks extends LoadHooks {
   readonly logger?: Logger
+  /** Backends of other packages, which join core's own in the choice. */
+  readonly backends?: readonly BackendModule[]
 }
 
 interface ActiveRequest {
@@ -68,7 +71,7 @@ export class AsyncEngine implements EngineClient {
     const logger = hooks.logger ?? silentLogger
     const front = await loadFrontModel(config, hooks)
     const started = await EngineWorker.start(
-      { config, modelPath: front.modelPath, eosTokenIds: front.eosTokenIds },
+      { config, modelPath: front.modelPath, eosTokenIds: front.eosTokenIds, backends: hooks.backends ?? [] },
       {
         onProgress: (loadedBytes, totalBytes) => hooks.onLoadProgress?.(loadedBytes, totalBytes),
         onUpdates: (message) => engine.#receive(message),

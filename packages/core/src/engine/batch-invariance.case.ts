@@ -2,14 +2,15 @@
  * The engine's central promise, for any backend: continuous batching, chunked prefill, prefix-cache hits, preemption and
  * parallel samples change no token and no logprob of any request. The reference is each request run alone.
  */
-import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { BackendProvider } from '../backends/backend-pack.ts'
 import { type EngineOptions, resolveEngineConfig } from '../config/engine-config.ts'
 import { resolveSamplingParams, type SamplingParams } from '../sampling-params.ts'
 import { Scheduler } from '../scheduler/scheduler.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
+import type { DType } from '../tensor/dtype.ts'
 import { EngineCore } from './engine-core.ts'
 import { InlineExecutor } from './inline-executor.ts'
 
@@ -34,21 +35,35 @@ interface Result {
   readonly logprobs: number[]
 }
 
+export interface DescribeBatchInvarianceOptions {
+  /** The folder of golden data, with a slash at its end. */
+  readonly fixtures: string
+  /** Backends besides core's own. */
+  readonly backendProviders?: readonly BackendProvider[]
+  /** How weights are kept, as in `EngineOptions`. */
+  readonly dtype?: DType
+}
+
+interface Place extends DescribeBatchInvarianceOptions {
+  readonly family: string
+  readonly backend: string
+}
+
 async function run(
-  family: string,
-  backend: string,
+  { family, backend, fixtures, backendProviders = [], dtype }: Place,
   { options, numBlocks }: Setup,
   arrivals: readonly Arrival[],
 ): Promise<{ results: Map<string, Result>; core: EngineCore }> {
-  const modelPath = fileURLToPath(new URL(`../../../../fixtures/models/${family}`, import.meta.url))
+  const modelPath = `${fixtures}models/${family}`
   const config = resolveEngineConfig({
     model: modelPath,
     backend,
     maxModelLen,
     kvCacheMemory: 64 * 1024 ** 2,
+    ...(dtype && { dtype }),
     ...options,
   })
-  const executor = new InlineExecutor({ config, modelPath, eosTokenIds: [] })
+  const executor = new InlineExecutor({ config, modelPath, eosTokenIds: [], backendProviders })
   const info = await executor.initialize()
   const scheduler = new Scheduler({
     maxNumSeqs: config.maxNumSeqs,
@@ -113,9 +128,10 @@ function toArrivals(
   })
 }
 
-export function describeBatchInvariance(backend: string): void {
-  describe(`batch invariance on ${backend}`, () => {
+export function describeBatchInvariance(backend: string, options: DescribeBatchInvarianceOptions): void {
+  describe(`batch invariance on ${backend}, weights ${options.dtype ?? 'as stored'}`, () => {
     it.each(families)('%s: tokens and logprobs are those of a lone run', async (family) => {
+      const place = { ...options, family, backend }
       let numPreemptions = 0
       let numCacheHits = 0
       await fc.assert(
@@ -129,15 +145,14 @@ export function describeBatchInvariance(backend: string): void {
           async (requests, { maxNumBatchedTokens, numBlocks, enablePrefixCaching }) => {
             const arrivals = toArrivals(requests)
             const crowded = await run(
-              family,
-              backend,
+              place,
               { options: { maxNumBatchedTokens, maxNumSeqs: 8, enablePrefixCaching }, numBlocks },
               arrivals,
             )
             numPreemptions += crowded.core.metrics().numPreemptions
             numCacheHits += crowded.core.metrics().prefixCacheHits
             for (const { request } of arrivals) {
-              const alone = await run(family, backend, { options: { enablePrefixCaching: false }, numBlocks: 100 }, [
+              const alone = await run(place, { options: { enablePrefixCaching: false }, numBlocks: 100 }, [
                 { request: { ...request, forkOf: null }, step: 0 },
               ])
               expect(crowded.results.get(request.id), request.id).toEqual(alone.results.get(request.id))

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { describeBatchInvariance } from './batch-invariance.case.ts'
 
-describeBatchInvariance('wasm')
+describeBatchInvariance('wasm', { fixtures: fileURLToPath(new URL('../../../../fixtures/', import.meta.url)) })

@@ -1,3 +1,4 @@
+import type { BackendModule } from '../backends/backend-module.ts'
 import type { EngineConfig } from '../config/engine-config.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
@@ -11,6 +12,8 @@ export interface EngineThreadData {
   /** The checkpoint's folder or GGUF file, already local. */
   readonly modelPath: string
   readonly eosTokenIds: readonly number[]
+  /** Backends of other packages. */
+  readonly backends: readonly BackendModule[]
 }
 
 export type ToEngine =

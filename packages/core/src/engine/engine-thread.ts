@@ -1,6 +1,7 @@
 /** Entry point of the engine's own thread: an EngineCore behind a MessagePort. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import { loadBackendModules } from '../backends/backend-module.ts'
 import { Scheduler } from '../scheduler/scheduler.ts'
 import { assert } from '../util/assert.ts'
 import { EngineCore } from './engine-core.ts'
@@ -71,12 +72,14 @@ function post(port: MessagePort, message: FromEngine): void {
   port.postMessage(message)
 }
 
-async function start(port: MessagePort, { config, modelPath, eosTokenIds }: EngineThreadData): Promise<void> {
+async function start(port: MessagePort, data: EngineThreadData): Promise<void> {
   try {
+    const { config } = data
     const executor = new InlineExecutor({
       config,
-      modelPath,
-      eosTokenIds,
+      modelPath: data.modelPath,
+      eosTokenIds: data.eosTokenIds,
+      backendProviders: await loadBackendModules(data.backends),
       onProgress: (loadedBytes, totalBytes) => post(port, { type: 'progress', loadedBytes, totalBytes }),
     })
     const info = await executor.initialize()

@@ -5,7 +5,7 @@ import { singleRank } from '../layers/communicator.ts'
 import { openCheckpoint } from '../loading/checkpoint.ts'
 import type { WeightSource } from '../loading/weight-source.ts'
 import { getModelDefinition } from '../models/registry.ts'
-import type { BackendPack } from '../backends/backend-pack.ts'
+import type { BackendPack, BackendProvider } from '../backends/backend-pack.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import { isDense, weightFormats } from '../tensor/dtype.ts'
 import { assert } from '../util/assert.ts'
@@ -18,6 +18,8 @@ export interface InlineExecutorOptions {
   readonly config: EngineConfig
   readonly modelPath: string
   readonly eosTokenIds: readonly number[]
+  /** Backends besides core's own. */
+  readonly backendProviders?: readonly BackendProvider[]
   readonly onProgress?: (loadedBytes: number, totalBytes: number) => void
 }
 
@@ -31,11 +33,11 @@ export class InlineExecutor implements Executor {
   }
 
   async initialize(): Promise<EngineInfo> {
-    const { config, modelPath, eosTokenIds, onProgress } = this.#options
+    const { config, modelPath, eosTokenIds, backendProviders, onProgress } = this.#options
     const checkpoint = await openCheckpoint(modelPath)
     const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path)
     const definition = await getModelDefinition(modelConfig)
-    const { pack } = await createBackend(config.backend)
+    const { pack } = await createBackend(config.backend, undefined, backendProviders)
     const source = checkpoint.openWeights()
     try {
       checkWeightsFit(checkpoint.path, weightBytesAtRest(source, config.dtype), memoryLimits(pack, 0))

@@ -41,9 +41,10 @@ export class LLM implements AsyncDisposable {
 
   /** @param model a folder, a `.gguf` file, a Hugging Face repo id, or the embedded `octavo-tiny` */
   static async load(model: string, options: Omit<EngineOptions, 'model'> & EngineHooks = {}): Promise<LLM> {
-    const { logger, onDownloadProgress, onLoadProgress, ...engineOptions } = options
+    const { logger, backends, onDownloadProgress, onLoadProgress, ...engineOptions } = options
     const hooks = {
       ...(logger && { logger }),
+      ...(backends && { backends }),
       ...(onDownloadProgress && { onDownloadProgress }),
       ...(onLoadProgress && { onLoadProgress }),
     }

@@ -1,0 +1,46 @@
+// Threads and the operations that run on them, as a JavaScript object.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "thread_pool.h"
+
+namespace octavo {
+
+/// Every operation works in place on the typed arrays' memory; the lengths of all arrays are checked, so that no call
+/// from JavaScript can read or write elsewhere. Matrices are row-major.
+class PoolObject : public Napi::ObjectWrap<PoolObject> {
+ public:
+  static Napi::Function Define(Napi::Env env);
+
+  /// new Pool(threads)
+  explicit PoolObject(const Napi::CallbackInfo& info);
+
+ private:
+  ThreadPool& Live(Napi::Env env) const;
+  void Dispose(const Napi::CallbackInfo& info);
+
+  Napi::Value CreateMatrix(const Napi::CallbackInfo& info);
+  void Linear(const Napi::CallbackInfo& info);
+  void Embedding(const Napi::CallbackInfo& info);
+  void MatMul(const Napi::CallbackInfo& info);
+
+  void RmsNorm(const Napi::CallbackInfo& info);
+  void AddRmsNorm(const Napi::CallbackInfo& info);
+  void LayerNorm(const Napi::CallbackInfo& info);
+  void RotaryEmbedding(const Napi::CallbackInfo& info);
+  void GatedActivation(const Napi::CallbackInfo& info);
+  void Activation(const Napi::CallbackInfo& info);
+  void PagedAttention(const Napi::CallbackInfo& info);
+  void CopyColumns(const Napi::CallbackInfo& info);
+  void ArgmaxRows(const Napi::CallbackInfo& info);
+
+  Napi::Value MeasureReadBandwidth(const Napi::CallbackInfo& info);
+  Napi::Value MeasureMultiply(const Napi::CallbackInfo& info);
+
+  std::unique_ptr<ThreadPool> pool_;
+};
+
+}  // namespace octavo

@@ -1,0 +1,67 @@
+// Pool.pagedAttention.
+#include "binding.h"
+#include "binding_kv.h"
+#include "binding_pool.h"
+#include "kernels/ops.h"
+
+namespace octavo {
+namespace {
+
+/// The kernel follows these tables into the cache's memory.
+void CheckBatch(const Napi::Env& env, const PagedAttentionArgs& args, int64_t num_slots) {
+  const int64_t num_blocks = num_slots / args.block_size;
+  int64_t start = args.query_start_loc[0];
+  if (start != 0) ThrowRange(env, "queryStartLoc must begin with 0");
+  for (int64_t s = 0; s < args.num_seqs; s++) {
+    const int64_t end = args.query_start_loc[s + 1];
+    const int64_t seq_len = args.seq_lens[s];
+    if (end < start || seq_len < end - start) ThrowRange(env, "queryStartLoc and seqLens do not fit each other");
+    start = end;
+    const int64_t blocks = (seq_len + args.block_size - 1) / args.block_size;
+    if (blocks > args.max_blocks_per_seq) ThrowRange(env, "a sequence is longer than its block table");
+    for (int64_t b = 0; b < blocks; b++) {
+      const int32_t block = args.block_tables[s * args.max_blocks_per_seq + b];
+      if (block < 0 || block >= num_blocks) {
+        ThrowRange(env, "block " + std::to_string(block) + " is outside [0, " + std::to_string(num_blocks) + ")");
+      }
+    }
+  }
+  if (start != args.num_tokens) ThrowRange(env, "queryStartLoc must end with the number of tokens");
+}
+
+}  // namespace
+
+/// pagedAttention(kv, layer, out[numTokens, heads * headDim], query[numTokens, heads * headDim],
+///   queryStartLoc[numSeqs + 1], seqLens[numSeqs], blockTables[numSeqs, maxBlocksPerSeq], blockSize,
+///   numTokens, heads, headDim, scale, slidingWindow (0 = none), softcap (0 = none), sinks[heads] | null)
+void PoolObject::PagedAttention(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  const Napi::Env env = info.Env();
+  const KvMemory& memory = arguments.Object<KvObject>(0, "kv", env.GetInstanceData<AddonData>()->kv_class).Live(env);
+  PagedAttentionArgs args;
+  args.kv = memory.Layer(arguments.Integer(1, "layer", 0, memory.num_layers - 1));
+  args.block_size = arguments.Integer(7, "blockSize", 1, memory.num_slots);
+  args.num_tokens = arguments.Integer(8, "numTokens", 0, INT32_MAX);
+  args.heads = arguments.Integer(9, "heads", 1, 1 << 20);
+  args.head_dim = arguments.Integer(10, "headDim", 1, memory.width);
+  args.kv_heads = memory.width / args.head_dim;
+  if (memory.width % args.head_dim != 0 || args.heads % args.kv_heads != 0) {
+    ThrowRange(env, "the heads do not share the cache's heads evenly");
+  }
+  args.out = arguments.Floats(2, "out", args.num_tokens * args.heads * args.head_dim);
+  args.query = arguments.Floats(3, "query", args.num_tokens * args.heads * args.head_dim);
+  args.num_seqs = arguments.Length(5, "seqLens");
+  args.query_start_loc = arguments.Integers(4, "queryStartLoc", args.num_seqs + 1);
+  args.seq_lens = arguments.Integers(5, "seqLens", args.num_seqs);
+  const int64_t table_length = arguments.Length(6, "blockTables");
+  args.block_tables = arguments.Integers(6, "blockTables", table_length);
+  args.max_blocks_per_seq = args.num_seqs == 0 ? 0 : table_length / args.num_seqs;
+  args.scale = arguments.Float(11, "scale");
+  args.sliding_window = arguments.Integer(12, "slidingWindow", 0, INT32_MAX);
+  args.softcap = arguments.Float(13, "softcap");
+  args.sinks = arguments.OptionalFloats(14, "sinks", args.heads);
+  CheckBatch(env, args, memory.num_slots);
+  if (args.num_tokens > 0) octavo::PagedAttention(args, Live(env));
+}
+
+}  // namespace octavo

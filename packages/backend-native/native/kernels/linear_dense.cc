@@ -1,0 +1,238 @@
+// Dense weights: packing, and how a product is cut into tasks.
+#include "linear_dense.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "../cpu_features.h"
+#include "linear_dense_memory.h"
+#include "linear_dense_values.h"
+
+namespace octavo {
+namespace {
+
+/// Far enough that memory answers in time; the hardware's own prefetcher stops at every 4 KiB.
+constexpr int64_t kAheadBytes = 8192;
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+int64_t ElementBytes(Format format) { return format == Format::kFloat32 ? 4 : 2; }
+
+const DenseKernels& KernelsOf(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::kAvx512 || isa == Isa::kAmx) return DenseKernelsAvx512();
+  if (isa == Isa::kAvx2) return DenseKernelsAvx2();
+#endif
+  (void)isa;
+  return DenseKernelsScalar();
+}
+
+/// out[i][row] = row `row` of the source at element i; rows that do not exist stay zero.
+template <typename Element>
+void PackPanel(Element* out, const uint8_t* source, int64_t row_bytes, int64_t num_rows, int64_t num_elements,
+               int64_t panel_rows) {
+  // Sixteen elements of every row at a time: a cache line of each source row is used up while it is near.
+  constexpr int64_t kStrip = 16;
+  for (int64_t start = 0; start < num_elements; start += kStrip) {
+    const int64_t count = std::min(kStrip, num_elements - start);
+    for (int64_t row = 0; row < num_rows; row++) {
+      Element strip[kStrip];
+      const uint8_t* from = source + row * row_bytes + start * static_cast<int64_t>(sizeof(Element));
+      std::memcpy(strip, from, static_cast<size_t>(count) * sizeof(Element));
+      for (int64_t i = 0; i < count; i++) out[(start + i) * panel_rows + row] = strip[i];
+    }
+  }
+}
+
+/// x [width, cols] -> out [num_k][width] from `first_k` on.
+void PackActivations(float* out, const float* x, int64_t cols, int64_t first_k, int64_t num_k, int64_t width) {
+  for (int64_t i = 0; i < width; i++) {
+    const float* row = x + i * cols + first_k;
+    for (int64_t k = 0; k < num_k; k++) out[k * width + i] = row[k];
+  }
+}
+
+class DenseMatrix final : public Matrix {
+ public:
+  DenseMatrix(Format format, int64_t rows, int64_t cols, const uint8_t* bytes, ThreadPool& pool)
+      : Matrix(rows, cols),
+        format_(format),
+        kernels_(KernelsOf(CurrentIsa())),
+        num_panels_(CeilDiv(rows, kernels_.panel_rows)),
+        panel_bytes_(PaddedCols() * kernels_.panel_rows * ElementBytes(format)),
+        data_(static_cast<size_t>(num_panels_ * panel_bytes_)) {
+    pool.ParallelFor(num_panels_, [&](int64_t panel, int) { Pack(panel, bytes); });
+  }
+
+  void Linear(float* y, const float* x, int64_t n, const float* bias, ThreadPool& pool) const override {
+    if (cols == 0) return FillBias(y, n, bias);
+    if (n == 0) return;
+    const int64_t chunk = CeilDiv(n, CeilDiv(n, MaxChunk()));
+    DenseMemory packed(n > 1 ? static_cast<size_t>(std::min(n, chunk) * cols) * sizeof(float) : 0);
+    for (int64_t start = 0; start < n; start += chunk) {
+      Chunk part = {y + start * rows, x + start * cols, std::min(chunk, n - start), bias, 0};
+      part.num_tiles = CeilDiv(part.n, kernels_.max_width);
+      if (part.n > 1) part.x = PackChunk(packed.As<float>(), part, pool);
+      const int64_t num_groups = NumGroups(part.num_tiles, pool);
+      pool.ParallelFor(num_panels_ * num_groups, [&](int64_t task, int) {
+        const int64_t group = task % num_groups;
+        const int64_t first_tile = part.num_tiles * group / num_groups;
+        RunPanel(part, task / num_groups, first_tile, part.num_tiles * (group + 1) / num_groups);
+      });
+    }
+  }
+
+  void ReadRow(int64_t row, float* out) const override {
+    const uint8_t* panel = Panel(row / kernels_.panel_rows);
+    const int64_t lane = row % kernels_.panel_rows;
+    for (int64_t k = 0; k < cols; k++) {
+      const int64_t step = format_ == Format::kBfloat16 ? 2 : 1;
+      const int64_t index = (k / step * kernels_.panel_rows + lane) * step + k % step;
+      out[k] = ReadElement(panel, index);
+    }
+  }
+
+  size_t Bytes() const override { return static_cast<size_t>(num_panels_ * panel_bytes_); }
+
+ private:
+  /// Activation rows that are packed and multiplied together.
+  struct Chunk {
+    float* y;        // [n, rows]
+    const float* x;  // packed: [block][tile][k][width]; one row alone needs no packing
+    int64_t n;
+    const float* bias;
+    int64_t num_tiles;
+
+    /// Tiles differ by one row at most: 13 rows make 7 + 6, not 12 + 1.
+    int64_t TileStart(int64_t tile) const { return n * tile / num_tiles; }
+  };
+
+  int64_t PaddedCols() const { return format_ == Format::kBfloat16 ? cols + cols % 2 : cols; }
+
+  const uint8_t* Panel(int64_t panel) const { return data_.As<uint8_t>() + panel * panel_bytes_; }
+
+  float ReadElement(const uint8_t* panel, int64_t index) const {
+    if (format_ == Format::kFloat32) return reinterpret_cast<const float*>(panel)[index];
+    const uint16_t bits = reinterpret_cast<const uint16_t*>(panel)[index];
+    return format_ == Format::kFloat16 ? FloatFromHalf(bits) : FloatFromBfloat16(bits);
+  }
+
+  void FillBias(float* y, int64_t n, const float* bias) const {
+    for (int64_t i = 0; i < n * rows; i++) y[i] = bias == nullptr ? 0.0f : bias[i % rows];
+  }
+
+  /// The packed activations of a chunk stay within about a core's L2, with tiles enough to pay for a widened block.
+  int64_t MaxChunk() const {
+    constexpr int64_t kFloats = 256 * 1024;
+    const int64_t tiles = std::max<int64_t>(kFloats / cols / kernels_.max_width, 8);
+    return tiles * kernels_.max_width;
+  }
+
+  int64_t NumGroups(int64_t num_tiles, const ThreadPool& pool) const {
+    if (pool.num_threads() == 1) return 1;
+    const int64_t wanted = CeilDiv(4 * pool.num_threads(), std::max<int64_t>(num_panels_, 1));
+    return std::max<int64_t>(1, std::min(wanted, num_tiles));
+  }
+
+  void Pack(int64_t panel, const uint8_t* bytes) {
+    const int64_t panel_rows = kernels_.panel_rows;
+    const int64_t row_bytes = cols * ElementBytes(format_);
+    const int64_t num_rows = std::min(panel_rows, rows - panel * panel_rows);
+    const uint8_t* source = bytes + panel * panel_rows * row_bytes;
+    uint8_t* out = data_.As<uint8_t>() + panel * panel_bytes_;
+    if (num_rows < panel_rows) std::memset(out, 0, static_cast<size_t>(panel_bytes_));
+    if (format_ == Format::kFloat32) {
+      PackPanel(reinterpret_cast<uint32_t*>(out), source, row_bytes, num_rows, cols, panel_rows);
+    } else if (format_ == Format::kFloat16) {
+      PackPanel(reinterpret_cast<uint16_t*>(out), source, row_bytes, num_rows, cols, panel_rows);
+    } else {
+      PackPanel(reinterpret_cast<uint32_t*>(out), source, row_bytes, num_rows, cols / 2, panel_rows);
+      if (cols % 2 != 0) PackLastHalfPair(reinterpret_cast<uint16_t*>(out), source, row_bytes, num_rows);
+    }
+  }
+
+  void PackLastHalfPair(uint16_t* out, const uint8_t* source, int64_t row_bytes, int64_t num_rows) {
+    uint16_t* pairs = out + (cols - 1) * kernels_.panel_rows;
+    for (int64_t row = 0; row < num_rows; row++) {
+      std::memcpy(pairs + 2 * row, source + row * row_bytes + (cols - 1) * 2, 2);
+      pairs[2 * row + 1] = 0;
+    }
+  }
+
+  const float* PackChunk(float* out, const Chunk& part, ThreadPool& pool) const {
+    const auto pack_block = [&](int64_t block, int) {
+      const int64_t first_k = block * kDenseBlock;
+      const int64_t num_k = std::min(kDenseBlock, cols - first_k);
+      for (int64_t tile = 0; tile < part.num_tiles; tile++) {
+        const int64_t start = part.TileStart(tile);
+        PackActivations(out + first_k * part.n + start * num_k, part.x + start * cols, cols, first_k, num_k,
+                        part.TileStart(tile + 1) - start);
+      }
+    };
+    // Waking the pool costs more than a small copy.
+    constexpr int64_t kWorthSharing = 64 * 1024;
+    const int64_t num_blocks = CeilDiv(cols, kDenseBlock);
+    if (part.n * cols >= kWorthSharing) {
+      pool.ParallelFor(num_blocks, pack_block);
+    } else {
+      for (int64_t block = 0; block < num_blocks; block++) pack_block(block, 0);
+    }
+    return out;
+  }
+
+  void RunPanel(const Chunk& part, int64_t panel, int64_t first_tile, int64_t last_tile) const {
+    // From three tiles on it pays to widen a block once instead of in every tile.
+    const bool is_reused = last_tile - first_tile > 2;
+    const bool is_widened = is_reused && format_ != Format::kFloat32;
+    const int format = static_cast<int>(is_widened ? Format::kFloat32 : format_);
+    const int64_t block_bytes = kDenseBlock * kernels_.panel_rows * ElementBytes(format_);
+    const int64_t first_row = panel * kernels_.panel_rows;
+    alignas(64) float widened[kDenseBlock * kMaxPanelRows];
+    for (int64_t first_k = 0; first_k < cols; first_k += kDenseBlock) {
+      const int64_t num_k = std::min(kDenseBlock, cols - first_k);
+      const uint8_t* stored = Panel(panel) + first_k * kernels_.panel_rows * ElementBytes(format_);
+      if (is_widened) kernels_.widen[static_cast<int>(format_)](widened, stored, num_k);
+      const float* bias = first_k + num_k == cols && part.bias != nullptr ? part.bias + first_row : nullptr;
+      for (int64_t tile = first_tile; tile < last_tile; tile++) {
+        if (is_reused) PrefetchShare(stored + block_bytes, block_bytes, tile - first_tile, last_tile - first_tile);
+        const int64_t start = part.TileStart(tile);
+        const int64_t width = part.TileStart(tile + 1) - start;
+        DenseTile args = {};
+        args.weights = is_widened ? static_cast<const void*>(widened) : stored;
+        args.ahead = !is_reused && tile == first_tile ? kAheadBytes : 0;
+        args.x = part.x + first_k * part.n + start * num_k;
+        args.num_k = num_k;
+        args.y = part.y + start * rows + first_row;
+        args.y_stride = rows;
+        args.num_rows = rows - first_row;
+        args.is_first = first_k == 0;
+        args.bias = bias;
+        kernels_.tile[format][width - 1](args);
+      }
+    }
+  }
+
+  /// One tile's share of the next block, so that it arrives while this block is multiplied.
+  static void PrefetchShare(const uint8_t* block, int64_t bytes, int64_t tile, int64_t num_tiles) {
+    const int64_t end = bytes * (tile + 1) / num_tiles;
+    for (int64_t at = bytes * tile / num_tiles; at < end; at += 64) __builtin_prefetch(block + at, 0, 2);
+  }
+
+  const Format format_;
+  const DenseKernels& kernels_;
+  const int64_t num_panels_;
+  const int64_t panel_bytes_;
+  DenseMemory data_;
+};
+
+}  // namespace
+
+std::unique_ptr<Matrix> MakeDenseMatrix(Format format, int64_t rows, int64_t cols, const uint8_t* bytes,
+                                        ThreadPool& pool) {
+  if (CurrentIsa() == Isa::kAmx) {
+    if (std::unique_ptr<Matrix> matrix = TryMakeAmxMatrix(format, rows, cols, bytes, pool)) return matrix;
+  }
+  return std::make_unique<DenseMatrix>(format, rows, cols, bytes, pool);
+}
+
+}  // namespace octavo

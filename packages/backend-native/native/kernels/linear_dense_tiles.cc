@@ -1,0 +1,215 @@
+// Dense weights for AMX: packing, and how a product is cut into tasks.
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include "linear_dense.h"
+#include "linear_dense_amx.h"
+#include "linear_dense_memory.h"
+#include "linear_dense_values.h"
+
+namespace octavo {
+
+#if defined(__x86_64__)
+
+namespace {
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+constexpr int64_t kElementsPerStep = kAmxPanel * kAmxStep;
+constexpr int64_t kStepBytes = kElementsPerStep * static_cast<int64_t>(sizeof(uint16_t));
+
+/// Where W[row of panel][k] lies in its panel.
+int64_t ElementIndex(Format format, int64_t row, int64_t k) {
+  const int64_t in_step = k % kAmxStep;
+  const int64_t base = k / kAmxStep * kElementsPerStep + row / 16 * (kElementsPerStep / 2) + in_step / 2 * 32;
+  return base + (format == Format::kBfloat16 ? row % 16 * 2 + in_step % 2 : in_step % 2 * 16 + row % 16);
+}
+
+int64_t WeightParts(Format format) { return format == Format::kBfloat16 ? 1 : 2; }
+
+bool IsFinite(uint16_t bits, Format format) {
+  const uint16_t exponent = format == Format::kFloat16 ? 0x7c00 : 0x7f80;
+  return (bits & exponent) != exponent;
+}
+
+class AmxMatrix final : public Matrix {
+ public:
+  AmxMatrix(Format format, int64_t rows, int64_t cols, const uint8_t* bytes, ThreadPool& pool)
+      : Matrix(rows, cols),
+        format_(format),
+        num_panels_(CeilDiv(rows, kAmxPanel)),
+        num_steps_(CeilDiv(cols, kAmxStep)),
+        weights_(static_cast<size_t>(num_panels_ * num_steps_ * kStepBytes)) {
+    pool.ParallelFor(num_panels_, [&](int64_t panel, int) {
+      if (!Pack(panel, bytes)) is_finite_ = false;
+    });
+  }
+
+  bool is_finite() const { return is_finite_; }
+
+  void Linear(float* y, const float* x, int64_t n, const float* bias, ThreadPool& pool) const override {
+    if (n == 0) return;
+    // A block of k of a chunk of tokens stays in L2 while all panels pass by; the sums wait in y between blocks of k.
+    constexpr int64_t kMaxTokens = 192, kMaxTokenSteps = kMaxTokens * 32;
+    // Equal chunks of whole pairs of tiles: a short last one would read all weights for little.
+    constexpr int64_t kPair = 2 * kAmxTokens;
+    const int64_t chunk = std::min(n, CeilDiv(CeilDiv(n, CeilDiv(n, kMaxTokens)), kPair) * kPair);
+    const int64_t block_steps = std::min(kMaxTokenSteps / chunk, num_steps_);
+    // Taken apart, weights that meet one tile of tokens are used at once, in L1; else they wait for the others in L2.
+    const bool is_split = WeightParts(format_) > 1;
+    const int64_t slice_steps = is_split ? std::min<int64_t>(block_steps, chunk <= kAmxTokens ? 4 : 32) : block_steps;
+    const int64_t split_elements = chunk * block_steps * kAmxParts * kAmxStep;
+    const int64_t slice_elements = is_split ? slice_steps * WeightParts(format_) * kElementsPerStep : 0;
+    const int64_t num_elements = split_elements + slice_elements * pool.num_threads();
+    const DenseMemory memory(static_cast<size_t>(num_elements) * sizeof(uint16_t));
+    uint16_t* elements = memory.As<uint16_t>();
+    const Scratch scratch = {elements, elements + split_elements, slice_steps, slice_elements};
+    for (int64_t token = 0; token < n; token += chunk) {
+      for (int64_t step = 0; step < num_steps_; step += block_steps) {
+        const Block block = {step, std::min(block_steps, num_steps_ - step), std::min(chunk, n - token)};
+        Split(scratch.x, x + token * cols, block, pool);
+        Multiply(y + token * rows, scratch, block, bias, pool);
+      }
+    }
+  }
+
+  void ReadRow(int64_t row, float* out) const override {
+    const uint16_t* panel = Panel(row / kAmxPanel);
+    for (int64_t k = 0; k < cols; k++) {
+      const uint16_t bits = panel[ElementIndex(format_, row % kAmxPanel, k)];
+      out[k] = format_ == Format::kFloat16 ? FloatFromHalf(bits) : FloatFromBfloat16(bits);
+    }
+  }
+
+  size_t Bytes() const override { return static_cast<size_t>(num_panels_ * num_steps_ * kStepBytes); }
+
+ private:
+  struct Block {
+    int64_t first_step;
+    int64_t num_steps;
+    int64_t n;
+  };
+
+  struct Scratch {
+    uint16_t* x;              // a block's activations, taken apart
+    uint16_t* slices;         // [thread]: some steps of a panel, taken apart
+    int64_t slice_steps;
+    int64_t slice_elements;
+  };
+
+  uint16_t* Panel(int64_t panel) const { return weights_.As<uint16_t>() + panel * num_steps_ * kElementsPerStep; }
+
+  /// Returns whether all values are finite.
+  bool Pack(int64_t panel, const uint8_t* bytes) const {
+    uint16_t* out = Panel(panel);
+    const int64_t first_row = panel * kAmxPanel;
+    const int64_t num_rows = std::min(kAmxPanel, rows - first_row);
+    uint16_t num_special = 0;
+    for (int64_t step = 0; step < num_steps_; step++, out += kElementsPerStep) {
+      const int64_t first_k = step * kAmxStep;
+      const size_t num_bytes = static_cast<size_t>(std::min(kAmxStep, cols - first_k)) * 2;
+      if (num_rows < kAmxPanel) std::memset(out, 0, kStepBytes);
+      for (int64_t row = 0; row < num_rows; row++) {
+        uint16_t values[kAmxStep] = {};
+        std::memcpy(values, bytes + ((first_row + row) * cols + first_k) * 2, num_bytes);
+        for (const uint16_t value : values) num_special |= !IsFinite(value, format_);
+        uint16_t* lane = out + ElementIndex(format_, row, 0);
+        if (format_ == Format::kBfloat16) {
+          for (int64_t k = 0; k < kAmxStep; k += 2) std::memcpy(lane + k * 16, values + k, 4);
+        } else {
+          for (int64_t k = 0; k < kAmxStep; k++) lane[k * 16] = values[k];
+        }
+      }
+    }
+    return num_special == 0;
+  }
+
+  void Split(uint16_t* out, const float* x, const Block& block, ThreadPool& pool) const {
+    const int64_t first_k = block.first_step * kAmxStep;
+    const int64_t num_k = std::min(block.num_steps * kAmxStep, cols - first_k);
+    const auto split_tile = [&](int64_t tile, int) {
+      const int64_t token = tile * kAmxTokens;
+      AmxSplit(out + token * block.num_steps * kAmxParts * kAmxStep, x + token * cols + first_k, cols,
+               std::min(kAmxTokens, block.n - token), num_k);
+    };
+    // Waking the pool costs more than a small copy.
+    constexpr int64_t kWorthSharing = 64 * 1024;
+    const int64_t num_tiles = CeilDiv(block.n, kAmxTokens);
+    if (block.n * num_k >= kWorthSharing) {
+      pool.ParallelFor(num_tiles, split_tile);
+    } else {
+      for (int64_t tile = 0; tile < num_tiles; tile++) split_tile(tile, 0);
+    }
+  }
+
+  void Multiply(float* y, const Scratch& scratch, const Block& block, const float* bias, ThreadPool& pool) const {
+    // Neighbours in one task, so that a thread knows which weights it needs next.
+    const int64_t group = std::clamp<int64_t>(num_panels_ / (8 * pool.num_threads()), 1, 8);
+    pool.ParallelFor(CeilDiv(num_panels_, group), [&](int64_t task, int thread) {
+      const int64_t end = std::min(num_panels_, (task + 1) * group);
+      for (int64_t panel = task * group; panel < end; panel++) {
+        MultiplyPanel(y, scratch, block, bias, panel, panel + 1 < end, thread);
+      }
+    });
+  }
+
+  void MultiplyPanel(float* y, const Scratch& scratch, const Block& block, const float* bias, int64_t panel,
+                     bool has_next, int thread) const {
+    const int64_t first_row = panel * kAmxPanel;
+    for (int64_t start = 0; start < block.num_steps; start += scratch.slice_steps) {
+      const int64_t first_step = block.first_step + start;
+      const uint16_t* stored = Panel(panel) + first_step * kElementsPerStep;
+      AmxBlock args = {};
+      args.num_steps = std::min(scratch.slice_steps, block.num_steps - start);
+      args.weight_parts = WeightParts(format_);
+      args.weights = TakeApart(scratch.slices + thread * scratch.slice_elements, stored, args.num_steps);
+      args.x = scratch.x;
+      args.x_start = start;
+      args.x_steps = block.num_steps;
+      // With one pass over the weights they come from memory as fast as it gives them: stay 8 KiB ahead, where the
+      // hardware's own prefetcher would stop at every 4 KiB. With more, the next panel has the whole time of this one.
+      if (block.n <= 2 * kAmxTokens) args.next = stored + 4096;
+      else if (has_next) args.next = stored + num_steps_ * kElementsPerStep;
+      args.next_step_bytes = kStepBytes;
+      args.n = block.n;
+      args.y = y + first_row;
+      args.y_stride = rows;
+      args.num_rows = rows - first_row;
+      args.is_first = first_step == 0;
+      if (bias != nullptr && first_step + args.num_steps == num_steps_) args.bias = bias + first_row;
+      AmxMultiply(args);
+    }
+  }
+
+  const uint16_t* TakeApart(uint16_t* out, const uint16_t* stored, int64_t num_steps) const {
+    if (format_ == Format::kBfloat16) return stored;
+    AmxSplitHalf(out, stored, num_steps);
+    return out;
+  }
+
+  const Format format_;
+  const int64_t num_panels_;
+  const int64_t num_steps_;
+  DenseMemory weights_;
+  std::atomic<bool> is_finite_{true};
+};
+
+}  // namespace
+
+std::unique_ptr<Matrix> TryMakeAmxMatrix(Format format, int64_t rows, int64_t cols, const uint8_t* bytes,
+                                         ThreadPool& pool) {
+  if (rows == 0 || cols == 0 || format == Format::kFloat32) return nullptr;
+  auto matrix = std::make_unique<AmxMatrix>(format, rows, cols, bytes, pool);
+  // An activation's parts that are zero must not meet an infinity.
+  if (!matrix->is_finite()) return nullptr;
+  return matrix;
+}
+
+#else
+
+std::unique_ptr<Matrix> TryMakeAmxMatrix(Format, int64_t, int64_t, const uint8_t*, ThreadPool&) { return nullptr; }
+
+#endif
+
+}  // namespace octavo

@@ -1,0 +1,153 @@
+#include "linear_quant_avx512.h"
+
+namespace octavo {
+
+namespace {
+
+template <Format kFormat>
+void Int8(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task) {
+  DriveInt8(w, x, task, 8,
+            [&](int64_t panel, int64_t begin, int64_t end, int64_t tile0, int64_t tile1, float (*sums)[16]) {
+              for (int64_t tile = tile0; tile < tile1; tile++)
+                AddTileVnni<kFormat>(w, panel, begin, end, x, tile, sums + (tile - tile0) * kTileTokens);
+            });
+}
+
+/// Widened weights of blocks [begin, end), [k][16 rows].
+template <Format kFormat>
+void WidenChunk(const QuantPanels& w, int64_t panel, int64_t begin, int64_t end, float* out) {
+  constexpr QuantTraits kTraits = TraitsOf(kFormat);
+  const uint8_t* block = w.Codes(panel) + begin * CodeBytesPerBlock(kTraits.code_bits);
+  for (int64_t b = begin; b < end; b++, block += CodeBytesPerBlock(kTraits.code_bits), out += 512) {
+    PrefetchBlock<kFormat>(block);
+    __m512i codes[8];
+    LoadSigned<kFormat>(block, codes);
+    const Scales512 scale = LoadScales<kTraits.scales>(w.Scales(panel), b);
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; g++) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; i++) {
+        const __m512 code = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(codes[g], 24 - 8 * i), 24));
+        const __m512 part = scale.parts[PartsOf(kTraits.scales) == 2 ? g / 4 : 0];
+        const __m512 weight =
+            HasMin(kTraits.scales) ? _mm512_fmadd_ps(code, part, scale.min) : _mm512_mul_ps(code, part);
+        _mm512_store_ps(out + 16 * (4 * g + i), weight);
+      }
+    }
+  }
+}
+
+/// totals [kTokens][16] += weights [count][16] x kTokens rows of x.
+template <int kTokens>
+inline void AddChunk(const float* weights, const float* x, int64_t stride, int64_t count, float (*totals)[16]) {
+  __m512 sums[4][kTokens];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++) {
+#pragma GCC unroll 6
+    for (int t = 0; t < kTokens; t++) sums[i][t] = _mm512_setzero_ps();
+  }
+  for (int64_t k = 0; k < count; k += 4) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+      const __m512 weight = _mm512_load_ps(weights + 16 * (k + i));
+#pragma GCC unroll 6
+      for (int t = 0; t < kTokens; t++)
+        sums[i][t] = _mm512_fmadd_ps(_mm512_set1_ps(x[t * stride + k + i]), weight, sums[i][t]);
+    }
+  }
+#pragma GCC unroll 6
+  for (int t = 0; t < kTokens; t++) {
+    const __m512 sum = _mm512_add_ps(_mm512_add_ps(sums[0][t], sums[1][t]), _mm512_add_ps(sums[2][t], sums[3][t]));
+    _mm512_store_ps(totals[t], _mm512_add_ps(_mm512_load_ps(totals[t]), sum));
+  }
+}
+
+void AddChunkTokens(const float* weights, const float* x, int64_t stride, int64_t count, int64_t tokens,
+                    float (*totals)[16]) {
+  int64_t t = 0;
+  for (; tokens - t >= 6; t += 6) AddChunk<6>(weights, x + t * stride, stride, count, totals + t);
+  switch (tokens - t) {
+    case 1:
+      return AddChunk<1>(weights, x + t * stride, stride, count, totals + t);
+    case 2:
+      return AddChunk<2>(weights, x + t * stride, stride, count, totals + t);
+    case 3:
+      return AddChunk<3>(weights, x + t * stride, stride, count, totals + t);
+    case 4:
+      return AddChunk<4>(weights, x + t * stride, stride, count, totals + t);
+    case 5:
+      return AddChunk<5>(weights, x + t * stride, stride, count, totals + t);
+    default:
+      return;
+  }
+}
+
+template <Format kFormat>
+void Float(const QuantPanels& w, const FloatActivations& x, const QuantTask& task) {
+  constexpr int64_t kMaxTokens = 128;
+  alignas(64) float weights[kChunkBlocks * kBlock * 16];
+  alignas(64) float totals[kMaxTokens][16];
+  const int64_t token_end = task.tile_end * kTileTokens < x.n ? task.tile_end * kTileTokens : x.n;
+  for (int64_t token0 = task.tile_begin * kTileTokens; token0 < token_end; token0 += kMaxTokens) {
+    const int64_t tokens = token_end - token0 < kMaxTokens ? token_end - token0 : kMaxTokens;
+    for (int64_t panel = task.panel_begin; panel < task.panel_end; panel++) {
+      __builtin_memset(totals, 0, static_cast<size_t>(tokens) * 64);
+      for (int64_t b = 0; b < w.blocks; b += kChunkBlocks) {
+        const int64_t end = b + kChunkBlocks < w.blocks ? b + kChunkBlocks : w.blocks;
+        WidenChunk<kFormat>(w, panel, b, end, weights);
+        AddChunkTokens(weights, x.x + token0 * w.cols + b * kBlock, w.cols, (end - b) * kBlock, tokens, totals);
+      }
+      for (int64_t t = 0; t < tokens; t++) StoreRows512(task, w.rows, panel, token0 + t, totals[t]);
+    }
+  }
+}
+
+}  // namespace
+
+void LinearInt8Avx512(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task) {
+  switch (w.format) {
+    case Format::kQ8_0:
+      return Int8<Format::kQ8_0>(w, x, task);
+    case Format::kQ4_0:
+      return Int8<Format::kQ4_0>(w, x, task);
+    case Format::kQ4_1:
+      return Int8<Format::kQ4_1>(w, x, task);
+    case Format::kQ5_0:
+      return Int8<Format::kQ5_0>(w, x, task);
+    case Format::kQ5_1:
+      return Int8<Format::kQ5_1>(w, x, task);
+    case Format::kQ4_K:
+      return Int8<Format::kQ4_K>(w, x, task);
+    case Format::kQ5_K:
+      return Int8<Format::kQ5_K>(w, x, task);
+    case Format::kQ6_K:
+      return Int8<Format::kQ6_K>(w, x, task);
+    default:
+      return;
+  }
+}
+
+void LinearFloatAvx512(const QuantPanels& w, const FloatActivations& x, const QuantTask& task) {
+  switch (w.format) {
+    case Format::kQ8_0:
+      return Float<Format::kQ8_0>(w, x, task);
+    case Format::kQ4_0:
+      return Float<Format::kQ4_0>(w, x, task);
+    case Format::kQ4_1:
+      return Float<Format::kQ4_1>(w, x, task);
+    case Format::kQ5_0:
+      return Float<Format::kQ5_0>(w, x, task);
+    case Format::kQ5_1:
+      return Float<Format::kQ5_1>(w, x, task);
+    case Format::kQ4_K:
+      return Float<Format::kQ4_K>(w, x, task);
+    case Format::kQ5_K:
+      return Float<Format::kQ5_K>(w, x, task);
+    case Format::kQ6_K:
+      return Float<Format::kQ6_K>(w, x, task);
+    default:
+      return;
+  }
+}
+
+}  // namespace octavo

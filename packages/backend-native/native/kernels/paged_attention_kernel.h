@@ -1,0 +1,291 @@
+// One share of paged attention: online softmax over key tiles, as a template over the vectors of vec_*.h.
+//
+//   range of 256 keys:  tile | tile | tile | tile      online softmax from tile to tile
+//   row:                range + range + ... + range    partial results (max, sum, accumulator), merged in this order
+//
+// INVARIANT: tiles and ranges begin at absolute positions, a partial result starts from nothing, and what a row does not
+// see adds nothing, not even a zero. So a row's bits follow from its sequence alone: not from the batch, the chunking of
+// the prompt, the threads or who computed which range.
+#pragma once
+
+#include <cstdint>
+
+#include "paged_attention_products.h"
+#include "paged_attention_softmax.h"
+#include "paged_attention_task.h"
+
+namespace octavo {
+
+template <class V>
+class AttentionKernel {
+  using Reg = typename V::Reg;
+  using Products = AttentionProducts<V>;
+  using State = SoftmaxState<V>;
+  static constexpr int kWidth = V::kWidth;
+  static constexpr int64_t kLine = 16;  // floats of a cache line
+  static_assert(kAttentionTile % Products::kSpan == 0, "a tile holds whole spans");
+
+ public:
+  AttentionKernel(const AttentionTask& task, float* scratch)
+      : args_(*task.args),
+        task_(task),
+        group_(args_.heads / args_.kv_heads),
+        num_heads_(task.kv_end - task.kv_begin),
+        num_rows_(task.row_end - task.row_begin),
+        padded_(PaddedHeadDim(args_.head_dim)),
+        row_stride_(args_.kv_heads * args_.head_dim),
+        first_token_(args_.query_start_loc[task.sequence]),
+        first_position_(args_.seq_lens[task.sequence] - (args_.query_start_loc[task.sequence + 1] - first_token_)),
+        end_key_(Smaller(EndKey(num_rows_ - 1), task.range_end * kAttentionRange)),
+        block_table_(args_.block_tables + task.sequence * args_.max_blocks_per_seq),
+        packed_keys_(scratch),
+        scores_(packed_keys_ + kAttentionTile * args_.head_dim),
+        total_(scores_ + 8 * kAttentionTile, padded_),
+        part_(total_.End(), padded_) {}
+
+  void Attend() {
+    for (int64_t range = task_.range_begin; range < task_.range_end; range++) {
+      const bool is_first = range == task_.range_begin;
+      const State& state = is_first && task_.partials == nullptr ? total_ : part_;
+      state.Clear(num_heads_ * num_rows_);
+      AttendRange(range, state);
+      if (task_.partials != nullptr) StorePartials(range);
+      else if (!is_first) MergeRange(range);
+    }
+    if (task_.partials == nullptr) WriteOutput();
+  }
+
+  void MergePartials() {
+    total_.Clear(num_heads_ * num_rows_);
+    for (int64_t at = 0; at < num_heads_ * num_rows_; at++) {
+      for (int64_t range = task_.range_begin; range < task_.range_end; range++) {
+        const float* partial = PartialAt(at, range);
+        if (SeesRange(at % num_rows_, range)) total_.Merge(at, partial[0], partial[1], partial + kPartialHeader);
+      }
+    }
+    WriteOutput();
+  }
+
+ private:
+  int64_t Position(int64_t r) const { return first_position_ + (task_.row_begin + r) / group_; }
+  /// The row sees the keys FirstKey <= j < EndKey.
+  int64_t FirstKey(int64_t r) const {
+    const int64_t first = args_.sliding_window > 0 ? Position(r) - args_.sliding_window + 1 : 0;
+    return first > 0 ? first : 0;
+  }
+  int64_t EndKey(int64_t r) const { return Position(r) + 1; }
+  bool SeesRange(int64_t r, int64_t range) const {
+    return FirstKey(r) < (range + 1) * kAttentionRange && EndKey(r) > range * kAttentionRange;
+  }
+  int64_t Head(int64_t kv, int64_t r) const { return (task_.kv_begin + kv) * group_ + (task_.row_begin + r) % group_; }
+  int64_t QueryOffset(int64_t kv, int64_t r) const {
+    return ((first_token_ + (task_.row_begin + r) / group_) * args_.heads + Head(kv, r)) * args_.head_dim;
+  }
+  /// `at`: the row's place among those of all KV heads of the task.
+  float* PartialAt(int64_t at, int64_t range) const {
+    return task_.partials + (at * task_.num_partial_ranges + range - task_.first_partial_range) * PartialSize(args_.head_dim);
+  }
+
+  void AttendRange(int64_t range, const State& state) {
+    // Rows are in the order of their positions, so the first one has the first key and the last one the last.
+    const int64_t begin = Larger(range * kAttentionRange, FirstKey(0));
+    const int64_t end = Smaller((range + 1) * kAttentionRange, EndKey(num_rows_ - 1));
+    int64_t tile = begin / kAttentionTile * kAttentionTile;
+    FindKeys(next_keys_, next_values_, tile, Larger(begin - tile, 0), Smaller(end - tile, kAttentionTile));
+    for (; tile < end; tile += kAttentionTile) {
+      const int64_t first = Larger(begin, tile) - tile;
+      const int64_t last = Smaller(end - tile, kAttentionTile);
+      for (int64_t j = first; j < last; j++) {
+        keys_[j] = next_keys_[j];
+        values_[j] = next_values_[j];
+      }
+      const int64_t next = tile + kAttentionTile;
+      num_next_ = Clamp(Smaller(end_key_ - next, kAttentionTile));
+      FindKeys(next_keys_, next_values_, next, 0, num_next_);
+      // Rows in shares of almost equal size, at most kTileRows.
+      const int64_t num_shares = (num_rows_ + V::kTileRows - 1) / V::kTileRows;
+      PlanPrefetch(num_shares);
+      for (int64_t kv = 0; kv < num_heads_; kv++) {
+        PackKeys(kv, first, last);
+        for (int64_t share = 0; share < num_shares; share++) {
+          const int64_t r = num_rows_ * share / num_shares;
+          AttendTile(tile, kv, r, static_cast<int>(num_rows_ * (share + 1) / num_shares - r), state);
+        }
+      }
+    }
+  }
+
+  /// Where the cache holds the keys and values of the positions tile + first <= j < tile + last, from the task's
+  /// first KV head on.
+  void FindKeys(const float** keys, const float** values, int64_t tile, int64_t first, int64_t last) const {
+    for (int64_t j = first; j < last;) {
+      const int64_t block = (tile + j) / args_.block_size;
+      const int64_t end = Smaller(last, (block + 1) * args_.block_size - tile);
+      const int64_t slot = block_table_[block] * args_.block_size + (tile + j) % args_.block_size;
+      int64_t offset = slot * row_stride_ + task_.kv_begin * args_.head_dim;
+      for (; j < end; j++, offset += row_stride_) {
+        keys[j] = args_.kv.keys + offset;
+        values[j] = args_.kv.values + offset;
+      }
+    }
+  }
+
+  /// packed_keys_ `[tile / span, head_dim, span]` = one head's keys of the tile with positions in the lanes, zeros where
+  /// there is none.
+  void PackKeys(int64_t kv, int64_t first, int64_t last) {
+    constexpr int64_t kSpan = Products::kSpan;
+    const int64_t head = kv * args_.head_dim;
+    for (int64_t j = first / kWidth * kWidth; j < last; j += kWidth) {
+      float* to = packed_keys_ + j / kSpan * kSpan * args_.head_dim + j % kSpan;
+      const bool is_whole = j >= first && j + kWidth <= last;
+      int64_t d = 0;
+      if (is_whole) {
+        for (; d + kWidth <= args_.head_dim; d += kWidth) {
+          PrefetchNext();
+          Reg rows[kWidth];
+          for (int i = 0; i < kWidth; i++) rows[i] = V::Load(keys_[j + i] + head + d);
+          V::Transpose(rows);
+          for (int i = 0; i < kWidth; i++) V::Store(to + (d + i) * kSpan, rows[i]);
+        }
+      }
+      for (; d < args_.head_dim; d += kWidth) {
+        const int count = static_cast<int>(Smaller(args_.head_dim - d, kWidth));
+        Reg rows[kWidth];
+        for (int i = 0; i < kWidth; i++) {
+          rows[i] = j + i >= first && j + i < last ? V::LoadPart(keys_[j + i] + head + d, count) : V::Zero();
+        }
+        V::Transpose(rows);
+        for (int i = 0; i < count; i++) V::Store(to + (d + i) * kSpan, rows[i]);
+      }
+    }
+  }
+
+  /// Plans to ask for the next tile's keys and values in small portions during the work on this one, so that they
+  /// come from memory behind it.
+  void PlanPrefetch(int64_t num_shares) {
+    const int64_t num_blocks = kAttentionTile / kWidth * ((args_.head_dim + kWidth - 1) / kWidth);
+    const int64_t num_steps = num_heads_ * (num_blocks + num_rows_ + 2 * num_shares);
+    const int64_t num_lines = 2 * num_next_ * ((num_heads_ * args_.head_dim + kLine - 1) / kLine);
+    prefetch_step_ = (num_lines + num_steps - 1) / num_steps;
+    prefetch_row_ = 0;
+    prefetch_column_ = 0;
+  }
+
+  void PrefetchNext() {
+    for (int64_t line = 0; line < prefetch_step_ && prefetch_row_ < 2 * num_next_; line++) {
+      const int64_t j = prefetch_row_ / 2;
+      V::Prefetch((prefetch_row_ % 2 == 0 ? next_keys_[j] : next_values_[j]) + prefetch_column_);
+      prefetch_column_ += kLine;
+      if (prefetch_column_ >= num_heads_ * args_.head_dim) {
+        prefetch_column_ = 0;
+        prefetch_row_++;
+      }
+    }
+  }
+
+  /// Rows r .. r + count of one KV head against one tile.
+  void AttendTile(int64_t tile, int64_t kv, int64_t r, int count, const State& state) {
+    int64_t begin[V::kTileRows];
+    int64_t end[V::kTileRows];
+    const float* queries[V::kTileRows];
+    for (int i = 0; i < count; i++) {
+      begin[i] = Clamp(FirstKey(r + i) - tile);
+      end[i] = Clamp(EndKey(r + i) - tile);
+      queries[i] = args_.query + QueryOffset(kv, r + i);
+    }
+    if (begin[0] >= end[count - 1]) return;
+    PrefetchNext();
+    ScoreTile(queries, begin[0], end[count - 1], count);
+    for (int i = 0; i < count; i++) {
+      PrefetchNext();
+      if (begin[i] >= end[i]) continue;
+      const int64_t at = kv * num_rows_ + r + i;
+      state.AddScores(at, scores_ + i * kAttentionTile, begin[i], end[i], args_.scale, args_.softcap);
+    }
+    PrefetchNext();
+    // Keys that all rows see go through the product together, those before and behind row by row.
+    const int64_t common = begin[count - 1];
+    const int64_t common_end = Larger(common, end[0]);
+    for (int i = 0; i < count; i++) AddValues(kv, r + i, i, 1, begin[i], Smaller(end[i], common), state);
+    AddValues(kv, r, 0, count, common, common_end, state);
+    for (int i = 0; i < count; i++) AddValues(kv, r + i, i, 1, Larger(begin[i], common_end), end[i], state);
+  }
+
+  void ScoreTile(const float* const* queries, int64_t begin, int64_t end, int count) {
+    constexpr int64_t kSpan = Products::kSpan;
+    for (int64_t span = begin / kSpan * kSpan; span < end; span += kSpan) {
+      const int64_t first = Larger(begin - span, 0) / kWidth;
+      const int64_t last = (Smaller(end - span, kSpan) + kWidth - 1) / kWidth;
+      const float* keys = packed_keys_ + span * args_.head_dim + first * kWidth;
+      Products::Score(scores_ + span + first * kWidth, queries, keys, args_.head_dim, count, static_cast<int>(last - first));
+    }
+  }
+
+  void AddValues(int64_t kv, int64_t r, int score_row, int count, int64_t begin, int64_t end, const State& state) const {
+    if (begin >= end) return;
+    float* sums = state.sums + (kv * num_rows_ + r) * padded_;
+    const float* weights = scores_ + score_row * kAttentionTile;
+    Products::AddValues(sums, padded_, weights, values_, kv * args_.head_dim, begin, end, args_.head_dim, count);
+  }
+
+  void MergeRange(int64_t range) const {
+    for (int64_t at = 0; at < num_heads_ * num_rows_; at++) {
+      if (SeesRange(at % num_rows_, range)) total_.Merge(at, part_.max[at], part_.sum[at], part_.sums + at * padded_);
+    }
+  }
+
+  void StorePartials(int64_t range) const {
+    for (int64_t at = 0; at < num_heads_ * num_rows_; at++) {
+      float* partial = PartialAt(at, range);
+      partial[0] = part_.max[at];
+      partial[1] = part_.sum[at];
+      for (int64_t d = 0; d < padded_; d++) partial[kPartialHeader + d] = part_.sums[at * padded_ + d];
+    }
+  }
+
+  void WriteOutput() const {
+    for (int64_t kv = 0; kv < num_heads_; kv++) {
+      for (int64_t r = 0; r < num_rows_; r++) WriteRow(kv, r, kv * num_rows_ + r);
+    }
+  }
+
+  void WriteRow(int64_t kv, int64_t r, int64_t at) const {
+    if (args_.sinks != nullptr) total_.AddSink(at, args_.sinks[Head(kv, r)]);
+    const float* sums = total_.sums + at * padded_;
+    const Reg divisor = V::Set(total_.sum[at]);
+    float* out = args_.out + QueryOffset(kv, r);
+    for (int64_t d = 0; d < args_.head_dim; d += kWidth) {
+      const int count = static_cast<int>(Smaller(args_.head_dim - d, kWidth));
+      V::StorePart(out + d, V::Div(V::Load(sums + d), divisor), count);
+    }
+  }
+
+  static int64_t Smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+  static int64_t Larger(int64_t a, int64_t b) { return a > b ? a : b; }
+  static int64_t Clamp(int64_t lane) { return Smaller(Larger(lane, 0), kAttentionTile); }
+
+  const PagedAttentionArgs& args_;
+  const AttentionTask& task_;
+  const int64_t group_;
+  const int64_t num_heads_;  // KV heads
+  const int64_t num_rows_;   // of each
+  const int64_t padded_;
+  const int64_t row_stride_;
+  const int64_t first_token_;     // of the sequence, in the batch
+  const int64_t first_position_;  // of that token
+  const int64_t end_key_;         // behind the last one that any row sees
+  const int32_t* const block_table_;
+  float* const packed_keys_;
+  float* const scores_;  // [kTileRows, tile]
+  const State total_;    // states of [KV heads, rows]
+  const State part_;
+  const float* keys_[kAttentionTile];
+  const float* values_[kAttentionTile];
+  const float* next_keys_[kAttentionTile];
+  const float* next_values_[kAttentionTile];
+  int64_t num_next_;
+  int64_t prefetch_step_;                   // lines at a time
+  int64_t prefetch_row_, prefetch_column_;  // the next one; keys in even rows, values in odd ones
+};
+
+}  // namespace octavo

@@ -1,0 +1,94 @@
+// Vectors of sixteen floats: AVX-512. The interface is that of vec_scalar.h.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace octavo {
+
+struct VecAvx512 {
+  static constexpr int kWidth = 16;
+  /// 24 accumulators, four vectors and a broadcast of 32 registers.
+  static constexpr int kTileRows = 6;
+  static constexpr int kTileVecs = 4;
+
+  using Reg = __m512;
+  using Mask = __mmask16;
+
+  static Reg Set(float value) { return _mm512_set1_ps(value); }
+  static Reg Zero() { return _mm512_setzero_ps(); }
+  static Reg Load(const float* from) { return _mm512_loadu_ps(from); }
+  static Reg LoadPart(const float* from, int count) { return _mm512_maskz_loadu_ps(Lanes(0, count), from); }
+  static void Store(float* to, Reg r) { _mm512_storeu_ps(to, r); }
+  static void StorePart(float* to, Reg r, int count) { _mm512_mask_storeu_ps(to, Lanes(0, count), r); }
+
+  static Reg Add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
+  static Reg Sub(Reg a, Reg b) { return _mm512_sub_ps(a, b); }
+  static Reg Mul(Reg a, Reg b) { return _mm512_mul_ps(a, b); }
+  static Reg Div(Reg a, Reg b) { return _mm512_div_ps(a, b); }
+  static Reg Fma(Reg a, Reg b, Reg c) { return _mm512_fmadd_ps(a, b, c); }
+  static Reg Fnma(Reg a, Reg b, Reg c) { return _mm512_fnmadd_ps(a, b, c); }
+  static Reg Max(Reg a, Reg b) { return _mm512_max_ps(a, b); }
+  static Reg Min(Reg a, Reg b) { return _mm512_min_ps(a, b); }
+  static Reg Abs(Reg a) { return _mm512_abs_ps(a); }
+  static Reg CopySign(Reg magnitude, Reg sign) {
+    const Reg bit = Set(-0.0f);
+    return _mm512_or_ps(_mm512_andnot_ps(bit, magnitude), _mm512_and_ps(bit, sign));
+  }
+  static Reg Round(Reg a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  static Reg ScaleByPowerOfTwo(Reg a, Reg n) { return _mm512_scalef_ps(a, n); }
+
+  static Mask Less(Reg a, Reg b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+  static Mask Lanes(int64_t begin, int64_t end) { return static_cast<Mask>(Below(end) & ~Below(begin)); }
+  static Reg Select(Mask m, Reg yes, Reg no) { return _mm512_mask_blend_ps(m, no, yes); }
+
+  static float ReduceAdd(Reg a) {
+    const __m256 r = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 q = _mm_add_ps(_mm256_castps256_ps128(r), _mm256_extractf128_ps(r, 1));
+    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
+  }
+  static float ReduceMax(Reg a) {
+    const __m256 r = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 q = _mm_max_ps(_mm256_castps256_ps128(r), _mm256_extractf128_ps(r, 1));
+    q = _mm_max_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_max_ss(q, _mm_movehdup_ps(q)));
+  }
+  static float First(Reg a) { return _mm512_cvtss_f32(a); }
+
+  static void Transpose(Reg (&rows)[kWidth]) {
+    // 4 x 4 blocks within the 128-bit lanes first: quads[4 g + c] holds column c of rows 4 g .. 4 g + 3, lane by lane.
+    Reg quads[16];
+    for (int g = 0; g < 16; g += 4) {
+      const Reg low01 = _mm512_unpacklo_ps(rows[g], rows[g + 1]);
+      const Reg high01 = _mm512_unpackhi_ps(rows[g], rows[g + 1]);
+      const Reg low23 = _mm512_unpacklo_ps(rows[g + 2], rows[g + 3]);
+      const Reg high23 = _mm512_unpackhi_ps(rows[g + 2], rows[g + 3]);
+      quads[g] = _mm512_shuffle_ps(low01, low23, 0x44);
+      quads[g + 1] = _mm512_shuffle_ps(low01, low23, 0xee);
+      quads[g + 2] = _mm512_shuffle_ps(high01, high23, 0x44);
+      quads[g + 3] = _mm512_shuffle_ps(high01, high23, 0xee);
+    }
+    // Then the 4 x 4 transpose of whole lanes.
+    for (int c = 0; c < 4; c++) {
+      const Reg even01 = _mm512_shuffle_f32x4(quads[c], quads[4 + c], 0x88);
+      const Reg odd01 = _mm512_shuffle_f32x4(quads[c], quads[4 + c], 0xdd);
+      const Reg even23 = _mm512_shuffle_f32x4(quads[8 + c], quads[12 + c], 0x88);
+      const Reg odd23 = _mm512_shuffle_f32x4(quads[8 + c], quads[12 + c], 0xdd);
+      rows[c] = _mm512_shuffle_f32x4(even01, even23, 0x88);
+      rows[8 + c] = _mm512_shuffle_f32x4(even01, even23, 0xdd);
+      rows[4 + c] = _mm512_shuffle_f32x4(odd01, odd23, 0x88);
+      rows[12 + c] = _mm512_shuffle_f32x4(odd01, odd23, 0xdd);
+    }
+  }
+  static void Prefetch(const float* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1); }
+
+ private:
+  static unsigned Below(int64_t count) {
+    if (count <= 0) return 0u;
+    return count >= kWidth ? 0xffffu : (1u << count) - 1u;
+  }
+};
+
+}  // namespace octavo

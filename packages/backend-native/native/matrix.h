@@ -1,0 +1,42 @@
+// The contract between the binding and the matrix kernels: a weight in whatever layout its kernel likes best.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "thread_pool.h"
+
+namespace octavo {
+
+/// Stored formats, as `packages/core/src/tensor/dtype.ts` names them.
+enum class Format : int32_t { kFloat32, kFloat16, kBfloat16, kQ8_0, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ4_K, kQ5_K, kQ6_K };
+
+/// How quantized weights meet activations: widened to float32, or with activations quantized to int8 per row and block.
+enum class Activations : int32_t { kFloat32, kInt8 };
+
+/// A weight matrix [rows, cols] = [outFeatures, inFeatures], packed once at load, immutable afterwards.
+class Matrix {
+ public:
+  Matrix(int64_t rows, int64_t cols) : rows(rows), cols(cols) {}
+  virtual ~Matrix() = default;
+
+  /// y[n, rows] = x[n, cols] @ W^T + bias (bias may be null). Every output element is reduced in one order,
+  /// whatever n is and however many threads run: bit for bit the same alone and in a batch.
+  virtual void Linear(float* y, const float* x, int64_t n, const float* bias, ThreadPool& pool) const = 0;
+
+  /// The stored values of one row as float32.
+  virtual void ReadRow(int64_t row, float* out) const = 0;
+
+  /// Memory that the packed weight takes.
+  virtual size_t Bytes() const = 0;
+
+  const int64_t rows;
+  const int64_t cols;
+};
+
+/// `bytes`: the matrix as stored, row-major, only read during the call.
+std::unique_ptr<Matrix> MakeDenseMatrix(Format format, int64_t rows, int64_t cols, const uint8_t* bytes, ThreadPool& pool);
+std::unique_ptr<Matrix> MakeQuantizedMatrix(Format format, int64_t rows, int64_t cols, const uint8_t* bytes, Activations activations, ThreadPool& pool);
+
+}  // namespace octavo

@@ -1,0 +1,28 @@
+// A pool that spins briefly and then sleeps.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+namespace octavo {
+
+class ThreadPool {
+ public:
+  /// `num_threads` counts the calling thread; 1 runs everything inline.
+  explicit ThreadPool(int num_threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int num_threads() const;
+
+  /// Calls task(i, thread) for each i in [0, num_tasks), tasks handed out dynamically; returns when all are done.
+  /// `thread` in [0, num_threads) names the scratch that a task may use. Not reentrant.
+  void ParallelFor(int64_t num_tasks, const std::function<void(int64_t task, int thread)>& task);
+
+ private:
+  struct Impl;
+  Impl* impl_;
+};
+
+}  // namespace octavo

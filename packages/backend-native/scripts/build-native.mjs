@@ -1,0 +1,174 @@
+// Compiles native/**/*.cc to build/octavo_native.node: `node scripts/build-native.mjs [--sanitize]`.
+// Needs only a C++ compiler; the headers of Node-API come from npm. Without a compiler it says so and succeeds: the
+// engine then runs on WebAssembly.
+import { execFile, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const source = path.join(root, 'native')
+const isSanitized = process.argv.includes('--sanitize')
+const build = path.join(root, isSanitized ? 'build-sanitize' : 'build')
+const target = path.join(build, 'octavo_native.node')
+const numJobs = 2
+
+const avx2 = ['-mavx2', '-mfma', '-mf16c']
+// GCC 12's own intrinsics read a variable that they leave undefined on purpose (its bug 105593).
+const undefinedOnPurpose = ['-Wno-uninitialized', '-Wno-maybe-uninitialized', '-Wno-unknown-warning-option']
+const avx512 = [
+  ...avx2,
+  ...undefinedOnPurpose,
+  '-mavx512f',
+  '-mavx512bw',
+  '-mavx512vl',
+  '-mavx512dq',
+  '-mavx512vnni',
+  '-mavx512bf16',
+]
+/** By the end of a file's name; everything else is compiled for the least CPU of its architecture. */
+const isaFlags = { avx2, avx512, amx: [...avx512, '-mamx-tile', '-mamx-int8', '-mamx-bf16'], neon: [] }
+const isaArchitectures = { avx2: 'x64', avx512: 'x64', amx: 'x64', neon: 'arm64' }
+
+/** The one to use, or null. */
+function findCompiler() {
+  const candidates = process.env.CXX?.trim() ? [process.env.CXX.trim()] : ['g++', 'clang++', 'c++']
+  for (const compiler of candidates) {
+    const { status, stdout } = spawnSync(compiler, ['--version'], { encoding: 'utf8' })
+    if (status === 0) return { compiler, version: stdout.split('\n', 1)[0] }
+  }
+  return null
+}
+
+function flags() {
+  const require = createRequire(import.meta.url)
+  const folderOf = (name) => path.dirname(require.resolve(`${name}/package.json`))
+  const sanitize = ['-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '-fno-omit-frame-pointer', '-g']
+  return [
+    '-std=c++17',
+    ...(isSanitized ? ['-O1', ...sanitize] : ['-O3', '-DNDEBUG']),
+    '-fPIC',
+    '-fvisibility=hidden',
+    '-pthread',
+    // A product and a sum become one fused operation only where the code says so: otherwise two loops over the same
+    // values could round differently, and a result would depend on the batch.
+    '-ffp-contract=off',
+    ...['-Wall', '-Wextra', '-Werror'],
+    ...['-DNAPI_VERSION=8', '-DNODE_ADDON_API_CPP_EXCEPTIONS_ALL', '-DNODE_ADDON_API_DISABLE_DEPRECATED'],
+    ...['-isystem', path.join(folderOf('node-api-headers'), 'include'), '-isystem', folderOf('node-addon-api')],
+    ...['-I', source],
+  ]
+}
+
+function linkFlags() {
+  if (process.platform === 'darwin') return ['-bundle', '-undefined', 'dynamic_lookup', '-pthread']
+  const sanitize = isSanitized ? ['-fsanitize=address,undefined'] : ['-static-libstdc++', '-static-libgcc']
+  return ['-shared', '-pthread', ...sanitize]
+}
+
+function filesWith(extension) {
+  return readdirSync(source, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith(extension))
+    .sort()
+}
+
+function hash(...parts) {
+  const sum = createHash('sha256')
+  for (const part of parts) sum.update(part).update('\0')
+  return sum.digest('hex')
+}
+
+/** The file's text and that of all headers of ours that it includes, however deep. */
+function sourcesOf(file, found = new Map()) {
+  if (found.has(file) || !existsSync(path.join(source, file))) return found
+  const text = readFileSync(path.join(source, file), 'utf8')
+  found.set(file, text)
+  for (const [, header] of text.matchAll(/^#include "(.+)"/gm)) {
+    sourcesOf(path.normalize(path.join(path.dirname(file), header)), found)
+    sourcesOf(header, found) // by the include path of the root
+  }
+  return found
+}
+
+/** What to compile: each object with its flags and the hash of all that it is made of. */
+function plan(version) {
+  const common = flags()
+  return filesWith('.cc').flatMap((file) => {
+    const isa = Object.keys(isaFlags).find((name) => file.endsWith(`_${name}.cc`))
+    if (isa !== undefined && isaArchitectures[isa] !== process.arch) return []
+    const arguments_ = [...common, ...(isa === undefined ? [] : isaFlags[isa])]
+    const object = path.join(build, 'objects', `${file.replaceAll(path.sep, '-')}.o`)
+    const key = hash(version, arguments_.join(' '), ...sourcesOf(file).values())
+    return [{ file, object, arguments_, key }]
+  })
+}
+
+function isUpToDate({ object, key }) {
+  return existsSync(object) && existsSync(`${object}.hash`) && readFileSync(`${object}.hash`, 'utf8') === key
+}
+
+async function compileAll(compiler, units) {
+  const waiting = units.filter((unit) => !isUpToDate(unit))
+  const failures = []
+  const work = async () => {
+    for (let unit = waiting.shift(); unit !== undefined; unit = waiting.shift()) {
+      const { file, object, arguments_, key } = unit
+      try {
+        await promisify(execFile)(compiler, [...arguments_, '-c', path.join(source, file), '-o', object], {
+          maxBuffer: 64 * 1024 ** 2,
+        })
+        writeFileSync(`${object}.hash`, key)
+      } catch (error) {
+        failures.push(`${file}:\n${error.stderr || error.message}`)
+      }
+    }
+  }
+  const numCompiled = waiting.length
+  await Promise.all(Array.from({ length: numJobs }, work))
+  if (failures.length > 0) throw new Error(`the native kernels do not compile:\n\n${failures.join('\n')}`)
+  return numCompiled
+}
+
+/** Under another name first: a process that has the old file loaded keeps it. */
+async function link(compiler, units) {
+  const key = hash(...units.map((unit) => unit.key), linkFlags().join(' '))
+  const hashFile = `${target}.hash`
+  if (existsSync(target) && existsSync(hashFile) && readFileSync(hashFile, 'utf8') === key) return
+  const fresh = `${target}.${process.pid}`
+  await promisify(execFile)(compiler, [...units.map(({ object }) => object), ...linkFlags(), '-o', fresh])
+  renameSync(fresh, target)
+  writeFileSync(hashFile, key)
+}
+
+async function main() {
+  if (process.platform === 'win32') {
+    console.log('backend-native: not built on Windows yet; Octavo runs on its wasm backend here.')
+    return
+  }
+  const found = findCompiler()
+  if (found === null) {
+    const how =
+      'Install g++ or clang++ (or set CXX) and run `npm --prefix packages/backend-native run build:native` for the fast CPU kernels'
+    console.log(`backend-native: no C++ compiler found. ${how}; until then Octavo runs on its wasm backend.`)
+    rmSync(target, { force: true })
+    return
+  }
+  const startedAt = performance.now()
+  mkdirSync(path.join(build, 'objects'), { recursive: true })
+  const units = plan(found.version)
+  const numCompiled = await compileAll(found.compiler, units)
+  await link(found.compiler, units)
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
+  const name = path.relative(root, target)
+  console.log(`${name}: ${numCompiled} of ${units.length} files compiled by ${found.version} in ${seconds} s`)
+}
+
+try {
+  await main()
+} catch (error) {
+  console.error(`backend-native: ${error.message}`)
+  process.exitCode = 1
+}

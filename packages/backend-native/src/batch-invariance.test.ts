@@ -1,0 +1,20 @@
+import { fileURLToPath } from 'node:url'
+import { describeBatchInvariance } from '@octavo/core/testing'
+import { it } from 'vitest'
+import { createNativePack } from './native-pack.ts'
+import { backendProvider } from './native-provider.ts'
+import { skipReason, testedIsas } from './tested-isas.case.ts'
+
+const fixtures = fileURLToPath(new URL('../../../fixtures/', import.meta.url))
+
+// The best instruction set only: it has the most paths, and the suite is long.
+for (const isa of testedIsas.slice(-1)) {
+  let numPacks = 0
+  // Every engine has another number of threads: the bits must not depend on that either.
+  const create = () => createNativePack({ isa, threads: 1 + (numPacks++ % 3) })
+  const backendProviders = [{ ...backendProvider, create }]
+  for (const dtype of ['float32', 'bfloat16'] as const)
+    describeBatchInvariance('native', { fixtures, backendProviders, dtype })
+}
+
+if (skipReason !== null) it.skip(`batch invariance on native: ${skipReason}`, () => {})

@@ -1,0 +1,21 @@
+import { fileURLToPath } from 'node:url'
+import { setBackend } from '@tensorflow/tfjs-core'
+import { describeGolden } from '@octavo/core/testing'
+import { it } from 'vitest'
+import { createNativePack } from './native-pack.ts'
+import { skipReason, testedIsas } from './tested-isas.case.ts'
+
+const fixtures = fileURLToPath(new URL('../../../fixtures/', import.meta.url))
+
+for (const isa of testedIsas) {
+  describeGolden(`native, ${isa}`, {
+    fixtures,
+    async createPack() {
+      const pack = await createNativePack({ activations: 'float32', isa, threads: 2 })
+      await setBackend(pack.name)
+      return pack
+    },
+  })
+}
+
+if (skipReason !== null) it.skip(`golden data on native: ${skipReason}`, () => {})

@@ -1,0 +1,165 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, it } from 'vitest'
+import type { NativeAddon } from './native-addon.ts'
+import { testedAddon, testedIsas } from './tested-isas.case.ts'
+
+/** Formats as `NativePackedWeight` numbers them. */
+const float32 = 0
+const q80 = 3
+
+function floats(length: number): Float32Array {
+  return Float32Array.from({ length }, (_, i) => Math.sin(i + 1))
+}
+
+function bytesOf(values: Float32Array): Uint8Array {
+  return new Uint8Array(values.buffer)
+}
+
+/** Threads of this process, which Linux lists. */
+function threadIds(): Set<string> {
+  return new Set(readdirSync('/proc/self/task'))
+}
+
+/** CPU time that a thread has used, in ticks of usually 10 ms. */
+function cpuTicks(threadId: string): number {
+  // The name, which may hold spaces, is in parentheses; user and system time are fields 14 and 15.
+  const fields = readFileSync(`/proc/self/task/${threadId}/stat`, 'utf8').split(') ')[1]!.split(' ')
+  return Number(fields[11]) + Number(fields[12])
+}
+
+describe.skipIf(testedAddon === null)('the addon', () => {
+  const addon = testedAddon as NativeAddon
+
+  it('chooses among the instruction sets of this CPU', () => {
+    for (const isa of testedIsas) {
+      expect(addon.setIsa(isa)).toBe(true)
+      expect(addon.isa()).toBe(isa)
+    }
+    expect(addon.bestIsa()).toBe(testedIsas.at(-1))
+    expect(addon.setIsa('neon')).toBe(addon.bestIsa() === 'neon')
+    expect(() => Reflect.apply(addon.setIsa, addon, [7])).toThrow(TypeError)
+  })
+
+  it('checks types and lengths before it touches memory', () => {
+    const pool = new addon.Pool(2)
+    const matrix = pool.createMatrix(float32, 3, 4, bytesOf(floats(12)), 0)
+    const [y, x] = [floats(6), floats(8)]
+    expect(() => pool.linear(matrix, y, x, 3, null)).toThrow(RangeError)
+    expect(() => pool.linear(matrix, y, x.subarray(1), 2, null)).toThrow(/x has 7 elements, not 8/)
+    expect(() => pool.linear(matrix, y, x, 2, floats(2))).toThrow(/bias has 2 elements, not 3/)
+    expect(() => pool.linear(matrix, y, x, 1.5, null)).toThrow(/n must be an integer/)
+    expect(() => pool.linear(matrix, y, x, -1, null)).toThrow(RangeError)
+    expect(() => pool.linear(matrix, y, x, NaN, null)).toThrow(RangeError)
+    expect(() => Reflect.apply(pool.linear, pool, [matrix, y, new Float64Array(8), 2, null])).toThrow(TypeError)
+    expect(() => Reflect.apply(pool.linear, pool, [{}, y, x, 2, null])).toThrow(/not an object of this addon/)
+    expect(() => Reflect.apply(pool.linear, pool, [Object.create(matrix), y, x, 2, null])).toThrow()
+    expect(() => Reflect.apply(pool.linear, {}, [matrix, y, x, 2, null])).toThrow()
+    expect(() => Reflect.apply(pool.linear, pool, [])).toThrow(TypeError)
+    expect(() => pool.createMatrix(q80, 1, 33, new Uint8Array(34), 0)).toThrow(/not whole blocks/)
+    expect(() => pool.createMatrix(q80, 1, 32, new Uint8Array(33), 0)).toThrow(/bytes has 33 elements, not 34/)
+    expect(() => pool.createMatrix(99, 1, 32, new Uint8Array(34), 0)).toThrow(RangeError)
+    expect(() => pool.embedding(matrix, floats(4), Int32Array.of(3))).toThrow(/row 3 is outside \[0, 3\)/)
+    expect(() => matrix.readRow(-1, floats(4))).toThrow(RangeError)
+    expect(() => new addon.Pool(0)).toThrow(RangeError)
+    matrix.dispose()
+    matrix.dispose()
+    expect(() => pool.linear(matrix, y, x, 2, null)).toThrow(/after dispose/)
+    pool.dispose()
+    pool.dispose()
+    expect(() => pool.rmsNorm(y, floats(6), floats(6), 1, 6, 0)).toThrow(/after dispose/)
+  })
+
+  it('does not follow tables out of the cache', () => {
+    const pool = new addon.Pool(1)
+    const kv = new addon.KvCache(2, 8, 4) // two blocks of 4 slots, one head of 4
+    const attend = (start: number[], lens: number[], tables: number[], layer = 0): void => {
+      const numTokens = start.at(-1)!
+      const integers = [start, lens, tables].map((values) => Int32Array.from(values)) as [
+        Int32Array,
+        Int32Array,
+        Int32Array,
+      ]
+      pool.pagedAttention(
+        kv,
+        layer,
+        floats(numTokens * 4),
+        floats(numTokens * 4),
+        ...integers,
+        4,
+        numTokens,
+        1,
+        4,
+        1,
+        0,
+        0,
+        null,
+      )
+    }
+    attend([0, 2], [5], [1, 0])
+    expect(() => attend([0, 2], [5], [1, 2])).toThrow(/block 2 is outside \[0, 2\)/)
+    expect(() => attend([0, 2], [5], [-1, 0])).toThrow(RangeError)
+    expect(() => attend([0, 2], [9], [1, 0])).toThrow(/longer than its block table/)
+    expect(() => attend([0, 2], [1], [1, 0])).toThrow(/do not fit/)
+    expect(() => attend([1, 2], [5], [1, 0])).toThrow(/begin with 0/)
+    expect(() => attend([0, 2], [5], [1, 0], 2)).toThrow(RangeError)
+    const row = floats(4)
+    expect(() => kv.writeRows(0, Int32Array.of(8), row, row)).toThrow(/slot 8 is outside \[0, 8\)/)
+    expect(() => kv.writeRows(0, Int32Array.of(0, 1), row, row)).toThrow(RangeError)
+    expect(() => kv.copySlots(4, 8, 4)).toThrow(RangeError)
+    expect(() => kv.copySlots(0, 2, 4)).toThrow(/overlap/)
+    kv.dispose()
+    expect(() => attend([0, 2], [5], [1, 0])).toThrow(/after dispose/)
+    expect(() => new addon.KvCache(65536, 2 ** 31 - 1, 2 ** 24)).toThrow(/larger than any memory/)
+  })
+
+  it('gives the same bits with any number of threads', () => {
+    const [rows, cols, n] = [301, 160, 19]
+    const [weights, x] = [floats(rows * cols), floats(n * cols)]
+    const run = (threads: number): Float32Array => {
+      const pool = new addon.Pool(threads)
+      const matrix = pool.createMatrix(float32, rows, cols, bytesOf(weights), 0)
+      const y = new Float32Array(n * rows)
+      // Often enough that a task handed out twice, or not at all, would show.
+      for (let i = 0; i < 200; i++) pool.linear(matrix, y.fill(0), x, n, null)
+      matrix.dispose()
+      pool.dispose()
+      return y
+    }
+    const alone = run(1)
+    for (const threads of [2, 3, 7, 16]) expect(run(threads)).toEqual(alone)
+  })
+
+  it.skipIf(process.platform !== 'linux')('sleeps when there is nothing to do', async () => {
+    const before = threadIds()
+    const pool = new addon.Pool(4)
+    const workers = [...threadIds()].filter((id) => !before.has(id))
+    expect(workers).toHaveLength(3)
+    const matrix = pool.createMatrix(float32, 512, 512, bytesOf(floats(512 * 512)), 0)
+    for (let i = 0; i < 50; i++) pool.linear(matrix, new Float32Array(512), floats(512), 1, null)
+    await sleep(100)
+    const used = workers.map(cpuTicks)
+    await sleep(500)
+    expect(workers.map(cpuTicks)).toEqual(used)
+    pool.dispose()
+    expect([...threadIds()].filter((id) => workers.includes(id))).toEqual([])
+  })
+
+  it('leaks nothing in millions of calls', () => {
+    const pool = new addon.Pool(1)
+    const [out, x, weight] = [floats(8), floats(8), floats(8)]
+    const bytes = bytesOf(floats(64 * 64))
+    const churn = (numCalls: number): void => {
+      for (let i = 0; i < numCalls; i++) {
+        pool.rmsNorm(out, x, weight, 1, 8, 1e-6)
+        if (i % 200 === 0) pool.createMatrix(float32, 64, 64, bytes, 0).dispose()
+        if (i % 200 === 100) new addon.KvCache(2, 64, 64).dispose()
+      }
+    }
+    churn(200_000)
+    const before = process.memoryUsage.rss()
+    churn(2_000_000)
+    // 10,000 matrices and as many caches: what they took would be over 200 MB.
+    expect(process.memoryUsage.rss() - before).toBeLessThan(64e6)
+  })
+})

@@ -1,0 +1,169 @@
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { readNativeEnv } from './native-env.ts'
+
+export type Isa = 'scalar' | 'avx2' | 'avx512' | 'amx' | 'neon'
+
+/** `native/binding*.cc` as JavaScript sees it; matrices are row-major, shapes are beside the names. */
+export interface NativeAddon {
+  readonly Pool: new (threads: number) => NativePool
+  readonly KvCache: new (numLayers: number, numSlots: number, width: number) => NativeKvCache
+  /** The best one that CPU and operating system allow. */
+  bestIsa(): Isa
+  /** The one in use in this process. */
+  isa(): Isa
+  /** False where the CPU lacks it. Matrices keep the one they were made under. */
+  setIsa(isa: Isa): boolean
+}
+
+/** A packed weight `[rows, cols]`. */
+export interface NativeMatrix {
+  /** What it takes in memory, the kernels' own layout and all. */
+  readonly bytes: number
+  readRow(row: number, out: Float32Array): void
+  dispose(): void
+}
+
+export interface NativeKvCache {
+  copySlots(from: number, to: number, count: number): void
+  writeRows(layer: number, slots: Int32Array, keys: Float32Array, values: Float32Array): void
+  readRows(layer: number, slots: Int32Array, keys: Float32Array, values: Float32Array): void
+  dispose(): void
+}
+
+/** Threads and what runs on them; throws TypeError or RangeError where an array has a wrong type or length. */
+export interface NativePool {
+  /** Ends the threads. */
+  dispose(): void
+  createMatrix(format: number, rows: number, cols: number, bytes: Uint8Array, activations: number): NativeMatrix
+  linear(
+    matrix: NativeMatrix,
+    y: Float32Array, // [n, rows]
+    x: Float32Array, // [n, cols]
+    n: number,
+    bias: Float32Array | null, // [rows]
+  ): void
+  embedding(matrix: NativeMatrix, out: Float32Array /* [n, cols] */, ids: Int32Array /* [n] */): void
+  matMul(
+    out: Float32Array, // [m, n]
+    a: Float32Array, // [m, k], transposed [k, m]
+    b: Float32Array, // [k, n], transposed [n, k]
+    m: number,
+    k: number,
+    n: number,
+    transposeA: boolean,
+    transposeB: boolean,
+  ): void
+  rmsNorm(out: Float32Array, x: Float32Array, weight: Float32Array, n: number, d: number, epsilon: number): void
+  addRmsNorm(
+    out: Float32Array,
+    sum: Float32Array,
+    x: Float32Array,
+    residual: Float32Array,
+    weight: Float32Array,
+    n: number,
+    d: number,
+    epsilon: number,
+  ): void
+  layerNorm(
+    out: Float32Array,
+    x: Float32Array,
+    weight: Float32Array,
+    bias: Float32Array | null,
+    n: number,
+    d: number,
+    epsilon: number,
+  ): void
+  rotaryEmbedding(
+    out: Float32Array, // [n, width]
+    x: Float32Array, // [n, width]
+    table: Float32Array, // [maxPositions, rotaryDim]
+    positions: Int32Array, // [n]
+    width: number,
+    headDim: number,
+    rotaryDim: number,
+  ): void
+  gatedActivation(out: Float32Array, gateUp: Float32Array, kind: number, n: number, m: number): void
+  activation(out: Float32Array, x: Float32Array, kind: number): void
+  pagedAttention(
+    kv: NativeKvCache,
+    layer: number,
+    out: Float32Array, // [numTokens, heads * headDim]
+    query: Float32Array, // [numTokens, heads * headDim]
+    queryStartLoc: Int32Array, // [numSeqs + 1]
+    seqLens: Int32Array, // [numSeqs]
+    blockTables: Int32Array, // [numSeqs, maxBlocksPerSeq]
+    blockSize: number,
+    numTokens: number,
+    heads: number,
+    headDim: number,
+    scale: number,
+    slidingWindow: number, // 0 = none
+    softcap: number, // 0 = none
+    sinks: Float32Array | null, // [heads]
+  ): void
+  /** out `[n, count]` = columns `first` … of x `[n, width]`. */
+  copyColumns(out: Float32Array, x: Float32Array, n: number, width: number, first: number, count: number): void
+  /** out `[rows]`: the index of each row's largest of `n` values, the lowest among equals. */
+  argmaxRows(out: Int32Array, x: Float32Array, n: number): void
+  /** Bytes per second that all threads together read from an array of `bytes`. */
+  measureReadBandwidth(bytes: number): number
+  /** int8 operations per second of all threads together in the instruction set in use; 0 where there is no probe. */
+  measureMultiply(): number
+}
+
+/** The addon, or why there is none. */
+export type LoadedAddon = { readonly addon: NativeAddon } | { readonly reason: string }
+
+const require = createRequire(import.meta.url)
+const fileName = 'octavo_native.node'
+
+/** As the workspace build or `npm run build:native` leaves it: one folder above `src` and `dist` alike. */
+const builtFile = fileURLToPath(new URL(`../build/${fileName}`, import.meta.url))
+
+/** A package that would hold the addon ready-made for this platform, such as `@octavo/backend-native-linux-x64`. */
+const prebuiltPackage = `@octavo/backend-native-${process.platform}-${process.arch}`
+
+let loaded: LoadedAddon | null = null
+
+/** Loads the addon once per thread: `OCTAVO_NATIVE_ADDON`, else the package's own build, else a prebuilt package. */
+export function loadNativeAddon(): LoadedAddon {
+  loaded ??= load(findAddon())
+  return loaded
+}
+
+function findAddon(): string | null {
+  const { addonFile } = readNativeEnv()
+  if (addonFile !== null) return addonFile
+  if (existsSync(builtFile)) return builtFile
+  try {
+    return require.resolve(`${prebuiltPackage}/${fileName}`)
+  } catch {
+    return null
+  }
+}
+
+function load(file: string | null): LoadedAddon {
+  if (file === null) {
+    const remedy =
+      'in a clone of the repository, install g++ or clang++ and run `npm --prefix packages/backend-native run build:native`'
+    return {
+      reason: `it is not compiled, and there is no ready-made one for ${process.platform}-${process.arch}: ${remedy}`,
+    }
+  }
+  try {
+    const addon: unknown = require(file)
+    return isAddon(addon) ? { addon } : { reason: `${file} is not Octavo's addon` }
+  } catch (error) {
+    const [message] = (error instanceof Error ? error.message : String(error)).split('\n')
+    return { reason: `${file} could not be loaded: ${message}` }
+  }
+}
+
+function isAddon(value: unknown): value is NativeAddon {
+  const names = ['Pool', 'KvCache', 'bestIsa', 'isa', 'setIsa']
+  return (
+    typeof value === 'object' && value !== null && names.every((name) => typeof Reflect.get(value, name) === 'function')
+  )
+}

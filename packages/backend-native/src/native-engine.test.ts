@@ -1,0 +1,35 @@
+import { LLM } from '@octavo/core'
+import { describe, expect, it } from 'vitest'
+import { nativeBackend, nativeBackendWith } from './native-module.ts'
+import { testedAddon } from './tested-isas.case.ts'
+
+const question = [{ role: 'user', content: 'What is 47 + 35?' }] as const
+
+describe.skipIf(testedAddon === null)('an engine thread on native', () => {
+  it('takes it by itself, and two of them work side by side', async () => {
+    const models = await Promise.all([
+      LLM.load('octavo-tiny', { backends: [nativeBackend] }),
+      LLM.load('octavo-tiny', { backends: [nativeBackendWith({ threads: 3 })] }),
+    ])
+    expect(models.map(({ engine }) => engine.info.backend)).toEqual(['native', 'native'])
+    expect(models.map(({ engine }) => engine.info.isBatchInvariant)).toEqual([true, true])
+    const answers = await Promise.all(models.map((llm) => llm.infer(question, { temperature: 0 })))
+    expect(answers).toEqual(['47 + 35 = 82.', '47 + 35 = 82.'])
+    await Promise.all(models.map((llm) => llm.shutdown()))
+  })
+
+  it('refuses options that it does not have', async () => {
+    const backends = [{ ...nativeBackend, options: { thread: 2 } }]
+    await expect(LLM.load('octavo-tiny', { backend: 'native', backends })).rejects.toThrow(/thread.*is not an option/)
+  })
+
+  it('says which module could not be loaded', async () => {
+    const backends = [{ name: 'native', url: 'file:///nowhere.js' }]
+    await expect(LLM.load('octavo-tiny', { backend: 'native', backends })).rejects.toThrow(
+      /nowhere.js could not be loaded/,
+    )
+    const llm = await LLM.load('octavo-tiny', { backends })
+    expect(llm.engine.info.backend).toBe('wasm')
+    await llm.shutdown()
+  })
+})

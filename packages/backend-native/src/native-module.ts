@@ -1,0 +1,19 @@
+import type { BackendModule } from '@octavo/core/backend'
+import type { NativeOptions } from './native-pack.ts'
+
+// Sources run as they are (type stripping); the build puts the entry beside its chunks.
+const entry = import.meta.url.endsWith('.ts') ? './native-provider.ts' : './native-provider.js'
+const url = new URL(entry, import.meta.url).href
+
+/**
+ * What an engine takes to have this backend among its choices.
+ *
+ * @example
+ * await using llm = await LLM.load('octavo-tiny', { backends: [nativeBackend] })
+ */
+export const nativeBackend: BackendModule = { name: 'native', url }
+
+/** As `nativeBackend`, with options. */
+export function nativeBackendWith({ threads, activations, isa }: NativeOptions): BackendModule {
+  return { name: 'native', url, options: { threads, activations, isa } }
+}

@@ -1,0 +1,76 @@
+import { assert, isDense, rowBytes } from '@octavo/core/backend'
+import type { FillWeight, PackedWeight, PackedWeightSpec, WeightFormat } from '@octavo/core/backend'
+import type { NativeMatrix, NativePool } from './native-addon.ts'
+
+/** How quantized weights meet activations: as int8 per row and block, or the weights widened to float32. */
+export type ActivationFormat = 'int8' | 'float32'
+
+/** In the order of `Format` in native/matrix.h. */
+const formatCodes: Readonly<Record<WeightFormat, number>> = {
+  float32: 0,
+  float16: 1,
+  bfloat16: 2,
+  q8_0: 3,
+  q4_0: 4,
+  q4_1: 5,
+  q5_0: 6,
+  q5_1: 7,
+  q4_k: 8,
+  q5_k: 9,
+  q6_k: 10,
+}
+
+/** In the order of `Activations` in native/matrix.h. */
+const activationCodes: Readonly<Record<ActivationFormat, number>> = { float32: 0, int8: 1 }
+
+export interface PackingOptions {
+  readonly pool: NativePool
+  readonly activations: ActivationFormat
+  readonly onDispose: (sizeInBytes: number) => void
+}
+
+/** A weight matrix in the addon's memory, laid out for the kernels. */
+export class NativePackedWeight implements PackedWeight {
+  readonly format: WeightFormat
+  readonly rows: number
+  readonly cols: number
+  /** As stored; the kernels' layout may add a little padding. */
+  readonly sizeInBytes: number
+  readonly #onDispose: (sizeInBytes: number) => void
+  #matrix: NativeMatrix | null
+
+  constructor({ format, rows, cols }: PackedWeightSpec, fill: FillWeight, options: PackingOptions) {
+    const { pool, activations, onDispose } = options
+    this.format = format
+    this.rows = rows
+    this.cols = cols
+    const stride = rowBytes(format, cols)
+    assert(Number.isInteger(stride), `a ${format} row of ${cols} elements is not whole blocks`)
+    this.sizeInBytes = rows * stride
+    this.#onDispose = onDispose
+    const stored = new Uint8Array(this.sizeInBytes)
+    fill(stored)
+    const activationCode = isDense(format) ? activationCodes.float32 : activationCodes[activations]
+    this.#matrix = pool.createMatrix(formatCodes[format], rows, cols, stored, activationCode)
+    // Frees the copy now instead of at some later garbage collection: a large model would be held twice till then.
+    stored.buffer.transfer(0)
+  }
+
+  /** For kernels. */
+  get matrix(): NativeMatrix {
+    assert(this.#matrix !== null, 'a packed weight was used after dispose')
+    return this.#matrix
+  }
+
+  readRow(row: number, out: Float32Array): void {
+    assert(row >= 0 && row < this.rows, `weight row ${row} is outside [0, ${this.rows})`)
+    this.matrix.readRow(row, out.length === this.cols ? out : out.subarray(0, this.cols))
+  }
+
+  dispose(): void {
+    if (this.#matrix === null) return
+    this.#matrix.dispose()
+    this.#matrix = null
+    this.#onDispose(this.sizeInBytes)
+  }
+}

@@ -1,0 +1,20 @@
+import { loadNativeAddon } from './native-addon.ts'
+import type { Isa, NativeAddon } from './native-addon.ts'
+
+const loaded = loadNativeAddon()
+
+/** The addon, or null where no compiler built it: what needs it is skipped then. */
+export const testedAddon: NativeAddon | null = 'addon' in loaded ? loaded.addon : null
+
+/** Why tests are skipped. */
+export const skipReason = 'reason' in loaded ? loaded.reason : null
+
+/** Every instruction set that this CPU has, the plainest first. */
+export const testedIsas: readonly Isa[] = isasUpTo(testedAddon?.bestIsa() ?? null)
+
+function isasUpTo(best: Isa | null): Isa[] {
+  if (best === null) return []
+  if (best === 'neon') return ['scalar', 'neon']
+  const order: readonly Isa[] = ['scalar', 'avx2', 'avx512', 'amx']
+  return order.slice(0, order.indexOf(best) + 1)
+}

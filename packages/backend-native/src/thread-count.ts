@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs'
+import os from 'node:os'
+import { InvalidConfigError } from '@octavo/core/backend'
+import { readNativeEnv } from './native-env.ts'
+
+const maxThreads = 1024
+
+/** The option, else OCTAVO_THREADS, else as many as this process may use at once. */
+export function resolveThreadCount(option: number | undefined, fromEnv = readNativeEnv().threads): number {
+  if (option !== undefined) return checkThreads('threads', option, option)
+  if (fromEnv !== null) return checkThreads('OCTAVO_THREADS', Number(fromEnv), fromEnv)
+  return availableThreads()
+}
+
+function checkThreads(name: string, threads: number, given: number | string): number {
+  if (Number.isInteger(threads) && threads >= 1 && threads <= maxThreads) return threads
+  throw new InvalidConfigError(name, `must be an integer from 1 to ${maxThreads}, got ${JSON.stringify(given)}`)
+}
+
+/** CPUs that the scheduler may give this process, less where its control group's quota is smaller. */
+export function availableThreads(readText: (file: string) => string | null = readSystemFile): number {
+  const quota = cgroupCpus(readText)
+  const cpus = os.availableParallelism()
+  return Math.min(maxThreads, quota === null ? cpus : Math.max(1, Math.min(cpus, Math.floor(quota))))
+}
+
+/** The CPU time per time that the control group allows (version 2, then 1), or null for no limit. */
+function cgroupCpus(readText: (file: string) => string | null): number | null {
+  const [quota, period] = readText('/sys/fs/cgroup/cpu.max')?.trim().split(' ') ?? [
+    readText('/sys/fs/cgroup/cpu/cpu.cfs_quota_us'),
+    readText('/sys/fs/cgroup/cpu/cpu.cfs_period_us'),
+  ]
+  const cpus = Number(quota ?? NaN) / Number(period ?? NaN)
+  return Number.isFinite(cpus) && cpus > 0 ? cpus : null
+}
+
+function readSystemFile(file: string): string | null {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return null
+  }
+}

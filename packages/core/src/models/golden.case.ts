@@ -1,0 +1,270 @@
+import { readFileSync } from 'node:fs'
+import { memory, setBackend } from '@tensorflow/tfjs-core'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { BackendPack } from '../backends/backend-pack.ts'
+import { parseModelConfig } from '../config/model-config.ts'
+import { singleRank } from '../layers/communicator.ts'
+import { ggufConfig } from '../loading/gguf-config.ts'
+import { loadableGgmlTypes } from '../loading/gguf-header.ts'
+import { openGguf } from '../loading/gguf.ts'
+import { openSafetensors } from '../loading/safetensors.ts'
+import type { WeightSource } from '../loading/weight-source.ts'
+import { getModelDefinition } from './registry.ts'
+import type { CausalLM } from './model.ts'
+import { StepRunner, argmax } from './step-runner.case.ts'
+import type { TestSequence } from './step-runner.case.ts'
+
+const folders = [
+  'gemma2',
+  'gemma3-text',
+  'gpt-oss',
+  'gpt2',
+  'llama',
+  'llama-tied-llama3rope',
+  'llama-yarn',
+  'mistral',
+  'mixtral',
+  'olmo2',
+  'phi3',
+  'qwen2',
+  'qwen3',
+  'qwen3-moe',
+]
+/** Logits may differ by this share of the largest logit (fixtures/README.md). */
+const tolerance = 2e-3
+
+interface Golden {
+  readonly max_abs_logit: number
+  readonly prompts: readonly {
+    readonly name: string
+    readonly ids: readonly number[]
+    readonly last_logits: readonly number[]
+    readonly greedy_ids: readonly number[]
+  }[]
+  readonly all_logits: { readonly prompt: string; readonly logits: readonly (readonly number[])[] }
+  readonly top_logprobs: {
+    readonly prompt: string
+    readonly steps: readonly (readonly { readonly id: number; readonly logprob: number }[])[]
+  }
+}
+
+interface GgufGolden {
+  readonly files: readonly {
+    readonly file: string
+    readonly tensors: readonly { readonly type: string }[]
+    readonly outputs: readonly {
+      readonly ids: readonly number[]
+      readonly last_logits: readonly number[]
+      readonly greedy_ids: readonly number[]
+    }[]
+  }[]
+}
+
+function readJson<T>(path: string): T {
+  return JSON.parse(readFileSync(path, 'utf8'))
+}
+
+/** The model in a folder or a .gguf file; tokenizers play no part here. */
+async function loadModel(path: string, pack: BackendPack): Promise<CausalLM> {
+  const { json, source } = path.endsWith('.gguf') ? openGgufModel(path) : openFolder(path)
+  try {
+    const config = parseModelConfig(json, path)
+    return (await getModelDefinition(config)).load({ config, source, pack, dtype: 'auto', communicator: singleRank })
+  } finally {
+    source.close()
+  }
+}
+
+function openFolder(path: string): { json: Record<string, unknown>; source: WeightSource } {
+  return { json: readJson(`${path}/config.json`), source: openSafetensors(path) }
+}
+
+function openGgufModel(path: string): { json: Record<string, unknown>; source: WeightSource } {
+  const model = openGguf(path)
+  return { json: ggufConfig(model), source: model.weights }
+}
+
+/** Largest absolute difference as a share of `scale`. */
+function errorOf(logits: Float32Array | undefined, expected: readonly number[], scale: number): number {
+  expect(logits?.length).toBe(expected.length)
+  return Math.max(...expected.map((value, i) => Math.abs(value - logits![i]!))) / scale
+}
+
+/** Logits of the prompt's last position, then of each greedy step but the last. */
+function decodeAlone(
+  runner: StepRunner,
+  ids: readonly number[],
+  numTokens: number,
+): { tokens: number[]; logits: Float32Array[] } {
+  const sequence = runner.add(ids)
+  const logits: Float32Array[] = []
+  while (logits.length < numTokens) {
+    const row = runner.step([{ sequence, numTokens: sequence.ids.length - sequence.numComputed }], 'last')[0]!
+    logits.push(row)
+    sequence.ids.push(argmax(row))
+  }
+  runner.release(sequence)
+  return { tokens: sequence.ids.slice(ids.length), logits }
+}
+
+/** All prompts in one batch, each joining a step later than the one before, cut into chunks of odd sizes. */
+function decodeTogether(
+  runner: StepRunner,
+  prompts: readonly (readonly number[])[],
+  numTokens: number,
+): Float32Array[][] {
+  const chunks = [7, 1, 13, 5, 29, 3]
+  const sequences: TestSequence[] = prompts.map((ids) => runner.add(ids))
+  const logits: Float32Array[][] = prompts.map(() => [])
+  for (let step = 0; logits.some((rows) => rows.length < numTokens); step++) {
+    const active = sequences.flatMap((_, i) => (i <= step && logits[i]!.length < numTokens ? [i] : []))
+    // The batch's order changes from step to step.
+    active.push(...active.splice(0, step % active.length))
+    const parts = active.map((i) => {
+      const sequence = sequences[i]!
+      const rest = sequence.ids.length - sequence.numComputed
+      return { sequence, numTokens: Math.min(rest, chunks[(step + i) % chunks.length]!) }
+    })
+    const rows = runner.step(parts, 'last')
+    active.forEach((i, part) => {
+      const sequence = sequences[i]!
+      if (sequence.numComputed < sequence.ids.length) return
+      logits[i]!.push(rows[part]!)
+      sequence.ids.push(argmax(rows[part]!))
+    })
+  }
+  for (const sequence of sequences) runner.release(sequence)
+  return logits
+}
+
+function logprobsOf(logits: Float32Array): Float64Array {
+  const max = logits.reduce((a, b) => Math.max(a, b), -Infinity)
+  const sum = logits.reduce((a, b) => a + Math.exp(b - max), 0)
+  return Float64Array.from(logits, (value) => value - max - Math.log(sum))
+}
+
+function checkTopLogprobs(
+  logits: readonly Float32Array[],
+  steps: Golden['top_logprobs']['steps'],
+  allowed: number,
+): void {
+  steps.forEach((expected, step) => {
+    const logprobs = logprobsOf(logits[step]!)
+    const order = Array.from(logprobs.keys()).sort((a, b) => logprobs[b]! - logprobs[a]!)
+    expected.forEach(({ id, logprob }, rank) => {
+      expect(Math.abs(logprobs[id]! - logprob)).toBeLessThanOrEqual(allowed)
+      const neighbours = [expected[rank - 1], expected[rank + 1]]
+      const isClear = neighbours.every((other) => other === undefined || Math.abs(other.logprob - logprob) > allowed)
+      if (isClear && rank < expected.length - 1) expect(order[rank]).toBe(id)
+    })
+  })
+}
+
+export interface DescribeGoldenOptions {
+  /** The folder of golden data, with a slash at its end. */
+  readonly fixtures: string
+  /** Makes the backend's pack and activates it. */
+  readonly createPack: () => Promise<BackendPack>
+}
+
+/** Every model family and GGUF type against logits, tokens and logprobs of the reference implementations. */
+export function describeGolden(backend: string, { fixtures, createPack }: DescribeGoldenOptions): void {
+  const table: string[] = []
+  describe(`golden data on the ${backend} backend`, () => {
+    let pack: BackendPack
+    beforeAll(async () => {
+      pack = await createPack()
+    })
+    afterAll(async () => {
+      await setBackend('cpu')
+      process.stdout.write(['backend | model | max logit error / max_abs_logit', ...table, ''].join('\n'))
+    })
+    const suite: Suite = { backend, fixtures, table, getPack: () => pack }
+    describeFolders(suite)
+    describeGgufFiles(suite)
+  })
+}
+
+interface Suite {
+  readonly backend: string
+  readonly fixtures: string
+  readonly table: string[]
+  readonly getPack: () => BackendPack
+}
+
+function describeFolders({ backend, fixtures, table, getPack }: Suite): void {
+  describe.each(folders)('%s', (folder) => {
+    const golden = readJson<Golden>(`${fixtures}models/${folder}/golden.json`)
+    let model: CausalLM
+    let runner: StepRunner
+    let alone: { tokens: number[]; logits: Float32Array[] }[]
+    let numTensors: number
+    beforeAll(async () => {
+      numTensors = memory().numTensors
+      model = await loadModel(`${fixtures}models/${folder}`, getPack())
+      runner = new StepRunner(model, getPack())
+      alone = golden.prompts.map(({ ids, greedy_ids: greedy }) => decodeAlone(runner, ids, greedy.length))
+    })
+
+    it('gives the golden logits, tokens and logprobs', () => {
+      const scale = golden.max_abs_logit
+      let worst = 0
+      golden.prompts.forEach((prompt, i) => {
+        worst = Math.max(worst, errorOf(alone[i]!.logits[0], prompt.last_logits, scale))
+        expect(alone[i]!.tokens, prompt.name).toEqual(prompt.greedy_ids)
+      })
+      const all = golden.prompts.find(({ name }) => name === golden.all_logits.prompt)!
+      const sequence = runner.add(all.ids)
+      const rows = runner.step([{ sequence, numTokens: all.ids.length }], 'all')
+      runner.release(sequence)
+      golden.all_logits.logits.forEach((expected, i) => (worst = Math.max(worst, errorOf(rows[i], expected, scale))))
+      table.push(`${backend} | ${folder} | ${worst.toExponential(1)}`)
+      expect(worst).toBeLessThanOrEqual(tolerance)
+      const top = golden.prompts.findIndex(({ name }) => name === golden.top_logprobs.prompt)
+      checkTopLogprobs(alone[top]!.logits, golden.top_logprobs.steps, tolerance * scale)
+    })
+
+    it('gives the same bits alone, chunked and batched', () => {
+      const together = decodeTogether(
+        runner,
+        golden.prompts.map(({ ids }) => ids),
+        12,
+      )
+      together.forEach((rows, i) => rows.forEach((row, step) => expect(row).toEqual(alone[i]!.logits[step])))
+    })
+
+    it('frees all it allocated', () => {
+      expect(model.weightBytes).toBeGreaterThan(0)
+      runner.dispose()
+      model.dispose()
+      expect(memory().numTensors).toBe(numTensors)
+      expect(getPack().usedBytes).toBe(0)
+    })
+  })
+}
+
+function describeGgufFiles({ backend, fixtures, table, getPack }: Suite): void {
+  const { files } = readJson<GgufGolden>(`${fixtures}gguf/golden.json`)
+  describe.each(files)('$file', ({ file, tensors, outputs }) => {
+    it('gives the golden logits and tokens, or says which tensor it cannot load', async () => {
+      const unknown = tensors.find(({ type }) => !loadableGgmlTypes.includes(type))
+      if (unknown !== undefined) {
+        await expect(loadModel(`${fixtures}gguf/${file}`, getPack())).rejects.toThrow(/its type is \w+, and only/)
+        return
+      }
+      const model = await loadModel(`${fixtures}gguf/${file}`, getPack())
+      const runner = new StepRunner(model, getPack())
+      let worst = 0
+      for (const { ids, last_logits: expected, greedy_ids: greedy } of outputs) {
+        const { tokens, logits } = decodeAlone(runner, ids, Math.max(1, greedy.length))
+        worst = Math.max(worst, errorOf(logits[0], expected, Math.max(...expected.map(Math.abs))))
+        expect(tokens.slice(0, greedy.length)).toEqual(greedy)
+      }
+      runner.dispose()
+      model.dispose()
+      expect(getPack().usedBytes).toBe(0)
+      table.push(`${backend} | ${file} | ${worst.toExponential(1)}`)
+      expect(worst).toBeLessThanOrEqual(tolerance)
+    })
+  })
+}
