@@ -99,14 +99,16 @@ export class WasmKvStorage implements KvStorage {
   }
 }
 
-/** All layers, zeroed, or none. */
+/**
+ * All layers or none. NOTE: not zeroed, so that memory is taken from the machine only as blocks are written; no kernel reads
+ * a slot before that.
+ */
 function allocateLayers(heap: WasmHeap, layout: KvLayout, layerBytes: number): LayerPointers[] {
   const layers: LayerPointers[] = []
   try {
     for (let index = 0; index < layout.numLayers; index++) {
       const keys = heap.allocate(layerBytes, `layer ${index} of a KV cache of ${layout.numBlocks} blocks`)
       layers.push({ keys, values: keys + layerBytes / 2 })
-      heap.bytes(keys, layerBytes).fill(0)
     }
     return layers
   } catch (error) {
