@@ -34,15 +34,14 @@ interface LastBucket {
   readonly wanted: number
 }
 
-/** The entries of the last bucket that stay: at least one in all. */
+/** The entries of the last bucket that stay. */
 function endOfHead({ weights, bucketOf, last, massBefore, wanted }: LastBucket): number[] {
   const entries: number[] = []
   for (let i = 0; i < bucketOf.length; i++) if (bucketOf[i] === last) entries.push(i)
   entries.sort((a, b) => weights[b]! - weights[a]! || a - b)
   let mass = massBefore
   let count = 0
-  while (count < entries.length && (mass < wanted || (massBefore === 0 && count === 0)))
-    mass += weights[entries[count++]!]!
+  while (count < entries.length && mass < wanted) mass += weights[entries[count++]!]!
   return entries.slice(0, count)
 }
 
