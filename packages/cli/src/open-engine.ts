@@ -1,5 +1,4 @@
-import { AsyncEngine, consoleLogger, type EngineOptions } from '@octavo/core'
-import { formatBytes } from './ui/format-bytes.ts'
+import { AsyncEngine, consoleLogger, type EngineOptions, formatBytes } from '@octavo/core'
 import { ProgressBar } from './ui/progress-bar.ts'
 
 /** Loads the model with progress on stderr, and says what was loaded and how much it can hold. */

@@ -1,8 +1,7 @@
 import { createRequire } from 'node:module'
 import os from 'node:os'
-import { type BackendReport, createBackend, OctavoError } from '@octavo/core'
+import { type BackendReport, createBackend, formatBytes, OctavoError } from '@octavo/core'
 import type { Command } from 'commander'
-import { formatBytes } from '../ui/format-bytes.ts'
 import { readVersion } from '../version.ts'
 
 /** What a report of a problem should begin with. */

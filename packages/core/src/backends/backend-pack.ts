@@ -27,6 +27,7 @@ export interface BackendProvider {
   create(): Promise<BackendPack>
 }
 
+/** Whether a backend could run here. */
 export interface BackendProbe {
   readonly available: boolean
   readonly detail: string
