@@ -90,7 +90,7 @@ async function listRepository(access: HubAccess, commit: string): Promise<Remote
       const sizeInBytes = entry.lfs?.size ?? entry.size
       if (!Number.isSafeInteger(sizeInBytes) || sizeInBytes < 0)
         throw new HubError(`${access.endpoint} lists ${entry.path} without a size`)
-      files.push({ path: entry.path, sizeInBytes, etag, digest: digestOf(etag) })
+      files.push({ path: entry.path, sizeInBytes, etag, digest: etag.length === 64 ? 'sha256' : 'git-sha1' })
     }
     return files
   })
@@ -177,10 +177,4 @@ export function matchGguf(paths: readonly string[], wanted: string): string[] {
 function preview(names: readonly string[]): string {
   const shown = names.slice(0, 8).join(', ')
   return names.length === 0 ? 'none' : names.length > 8 ? `${shown} and ${names.length - 8} more` : shown
-}
-
-/** Mirrors may name blobs in their own way: only what looks like a hash is checked as one. */
-function digestOf(etag: string): RemoteFile['digest'] {
-  if (/^[0-9a-f]{64}$/.test(etag)) return 'sha256'
-  return /^[0-9a-f]{40}$/.test(etag) ? 'git-sha1' : null
 }
