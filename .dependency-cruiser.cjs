@@ -139,7 +139,15 @@ module.exports = {
   ],
   options: {
     doNotFollow: { path: ['node_modules', '/dist/'] },
-    exclude: { path: ['[.]generated[.]ts$', '^packages/core/src/backends/wasm/kernels/', '/[.]turbo/', '/[.]vitest/'] },
+    exclude: {
+      path: [
+        '[.]generated[.]ts$',
+        '^packages/core/src/backends/wasm/kernels/',
+        '^bench/peers/',
+        '/[.]turbo/',
+        '/[.]vitest/',
+      ],
+    },
     tsPreCompilationDeps: true,
     combinedDependencies: false,
     tsConfig: { fileName: 'tsconfig.base.json' },

@@ -16,9 +16,36 @@ export interface BenchShape {
 
 /** Of the models' config.json. */
 export const shapes: Readonly<Record<string, BenchShape>> = {
-  'tinyllama-1.1b': { name: 'tinyllama-1.1b', numLayers: 22, hiddenSize: 2048, intermediateSize: 5632, numHeads: 32, numKvHeads: 4, headDim: 64, vocabSize: 32_000 },
-  'llama-3.2-1b': { name: 'llama-3.2-1b', numLayers: 16, hiddenSize: 2048, intermediateSize: 8192, numHeads: 32, numKvHeads: 8, headDim: 64, vocabSize: 128_256 },
-  'octavo-small': { name: 'octavo-small', numLayers: 4, hiddenSize: 512, intermediateSize: 1536, numHeads: 8, numKvHeads: 2, headDim: 64, vocabSize: 4096 },
+  'tinyllama-1.1b': {
+    name: 'tinyllama-1.1b',
+    numLayers: 22,
+    hiddenSize: 2048,
+    intermediateSize: 5632,
+    numHeads: 32,
+    numKvHeads: 4,
+    headDim: 64,
+    vocabSize: 32_000,
+  },
+  'llama-3.2-1b': {
+    name: 'llama-3.2-1b',
+    numLayers: 16,
+    hiddenSize: 2048,
+    intermediateSize: 8192,
+    numHeads: 32,
+    numKvHeads: 8,
+    headDim: 64,
+    vocabSize: 128_256,
+  },
+  'octavo-small': {
+    name: 'octavo-small',
+    numLayers: 4,
+    hiddenSize: 512,
+    intermediateSize: 1536,
+    numHeads: 8,
+    numKvHeads: 2,
+    headDim: 64,
+    vocabSize: 4096,
+  },
 }
 
 const formats = {
@@ -52,7 +79,11 @@ export function writeBenchModel(path: string, shape: BenchShape, format: BenchFo
 
 function listTensors(shape: BenchShape, format: BenchTensor['format']): BenchTensor[] {
   const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim, vocabSize } = shape
-  const matrix = (name: string, cols: number, rows: number): BenchTensor => ({ name: `${name}.weight`, dims: [cols, rows], format })
+  const matrix = (name: string, cols: number, rows: number): BenchTensor => ({
+    name: `${name}.weight`,
+    dims: [cols, rows],
+    format,
+  })
   const norm = (name: string): BenchTensor => ({ name: `${name}.weight`, dims: [hiddenSize], format: float32 })
   const layers = Array.from({ length: shape.numLayers }, (_, i) => [
     norm(`blk.${i}.attn_norm`),
@@ -65,7 +96,12 @@ function listTensors(shape: BenchShape, format: BenchTensor['format']): BenchTen
     matrix(`blk.${i}.ffn_up`, hiddenSize, intermediateSize),
     matrix(`blk.${i}.ffn_down`, intermediateSize, hiddenSize),
   ])
-  return [matrix('token_embd', hiddenSize, vocabSize), ...layers.flat(), norm('output_norm'), matrix('output', hiddenSize, vocabSize)]
+  return [
+    matrix('token_embd', hiddenSize, vocabSize),
+    ...layers.flat(),
+    norm('output_norm'),
+    matrix('output', hiddenSize, vocabSize),
+  ]
 }
 
 function sizeOf({ dims, format }: BenchTensor): number {
@@ -78,7 +114,13 @@ function createHeader(shape: BenchShape, tensors: readonly BenchTensor[]): Buffe
   for (const [key, value] of metadata) parts.push(text(key), value)
   let offset = 0
   for (const tensor of tensors) {
-    parts.push(text(tensor.name), u32(tensor.dims.length), ...tensor.dims.map(u64), u32(tensor.format.type), u64(offset))
+    parts.push(
+      text(tensor.name),
+      u32(tensor.dims.length),
+      ...tensor.dims.map(u64),
+      u32(tensor.format.type),
+      u64(offset),
+    )
     offset += Math.ceil(sizeOf(tensor) / alignment) * alignment
   }
   const header = Buffer.concat(parts)
@@ -89,7 +131,10 @@ function createHeader(shape: BenchShape, tensors: readonly BenchTensor[]): Buffe
 function metadataOf(shape: BenchShape): [string, Buffer][] {
   const tokenizer = JSON.parse(
     readFileSync(new URL('../packages/core/models/octavo-tiny/tokenizer.json', import.meta.url), 'utf8'),
-  ) as { model: { vocab: Record<string, number>; merges: (string | [string, string])[] }; added_tokens: { id: number; content: string }[] }
+  ) as {
+    model: { vocab: Record<string, number>; merges: (string | [string, string])[] }
+    added_tokens: { id: number; content: string }[]
+  }
   const tokens = Array.from({ length: shape.vocabSize }, (_, id) => `<unused${id}>`)
   for (const [token, id] of Object.entries(tokenizer.model.vocab)) tokens[id] = token
   for (const { id, content } of tokenizer.added_tokens) tokens[id] = content
@@ -110,7 +155,13 @@ function metadataOf(shape: BenchShape): [string, Buffer][] {
     ['tokenizer.ggml.model', typed(8, text('gpt2'))],
     ['tokenizer.ggml.pre', typed(8, text('llama-bpe'))],
     ['tokenizer.ggml.tokens', array(8, tokens.map(text))],
-    ['tokenizer.ggml.token_type', array(5, tokens.map((_, id) => u32(id > 2550 ? 3 : 1)))],
+    [
+      'tokenizer.ggml.token_type',
+      array(
+        5,
+        tokens.map((_, id) => u32(id > 2550 ? 3 : 1)),
+      ),
+    ],
     ['tokenizer.ggml.merges', array(8, merges.map(text))],
     ['tokenizer.ggml.bos_token_id', typed(4, u32(2551))],
     ['tokenizer.ggml.eos_token_id', typed(4, u32(2553))],
@@ -131,7 +182,8 @@ function randomChunk({ type, bytes }: BenchTensor['format']): Buffer {
   for (let at = 0; at < chunk.length; at += bytes) {
     if (type === float32.type) chunk.writeFloatLE(0.9 + 0.2 * Math.random(), at)
     else if (type === formats.bf16.type) chunk.writeUInt16LE(bfloat16((Math.random() - 0.5) * 0.06), at)
-    else if (type === formats.f16.type) chunk.writeUInt16LE(0x2000 + Math.floor(Math.random() * 0x600) + (Math.random() < 0.5 ? 0x8000 : 0), at) // 0.008 … 0.03
+    else if (type === formats.f16.type)
+      chunk.writeUInt16LE(0x2000 + Math.floor(Math.random() * 0x600) + (Math.random() < 0.5 ? 0x8000 : 0), at) // 0.008 … 0.03
     else {
       for (let i = 2; i < bytes; i++) chunk[at + i] = Math.floor(Math.random() * 256)
       chunk.writeUInt16LE(type === formats.q8_0.type ? 0x0b00 : 0x1b00, at) // scales of 0.0002 and 0.0034

@@ -1,5 +1,5 @@
 /**
- * How much of the KV cache's memory in use holds no token, on a mixed workload: `pnpm --filter @octavo/bench kv-waste`.
+ * How much of the KV cache's memory in use holds no token, on a mixed workload: `npm run bench -- kv-waste`.
  *
  * 100 requests of the embedded model arrive over time: chats that share a system prompt, long documents, short questions,
  * several samples of one prompt. After every step: slots of the blocks in use that no token fills, over all slots in use.

@@ -28,7 +28,10 @@ const shape = shapes[shapeName]
 if (shape === undefined) throw new Error(`Unknown shape ${shapeName}; known are ${Object.keys(shapes).join(', ')}.`)
 
 if (!existsSync(path.join(folder, 'peers', 'node_modules'))) {
-  execFileSync('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts'], { cwd: path.join(folder, 'peers'), stdio: 'inherit' })
+  execFileSync('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts'], {
+    cwd: path.join(folder, 'peers'),
+    stdio: 'inherit',
+  })
 }
 const scratch = mkdtempSync(path.join(tmpdir(), 'octavo-bench-'))
 const model = path.join(scratch, `${shapeName}-${format}.gguf`)
@@ -42,7 +45,8 @@ function measure(args: readonly string[]): Measurement {
   return JSON.parse(output.trim().split('\n').at(-1) ?? '') as Measurement
 }
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 
 try {
   writeBenchModel(model, shape, format as BenchFormat)
@@ -63,11 +67,17 @@ try {
     row('load, ms', (m) => m.loadMs),
     row('peak RSS, MB', (m) => m.peakRssMb),
   ]
-  console.log(`${shapeName} ${format}, ${threads} threads, ${cpus()[0]?.model ?? 'unknown CPU'}, medians of ${numRounds} rounds`)
+  console.log(
+    `${shapeName} ${format}, ${threads} threads, ${cpus()[0]?.model ?? 'unknown CPU'}, medians of ${numRounds} rounds`,
+  )
   console.log('| | Octavo | node-llama-cpp | ratio |\n|---|---|---|---|')
-  for (const { name, octavo, peer } of rows) console.log(`| ${name} | ${octavo.toFixed(1)} | ${peer.toFixed(1)} | ${(octavo / peer).toFixed(2)} |`)
+  for (const { name, octavo, peer } of rows)
+    console.log(`| ${name} | ${octavo.toFixed(1)} | ${peer.toFixed(1)} | ${(octavo / peer).toFixed(2)} |`)
   mkdirSync(path.join(folder, 'results'), { recursive: true })
-  writeFileSync(path.join(folder, 'results', `llama-cpp-${shapeName}-${format}.json`), `${JSON.stringify({ shape, format, threads, plan, rows, rounds }, null, 2)}\n`)
+  writeFileSync(
+    path.join(folder, 'results', `llama-cpp-${shapeName}-${format}.json`),
+    `${JSON.stringify({ shape, format, threads, plan, rows, rounds }, null, 2)}\n`,
+  )
 } finally {
   rmSync(scratch, { recursive: true, force: true })
 }

@@ -24,7 +24,8 @@ const llm = await LLM.load(modelPath, {
 })
 const loadMs = performance.now() - startedAt
 
-const prompt = (length: number, seed: number): number[] => Array.from({ length }, (_, i) => 100 + ((seed * 31 + i * 7) % 2000))
+const prompt = (length: number, seed: number): number[] =>
+  Array.from({ length }, (_, i) => 100 + ((seed * 31 + i * 7) % 2000))
 
 async function time(prompts: number[][], maxTokens: number): Promise<number> {
   const start = performance.now()
@@ -44,7 +45,11 @@ async function decode(numSequences: number): Promise<number> {
   await Promise.all(
     prompts.map(async (tokens) => {
       let isFirst = true
-      for await (const _ of llm.generateStream(tokens, { maxTokens: plan.numTokens + 1, temperature: 0, ignoreEos: true })) {
+      for await (const _ of llm.generateStream(tokens, {
+        maxTokens: plan.numTokens + 1,
+        temperature: 0,
+        ignoreEos: true,
+      })) {
         if (isFirst && ++numStarted.count === numSequences) startedAt = performance.now()
         isFirst = false
       }
@@ -53,7 +58,13 @@ async function decode(numSequences: number): Promise<number> {
   return (1000 * numSequences * plan.numTokens) / (performance.now() - startedAt)
 }
 
-const result = { backend: llm.engine.info.backend, loadMs, prefill: {} as Record<number, number>, decode: {} as Record<number, number>, peakRssMb: 0 }
+const result = {
+  backend: llm.engine.info.backend,
+  loadMs,
+  prefill: {} as Record<number, number>,
+  decode: {} as Record<number, number>,
+  peakRssMb: 0,
+}
 await time([prompt(16, 1)], 2)
 for (const length of plan.prefill) result.prefill[length] = await prefill(length)
 for (const count of plan.decode) result.decode[count] = await decode(count)

@@ -1,9 +1,10 @@
-// `npm start` and `npm test`: everything from a fresh clone, with only Node >= 20 and npm. No dependencies of its own.
+// `npm start`, `npm test` and `npm run bench`: everything from a fresh clone, with only Node >= 20 and npm. No dependencies of its own.
+import { bench } from './octavo/bench.mjs'
 import { test } from './octavo/check.mjs'
 import { exitCodeOf, Failure, interruptedBy } from './octavo/processes.mjs'
 import { start } from './octavo/start.mjs'
 
-const commands = { start, test }
+const commands = { start, test, bench }
 
 async function main([name, ...args]) {
   const command = commands[name]

@@ -1,5 +1,7 @@
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { octavo, octavoBin, Program, serveTiny } from './program.ts'
@@ -23,6 +25,23 @@ function isOpen(url: string): Promise<boolean> {
     socket.destroy()
     return open === true
   })
+}
+
+/** A hub that takes every question and answers none. */
+class SilentHub implements AsyncDisposable {
+  readonly #server = createServer((socket) => this.#sockets.add(socket))
+  readonly #sockets = new Set<Socket>()
+  readonly asked = once(this.#server, 'connection')
+
+  async listen(): Promise<string> {
+    await once(this.#server.listen(0, '127.0.0.1'), 'listening')
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy()
+    await new Promise((resolve) => this.#server.close(resolve))
+  }
 }
 
 describe('octavo serve', () => {
@@ -106,9 +125,15 @@ describe('octavo serve', () => {
       '8MiB',
       '--backend',
       'cpu',
+      '--no-enable-chunked-prefill',
+      '--long-prefill-token-threshold',
+      '64',
+      '--trust-request-chat-template',
     ]
     const { program, url } = await serveTiny(flags)
     await using server = program
+    const templated = await chat(url, { model: 'a', max_tokens: 1, chat_template: '{{ messages[0].content }}' })
+    expect(templated.status, server.stderr).toBe(200)
     const response = await fetch(`${url}/v1/models`)
     expect(await response.json(), server.stderr).toMatchObject({
       data: [
@@ -148,6 +173,26 @@ describe('octavo run, chat and env', () => {
     await using program = octavo(['run', 'octavo-tiny', 'What is 47 + 35?', '--temperature', '0'])
     expect(await program.exitCode, program.stderr).toBe(0)
     expect(program.stdout).toBe('47 + 35 = 82.\n')
+  })
+
+  it('ends at the first signal while it waits for a download', async () => {
+    await using hub = new SilentHub()
+    const env = {
+      HF_HUB_OFFLINE: '0',
+      HF_ENDPOINT: await hub.listen(),
+      HF_HOME: join(tmpdir(), 'octavo-no-such-cache'),
+    }
+    await using program = octavo(['run', 'owner/name', 'Hi'], { env })
+    await hub.asked
+    program.kill('SIGTERM')
+    expect(await program.exitCode).toBe(null)
+  })
+
+  it('ends without a word when its reader leaves', async () => {
+    await using program = octavo(['run', 'octavo-tiny', 'What is 47 + 35?', '--temperature', '0'])
+    program.closeStdout()
+    expect(await program.exitCode).toBe(141)
+    expect(program.stderr).toBe('')
   })
 
   it('reads the prompt from stdin and heeds the sampling flags', async () => {

@@ -60,7 +60,7 @@ describe('octavo-tiny through the server', () => {
   })
 
   it.each(Object.entries(accuracies))(
-    '%s reaches %f %%',
+    'is as good as its model card says at %s',
     async (skill, accuracy) => {
       const items = readLines<Item>(skill)
       const golden = replies.filter((reply) => reply.skill === skill)

@@ -56,6 +56,11 @@ export class Program implements AsyncDisposable {
     this.#child.kill(signal)
   }
 
+  /** As `| head` does once it has enough. */
+  closeStdout(): void {
+    this.#child.stdout?.destroy()
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.kill('SIGKILL')
     await this.exitCode

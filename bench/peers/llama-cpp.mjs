@@ -31,12 +31,15 @@ async function decode(numSequences) {
   const { promptLength, numTokens } = plan
   return withContext({ contextSize: promptLength + numTokens + 64, sequences: numSequences }, async (context) => {
     const sequences = Array.from({ length: numSequences }, () => context.getSequence())
-    await Promise.all(sequences.map((sequence, i) => sequence.evaluateWithoutGeneratingNewTokens(prompt(promptLength, i))))
+    await Promise.all(
+      sequences.map((sequence, i) => sequence.evaluateWithoutGeneratingNewTokens(prompt(promptLength, i))),
+    )
     const start = performance.now()
     await Promise.all(
       sequences.map(async (sequence) => {
         let count = 0
-        for await (const _ of sequence.evaluate([100], { temperature: 0, yieldEogToken: true })) if (++count === numTokens) break
+        for await (const _ of sequence.evaluate([100], { temperature: 0, yieldEogToken: true }))
+          if (++count === numTokens) break
       }),
     )
     return (1000 * numSequences * numTokens) / (performance.now() - start)

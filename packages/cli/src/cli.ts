@@ -1,7 +1,9 @@
 import { createProgram } from './program.ts'
+import { endWhenReaderLeaves } from './ui/closed-output.ts'
 import { exitCodeOf, reportError } from './ui/report-error.ts'
 
 const program = createProgram()
+endWhenReaderLeaves(process.stdout)
 
 try {
   await program.parseAsync()

@@ -1,6 +1,5 @@
-import { AsyncEngine, consoleLogger, type EngineOptions } from '@octavo/core'
+import { AsyncEngine, consoleLogger, type EngineOptions, formatBytes } from '@octavo/core'
 import { backendModules, type BackendFlags } from './backend-modules.ts'
-import { formatBytes } from './ui/format-bytes.ts'
 import { ProgressBar } from './ui/progress-bar.ts'
 
 /** Loads the model with progress on stderr, and says what was loaded and how much it can hold. */

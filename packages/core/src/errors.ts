@@ -2,6 +2,7 @@
 
 const marker = Symbol.for('octavo.error')
 
+/** Stable: programs may switch over it. */
 export type OctavoErrorCode =
   | 'invalid_request'
   | 'invalid_config'
@@ -17,6 +18,7 @@ export type OctavoErrorCode =
   | 'engine_dead'
   | 'engine_overloaded'
 
+/** The base of all errors that a caller can act on. */
 export class OctavoError extends Error {
   readonly code: OctavoErrorCode
 
@@ -51,16 +53,18 @@ export class ContextLengthError extends OctavoError {
   readonly numPromptTokens: number
   readonly maxModelLen: number
 
-  constructor(numPromptTokens: number, maxModelLen: number) {
+  /** `isLowerBound`: the prompt has at least this many tokens; it was not tokenized to its end. */
+  constructor(numPromptTokens: number, maxModelLen: number, { isLowerBound = false } = {}) {
     super(
       'context_length_exceeded',
-      `The prompt has ${numPromptTokens} tokens, but this model's context is ${maxModelLen} tokens and at least one must be left for the output. Shorten the prompt to at most ${maxModelLen - 1} tokens, or pass truncate_prompt_tokens.`,
+      `The prompt has ${isLowerBound ? 'at least ' : ''}${numPromptTokens} tokens, but this model's context is ${maxModelLen} tokens and at least one must be left for the output. Shorten the prompt to at most ${maxModelLen - 1} tokens, or pass truncate_prompt_tokens.`,
     )
     this.numPromptTokens = numPromptTokens
     this.maxModelLen = maxModelLen
   }
 }
 
+/** An option is wrong; `option` names it. */
 export class InvalidConfigError extends OctavoError {
   readonly option: string
 
@@ -70,6 +74,7 @@ export class InvalidConfigError extends OctavoError {
   }
 }
 
+/** No file, folder, embedded model, hub repository or served model has this name. */
 export class ModelNotFoundError extends OctavoError {
   readonly model: string
 
@@ -79,10 +84,16 @@ export class ModelNotFoundError extends OctavoError {
   }
 }
 
+/** The checkpoint is well-formed, but needs something that Octavo does not have. */
 export class UnsupportedModelError extends OctavoError {
   constructor(message: string, options?: ErrorOptions) {
     super('unsupported_model', message, options)
   }
+}
+
+export interface CheckpointErrorOptions extends ErrorOptions {
+  /** The tensor at fault, where it is one. */
+  readonly tensor?: string
 }
 
 /** A checkpoint file is malformed; names the file and, where one is at fault, the tensor. */
@@ -90,17 +101,18 @@ export class CheckpointError extends OctavoError {
   readonly file: string
   readonly tensor: string | null
 
-  constructor(file: string, reason: string, tensor: string | null = null, options?: ErrorOptions) {
+  constructor(file: string, reason: string, { tensor, ...options }: CheckpointErrorOptions = {}) {
     super(
       'checkpoint_error',
-      tensor === null ? `${file}: ${reason}` : `${file}: tensor "${tensor}": ${reason}`,
+      tensor === undefined ? `${file}: ${reason}` : `${file}: tensor "${tensor}": ${reason}`,
       options,
     )
     this.file = file
-    this.tensor = tensor
+    this.tensor = tensor ?? null
   }
 }
 
+/** A tokenizer file is malformed, or a text is beyond what it can encode. */
 export class TokenizerError extends OctavoError {
   constructor(message: string, options?: ErrorOptions) {
     super('tokenizer_error', message, options)
@@ -114,6 +126,7 @@ export class ChatTemplateError extends OctavoError {
   }
 }
 
+/** Weights or KV cache do not fit; the message names both sizes and what to change. */
 export class InsufficientMemoryError extends OctavoError {
   readonly requiredBytes: number
   readonly availableBytes: number
@@ -125,12 +138,14 @@ export class InsufficientMemoryError extends OctavoError {
   }
 }
 
+/** No backend, or not the one asked for, can run here. */
 export class BackendUnavailableError extends OctavoError {
   constructor(message: string, options?: ErrorOptions) {
     super('backend_unavailable', message, options)
   }
 }
 
+/** The hub cannot be reached, refuses, or gives what is not a model. */
 export class HubError extends OctavoError {
   constructor(message: string, options?: ErrorOptions) {
     super('hub_error', message, options)
@@ -144,6 +159,7 @@ export class EngineDeadError extends OctavoError {
   }
 }
 
+/** An engine with a bounded queue turns a request away: the same one may succeed later. */
 export class EngineOverloadedError extends OctavoError {
   constructor(message: string) {
     super('engine_overloaded', message)

@@ -48,5 +48,6 @@ export type { FillWeight, PackedWeight, PackedWeightSpec } from './tensor/packed
 export type { KvLayout, KvStorage } from './tensor/kv-storage.ts'
 
 export { registerGradients } from './tensor/register-gradients.ts'
+export { formatBytes } from './util/format-bytes.ts'
 export { consoleLogger, silentLogger } from './util/logger.ts'
 export type { Logger } from './util/logger.ts'

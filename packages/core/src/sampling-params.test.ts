@@ -12,6 +12,11 @@ describe('resolveSamplingParams', () => {
     expect(Object.isFrozen(params)).toBe(true)
   })
 
+  it('keeps each token id of a list once', () => {
+    const params = resolve({ stopTokenIds: [7, 7, 3], allowedTokenIds: Array(1000).fill(5) })
+    expect(params).toMatchObject({ stopTokenIds: [7, 3], allowedTokenIds: [5] })
+  })
+
   it('follows the rules on small temperatures', () => {
     expect(resolve({ temperature: 1e-6, topP: 0.3, topK: 4, minP: 0.2 })).toMatchObject({
       temperature: 0,
@@ -40,6 +45,7 @@ describe('resolveSamplingParams', () => {
     ['seed', { seed: 0.5 }],
     ['stop', { stop: [''] }],
     ['stop', { stop: 'end' }],
+    ['stop', { stop: ['\ude00'] }],
     ['stop', { stop: ['x'], detokenize: false }],
     ['stopTokenIds', { stopTokenIds: [100] }],
     ['logprobs', { logprobs: 21 }],
@@ -48,6 +54,7 @@ describe('resolveSamplingParams', () => {
     ['logitBias', { logitBias: { 5: Number.NaN } }],
     ['allowedTokenIds', { allowedTokenIds: [] }],
     ['badWords', { badWords: [''] }],
+    ['badWords', { badWords: ['a'.repeat(40_000), 'b'.repeat(40_000)] }],
     ['ignoreEos', { ignoreEos: 1 }],
     ['bestOf', { bestOf: 2 }],
   ])('refuses a bad %s: %j', (param, input) => {

@@ -37,8 +37,10 @@ export interface SamplingParams {
   readonly detokenize: boolean
 }
 
+/** What a caller gives: any of the parameters; `undefined` counts as absent. */
 export type SamplingParamsInput = Partial<{ -readonly [K in keyof SamplingParams]: SamplingParams[K] | undefined }>
 
+/** vLLM's defaults. */
 export const defaultSamplingParams: SamplingParams = Object.freeze({
   n: 1,
   maxTokens: 16,
@@ -66,6 +68,7 @@ export const defaultSamplingParams: SamplingParams = Object.freeze({
   detokenize: true,
 })
 
+/** What a model and an engine allow. */
 export interface SamplingLimits {
   readonly vocabSize: number
   /** `--max-logprobs`: cap on `logprobs` and `promptLogprobs`; -1 = no cap. */
@@ -78,6 +81,8 @@ const minTemperature = 0.01
 const maxSamplesPerPrompt = 16_384
 const maxStopStrings = 64
 const maxStopLength = 4096
+/** Of all bad words together: they are tokenized before the request runs. */
+const maxBadWordsLength = 65_536
 
 /**
  * Fills defaults and validates. An `undefined` value counts as absent.
@@ -97,6 +102,27 @@ export function resolveSamplingParams(
   ) as Partial<SamplingParams>
   const params: SamplingParams = { ...defaults, ...given }
 
+  checkRanges(params)
+  checkLists(params, limits)
+  checkFlags(params)
+
+  const isGreedy = params.temperature < greedyTemperature
+  if (isGreedy && params.n > 1)
+    fail('n', `must be 1 with temperature 0 (greedy), got ${params.n}: all samples would be equal`)
+  return Object.freeze({
+    ...params,
+    temperature: isGreedy ? 0 : Math.max(params.temperature, minTemperature),
+    topK: isGreedy || params.topK === -1 ? 0 : params.topK,
+    topP: isGreedy ? 1 : params.topP,
+    minP: isGreedy ? 0 : params.minP,
+    seed: params.seed === -1 ? null : params.seed,
+    // Looked through at every token: without repetitions they are no more than the vocabulary.
+    stopTokenIds: [...new Set(params.stopTokenIds)],
+    allowedTokenIds: params.allowedTokenIds && [...new Set(params.allowedTokenIds)],
+  })
+}
+
+function checkRanges(params: SamplingParams): void {
   checkInteger('n', params.n, [1, maxSamplesPerPrompt])
   if (params.maxTokens !== null) checkInteger('maxTokens', params.maxTokens, [1, Number.MAX_SAFE_INTEGER])
   checkInteger('minTokens', params.minTokens, [0, params.maxTokens ?? Number.MAX_SAFE_INTEGER])
@@ -110,6 +136,9 @@ export function resolveSamplingParams(
   checkNumber('repetitionPenalty', params.repetitionPenalty, [0, Number.MAX_VALUE])
   if (params.repetitionPenalty === 0) fail('repetitionPenalty', 'must be greater than 0, got 0')
   if (params.seed !== null) checkInteger('seed', params.seed, [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER])
+}
+
+function checkLists(params: SamplingParams, limits: SamplingLimits): void {
   checkStop(params)
   checkTokenIds('stopTokenIds', params.stopTokenIds, limits.vocabSize)
   checkLogprobs('logprobs', params.logprobs, limits)
@@ -120,9 +149,12 @@ export function resolveSamplingParams(
       fail('allowedTokenIds', 'must not be empty; leave it out to allow all tokens')
     checkTokenIds('allowedTokenIds', params.allowedTokenIds, limits.vocabSize)
   }
-  checkStrings('badWords', params.badWords)
+  checkBadWords(params.badWords)
   if (!Array.isArray(params.badWordsTokenIds)) fail('badWordsTokenIds', 'must be an array of token id arrays')
   for (const ids of params.badWordsTokenIds) checkTokenIds('badWordsTokenIds', ids, limits.vocabSize)
+}
+
+function checkFlags(params: SamplingParams): void {
   for (const name of [
     'includeStopStrInOutput',
     'ignoreEos',
@@ -132,18 +164,6 @@ export function resolveSamplingParams(
   ] as const) {
     if (typeof params[name] !== 'boolean') fail(name, `must be a boolean, got ${show(params[name])}`)
   }
-
-  const isGreedy = params.temperature < greedyTemperature
-  if (isGreedy && params.n > 1)
-    fail('n', `must be 1 with temperature 0 (greedy), got ${params.n}: all samples would be equal`)
-  return Object.freeze({
-    ...params,
-    temperature: isGreedy ? 0 : Math.max(params.temperature, minTemperature),
-    topK: isGreedy || params.topK === -1 ? 0 : params.topK,
-    topP: isGreedy ? 1 : params.topP,
-    minP: isGreedy ? 0 : params.minP,
-    seed: params.seed === -1 ? null : params.seed,
-  })
 }
 
 function checkStop({ stop, detokenize }: SamplingParams): void {
@@ -157,10 +177,19 @@ function checkStop({ stop, detokenize }: SamplingParams): void {
     fail('stop', 'needs text, so it cannot be used with detokenize: false; use stopTokenIds')
 }
 
+function checkBadWords(words: readonly string[]): void {
+  checkStrings('badWords', words)
+  const length = words.reduce((total, word) => total + word.length, 0)
+  if (length > maxBadWordsLength)
+    fail('badWords', `have ${length} characters together; at most ${maxBadWordsLength} are allowed`)
+}
+
 function checkStrings(name: string, values: readonly string[]): void {
   if (!Array.isArray(values)) fail(name, `must be an array of strings, got ${show(values)}`)
   for (const value of values) {
     if (typeof value !== 'string' || value.length === 0) fail(name, `must hold non-empty strings, got ${show(value)}`)
+    // Half a character would match inside of one, and cut it.
+    if (!value.isWellFormed()) fail(name, `must hold whole characters, got the lone surrogate of ${show(value)}`)
   }
 }
 

@@ -1,5 +1,8 @@
 import { OctavoConnectionError } from './octavo-connection-error.ts'
 
+/** Beyond this, a timer fires at once. */
+const maxTimerMs = 2 ** 31 - 1
+
 export interface ExchangeOptions {
   /** The caller's wish to stop. */
   readonly signal: AbortSignal | undefined
@@ -21,10 +24,13 @@ export class Exchange {
     options.signal?.addEventListener('abort', this.#onAbort)
     if (options.signal?.aborted === true) this.#onAbort()
     if (Number.isFinite(options.timeoutMs)) {
-      this.#timer = setTimeout(() => {
-        this.#hasTimedOut = true
-        this.#controller.abort()
-      }, options.timeoutMs)
+      this.#timer = setTimeout(
+        () => {
+          this.#hasTimedOut = true
+          this.#controller.abort()
+        },
+        Math.min(options.timeoutMs, maxTimerMs),
+      )
     }
   }
 

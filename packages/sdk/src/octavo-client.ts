@@ -16,6 +16,7 @@ import { modelListSchema } from './protocol/model-card.ts'
 import type { ServerVersion } from './protocol/server-version.ts'
 import { serverVersionSchema } from './protocol/server-version.ts'
 
+/** Which server, and how patiently. */
 export interface OctavoClientOptions {
   /** Where the server is, such as "http://127.0.0.1:8000"; a trailing "/v1" is allowed. */
   readonly baseUrl: string
@@ -28,12 +29,15 @@ export interface OctavoClientOptions {
   readonly maxRetries?: number
 }
 
+/** Options of one call. */
 export interface CallOptions {
   /** Ends the call, also in the middle of a stream, and with it the server's work; it then throws the signal's reason. */
   readonly signal?: AbortSignal
 }
 
+/** A request that asks for a stream. */
 export type WithStream<T> = Omit<T, 'stream'> & { stream: true }
+/** A request that asks for a whole answer. */
 export type WithoutStream<T> = Omit<T, 'stream'> & { stream?: false | null }
 
 /** The streaming or the complete form of one endpoint, chosen by `params.stream`. */

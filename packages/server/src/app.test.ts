@@ -332,7 +332,7 @@ describe('engine failures', () => {
     const lines: string[] = []
     const push = (line: string): void => void lines.push(line)
     const logger: Logger = { debug: push, info: push, warn: push, error: push }
-    const failure = { atToken: 0, error: new TypeError('secret words of the prompt at /home/someone') }
+    const failure = { atToken: 0, error: new TypeError('secret words of the prompt\n    at secret') }
     const app = createApp({ engine: new FakeEngine({ failure }), version: '0', logger })
     const response = await post(
       app,

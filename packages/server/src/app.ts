@@ -18,6 +18,7 @@ import { addPingRoute } from './routes/ping.ts'
 import { addVersionRoute } from './routes/version.ts'
 import type { ServerContext } from './server-context.ts'
 
+/** What a server is made of; everything but the engine and the version has a default. */
 export interface AppOptions {
   /** Not shut down with the app: whoever made it ends it. */
   readonly engine: EngineClient
@@ -130,10 +131,17 @@ function explain(error: unknown, requestId: string, logger: Logger): HttpError {
   const httpError = toHttpError(error)
   if (httpError.status >= 500 && !(error instanceof HttpError)) {
     const name = error instanceof Error ? error.name : typeof error
-    const frames = error instanceof Error ? (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line)) : []
-    logger.error([`request ${requestId} failed: ${name}`, ...frames].join('\n'))
+    logger.error([`request ${requestId} failed: ${name}`, ...framesOf(error)].join('\n'))
   }
   return httpError
+}
+
+/** A stack begins with the message, which may hold lines that look like frames. */
+function framesOf(error: unknown): string[] {
+  if (!(error instanceof Error) || error.stack === undefined) return []
+  const at = error.stack.indexOf(error.message)
+  const trace = at < 0 ? error.stack : error.stack.slice(at + error.message.length)
+  return trace.split('\n').filter((line) => /^\s+at /.test(line))
 }
 
 /** `close()` returns once running requests are done or aborted and every socket is closed, so the port is free. */

@@ -152,6 +152,7 @@ describe('a client that leaves', () => {
     const controller = new AbortController()
     const call = postJson(server, { prompt: ['a', 'b', 'c'], max_tokens: 100, stream: true }, controller.signal)
     await gate.reached.promise
+    await expect.poll(() => engine.seen.length).toBe(3)
     controller.abort()
     await call.then((response) => response.text()).catch(() => undefined)
     await expect.poll(() => engine.seen.map(({ state }) => state)).toEqual(['aborted', 'aborted', 'aborted'])

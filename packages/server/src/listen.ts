@@ -1,6 +1,7 @@
 import { InvalidConfigError } from '@octavo/core'
 import type { FastifyInstance } from 'fastify'
 
+/** Where to listen. */
 export interface ListenOptions {
   /** Default 127.0.0.1: only this machine. */
   readonly host?: string
@@ -8,6 +9,7 @@ export interface ListenOptions {
   readonly port?: number
 }
 
+/** A server that accepts requests. */
 export interface RunningServer {
   /** "http://127.0.0.1:8000" */
   readonly url: string
@@ -17,7 +19,10 @@ export interface RunningServer {
   close(): Promise<void>
 }
 
-/** @throws InvalidConfigError where the address cannot be had: port taken, port reserved, no such host */
+/**
+ * Serves the app.
+ * @throws InvalidConfigError where the address cannot be had: port taken, port reserved, no such host
+ */
 export async function listen(
   app: FastifyInstance,
   { host = '127.0.0.1', port = 8000 }: ListenOptions = {},

@@ -1,10 +1,9 @@
 import { createRequire } from 'node:module'
 import os from 'node:os'
-import { type BackendReport, createBackend, loadBackendModules, OctavoError } from '@octavo/core'
+import { type BackendReport, createBackend, formatBytes, loadBackendModules, OctavoError } from '@octavo/core'
 import type { Command } from 'commander'
 import { backendModules, type BackendFlags } from '../backend-modules.ts'
 import { threadsOption } from '../flags/engine-flags.ts'
-import { formatBytes } from '../ui/format-bytes.ts'
 import { readVersion } from '../version.ts'
 
 /** What a report of a problem should begin with. */

@@ -27,9 +27,10 @@ async function run(model: string, prompt: string, flags: RunFlags): Promise<void
   const content = prompt === '-' ? (await text(process.stdin)).trimEnd() : prompt
   if (content === '') throw new UsageError('The prompt is empty.')
   const { seed: _, ...engineFlags } = flags
+  await using engine = await openEngine(engineOptionsOf(model, engineFlags), flags, { isQuiet: true })
+  // Not sooner: while a model is downloaded or loaded there is no answer to stop, and a signal ends the process.
   const controller = new AbortController()
   onStopSignal(() => controller.abort())
-  await using engine = await openEngine(engineOptionsOf(model, engineFlags), flags, { isQuiet: true })
   const hasTemplate = engine.models.some(({ hasChatTemplate }) => hasChatTemplate)
   const input = promptOf(content, flags, hasTemplate)
   const request = { requestId: 'run', prompt: input, params: samplingParamsOf(flags), outputKind: 'delta' } as const

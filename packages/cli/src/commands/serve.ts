@@ -14,6 +14,7 @@ interface ServeFlags extends EngineFlags {
   readonly apiKey?: readonly string[]
   readonly shutdownTimeout: number
   readonly requestLog: boolean
+  readonly trustRequestChatTemplate?: boolean
 }
 
 export function addServeCommand(program: Command): void {
@@ -31,6 +32,7 @@ export function addServeCommand(program: Command): void {
       30,
     )
     .option('--no-request-log', 'write no line per request')
+    .option('--trust-request-chat-template', 'run the templates that requests bring')
   addServingFlags(addModelFlags(command)).action((model: string, flags: ServeFlags) => serve(model, flags))
 }
 
@@ -47,6 +49,7 @@ async function serve(model: string, flags: ServeFlags): Promise<void> {
     apiKeys,
     logger: flags.requestLog ? consoleLogger : { ...consoleLogger, info() {} },
     drainTimeoutMs: shutdownTimeout * 1000,
+    trustRequestChatTemplate: flags.trustRequestChatTemplate ?? false,
   })
   const server = await listen(app, { host, port })
   forget()

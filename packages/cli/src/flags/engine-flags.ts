@@ -49,6 +49,12 @@ export function addModelFlags(command: Command): Command {
 export function addServingFlags(command: Command): Command {
   return command
     .option('--max-num-seqs <count>', 'sequences computed at once (64)', integer(1, 65_536))
+    .option('--no-enable-chunked-prefill', 'compute every prompt in one step, which must hold a whole context')
+    .option(
+      '--long-prefill-token-threshold <tokens>',
+      'prompt tokens of one sequence per step; 0 = no limit of its own (0)',
+      integer(0),
+    )
     .addOption(new Option('--scheduling-policy <policy>', 'who runs first').choices(['fcfs', 'priority']))
     .option('--served-model-name <name>', 'the name that requests use; may be repeated (the model as given)', collect)
     .option('--max-logprobs <count>', 'cap on logprobs of a request; -1 = none (20)', integer(-1))
@@ -60,6 +66,7 @@ export function engineOptionsOf(model: string, flags: EngineFlags): EngineOption
   const { revision, backend, dtype, maxModelLen, kvCacheMemory, blockSize, maxNumBatchedTokens, enablePrefixCaching } =
     flags
   const { chatTemplate, generationConfig, maxNumSeqs, schedulingPolicy, servedModelName, maxLogprobs, seed } = flags
+  const { enableChunkedPrefill, longPrefillTokenThreshold } = flags
   const options = {
     model,
     revision,
@@ -73,6 +80,8 @@ export function engineOptionsOf(model: string, flags: EngineFlags): EngineOption
     chatTemplate,
     generationConfig,
     maxNumSeqs,
+    enableChunkedPrefill,
+    longPrefillTokenThreshold,
     schedulingPolicy,
     servedModelName,
     maxLogprobs,

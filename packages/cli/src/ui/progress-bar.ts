@@ -1,4 +1,4 @@
-import { formatBytes } from './format-bytes.ts'
+import { formatBytes } from '@octavo/core'
 
 const barWidth = 24
 const redrawMs = 100

@@ -30,6 +30,7 @@ export interface BackendProvider {
 /** Options of one backend, such as its number of threads: plain data that the backend checks. */
 export type BackendOptions = Readonly<Record<string, string | number | undefined>>
 
+/** Whether a backend could run here. */
 export interface BackendProbe {
   readonly available: boolean
   readonly detail: string

@@ -1,12 +1,14 @@
 import { ready, setBackend } from '@tensorflow/tfjs-core'
 import { readEnv } from '../config/env.ts'
 import { BackendUnavailableError } from '../errors.ts'
+import { messageOf } from '../util/message-of.ts'
 import type { BackendPack, BackendProbe, BackendProvider } from './backend-pack.ts'
 import { cpuProvider } from './cpu/cpu-pack.ts'
 
 /** `auto`, or the name of a provider. */
 export type BackendChoice = 'auto' | 'cpu' | 'wasm' | (string & {})
 
+/** What was found of one backend. */
 export interface BackendReport {
   readonly name: string
   readonly available: boolean
@@ -15,6 +17,7 @@ export interface BackendReport {
   readonly reason: string
 }
 
+/** The active backend, and why it was chosen. */
 export interface ChosenBackend {
   readonly pack: BackendPack
   /** Every backend, in the order in which `auto` considers them. */
@@ -151,8 +154,4 @@ function describe(candidates: readonly Candidate[], failures: ReadonlyMap<string
   return candidates
     .map(({ provider, probe }) => `${provider.name} (${failures.get(provider.name) ?? probe.detail})`)
     .join(', ')
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -40,6 +40,17 @@ describe('resolveEngineConfig', () => {
     ['kvCacheMemory', { kvCacheMemory: -1 }],
     ['seed', { seed: -1 }],
     ['servedModelName', { servedModelName: [] }],
+    ['revision', { revision: '' }],
+    ['backend', { backend: null }],
+    ['chatTemplate', { chatTemplate: 7 }],
+    ['enablePrefixCaching', { enablePrefixCaching: 'no' }],
+    ['enableChunkedPrefill', { enableChunkedPrefill: 0 }],
+    ['kvCacheMemory', { kvCacheMemory: null }],
+    ['longPrefillTokenThreshold', { longPrefillTokenThreshold: -1 }],
+    ['schedulingPolicy', { schedulingPolicy: 'sjf' }],
+    ['generationConfig', { generationConfig: 'vllm' }],
+    ['maxLogprobs', { maxLogprobs: -2 }],
+    ['blockSize', { blockSize: 0 }],
   ])('refuses a bad %s: %j', (option, options) => {
     const call = (): unknown => resolveEngineConfig({ model: 'm', ...options } as EngineOptions)
     expect(call).toThrow(InvalidConfigError)

@@ -23,10 +23,13 @@ export interface EngineOptions {
   readonly blockSize?: number
   /** Memory of the KV cache: bytes, `'2GiB'`, or a share of the memory that is free after loading, `'40%'` (the default). */
   readonly kvCacheMemory?: number | string
+  /** Sequences share the KV blocks of equal beginnings. Default true. */
   readonly enablePrefixCaching?: boolean
+  /** A prompt may be computed in pieces, beside other sequences. Off, the whole context must fit in one step. Default true. */
   readonly enableChunkedPrefill?: boolean
-  /** Prompt tokens that one sequence may compute per step; 0 = no limit of its own. */
+  /** Prompt tokens that one sequence may compute per step, so that long prompts leave room for others; 0 (the default) = no limit of its own. */
   readonly longPrefillTokenThreshold?: number
+  /** First come, first served (the default), or by the requests' `priority`. */
   readonly schedulingPolicy?: 'fcfs' | 'priority'
   /** Where requests name no seed, theirs are drawn from this one; default: different at each start. */
   readonly seed?: number
@@ -34,7 +37,7 @@ export interface EngineOptions {
   readonly maxLogprobs?: number
   /** Jinja text that replaces the checkpoint's chat template. */
   readonly chatTemplate?: string
-  /** `auto`: sampling defaults from the checkpoint's generation_config.json; `octavo`: the library's own. */
+  /** `auto` (the default): sampling defaults from the checkpoint's generation_config.json; `octavo`: the library's own. */
   readonly generationConfig?: 'auto' | 'octavo'
 }
 
@@ -97,34 +100,8 @@ export function resolveEngineConfig(options: EngineOptions): EngineConfig {
       throw new InvalidConfigError(name, `is not an option; the known ones are ${[...optionNames].sort().join(', ')}`)
   }
   const merged = { ...defaults, ...given }
-  if (typeof merged.model !== 'string' || merged.model.trim() === '')
-    throw new InvalidConfigError('model', 'must be a folder, a .gguf file or a Hugging Face repo id')
-  checkOneOf('dtype', merged.dtype, ['auto', 'float32', 'float16', 'bfloat16'])
-  checkOneOf('schedulingPolicy', merged.schedulingPolicy, ['fcfs', 'priority'])
-  checkOneOf('generationConfig', merged.generationConfig, ['auto', 'octavo'])
-  checkInteger('maxNumSeqs', merged.maxNumSeqs, [1, 65_536])
-  checkInteger('maxNumBatchedTokens', merged.maxNumBatchedTokens, [1, 1_048_576])
-  checkInteger('blockSize', merged.blockSize, [1, 1024])
-  checkInteger('longPrefillTokenThreshold', merged.longPrefillTokenThreshold, [0, 1_048_576])
-  checkInteger('maxLogprobs', merged.maxLogprobs, [-1, 1_000_000])
-  if (given.maxModelLen !== undefined) checkInteger('maxModelLen', given.maxModelLen, [2, 16_777_216])
-  if (given.seed !== undefined) checkInteger('seed', given.seed, [0, Number.MAX_SAFE_INTEGER])
-  if (merged.maxNumBatchedTokens < merged.maxNumSeqs) {
-    throw new InvalidConfigError(
-      'maxNumBatchedTokens',
-      `is ${merged.maxNumBatchedTokens}, less than maxNumSeqs (${merged.maxNumSeqs}); every running sequence needs one token per step, so raise it or lower maxNumSeqs`,
-    )
-  }
-  if (
-    !merged.enableChunkedPrefill &&
-    given.maxModelLen !== undefined &&
-    merged.maxNumBatchedTokens < given.maxModelLen
-  ) {
-    throw new InvalidConfigError(
-      'maxNumBatchedTokens',
-      `is ${merged.maxNumBatchedTokens}; without chunked prefill it must be at least maxModelLen (${given.maxModelLen})`,
-    )
-  }
+  checkValues(merged)
+  checkStepBudget(merged)
   const { servedModelName, ...rest } = merged
   return Object.freeze({
     ...rest,
@@ -134,6 +111,48 @@ export function resolveEngineConfig(options: EngineOptions): EngineConfig {
     seed: given.seed ?? null,
     chatTemplate: given.chatTemplate ?? null,
   })
+}
+
+type MergedOptions = EngineOptions & Required<Pick<EngineOptions, keyof typeof defaults>>
+
+function checkValues(options: MergedOptions): void {
+  if (typeof options.model !== 'string' || options.model.trim() === '')
+    throw new InvalidConfigError('model', 'must be a folder, a .gguf file or a Hugging Face repo id')
+  checkText('revision', options.revision)
+  checkText('backend', options.backend)
+  if (options.chatTemplate !== undefined) checkText('chatTemplate', options.chatTemplate)
+  checkBoolean('enablePrefixCaching', options.enablePrefixCaching)
+  checkBoolean('enableChunkedPrefill', options.enableChunkedPrefill)
+  checkOneOf('dtype', options.dtype, ['auto', 'float32', 'float16', 'bfloat16'])
+  checkOneOf('schedulingPolicy', options.schedulingPolicy, ['fcfs', 'priority'])
+  checkOneOf('generationConfig', options.generationConfig, ['auto', 'octavo'])
+  checkInteger('maxNumSeqs', options.maxNumSeqs, [1, 65_536])
+  checkInteger('maxNumBatchedTokens', options.maxNumBatchedTokens, [1, 1_048_576])
+  checkInteger('blockSize', options.blockSize, [1, 1024])
+  checkInteger('longPrefillTokenThreshold', options.longPrefillTokenThreshold, [0, 1_048_576])
+  checkInteger('maxLogprobs', options.maxLogprobs, [-1, 1_000_000])
+  if (options.maxModelLen !== undefined) checkInteger('maxModelLen', options.maxModelLen, [2, 16_777_216])
+  if (options.seed !== undefined) checkInteger('seed', options.seed, [0, Number.MAX_SAFE_INTEGER])
+}
+
+/** The scheduler checks the same again, but after the weights are loaded. */
+function checkStepBudget(options: MergedOptions): void {
+  if (options.maxNumBatchedTokens < options.maxNumSeqs) {
+    throw new InvalidConfigError(
+      'maxNumBatchedTokens',
+      `is ${options.maxNumBatchedTokens}, less than maxNumSeqs (${options.maxNumSeqs}); every running sequence needs one token per step, so raise it or lower maxNumSeqs`,
+    )
+  }
+  if (
+    !options.enableChunkedPrefill &&
+    options.maxModelLen !== undefined &&
+    options.maxNumBatchedTokens < options.maxModelLen
+  ) {
+    throw new InvalidConfigError(
+      'maxNumBatchedTokens',
+      `is ${options.maxNumBatchedTokens}; without chunked prefill it must be at least maxModelLen (${options.maxModelLen})`,
+    )
+  }
 }
 
 function resolveNames(names: EngineOptions['servedModelName'], model: string): string[] {
@@ -166,6 +185,7 @@ function parseMemory(value: number | string): MemoryBudget {
     )
   }
   if (typeof value === 'number') return Number.isSafeInteger(value) && value > 0 ? { bytes: value } : wrong()
+  if (typeof value !== 'string') return wrong()
   const percent = /^(\d+(?:\.\d+)?)\s*%$/.exec(value)
   if (percent !== null) {
     const fraction = Number(percent[1]) / 100
@@ -175,6 +195,16 @@ function parseMemory(value: number | string): MemoryBudget {
   const factor = units[unit.toUpperCase()] ?? wrong()
   const bytes = Math.floor(Number(number) * factor)
   return bytes > 0 ? { bytes } : wrong()
+}
+
+function checkText(option: string, value: unknown): void {
+  if (typeof value !== 'string' || value === '')
+    throw new InvalidConfigError(option, `must be a text of at least one character, got ${JSON.stringify(value)}`)
+}
+
+function checkBoolean(option: string, value: unknown): void {
+  if (typeof value !== 'boolean')
+    throw new InvalidConfigError(option, `must be true or false, got ${JSON.stringify(value)}`)
 }
 
 function checkOneOf(option: string, value: unknown, allowed: readonly string[]): void {

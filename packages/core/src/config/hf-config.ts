@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { CheckpointError, UnsupportedModelError } from '../errors.ts'
 import { allWeightFormats, isDense } from '../tensor/dtype.ts'
+import { isJsonObject } from '../util/json-object.ts'
 
 /**
  * The keys of Hugging Face's config.json that Octavo reads, with limits: a hostile file must not lead to absurd
@@ -86,14 +87,7 @@ const schema = z.object({
   scale_attn_by_inverse_layer_idx: flag,
   use_bidirectional_attention: absentIfNull(z.union([z.boolean(), z.string().max(64)])),
   swiglu_limit: absentIfNull(positive),
-  bos_token_id: absentIfNull(z.union([tokenId, z.array(tokenId).max(64)])),
   eos_token_id: absentIfNull(z.union([tokenId, z.array(tokenId).max(64)])),
-  pad_token_id: absentIfNull(
-    z
-      .int()
-      .min(-1)
-      .max(2 ** 24),
-  ),
   dtype: absentIfNull(z.string().max(64)),
 })
 
@@ -172,7 +166,7 @@ const activationDefaults: Readonly<Record<string, string>> = {
 export function parseHfConfig(json: Readonly<Record<string, unknown>>, file: string): HfConfig {
   refuseQuantization(json, file)
   const text = json['text_config']
-  const raw = isRecord(text)
+  const raw = isJsonObject(text)
     ? { ...text, architectures: json['architectures'], ...multimodalOverrides(json, text) }
     : json
   const modelType = typeof raw['model_type'] === 'string' ? raw['model_type'] : ''
@@ -219,7 +213,7 @@ function multimodalOverrides(
   text: Readonly<Record<string, unknown>>,
 ): Record<string, unknown> {
   const overrides: Record<string, unknown> = {}
-  for (const key of ['tie_word_embeddings', 'eos_token_id', 'bos_token_id', 'pad_token_id', 'dtype', 'torch_dtype']) {
+  for (const key of ['tie_word_embeddings', 'eos_token_id', 'dtype', 'torch_dtype']) {
     if (text[key] === undefined && json[key] !== undefined) overrides[key] = json[key]
   }
   return overrides
@@ -230,10 +224,12 @@ function refuseQuantization(json: Readonly<Record<string, unknown>>, file: strin
   const section =
     json['quantization_config'] ??
     json['compression_config'] ??
-    (isRecord(text) ? text['quantization_config'] : undefined)
+    (isJsonObject(text) ? text['quantization_config'] : undefined)
   if (section === undefined || section === null) return
   const method =
-    isRecord(section) && typeof section['quant_method'] === 'string' ? section['quant_method'].slice(0, 64) : 'unknown'
+    isJsonObject(section) && typeof section['quant_method'] === 'string'
+      ? section['quant_method'].slice(0, 64)
+      : 'unknown'
   const blockFormats = allWeightFormats.filter((format) => !isDense(format))
   throw new UnsupportedModelError(
     `${file}: the weights are quantized with "${method}" (quantization_config), which is not supported yet. Use an unquantized checkpoint, or a GGUF file with ${blockFormats.join(', ')} weights.`,
@@ -250,8 +246,4 @@ function describeIssue(raw: Readonly<Record<string, unknown>>, issue: z.core.$Zo
   const value = raw[givenName(raw, String(issue.path[0]))]
   if (value === undefined) return 'is missing'
   return `${issue.message} (found ${JSON.stringify(value).slice(0, 80)})`
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -39,7 +39,6 @@ describe('parseModelConfig', () => {
       numKvHeads: 4,
       headDim: 16,
       eosTokenIds: [],
-      bosTokenId: null,
       hasTiedEmbeddings: null,
     })
     expect(config.rope).toEqual({ theta: 10_000, rotaryDim: 16, scaling: { type: 'default' } })

@@ -59,9 +59,7 @@ export interface ModelConfig {
   readonly isAttentionScaled: boolean
   readonly isAttentionScaledByLayer: boolean
   readonly moe: MoeConfig | null
-  readonly bosTokenId: number | null
   readonly eosTokenIds: readonly number[]
-  readonly padTokenId: number | null
   /** What the weights are said to be stored in; each tensor states its own format. */
   readonly dtype: DType | null
 }
@@ -119,9 +117,7 @@ export function parseModelConfig(json: Readonly<Record<string, unknown>>, file: 
     isAttentionScaled: hf.scale_attn_weights ?? true,
     isAttentionScaledByLayer: hf.scale_attn_by_inverse_layer_idx ?? false,
     moe: parseMoe(hf, fail),
-    bosTokenId: firstId(hf.bos_token_id),
     eosTokenIds: Object.freeze(idList(hf.eos_token_id)),
-    padTokenId: hf.pad_token_id === undefined || hf.pad_token_id < 0 ? null : hf.pad_token_id,
     dtype: hf.dtype === 'float32' || hf.dtype === 'float16' || hf.dtype === 'bfloat16' ? hf.dtype : null,
   })
 }
@@ -226,8 +222,4 @@ function parseMoe(hf: HfConfig, fail: Fail): MoeConfig | null {
 function idList(ids: number | number[] | undefined): number[] {
   if (ids === undefined) return []
   return typeof ids === 'number' ? [ids] : [...new Set(ids)]
-}
-
-function firstId(ids: number | number[] | undefined): number | null {
-  return idList(ids)[0] ?? null
 }

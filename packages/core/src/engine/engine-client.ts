@@ -1,4 +1,5 @@
 import type { SamplingParamsInput } from '../sampling-params.ts'
+import type { SchedulerStats } from '../scheduler/scheduler-stats.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'
 import type { ChatMessage, ToolDefinition } from '../tokenizer/chat-message.ts'
 
@@ -19,6 +20,7 @@ export interface EngineClient {
   shutdown(drain?: { timeoutMs: number }): Promise<void>
 }
 
+/** One name under which requests reach the model. */
 export interface ServedModel {
   readonly id: string
   /** Path or repo id that it was loaded from. */
@@ -28,6 +30,7 @@ export interface ServedModel {
   readonly hasChatTemplate: boolean
 }
 
+/** What to continue: a text, token ids as they are, or a conversation that the chat template renders. */
 export type PromptInput =
   | { readonly type: 'text'; readonly text: string; readonly addSpecialTokens?: boolean }
   | { readonly type: 'tokens'; readonly tokenIds: readonly number[] }
@@ -45,6 +48,7 @@ export type PromptInput =
       readonly addSpecialTokens?: boolean
     }
 
+/** One prompt with all that decides its output; it yields `params.n` samples. */
 export interface GenerateRequest {
   readonly requestId: string
   /** Which served model; default the first. */
@@ -63,17 +67,5 @@ export interface GenerateRequest {
   readonly truncationSide?: 'left' | 'right'
 }
 
-export interface EngineMetrics {
-  readonly numRunningSeqs: number
-  readonly numWaitingSeqs: number
-  readonly kvCacheUsage: number // 0..1
-  readonly numKvBlocks: number
-  /** Slots of the blocks in use that no token fills: what paging wastes. */
-  readonly numUnfilledKvSlots: number
-  readonly numPreemptions: number
-  readonly promptTokens: number
-  readonly generationTokens: number
-  readonly prefixCacheQueries: number // tokens
-  readonly prefixCacheHits: number // tokens
-  readonly numSteps: number
-}
+/** Counters run from the engine's start. */
+export type EngineMetrics = SchedulerStats

@@ -29,6 +29,7 @@ export type FromEngine =
   | { readonly type: 'failed'; readonly error: TransferredError }
   | { readonly type: 'closed' }
 
+/** What was loaded, where it runs and how much it holds. */
 export interface EngineInfo extends KvCacheSpec {
   readonly backend: string
   readonly isBatchInvariant: boolean

@@ -4,7 +4,7 @@ import { fromTransferredError, toTransferredError } from './error-transfer.ts'
 
 describe('errors across threads', () => {
   it.each([
-    new CheckpointError('a.safetensors', 'is truncated', 'w'),
+    new CheckpointError('a.safetensors', 'is truncated', { tensor: 'w' }),
     new InsufficientMemoryError('too big', 5, 3),
     new TypeError('plain'),
   ])('keeps class, message and fields of %s', (error) => {

@@ -50,7 +50,7 @@ export async function loadFrontModel(config: EngineConfig, hooks: LoadHooks): Pr
     vocabSize: modelConfig.vocabSize,
     maxPositions: modelConfig.maxPositionEmbeddings,
     longPromptThreshold: modelConfig.longPromptThreshold,
-    eosTokenIds: eosTokenIdsOf(checkpoint, tokenizer),
+    eosTokenIds: eosTokenIdsOf(checkpoint, modelConfig, tokenizer),
     defaultParams: samplingDefaults(checkpoint, config),
   }
 }

@@ -1,4 +1,5 @@
 import type { EngineConfig } from '../config/engine-config.ts'
+import type { ModelConfig } from '../config/model-config.ts'
 import { InvalidRequestError } from '../errors.ts'
 import type { Checkpoint } from '../loading/checkpoint.ts'
 import { defaultSamplingParams, resolveSamplingParams, type SamplingParams } from '../sampling-params.ts'
@@ -18,7 +19,10 @@ const fields = {
  * repetition penalty. `do_sample: false` means greedy, as in transformers. Values out of range are passed over: a file must
  * not make a server refuse all requests.
  */
-export function samplingDefaults(checkpoint: Checkpoint, config: EngineConfig): SamplingParams {
+export function samplingDefaults(
+  checkpoint: Pick<Checkpoint, 'generationConfig'>,
+  config: Pick<EngineConfig, 'generationConfig'>,
+): SamplingParams {
   const stated = config.generationConfig === 'auto' ? (checkpoint.generationConfig ?? {}) : {}
   let params: SamplingParams = defaultSamplingParams
   for (const [name, field] of Object.entries(fields)) {
@@ -37,12 +41,17 @@ export function samplingDefaults(checkpoint: Checkpoint, config: EngineConfig): 
 }
 
 /** End-of-sequence ids: generation_config.json, else config.json, else the tokenizer's. */
-export function eosTokenIdsOf(checkpoint: Checkpoint, tokenizer: Tokenizer): number[] {
-  for (const source of [checkpoint.generationConfig, checkpoint.config]) {
-    const ids = [source?.['eos_token_id'] ?? []]
-      .flat()
-      .filter((id): id is number => Number.isSafeInteger(id) && (id as number) >= 0)
-    if (ids.length > 0) return [...new Set(ids)]
-  }
+export function eosTokenIdsOf(
+  { generationConfig }: Pick<Checkpoint, 'generationConfig'>,
+  modelConfig: Pick<ModelConfig, 'eosTokenIds'>,
+  tokenizer: Pick<Tokenizer, 'eosTokenId'>,
+): readonly number[] {
+  const stated = [generationConfig?.['eos_token_id'] ?? []].flat().filter(isTokenId)
+  if (stated.length > 0) return [...new Set(stated)]
+  if (modelConfig.eosTokenIds.length > 0) return modelConfig.eosTokenIds
   return tokenizer.eosTokenId === null ? [] : [tokenizer.eosTokenId]
+}
+
+function isTokenId(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 }

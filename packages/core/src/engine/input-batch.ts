@@ -52,10 +52,6 @@ export class InputBatch {
     this.#blockSize = blockSize
   }
 
-  get size(): number {
-    return this.#rows.size
-  }
-
   /** Brings the rows up to date with the plan and lays out the step. */
   prepare(plan: SchedulerOutput): BatchInputs {
     for (const id of plan.droppedIds) this.#rows.delete(id)

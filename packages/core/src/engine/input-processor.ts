@@ -3,7 +3,9 @@ import { resolveSamplingParams, type SamplingParams } from '../sampling-params.t
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import type { ChatTemplate } from '../tokenizer/chat-template.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import { isJsonObject } from '../util/json-object.ts'
 import { randomSeed, uniformAt } from '../util/random.ts'
+import { encodePrompt } from './encode-prompt.ts'
 import type { GenerateRequest, PromptInput } from './engine-client.ts'
 
 export interface InputProcessorOptions {
@@ -55,7 +57,7 @@ export class InputProcessor {
         'priority',
       )
     }
-    const { text, tokenIds } = this.#encode(request.prompt)
+    const { text, tokenIds } = this.#encode(request)
     const promptTokenIds = truncate(tokenIds, request, maxModelLen)
     if (promptTokenIds.length === 0)
       throw new InvalidRequestError('The prompt is empty: it must have at least one token.', 'prompt')
@@ -79,14 +81,12 @@ export class InputProcessor {
     return { requestId: request.requestId, promptText: text, promptTokenIds, params, sequences }
   }
 
-  #encode(prompt: PromptInput): { text: string | null; tokenIds: readonly number[] } {
-    const { tokenizer, vocabSize } = this.#options
+  #encode(request: GenerateRequest): { text: string | null; tokenIds: readonly number[] } {
+    const { vocabSize } = this.#options
+    const { prompt } = request
     switch (prompt.type) {
       case 'text':
-        return {
-          text: prompt.text,
-          tokenIds: tokenizer.encode(prompt.text, { addSpecialTokens: prompt.addSpecialTokens ?? true }),
-        }
+        return { text: prompt.text, tokenIds: this.#tokenize(prompt.text, prompt.addSpecialTokens ?? true, request) }
       case 'tokens':
         for (const id of prompt.tokenIds) {
           if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
@@ -99,12 +99,19 @@ export class InputProcessor {
         return { text: null, tokenIds: prompt.tokenIds }
       case 'chat': {
         const text = this.#renderChat(prompt)
-        return { text, tokenIds: tokenizer.encode(text, { addSpecialTokens: prompt.addSpecialTokens ?? false }) }
+        return { text, tokenIds: this.#tokenize(text, prompt.addSpecialTokens ?? false, request) }
       }
     }
   }
 
+  #tokenize(text: string, addSpecialTokens: boolean, request: GenerateRequest): number[] {
+    const { tokenizer, maxModelLen } = this.#options
+    const cutSide = request.truncatePromptTokens == null ? null : (request.truncationSide ?? 'left')
+    return encodePrompt(tokenizer, text, { addSpecialTokens, maxModelLen, cutSide })
+  }
+
   #renderChat(prompt: Extract<PromptInput, { type: 'chat' }>): string {
+    checkMessages(prompt.messages)
     if (prompt.messages.length === 0)
       throw new InvalidRequestError('messages is empty: at least one message is needed.', 'messages')
     const continueFinalMessage = prompt.continueFinalMessage ?? false
@@ -159,16 +166,36 @@ export class InputProcessor {
   }
 }
 
+/** What types promise, but JavaScript does not keep: a template would say something obscure, or nothing. */
+function checkMessages(messages: unknown): void {
+  if (!Array.isArray(messages)) {
+    throw new InvalidRequestError(`messages must be an array of messages, got ${typeof messages}.`, 'messages')
+  }
+  for (const [index, message] of (messages as unknown[]).entries()) {
+    const isMessage = isJsonObject(message) && typeof message['role'] === 'string' && isContent(message['content'])
+    if (!isMessage) {
+      throw new InvalidRequestError(
+        `messages[${index}] must be an object with a role and a content (a text, or parts with a text).`,
+        'messages',
+      )
+    }
+  }
+}
+
+function isContent(content: unknown): boolean {
+  const isPart = (part: unknown): boolean => isJsonObject(part) && typeof part['text'] === 'string'
+  return content == null || typeof content === 'string' || (Array.isArray(content) && content.every(isPart))
+}
+
 export function sequenceId(requestId: string, index: number): string {
   return `${requestId}#${index}`
 }
 
-/** Each word as it is tokenized at the start of a text and after a space (vLLM's rule). */
+/** Each word as it is tokenized at the start of a text and after a space, whichever of the two has more tokens. */
 function badWordTokenIds(tokenizer: Tokenizer, word: string): number[][] {
   const bare = tokenizer.encode(word.trimStart(), { addSpecialTokens: false })
   const spaced = tokenizer.encode(` ${word.trimStart()}`, { addSpecialTokens: false })
-  const isDistinct = spaced.length > 0 && spaced[0] !== bare[0] && spaced.length === bare.length
-  return (isDistinct ? [bare, spaced] : [bare]).filter((ids) => ids.length > 0)
+  return [bare, spaced].filter((ids) => ids.length > 0)
 }
 
 function truncate(tokenIds: readonly number[], request: GenerateRequest, maxModelLen: number): readonly number[] {

@@ -138,6 +138,21 @@ describe('LLM with the embedded model', () => {
     await expect(llm.chat([], greedy)).rejects.toThrow(InvalidRequestError)
     await expect(llm.generate('', greedy)).rejects.toThrow(/prompt is empty/)
     await expect(llm.generate('x', { temperature: -1 })).rejects.toThrow(/temperature/)
+    const untyped = llm as unknown as Record<'generate' | 'chat' | 'infer', (...args: unknown[]) => Promise<unknown>>
+    for (const wrong of [
+      undefined,
+      null,
+      5,
+      {},
+      [null],
+      ['a', 5],
+      [['x']],
+      [{ content: 'x' }],
+      [{ role: 'user', content: 5 }],
+    ]) {
+      for (const method of ['generate', 'chat', 'infer'] as const)
+        await expect(untyped[method](wrong), `${method} ${JSON.stringify(wrong)}`).rejects.toThrow(InvalidRequestError)
+    }
     await expect(llm.generate([[99_999]])).rejects.toThrow(/99999.*0 to 2559/)
     await expect(llm.generate(Array.from({ length: 1024 }, () => 5))).rejects.toThrow(ContextLengthError)
     const unknown = llm.engine.generate({
@@ -148,6 +163,14 @@ describe('LLM with the embedded model', () => {
     })
     await expect(collect(unknown)).rejects.toThrow(ModelNotFoundError)
     expect(await llm.infer('What is the capital of Norway?')).toBe(answer)
+  })
+
+  it('keeps a bad word away at the start of a text and after a space', async () => {
+    const said = async (badWords: string[]) =>
+      (await llm.chat([{ role: 'user', content: 'Translate into English: 猫很大。' }], { ...greedy, badWords }))[0]
+        ?.outputs[0]?.text
+    expect(await said([])).toBe('The cat is big.')
+    for (const word of ['The', 'cat', 'is', 'big']) expect(await said([word])).not.toMatch(new RegExp(`\\b${word}\\b`))
   })
 
   it('fills the context and stops there', async () => {

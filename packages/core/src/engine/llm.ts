@@ -10,6 +10,7 @@ import type { GenerateRequest, PromptInput } from './engine-client.ts'
 /** Text, or token ids that are taken as they are. */
 export type Prompt = string | readonly number[]
 
+/** How a conversation becomes a prompt; absent fields leave it to the chat template. */
 export interface ChatOptions {
   readonly tools?: readonly ToolDefinition[]
   readonly chatTemplate?: string
@@ -19,6 +20,7 @@ export interface ChatOptions {
   readonly signal?: AbortSignal
 }
 
+/** How prompts are taken. */
 export interface GenerateOptions {
   /** Run the tokenizer's post-processor on text prompts. Default true. */
   readonly addSpecialTokens?: boolean
@@ -52,7 +54,7 @@ export class LLM implements AsyncDisposable {
   }
 
   /** Completes every prompt; outputs in the order of the prompts. One set of parameters for all, or one for each. */
-  generate(
+  async generate(
     prompts: Prompt | readonly Prompt[],
     params: SamplingParamsInput | readonly SamplingParamsInput[] = {},
     options: GenerateOptions = {},
@@ -78,7 +80,7 @@ export class LLM implements AsyncDisposable {
   }
 
   /** Answers one conversation, or several. Without `maxTokens` an answer may fill the context. */
-  chat(
+  async chat(
     messages: readonly ChatMessage[] | readonly (readonly ChatMessage[])[],
     params: SamplingParamsInput | readonly SamplingParamsInput[] = {},
     options: ChatOptions = {},
@@ -168,9 +170,9 @@ function chatParams(params: SamplingParamsInput): SamplingParamsInput {
 }
 
 function toInput(prompt: Prompt, { addSpecialTokens = true }: GenerateOptions): PromptInput {
-  return typeof prompt === 'string'
-    ? { type: 'text', text: prompt, addSpecialTokens }
-    : { type: 'tokens', tokenIds: prompt }
+  if (typeof prompt === 'string') return { type: 'text', text: prompt, addSpecialTokens }
+  if (Array.isArray(prompt)) return { type: 'tokens', tokenIds: prompt }
+  throw new InvalidRequestError(`A prompt must be a text or an array of token ids, got ${typeof prompt}.`, 'prompt')
 }
 
 function toChatInput(messages: readonly ChatMessage[], { signal: _, ...options }: ChatOptions): PromptInput {
@@ -184,11 +186,11 @@ function isParamsList(
 }
 
 function isPromptList(prompts: Prompt | readonly Prompt[]): prompts is readonly Prompt[] {
-  return typeof prompts !== 'string' && (prompts.length === 0 || typeof prompts[0] !== 'number')
+  return Array.isArray(prompts) && (prompts.length === 0 || typeof prompts[0] !== 'number')
 }
 
 function isConversationList(
   messages: readonly ChatMessage[] | readonly (readonly ChatMessage[])[],
 ): messages is readonly (readonly ChatMessage[])[] {
-  return Array.isArray(messages[0])
+  return Array.isArray(messages) && Array.isArray(messages[0])
 }

@@ -5,6 +5,8 @@ import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 export class LogprobDecoder {
   readonly tokenizer: Tokenizer
   readonly #utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
+  /** By id. The entries of a long answer with many candidates are millions: those of a token share its text and bytes. */
+  readonly #tokens: (Pick<DecodedLogprob, 'token' | 'bytes'> | undefined)[] = []
 
   constructor(tokenizer: Tokenizer) {
     this.tokenizer = tokenizer
@@ -14,8 +16,13 @@ export class LogprobDecoder {
     return { chosen: this.#decodeOne(chosen), top: top.map((logprob) => this.#decodeOne(logprob)) }
   }
 
-  #decodeOne(logprob: Logprob): DecodedLogprob {
-    const bytes = this.tokenizer.tokenBytes(logprob.tokenId)
-    return { ...logprob, token: this.#utf8.decode(bytes), bytes: Array.from(bytes) }
+  #decodeOne({ tokenId, logprob, rank }: Logprob): DecodedLogprob {
+    const { token, bytes } = (this.#tokens[tokenId] ??= this.#decodeToken(tokenId))
+    return { tokenId, logprob, rank, token, bytes }
+  }
+
+  #decodeToken(tokenId: number): Pick<DecodedLogprob, 'token' | 'bytes'> {
+    const bytes = this.tokenizer.tokenBytes(tokenId)
+    return { token: this.#utf8.decode(bytes), bytes: Object.freeze(Array.from(bytes)) }
   }
 }

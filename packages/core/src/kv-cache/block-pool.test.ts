@@ -63,12 +63,12 @@ describe('BlockPool', () => {
     pool.checkIntegrity([[second], [third]])
   })
 
-  it('forgets all names on demand', () => {
+  it('forgets a name on demand', () => {
     const pool = new BlockPool(3)
     const block = pool.allocate()
     pool.register(block, 'h')
     expect([...pool.cachedBlocks()]).toEqual([['h', block.blockId]])
-    pool.unregisterAll()
+    pool.unregister(block)
     expect(pool.find('h')).toBeNull()
     pool.checkIntegrity([[block]])
   })

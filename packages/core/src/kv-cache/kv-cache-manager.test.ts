@@ -141,17 +141,6 @@ describe('prefix caching', () => {
     expect(a.blockHashes).toEqual([])
   })
 
-  it('can be reset while sequences run', () => {
-    const manager = createManager()
-    const a = createSequence('a', tokenRange(0, 40))
-    admit(manager, a)
-    manager.resetPrefixCache()
-    expect(manager.getComputedBlocks(createSequence('b', tokenRange(0, 40))).numTokens).toBe(0)
-    decode(manager, a, 1)
-    manager.free(a)
-    manager.checkIntegrity()
-  })
-
   it('forgets blocks that were to be filled by a step which did not come', () => {
     const manager = createManager()
     const a = createSequence('a', tokenRange(0, 48))

@@ -168,12 +168,7 @@ export class KvCacheManager {
     this.#tables.delete(sequence)
   }
 
-  /** Forgets all cached prefixes. Sequences keep their blocks. */
-  resetPrefixCache(): void {
-    this.#pool.unregisterAll()
-  }
-
-  /** What the prefix cache can find, as [hash, block id]. */
+  /** What the prefix cache can find, as [hash, block id]: for tests. */
   cachedBlocks(): IterableIterator<[string, number]> {
     return this.#pool.cachedBlocks()
   }

@@ -1,13 +1,8 @@
-import type { Tensor2D } from '@tensorflow/tfjs-core'
 import { gatedActivation } from '../ops/gated-activation.ts'
 import type { GatedActivationKind } from '../ops/gated-activation.ts'
 import { createMergedLinear, createRowLinear, shardRange } from './linear.ts'
+import type { Mlp } from './mlp.ts'
 import type { WeightLoader } from './weight-loader.ts'
-
-export interface Mlp {
-  /** x `[n, hiddenSize]` → the same shape. */
-  forward(x: Tensor2D): Tensor2D
-}
 
 export interface GatedMlpOptions {
   /** Two tensors, or one with the gate's rows first. */

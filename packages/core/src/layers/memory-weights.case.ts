@@ -49,7 +49,7 @@ export class MemoryWeights implements WeightSource {
 
   #require(name: string): { readonly info: WeightInfo; readonly bytes: Uint8Array } {
     const tensor = this.#tensors.get(name)
-    if (tensor === undefined) throw new CheckpointError(this.file, 'missing', name)
+    if (tensor === undefined) throw new CheckpointError(this.file, 'missing', { tensor: name })
     return tensor
   }
 }

@@ -1,8 +1,14 @@
+import type { Tensor2D } from '@tensorflow/tfjs-core'
 import { activation } from '../ops/activation.ts'
 import type { ActivationKind } from '../ops/activation.ts'
-import type { Mlp } from './gated-mlp.ts'
 import { createColumnLinear, createRowLinear } from './linear.ts'
 import type { WeightLoader } from './weight-loader.ts'
+
+/** What follows attention in a block, whatever is in it. */
+export interface Mlp {
+  /** x `[n, hiddenSize]` → the same shape. */
+  forward(x: Tensor2D): Tensor2D
+}
 
 export interface PlainMlpOptions {
   readonly upPrefix: string

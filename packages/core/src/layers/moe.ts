@@ -3,7 +3,7 @@ import type { MoeExpert } from '../ops/moe.ts'
 import type { GatedActivationKind } from '../ops/gated-activation.ts'
 import type { MoeScoring } from '../ops/moe-routing.ts'
 import type { RowRange } from '../loading/weight-source.ts'
-import type { Mlp } from './gated-mlp.ts'
+import type { Mlp } from './mlp.ts'
 import { createReplicatedLinear, shardRange } from './linear.ts'
 import type { WeightLoader } from './weight-loader.ts'
 

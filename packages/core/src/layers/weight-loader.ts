@@ -2,8 +2,9 @@ import { keep, tensor1d } from '@tensorflow/tfjs-core'
 import type { Tensor1D } from '@tensorflow/tfjs-core'
 import type { BackendPack } from '../backends/backend-pack.ts'
 import { CheckpointError, OctavoError } from '../errors.ts'
-import { canConcatenate, loadMatrix, loadVector, requireWeight } from '../loading/load-weight.ts'
+import { canConcatenate, loadMatrix, loadVector } from '../loading/load-weight.ts'
 import type { LoadMatrixOptions } from '../loading/load-weight.ts'
+import { requireWeight } from '../loading/weight-source.ts'
 import type { RowRange, WeightSource } from '../loading/weight-source.ts'
 import type { DType } from '../tensor/dtype.ts'
 import { isDense, rowBytes, weightFormats } from '../tensor/dtype.ts'
@@ -88,11 +89,9 @@ export class WeightLoader {
   hostRow(name: string, row: number, shape: readonly [rows: number, cols: number]): Float32Array {
     const info = requireWeight(this.source, name)
     if (info.shape.length !== 2 || info.shape[0] !== shape[0] || info.shape[1] !== shape[1]) {
-      throw new CheckpointError(
-        info.file,
-        `expected shape [${shape.join(', ')}], found [${info.shape.join(', ')}]`,
-        name,
-      )
+      throw new CheckpointError(info.file, `expected shape [${shape.join(', ')}], found [${info.shape.join(', ')}]`, {
+        tensor: name,
+      })
     }
     this.#progress(name, row)
     return this.source.readFloat32(name, { start: row, end: row + 1 })
@@ -144,7 +143,7 @@ function columnPack(
       throw new CheckpointError(
         file,
         `columns ${cols.start}..${cols.end} cut through blocks of ${blockElements}; use fewer ranks or a dense checkpoint`,
-        name,
+        { tensor: name },
       )
     }
     const stride = rowBytes(spec.format, spec.cols)

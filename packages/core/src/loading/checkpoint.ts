@@ -1,7 +1,8 @@
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { CheckpointError } from '../errors.ts'
-import { isJsonObject, readJsonFile, readTextFile, type JsonObject } from './json-file.ts'
+import { isJsonObject, type JsonObject } from '../util/json-object.ts'
+import { readJsonFile, readTextFile } from './json-file.ts'
 import { openSafetensors } from './safetensors.ts'
 import type { WeightSource } from './weight-source.ts'
 

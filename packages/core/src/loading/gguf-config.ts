@@ -1,9 +1,9 @@
 import { CheckpointError } from '../errors.ts'
+import type { JsonObject } from '../util/json-object.ts'
 import { GgufFields } from './gguf-architecture.ts'
 import type { GgufMetadata } from './gguf-header.ts'
 import type { GgufModel } from './gguf.ts'
 import { llama3RopeScaling } from './gguf-rope.ts'
-import type { JsonObject } from './json-file.ts'
 
 /** config.json as Hugging Face would have it, rebuilt from GGUF metadata (keys: llama.cpp, gguf-py/gguf/constants.py). */
 export function ggufConfig(model: GgufModel): JsonObject {
@@ -46,7 +46,8 @@ function tokenIds(metadata: GgufMetadata): JsonObject {
 function vocabSize(model: GgufModel): number {
   const embedding = model.stored.get('token_embd.weight')
   const rows = embedding?.shape.length === 2 ? embedding.shape[0] : undefined
-  if (rows === undefined) throw new CheckpointError(model.file, 'missing, or not a matrix', 'token_embd.weight')
+  if (rows === undefined)
+    throw new CheckpointError(model.file, 'missing, or not a matrix', { tensor: 'token_embd.weight' })
   return rows
 }
 
@@ -145,7 +146,7 @@ function llama3Scaling(model: GgufModel, fields: GgufFields, originalLength: num
     throw new CheckpointError(
       model.file,
       'its factors are not those of llama3 rope scaling, the only kind that is supported here',
-      'rope_freqs.weight',
+      { tensor: 'rope_freqs.weight' },
     )
   return { ...scaling }
 }

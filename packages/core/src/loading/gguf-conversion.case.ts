@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { isJsonObject, type JsonObject } from '../util/json-object.ts'
 import { ggufBytes, type GgufValue, type WrittenGgufTensor } from './gguf-file.case.ts'
-import { isJsonObject, type JsonObject } from './json-file.ts'
 import { openSafetensors } from './safetensors.ts'
 
 /**

@@ -145,10 +145,12 @@ interface TensorEntry {
 function readTensorEntry(reader: GgufReader, file: string): TensorEntry {
   const name = reader.string('tensor name', maxNameBytes)
   const rank = reader.uint32()
-  if (rank > maxRank) throw new CheckpointError(file, `has ${rank} dimensions; GGUF allows ${maxRank}`, name)
+  if (rank > maxRank)
+    throw new CheckpointError(file, `has ${rank} dimensions; GGUF allows ${maxRank}`, { tensor: name })
   const shape: number[] = []
   for (let i = 0; i < rank; i++) shape.unshift(reader.count(`dimension of tensor "${name}"`, maxDimension))
-  if (shape.includes(0)) throw new CheckpointError(file, `shape [${shape.join(', ')}] has no elements`, name)
+  if (shape.includes(0))
+    throw new CheckpointError(file, `shape [${shape.join(', ')}] has no elements`, { tensor: name })
   const type = reader.uint32()
   const offset = reader.count(`offset of tensor "${name}"`, Number.MAX_SAFE_INTEGER)
   return { name, shape, type, offset }
@@ -158,9 +160,11 @@ function placeTensor(entry: TensorEntry, data: { file: TensorFile; dataStart: nu
   const { file, dataStart, alignment } = data
   const { name, shape } = entry
   const type = ggmlTypes.get(entry.type)
-  if (type === undefined) throw new CheckpointError(file.path, `unknown ggml type ${entry.type}`, name)
+  if (type === undefined) throw new CheckpointError(file.path, `unknown ggml type ${entry.type}`, { tensor: name })
   if (entry.offset % alignment !== 0)
-    throw new CheckpointError(file.path, `its offset ${entry.offset} is not a multiple of ${alignment}`, name)
+    throw new CheckpointError(file.path, `its offset ${entry.offset} is not a multiple of ${alignment}`, {
+      tensor: name,
+    })
   const position = dataStart + entry.offset
   let sizeInBytes = 0
   if (type.format !== null) {
@@ -170,14 +174,14 @@ function placeTensor(entry: TensorEntry, data: { file: TensorFile; dataStart: nu
       throw new CheckpointError(
         file.path,
         `rows of ${cols} elements can't be ${type.name}, whose blocks have ${blockElements}`,
-        name,
+        { tensor: name },
       )
     }
     sizeInBytes = (shape.reduce((product, size) => product * size, 1) / blockElements) * blockBytes
   }
   if (position + sizeInBytes > file.sizeInBytes) {
     const reason = `needs bytes ${position} to ${position + sizeInBytes}, but the file has ${file.sizeInBytes}; it is truncated or damaged, download it again`
-    throw new CheckpointError(file.path, reason, name)
+    throw new CheckpointError(file.path, reason, { tensor: name })
   }
   return { name, type: type.name, format: type.format, shape, position, sizeInBytes }
 }
@@ -185,14 +189,16 @@ function placeTensor(entry: TensorEntry, data: { file: TensorFile; dataStart: nu
 function checkDistinct(tensors: readonly GgufTensor[], file: string): void {
   const names = new Set<string>()
   for (const { name } of tensors) {
-    if (names.has(name)) throw new CheckpointError(file, 'is listed twice', name)
+    if (names.has(name)) throw new CheckpointError(file, 'is listed twice', { tensor: name })
     names.add(name)
   }
   const placed = [...tensors].sort((a, b) => a.position - b.position)
   for (let i = 1; i < placed.length; i++) {
     const [before, tensor] = [placed[i - 1]!, placed[i]!]
     if (before.sizeInBytes > 0 && tensor.sizeInBytes > 0 && before.position + before.sizeInBytes > tensor.position) {
-      throw new CheckpointError(file, `begins at byte ${tensor.position}, inside tensor "${before.name}"`, tensor.name)
+      throw new CheckpointError(file, `begins at byte ${tensor.position}, inside tensor "${before.name}"`, {
+        tensor: tensor.name,
+      })
     }
   }
 }

@@ -5,6 +5,8 @@ const windowBytes = 1024 * 1024
 const maxStringBytes = 16 * 1024 * 1024
 const maxArrayLength = 4 * 1024 * 1024
 const maxArrayDepth = 4
+/** Of all arrays together; the largest vocabularies take some 1.5 million. */
+const maxElements = 8 * 1024 * 1024
 /** Vocabularies of the largest models take some 20 MiB. */
 const maxHeaderBytes = 256 * 1024 * 1024
 
@@ -20,6 +22,7 @@ export class GgufReader {
   #window = new Uint8Array(0)
   #windowStart = 0
   #position = 0
+  #numElements = 0
 
   constructor(file: TensorFile) {
     this.#file = file
@@ -93,6 +96,9 @@ export class GgufReader {
     const type = this.uint32()
     const length = this.count(`the length of array ${JSON.stringify(key)}`, maxArrayLength)
     this.#requireBytes(length * (minElementBytes[type] ?? 1))
+    this.#numElements += length
+    if (this.#numElements > maxElements)
+      throw new CheckpointError(this.#file.path, `has arrays of more than ${maxElements} elements in its metadata`)
     const values: unknown[] = []
     for (let i = 0; i < length; i++) values.push(this.#typedValue(type, key, depth + 1))
     return values

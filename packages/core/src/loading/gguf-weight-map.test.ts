@@ -78,10 +78,9 @@ describe.each(converted)('fixture %s as a GGUF file of architecture %s', (name, 
     const expected = parseModelConfig(JSON.parse(readFileSync(join(models, name, 'config.json'), 'utf8')), 'config')
     expect(found).toEqual({
       ...expected,
-      // GGUF states a missing lm_head by leaving it out, the dtype per tensor, and no padding token here.
+      // GGUF states a missing lm_head by leaving it out, and the dtype per tensor.
       hasTiedEmbeddings: !model.weights.names().includes('lm_head.weight'),
       dtype: null,
-      padTokenId: null,
     })
   })
 })

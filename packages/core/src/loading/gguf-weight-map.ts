@@ -60,7 +60,7 @@ export class GgufWeights implements WeightSource {
   read(name: string, bytes: Uint8Array, rows?: RowRange): void {
     const info = this.get(name)
     const view = this.#views.get(name)
-    if (info === null || view === undefined) throw new CheckpointError(this.file, 'missing', name)
+    if (info === null || view === undefined) throw new CheckpointError(this.file, 'missing', { tensor: name })
     const { start, end } = rows ?? { start: 0, end: weightRows(info) }
     assert(
       start >= 0 && start <= end && end <= weightRows(info),
@@ -75,7 +75,7 @@ export class GgufWeights implements WeightSource {
 
   readFloat32(name: string, rows?: RowRange): Float32Array {
     const info = this.get(name)
-    if (info === null) throw new CheckpointError(this.file, 'missing', name)
+    if (info === null) throw new CheckpointError(this.file, 'missing', { tensor: name })
     return readWidened(this, info, rows)
   }
 
@@ -114,7 +114,9 @@ export class GgufWeights implements WeightSource {
     const stored = this.#stored.get(view.stored)
     assert(stored !== null, `${view.stored} exists`)
     if (!isDense(stored.format))
-      throw new CheckpointError(stored.file, `a vector of type ${stored.format} can't be reordered`, view.stored)
+      throw new CheckpointError(stored.file, `a vector of type ${stored.format} can't be reordered`, {
+        tensor: view.stored,
+      })
     const elementBytes = rowBytes(stored.format, 1)
     const source = new Uint8Array(bytes.length)
     this.#stored.read(view.stored, source)
@@ -142,7 +144,7 @@ export function mapGgufWeights(
   const views = new Map<string, WeightView>()
   const add = (name: string, view: WeightView): void => {
     if (views.has(name))
-      throw new CheckpointError(context.file, `"${view.stored}" and another tensor both mean it`, name)
+      throw new CheckpointError(context.file, `"${view.stored}" and another tensor both mean it`, { tensor: name })
     if (views.size >= maxViews) throw new CheckpointError(context.file, `has more than ${maxViews} weights`)
     views.set(name, view)
   }
@@ -216,11 +218,9 @@ function* unstack(view: WeightView, tensor: GgufTensor, file: string): Generator
     cols === undefined ||
     numExperts > 65_536
   ) {
-    throw new CheckpointError(
-      file,
-      `expected [experts, out, in], found shape [${tensor.shape.join(', ')}]`,
-      tensor.name,
-    )
+    throw new CheckpointError(file, `expected [experts, out, in], found shape [${tensor.shape.join(', ')}]`, {
+      tensor: tensor.name,
+    })
   }
   for (let expert = 0; expert < numExperts; expert++)
     yield [expert, { ...view, shape: [rows, cols], rowStart: expert * rows }]

@@ -167,6 +167,23 @@ function floatBytes(values: readonly number[]): Uint8Array {
   return new Uint8Array(Float32Array.from(values).buffer)
 }
 
+/** Metadata entries `a`, `b`, … that are arrays of so many u8 each. */
+function manyArrays(count: number, length: number): Uint8Array {
+  const head = Buffer.alloc(24)
+  head.write('GGUF')
+  head.writeUInt32LE(3, 4)
+  head.writeUInt32LE(count, 16)
+  const entries = Array.from({ length: count }, (_, i) => {
+    const entry = Buffer.alloc(8 + 1 + 4 + 4 + 8 + length)
+    entry.writeUInt32LE(1, 0)
+    entry[8] = 97 + i
+    entry.writeUInt32LE(9, 9)
+    entry.writeUInt32LE(length, 17)
+    return entry
+  })
+  return Buffer.concat([head, ...entries])
+}
+
 describe('malformed GGUF files', () => {
   const tensor: WrittenGgufTensor = { name: 'a', type: 0, shape: [2], bytes: floatBytes([1, 2]) }
   const plain: WrittenGguf = { metadata: { 'general.architecture': 'llama' }, tensors: [tensor] }
@@ -231,6 +248,7 @@ describe('malformed GGUF files', () => {
       ggufBytes({ ...plain, metadata: { 'general.alignment': 'x' } }),
       /alignment is x/,
     ],
+    ['arrays of 12 million bytes', manyArrays(3, 4 * 1024 * 1024), /arrays of more than 8388608 elements/],
   ])('refuses %s', (_, bytes, message) => {
     const path = write('malformed.gguf', bytes)
     expect(() => openGgufFile(path)).toThrow(CheckpointError)

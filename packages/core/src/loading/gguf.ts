@@ -52,7 +52,7 @@ export function openGgufFile(path: string): GgufFile {
     for (const part of parts) {
       for (const tensor of part.tensors) {
         if (stored.has(tensor.name))
-          throw new CheckpointError(part.file, 'is also in another part of this split model', tensor.name)
+          throw new CheckpointError(part.file, 'is also in another part of this split model', { tensor: tensor.name })
         stored.set(tensor.name, toStored(tensor, part.file))
         tensors.push(tensor)
       }

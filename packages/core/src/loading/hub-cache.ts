@@ -2,8 +2,7 @@ import { copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:
 import { existsSync, readdirSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
-import { readJsonFile } from './json-file.ts'
-import { parseSafetensorsIndex } from './safetensors.ts'
+import { isSafetensorsFile, readSafetensorsIndex } from './safetensors-index.ts'
 
 const commitHash = /^[0-9a-f]{40}$/
 
@@ -69,13 +68,10 @@ export class CachedRepository {
 /** Whether a snapshot folder has a config and every weight shard, so that it can be used without asking the hub. */
 export function isCompleteSnapshot(folder: string): boolean {
   if (!existsSync(join(folder, 'config.json'))) return false
-  const indexFile = join(folder, 'model.safetensors.index.json')
-  const index = readJsonFile(indexFile, 64 * 1024 * 1024)
+  const index = readSafetensorsIndex(folder)
   if (index === null)
-    return readdirSync(folder).some((name) => name.endsWith('.safetensors') && existsSync(join(folder, name)))
-  return [...new Set(parseSafetensorsIndex(index, indexFile).values())].every((shard) =>
-    existsSync(join(folder, shard)),
-  )
+    return readdirSync(folder).some((name) => isSafetensorsFile(name) && existsSync(join(folder, name)))
+  return [...new Set(index.shardOf.values())].every((shard) => existsSync(join(folder, shard)))
 }
 
 /** Paths of the `.gguf` files in a snapshot folder, relative to it. */

@@ -9,6 +9,7 @@ import { assert } from '../util/assert.ts'
 const maxAttempts = 5
 const progressStepBytes = 256 * 1024
 
+/** How far the download of one file is. */
 export interface DownloadProgress {
   readonly file: string
   readonly loadedBytes: number

@@ -1,12 +1,11 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { HubError, ModelNotFoundError, OctavoError } from '../errors.ts'
+import { messageOf } from '../util/message-of.ts'
 import { CachedRepository, isCommitHash, isCompleteSnapshot, listGgufFiles } from './hub-cache.ts'
 import { downloadBlob, hubFetch, HubUnreachableError, type HubAccess, type RemoteFile } from './hub-download.ts'
-import { readJsonFile } from './json-file.ts'
-import { parseSafetensorsIndex } from './safetensors.ts'
+import { isPickle, isSafetensorsFile, readSafetensorsIndex, safetensorsIndexName } from './safetensors-index.ts'
 
-const indexName = 'model.safetensors.index.json'
 const maxFiles = 100_000
 
 /** What to fetch besides the weights. */
@@ -48,7 +47,8 @@ export async function downloadModel(model: HubModel): Promise<string> {
   }
   let result = folder
   if (model.gguf === null) {
-    for (const file of files) if (smallFiles.test(file.path) || file.path === indexName) await fetchFile(file)
+    for (const file of files)
+      if (smallFiles.test(file.path) || file.path === safetensorsIndexName) await fetchFile(file)
     for (const file of selectWeights(access.repository, files, folder)) await fetchFile(file)
   } else {
     const file = selectGguf(access.repository, files, model.gguf)
@@ -106,12 +106,9 @@ async function guard<T>(access: HubAccess, call: () => Promise<T>): Promise<T> {
     return await call()
   } catch (error) {
     if (OctavoError.isInstance(error)) throw error
-    const reason = error instanceof Error ? error.message : String(error)
     throw new HubUnreachableError(
-      `${access.endpoint} gave an answer that is not a hub's (${reason}). Check HF_ENDPOINT, HF_TOKEN and the proxy.`,
-      {
-        cause: error,
-      },
+      `${access.endpoint} gave an answer that is not a hub's (${messageOf(error)}). Check HF_ENDPOINT, HF_TOKEN and the proxy.`,
+      { cause: error },
     )
   }
 }
@@ -122,18 +119,15 @@ function isSafePath(path: string): boolean {
 }
 
 function selectWeights(repository: string, files: readonly RemoteFile[], folder: string): RemoteFile[] {
-  const indexFile = join(folder, indexName)
-  const index = readJsonFile(indexFile, 64 * 1024 * 1024)
+  const index = readSafetensorsIndex(folder)
   if (index !== null) {
-    const shards = new Set(parseSafetensorsIndex(index, indexFile).values())
+    const shards = new Set(index.shardOf.values())
     const found = files.filter((file) => shards.has(file.path))
     if (found.length === shards.size) return found
     const missing = [...shards].find((shard) => !found.some((file) => file.path === shard))
-    throw new HubError(`${repository} lists the shard ${missing} in ${indexName} but does not have it`)
+    throw new HubError(`${repository} lists the shard ${missing} in ${safetensorsIndexName} but does not have it`)
   }
-  const weights = files.filter(
-    ({ path }) => path.endsWith('.safetensors') && !path.includes('/') && !path.startsWith('consolidated'),
-  )
+  const weights = files.filter(({ path }) => isSafetensorsFile(path) && !path.includes('/'))
   if (weights.length > 0) return weights
   const ggufFiles = files.filter((file) => file.path.endsWith('.gguf')).map((file) => file.path)
   if (ggufFiles.length > 0)
@@ -141,7 +135,7 @@ function selectWeights(repository: string, files: readonly RemoteFile[], folder:
       repository,
       `${repository} has GGUF files only: name one, as in "${repository}:${ggufFiles[0]}". It has ${preview(ggufFiles)}.`,
     )
-  const pickle = files.find(({ path }) => /\.(bin|pt|pth)$/.test(path))
+  const pickle = files.find(({ path }) => isPickle(path))
   const found =
     pickle === undefined ? 'no weights' : `only PyTorch pickles (${pickle.path}), which can run code and are not loaded`
   throw new ModelNotFoundError(

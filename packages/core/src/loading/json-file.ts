@@ -1,11 +1,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { CheckpointError } from '../errors.ts'
-
-export type JsonObject = Record<string, unknown>
-
-export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
+import { isJsonObject, type JsonObject } from '../util/json-object.ts'
+import { messageOf } from '../util/message-of.ts'
 
 /** Reads a text file of at most `maxBytes`; `null` where there is none. Throws CheckpointError where it can't be read. */
 export function readTextFile(file: string, maxBytes: number): string | null {
@@ -17,7 +13,7 @@ export function readTextFile(file: string, maxBytes: number): string | null {
   try {
     return readFileSync(file, 'utf8')
   } catch (error) {
-    throw new CheckpointError(file, `can't be read (${error instanceof Error ? error.message : String(error)})`, null, {
+    throw new CheckpointError(file, `can't be read (${messageOf(error)})`, {
       cause: error,
     })
   }
@@ -34,14 +30,9 @@ export function parseJsonObject(text: string, file: string): JsonObject {
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw new CheckpointError(
-      file,
-      `is not valid JSON (${error instanceof Error ? error.message : String(error)})`,
-      null,
-      {
-        cause: error,
-      },
-    )
+    throw new CheckpointError(file, `is not valid JSON (${messageOf(error)})`, {
+      cause: error,
+    })
   }
   if (!isJsonObject(value)) throw new CheckpointError(file, 'must hold a JSON object')
   return value

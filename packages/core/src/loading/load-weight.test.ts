@@ -10,10 +10,10 @@ import { CheckpointError } from '../errors.ts'
 import { encodeRow } from '../tensor/dequantize.ts'
 import type { PackedWeight } from '../tensor/packed-weight.ts'
 import { openGguf } from './gguf.ts'
-import { canConcatenate, loadMatrix, loadVector, requireWeight, type LoadMatrixOptions } from './load-weight.ts'
+import { canConcatenate, loadMatrix, loadVector, type LoadMatrixOptions } from './load-weight.ts'
 import { openSafetensors } from './safetensors.ts'
 import { float32Tensor, writeSafetensors } from './safetensors-file.case.ts'
-import { weightCols, weightRows, type WeightSource } from './weight-source.ts'
+import { requireWeight, weightCols, weightRows, type WeightSource } from './weight-source.ts'
 
 const fixtures = fileURLToPath(new URL('../../../../fixtures/', import.meta.url))
 
@@ -90,7 +90,7 @@ describe('loadMatrix', () => {
     ])
   })
 
-  it('converts to the dtype asked for, and mixed parts to float32', () => {
+  it('converts to the dtype asked for, parts of different formats too', () => {
     const weight = load({ names: ['q', 'half'], expectedShape: [8, 2], dtype: 'bfloat16', rows: { start: 3, end: 6 } })
     expect(weight.format).toBe('bfloat16')
     expect(rowsOf(weight)).toEqual([
@@ -99,7 +99,9 @@ describe('loadMatrix', () => {
       [3, 4],
     ])
     expect(canConcatenate(source, ['q', 'half'])).toBe(false)
-    expect(load({ names: ['q', 'half'], expectedShape: [8, 2] }).format).toBe('float32')
+    expect(() => load({ names: ['q', 'half'], expectedShape: [8, 2] })).toThrow(
+      'parts in float32 and float16 become one',
+    )
   })
 
   it('transposes, selects and reorders what is stored as [in, out]', () => {

@@ -4,7 +4,8 @@ import { dequantizeRow, encodeRow } from '../tensor/dequantize.ts'
 import { isDense, rowBytes, type DType, type WeightFormat } from '../tensor/dtype.ts'
 import type { PackedWeight } from '../tensor/packed-weight.ts'
 import { assert } from '../util/assert.ts'
-import { weightCols, weightRows, type RowRange, type WeightInfo, type WeightSource } from './weight-source.ts'
+import { planRuns, resolveParts, type MatrixPart, type MatrixRun, type MatrixSelection } from './matrix-parts.ts'
+import { requireWeight, weightCols, type WeightInfo, type WeightSource } from './weight-source.ts'
 
 /** Scratch for conversion and transposition; same-format rows need none. */
 const maxChunkBytes = 4 * 1024 * 1024
@@ -12,49 +13,15 @@ const maxChunkBytes = 4 * 1024 * 1024
 /** Rounds to infinity in float16. */
 const float16Overflow = 65520
 
-export interface LoadMatrixOptions {
-  /** One tensor, or several whose rows are put one under the other. */
-  readonly names: readonly string[]
-  /** 'auto' keeps the stored format; parts of different formats then become float32: keep them apart where `canConcatenate` says no. */
+export interface LoadMatrixOptions extends MatrixSelection {
+  /** 'auto' keeps the stored format, which all parts must share (`canConcatenate`). */
   readonly dtype: DType | 'auto'
-  /** `[rows, cols]` = `[out, in]` of the whole concatenation, before `rows` or `rowOrder` pick from it. */
-  readonly expectedShape: readonly [rows: number, cols: number]
-  /** The checkpoint has `[in, out]` (GPT-2's Conv1D, gpt-oss's experts): transpose every part. Dense formats only. */
-  readonly transpose?: boolean
-  /** For stacks `[n, rows, cols]`: take matrix `matrixIndex` of every part. */
-  readonly matrixIndex?: number
-  /** Keep these rows of the concatenation only. */
-  readonly rows?: RowRange
-  /** Row `i` of the result is row `rowOrder[i]` of the concatenation: selects, reorders, or both. Excludes `rows`. */
-  readonly rowOrder?: Int32Array
 }
 
-interface Part {
-  readonly info: WeightInfo
-  /** First stored row: not 0 for a matrix inside a stack. */
-  readonly storedStart: number
-  readonly storedRows: number
-  readonly storedCols: number
-  readonly isTransposed: boolean
-  /** Rows of the concatenation before this part, and in it. */
-  readonly start: number
-  readonly rows: number
-}
-
-/** Consecutive rows of one part that become consecutive rows of the result. */
 /** Where the values go, and in which format. */
 interface Destination {
   readonly target: Uint8Array
   readonly format: WeightFormat
-}
-
-interface Run {
-  readonly part: Part
-  /** Relative to the part. */
-  readonly start: number
-  readonly count: number
-  /** First row in the result. */
-  readonly to: number
 }
 
 /**
@@ -71,7 +38,7 @@ export function loadMatrix(
   assert(options.rows === undefined || options.rowOrder === undefined, 'loadMatrix takes rows or rowOrder, not both')
   const parts = resolveParts(source, options)
   const cols = options.expectedShape[1]
-  const runs = planRuns(parts, selectRows(options))
+  const runs = planRuns(parts, options)
   const rows = runs.reduce((sum, run) => sum + run.count, 0)
   const format = targetFormat(parts, options.dtype)
   return pack.packWeight({ format, rows, cols }, (bytes) => {
@@ -90,7 +57,9 @@ export function loadMatrix(
 export function loadVector(source: WeightSource, name: string, expectedLength: number): Float32Array {
   const info = requireWeight(source, name)
   if (info.shape.length !== 1 || info.shape[0] !== expectedLength) {
-    throw new CheckpointError(info.file, `expected shape [${expectedLength}], found [${info.shape.join(', ')}]`, name)
+    throw new CheckpointError(info.file, `expected shape [${expectedLength}], found [${info.shape.join(', ')}]`, {
+      tensor: name,
+    })
   }
   return source.readFloat32(name)
 }
@@ -109,127 +78,20 @@ export function canConcatenate(source: WeightSource, names: readonly string[]): 
   )
 }
 
-/** The tensor's description; throws CheckpointError where the checkpoint lacks it. */
-export function requireWeight(source: WeightSource, name: string): WeightInfo {
-  const info = source.get(name)
-  if (info !== null) return info
-  const similar = source.names().find((other) => other.endsWith(`.${name}`) || name.endsWith(`.${other}`))
-  const hint = similar === undefined ? '' : ` (there is "${similar}")`
-  throw new CheckpointError(source.file, `missing among ${source.names().length} tensors${hint}`, name)
-}
-
-function resolveParts(source: WeightSource, options: LoadMatrixOptions): Part[] {
-  const parts: Part[] = []
-  let start = 0
-  for (const name of options.names) {
-    const part = resolvePart(requireWeight(source, name), options, start)
-    parts.push(part)
-    start += part.rows
-  }
-  const [rows, cols] = options.expectedShape
-  const first = parts[0]
-  assert(first !== undefined, 'loadMatrix needs at least one name')
-  if (start !== rows || parts.some((part) => partCols(part) !== cols)) {
-    const found = parts.map((part) => `[${part.info.shape.join(', ')}]`).join(' + ')
-    const expected = parts.some((part) => part.isTransposed) ? `[${cols}, ${rows}]` : `[${rows}, ${cols}]`
-    throw new CheckpointError(
-      first.info.file,
-      `expected shape ${expected}, found ${found}`,
-      options.names.join('" + "'),
-    )
-  }
-  return parts
-}
-
-function resolvePart(info: WeightInfo, options: LoadMatrixOptions, start: number): Part {
-  const { matrixIndex } = options
-  const isTransposed = options.transpose === true && info.isConv1dTransposed !== true
-  const storedCols = weightCols(info)
-  let storedStart = 0
-  let storedRows = weightRows(info)
-  if (matrixIndex !== undefined) {
-    const stackSize = info.shape[0] ?? 0
-    if (info.shape.length !== 3 || matrixIndex >= stackSize) {
-      const found = `[${info.shape.join(', ')}]`
-      throw new CheckpointError(
-        info.file,
-        `expected a stack [n, rows, cols] with n > ${matrixIndex}, found shape ${found}`,
-        info.name,
-      )
-    }
-    storedRows /= stackSize
-    storedStart = matrixIndex * storedRows
-  }
-  if (isTransposed && !isDense(info.format)) {
-    throw new CheckpointError(
-      info.file,
-      `a matrix stored as ${info.format} blocks can't be transposed; use a dense checkpoint`,
-      info.name,
-    )
-  }
-  return {
-    info,
-    storedStart,
-    storedRows,
-    storedCols,
-    isTransposed,
-    start,
-    rows: isTransposed ? storedCols : storedRows,
-  }
-}
-
-function partCols(part: Part): number {
-  return part.isTransposed ? part.storedRows : part.storedCols
-}
-
-function targetFormat(parts: readonly Part[], dtype: DType | 'auto'): WeightFormat {
+function targetFormat(parts: readonly MatrixPart[], dtype: DType | 'auto'): WeightFormat {
   if (dtype !== 'auto') return dtype
-  const format = parts[0]?.info.format ?? 'float32'
-  return parts.every((part) => part.info.format === format) ? format : 'float32'
+  const formats = new Set(parts.map((part) => part.info.format))
+  const [format] = formats
+  assert(format !== undefined && formats.size === 1, `loadMatrix: parts in ${[...formats].join(' and ')} become one`)
+  return format
 }
 
-/** Runs of consecutive rows, as `[start, count]` in the concatenation, in result order. */
-function* selectRows(options: LoadMatrixOptions): Generator<[start: number, count: number]> {
-  const total = options.expectedShape[0]
-  const { rowOrder } = options
-  if (rowOrder === undefined) {
-    const { start, end } = options.rows ?? { start: 0, end: total }
-    assert(start >= 0 && start <= end && end <= total, `rows ${start}..${end} of ${total}`)
-    yield [start, end - start]
-    return
-  }
-  for (let i = 0; i < rowOrder.length;) {
-    const start = rowOrder[i]!
-    let count = 1
-    while (i + count < rowOrder.length && rowOrder[i + count] === start + count) count++
-    assert(start >= 0 && start + count <= total, `row ${start + count - 1} of ${total}`)
-    yield [start, count]
-    i += count
-  }
-}
-
-/** Cuts the selected runs at the borders of the parts. */
-function planRuns(parts: readonly Part[], selected: Iterable<[start: number, count: number]>): Run[] {
-  const runs: Run[] = []
-  let to = 0
-  for (const [start, count] of selected) {
-    for (const part of parts) {
-      const from = Math.max(start, part.start)
-      const end = Math.min(start + count, part.start + part.rows)
-      if (from >= end) continue
-      runs.push({ part, start: from - part.start, count: end - from, to })
-      to += end - from
-    }
-  }
-  return runs
-}
-
-function readStored(source: WeightSource, run: Run, target: Uint8Array): void {
+function readStored(source: WeightSource, run: MatrixRun, target: Uint8Array): void {
   const start = run.part.storedStart + run.start
   source.read(run.part.info.name, target, { start, end: start + run.count })
 }
 
-function readConverted(source: WeightSource, run: Run, { target, format }: Destination): void {
+function readConverted(source: WeightSource, run: MatrixRun, { target, format }: Destination): void {
   const { info, storedStart, storedCols: cols } = run.part
   assert(isDense(format), `conversion to ${format}`)
   const storedStride = rowBytes(info.format, cols)
@@ -250,7 +112,7 @@ function readConverted(source: WeightSource, run: Run, { target, format }: Desti
 }
 
 /** Result row `r` is stored column `run.start + r`; reads stored rows in chunks and scatters them. */
-function readTransposed(source: WeightSource, run: Run, { target, format }: Destination): void {
+function readTransposed(source: WeightSource, run: MatrixRun, { target, format }: Destination): void {
   const { info, storedStart, storedRows, storedCols } = run.part
   assert(isDense(format), `transposition to ${format}`)
   const elementBytes = rowBytes(format, 1)
@@ -278,7 +140,7 @@ function readTransposed(source: WeightSource, run: Run, { target, format }: Dest
 function scatterColumn(
   encoded: Uint8Array,
   target: Uint8Array,
-  place: { run: Run; column: number; storedRows: number; elementBytes: number },
+  place: { run: MatrixRun; column: number; storedRows: number; elementBytes: number },
 ): void {
   const { run, column, storedRows, elementBytes } = place
   for (let r = 0; r < run.count; r++) {
@@ -294,7 +156,7 @@ function checkFloat16(values: Float32Array, info: WeightInfo): void {
       throw new CheckpointError(
         info.file,
         `the value ${value} exceeds float16's largest, 65504; load with dtype 'bfloat16' or 'float32'`,
-        info.name,
+        { tensor: info.name },
       )
     }
   }

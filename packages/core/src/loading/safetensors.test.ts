@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CheckpointError, OctavoError } from '../errors.ts'
-import { openSafetensors, parseSafetensorsHeader } from './safetensors.ts'
+import { openSafetensors } from './safetensors.ts'
+import { parseSafetensorsHeader } from './safetensors-header.ts'
 import {
   float32Tensor,
   safetensorsBytes,

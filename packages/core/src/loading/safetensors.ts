@@ -2,47 +2,21 @@ import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { CheckpointError } from '../errors.ts'
 import type { DType } from '../tensor/dtype.ts'
-import { findDuplicateKey, isJsonObject, parseJsonObject, readJsonFile, type JsonObject } from './json-file.ts'
+import { messageOf } from '../util/message-of.ts'
+import { parseSafetensorsHeader, type SafetensorsEntry } from './safetensors-header.ts'
+import { isPickle, isSafetensorsFile, readSafetensorsIndex, type SafetensorsIndex } from './safetensors-index.ts'
 import { StoredWeights, type StoredTensor, type UnreadableTensor } from './stored-weights.ts'
 import { TensorFile } from './tensor-file.ts'
 import type { WeightSource } from './weight-source.ts'
 
-/**
- * The safetensors format (github.com/huggingface/safetensors, README "Format"): u64 header length, little-endian; a JSON header
- * `{ name: { dtype, shape, data_offsets } }`; the data, tensor behind tensor without gaps.
- */
-
+/** A hundred thousand tensors take some 15 MiB. */
 const maxHeaderBytes = 25 * 1024 * 1024
-const maxIndexBytes = 64 * 1024 * 1024
-const maxRank = 8
-const maxDimension = 2 ** 32
-const maxShards = 10_000
-
-const bitsOfDtype: ReadonlyMap<string, number> = new Map([
-  ...['F64', 'I64', 'U64', 'C64'].map((dtype) => [dtype, 64] as const),
-  ...['F32', 'I32', 'U32'].map((dtype) => [dtype, 32] as const),
-  ...['F16', 'BF16', 'I16', 'U16'].map((dtype) => [dtype, 16] as const),
-  ...['BOOL', 'U8', 'I8', 'F8_E4M3', 'F8_E5M2', 'F8_E8M0', 'F8_E4M3FNUZ', 'F8_E5M2FNUZ'].map(
-    (dtype) => [dtype, 8] as const,
-  ),
-  ...['F6_E2M3', 'F6_E3M2'].map((dtype) => [dtype, 6] as const),
-  ['F4', 4] as const,
-])
 
 const formatOfDtype: ReadonlyMap<string, DType> = new Map([
   ['F32', 'float32'],
   ['F16', 'float16'],
   ['BF16', 'bfloat16'],
 ])
-
-/** One entry of a header; `begin` and `end` count from the start of the data. */
-export interface SafetensorsEntry {
-  readonly name: string
-  readonly dtype: string
-  readonly shape: readonly number[]
-  readonly begin: number
-  readonly end: number
-}
 
 /**
  * Opens a `.safetensors` file, or a folder with `model.safetensors.index.json` or one or more `.safetensors` files.
@@ -51,123 +25,20 @@ export interface SafetensorsEntry {
 export function openSafetensors(path: string): WeightSource {
   const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
   if (!isFolder) return openFiles(path, [path], null)
-  const indexFile = join(path, 'model.safetensors.index.json')
-  const index = readJsonFile(indexFile, maxIndexBytes)
-  if (index !== null) return openIndexed(path, indexFile, index)
-  return openFiles(path, listFiles(path), null)
+  const index = readSafetensorsIndex(path)
+  return index === null ? openFiles(path, listFiles(path), null) : openIndexed(path, index)
 }
 
-/** The tensor → shard table of an index file. Shard names must be plain names of `.safetensors` files. */
-export function parseSafetensorsIndex(index: JsonObject, file: string): Map<string, string> {
-  const weightMap = index['weight_map']
-  if (!isJsonObject(weightMap))
-    throw new CheckpointError(file, '"weight_map" must be an object of tensor names and shard files')
-  const shardOf = new Map<string, string>()
-  for (const [name, shard] of Object.entries(weightMap)) {
-    if (typeof shard !== 'string' || !/^[\w][\w.+-]*\.safetensors$/.test(shard)) {
-      throw new CheckpointError(
-        file,
-        `the shard ${JSON.stringify(shard)} is not a plain .safetensors file name in this folder`,
-        name,
-      )
-    }
-    shardOf.set(name, shard)
-  }
-  const numShards = new Set(shardOf.values()).size
-  if (numShards === 0 || numShards > maxShards)
-    throw new CheckpointError(file, `names ${numShards} shards; 1 to ${maxShards} are allowed`)
-  return shardOf
-}
-
-/** Checks a header against the size of the data behind it. Entries come back in file order. */
-export function parseSafetensorsHeader(text: string, file: string, dataBytes: number): SafetensorsEntry[] {
-  const header = parseJsonObject(text, file)
-  const duplicate = findDuplicateKey(text)
-  if (duplicate !== null) throw new CheckpointError(file, `the header has the key ${JSON.stringify(duplicate)} twice`)
-  const entries: SafetensorsEntry[] = []
-  for (const [name, value] of Object.entries(header)) {
-    if (name !== '__metadata__') entries.push(parseEntry(name, value, { file, dataBytes }))
-  }
-  entries.sort((a, b) => a.begin - b.begin || a.end - b.end)
-  let expected = 0
-  let previous = 'the header'
-  for (const entry of entries) {
-    if (entry.begin !== expected) {
-      const relation = entry.begin < expected ? 'overlaps' : `leaves ${entry.begin - expected} unused bytes behind`
-      throw new CheckpointError(
-        file,
-        `begins at byte ${entry.begin} and so ${relation} ${previous}, which ends at ${expected}`,
-        entry.name,
-      )
-    }
-    expected = entry.end
-    previous = `"${entry.name}"`
-  }
-  if (expected !== dataBytes)
-    throw new CheckpointError(file, `has ${dataBytes - expected} bytes behind the last tensor that no tensor owns`)
-  return entries
-}
-
-function parseEntry(name: string, value: unknown, data: { file: string; dataBytes: number }): SafetensorsEntry {
-  const { file, dataBytes } = data
-  if (name === '__proto__') throw new CheckpointError(file, 'this name is not allowed', name)
-  if (!isJsonObject(value)) throw new CheckpointError(file, 'its header entry is not an object', name)
-  const { dtype, shape, data_offsets: offsets } = value
-  const bits = typeof dtype === 'string' ? bitsOfDtype.get(dtype) : undefined
-  if (typeof dtype !== 'string' || bits === undefined)
-    throw new CheckpointError(file, `unknown dtype ${JSON.stringify(dtype)}`, name)
-  if (!isShape(shape)) {
-    throw new CheckpointError(
-      file,
-      `shape ${preview(shape)} is not a list of up to ${maxRank} sizes from 0 to 2^32`,
-      name,
-    )
-  }
-  if (!isOffsets(offsets))
-    throw new CheckpointError(file, `data_offsets ${preview(offsets)} are not two byte offsets`, name)
-  const [begin, end] = offsets
-  if (begin > end || end > dataBytes) {
-    const reason = `its data_offsets [${begin}, ${end}] lie outside the ${dataBytes} bytes of data; the file is truncated or damaged, download it again`
-    throw new CheckpointError(file, reason, name)
-  }
-  const numBits = shape.reduce((product, size) => product * size, 1) * bits
-  if (numBits !== (end - begin) * 8) {
-    throw new CheckpointError(
-      file,
-      `${dtype} of shape [${shape.join(', ')}] takes ${numBits / 8} bytes, but its data_offsets span ${end - begin}`,
-      name,
-    )
-  }
-  return { name, dtype, shape, begin, end }
-}
-
-function isShape(value: unknown): value is number[] {
-  return Array.isArray(value) && value.length <= maxRank && value.every((size) => isCount(size) && size <= maxDimension)
-}
-
-function isOffsets(value: unknown): value is [number, number] {
-  return Array.isArray(value) && value.length === 2 && value.every(isCount)
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
-}
-
-function preview(value: unknown): string {
-  return (JSON.stringify(value) ?? 'undefined').slice(0, 100)
-}
-
-function openIndexed(folder: string, indexFile: string, index: JsonObject): WeightSource {
-  const shardOf = parseSafetensorsIndex(index, indexFile)
+function openIndexed(folder: string, { file, shardOf }: SafetensorsIndex): WeightSource {
   const shards = [...new Set(shardOf.values())].sort()
   for (const shard of shards) {
     if (!existsSync(join(folder, shard))) {
-      throw new CheckpointError(indexFile, `names the shard ${shard}, which is missing from ${folder}; download it`)
+      throw new CheckpointError(file, `names the shard ${shard}, which is missing from ${folder}; download it`)
     }
   }
   const paths = shards.map((shard) => join(folder, shard))
   return openFiles(folder, paths, {
-    file: indexFile,
+    file,
     pathOf: new Map([...shardOf].map(([name, shard]) => [name, join(folder, shard)])),
   })
 }
@@ -188,7 +59,7 @@ function openFiles(checkpoint: string, paths: readonly string[], index: ShardInd
     }
     for (const [name, path] of index?.pathOf ?? []) {
       if (!tensors.has(name))
-        throw new CheckpointError(path, `missing, though ${index?.file} says that it is here`, name)
+        throw new CheckpointError(path, `missing, though ${index?.file} says that it is here`, { tensor: name })
     }
   } catch (error) {
     for (const file of files.values()) file.close()
@@ -208,7 +79,9 @@ function addTensor(
   const other = tensors.get(name)
   if (other !== undefined) {
     const otherFile = 'info' in other ? other.info.file : other.file
-    throw new CheckpointError(file, `is also in ${otherFile}, and no index file says which one counts`, name)
+    throw new CheckpointError(file, `is also in ${otherFile}, and no index file says which one counts`, {
+      tensor: name,
+    })
   }
   tensors.set(name, tensor)
 }
@@ -245,7 +118,7 @@ function decodeUtf8(bytes: Uint8Array, file: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch (error) {
-    throw new CheckpointError(file, 'its header is not UTF-8; is this a safetensors file?', null, { cause: error })
+    throw new CheckpointError(file, 'its header is not UTF-8; is this a safetensors file?', { cause: error })
   }
 }
 
@@ -267,17 +140,13 @@ function listFiles(folder: string): string[] {
   try {
     names = readdirSync(folder)
   } catch (error) {
-    throw new CheckpointError(
-      folder,
-      `can't be read (${error instanceof Error ? error.message : String(error)})`,
-      null,
-      { cause: error },
-    )
+    throw new CheckpointError(folder, `can't be read (${messageOf(error)})`, {
+      cause: error,
+    })
   }
-  // Mistral's own format lies beside the HF one as consolidated.safetensors, with the same weights under other names.
-  const files = names.filter((name) => name.endsWith('.safetensors') && !name.startsWith('consolidated')).sort()
+  const files = names.filter(isSafetensorsFile).sort()
   if (files.length > 0) return files.map((name) => join(folder, name))
-  const pickle = names.find((name) => /\.(bin|pt|pth)$/.test(name))
+  const pickle = names.find(isPickle)
   const reason =
     pickle === undefined
       ? 'has no .safetensors file'

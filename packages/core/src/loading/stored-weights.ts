@@ -48,7 +48,7 @@ export class StoredWeights implements WeightSource {
   get(name: string): WeightInfo | null {
     const tensor = this.#tensors.get(name)
     if (tensor === undefined) return null
-    if (isUnreadable(tensor)) throw new CheckpointError(tensor.file, tensor.reason, name)
+    if (isUnreadable(tensor)) throw new CheckpointError(tensor.file, tensor.reason, { tensor: name })
     return tensor.info
   }
 
@@ -76,7 +76,7 @@ export class StoredWeights implements WeightSource {
   }
 
   #require(name: string): StoredTensor {
-    if (this.get(name) === null) throw new CheckpointError(this.file, 'missing', name)
+    if (this.get(name) === null) throw new CheckpointError(this.file, 'missing', { tensor: name })
     const tensor = this.#tensors.get(name)
     assert(tensor !== undefined && !isUnreadable(tensor), `${name} is readable`)
     return tensor

@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { CheckpointError } from '../errors.ts'
 import { assert } from '../util/assert.ts'
+import { messageOf } from '../util/message-of.ts'
 
 /** One `read` call takes less than 2 GiB on every platform. */
 const maxReadBytes = 1024 * 1024 * 1024
@@ -16,7 +17,7 @@ export class TensorFile {
     try {
       this.#fd = openSync(path, 'r')
     } catch (error) {
-      throw new CheckpointError(path, `can't be opened (${messageOf(error)})`, null, { cause: error })
+      throw new CheckpointError(path, `can't be opened (${messageOf(error)})`, { cause: error })
     }
     const stat = fstatSync(this.#fd)
     if (!stat.isFile()) {
@@ -35,7 +36,7 @@ export class TensorFile {
       try {
         count = readSync(this.#fd, bytes, done, length, position + done)
       } catch (error) {
-        throw new CheckpointError(this.path, `can't be read (${messageOf(error)})`, null, { cause: error })
+        throw new CheckpointError(this.path, `can't be read (${messageOf(error)})`, { cause: error })
       }
       if (count === 0) {
         const end = position + bytes.length
@@ -53,8 +54,4 @@ export class TensorFile {
     closeSync(this.#fd)
     this.#fd = null
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -1,3 +1,4 @@
+import { CheckpointError } from '../errors.ts'
 import type { WeightFormat } from '../tensor/dtype.ts'
 
 export interface WeightInfo {
@@ -41,4 +42,13 @@ export function weightCols(info: WeightInfo): number {
 /** All dimensions but the last, multiplied; a vector or scalar has one row. */
 export function weightRows(info: WeightInfo): number {
   return info.shape.slice(0, -1).reduce((product, size) => product * size, 1)
+}
+
+/** The tensor's description; throws CheckpointError where the checkpoint lacks it. */
+export function requireWeight(source: WeightSource, name: string): WeightInfo {
+  const info = source.get(name)
+  if (info !== null) return info
+  const similar = source.names().find((other) => other.endsWith(`.${name}`) || name.endsWith(`.${other}`))
+  const hint = similar === undefined ? '' : ` (there is "${similar}")`
+  throw new CheckpointError(source.file, `missing among ${source.names().length} tensors${hint}`, { tensor: name })
 }

@@ -35,14 +35,13 @@ function fill(kv: KvStorage, random: RandomData): void {
 /** `KvStorage` and `kvWrite`. */
 export function describeKvStorage(getPack: () => BackendPack): void {
   describe('KV storage', () => {
-    it('starts with zeros, counts its bytes and frees them', () => {
+    it('counts its bytes and frees them', () => {
       const pack = getPack()
       const before = pack.usedBytes
       const kv = pack.createKvStorage(layout)
       expect(kv.layout).toEqual(layout)
       expect(kv.sizeInBytes).toBe(numSlots * kvBytesPerToken(layout))
       expect(pack.usedBytes - before).toBe(kv.sizeInBytes)
-      expect(snapshot(kv).every((values) => values.every((value) => value === 0))).toBe(true)
       kv.dispose()
       expect(pack.usedBytes).toBe(before)
       expect(() => kv.gather(0, allSlots)).toThrow('after dispose')

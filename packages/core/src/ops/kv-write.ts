@@ -1,4 +1,5 @@
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
+import { assertSlot } from '../tensor/kv-storage.ts'
 import type { KvStorage } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
 import { hasKernel, runOp } from './op.ts'
@@ -18,7 +19,7 @@ export interface KvWriteAttrs {
  */
 export function kvWrite(keys: Tensor2D, values: Tensor2D, options: KvWriteAttrs): void {
   const { kv, layer, slotMapping } = options
-  const { numLayers, numBlocks, blockSize, numKvHeads, headDim } = kv.layout
+  const { numLayers, numKvHeads, headDim } = kv.layout
   const width = numKvHeads * headDim
   assert(layer >= 0 && layer < numLayers, `kvWrite: layer ${layer} of ${numLayers}`)
   for (const rows of [keys, values]) {
@@ -27,8 +28,7 @@ export function kvWrite(keys: Tensor2D, values: Tensor2D, options: KvWriteAttrs)
       `kvWrite: rows [${rows.shape.join(', ')}], expected [${slotMapping.length}, ${width}]`,
     )
   }
-  const numSlots = numBlocks * blockSize
-  for (const slot of slotMapping) assert(slot >= 0 && slot < numSlots, `slot ${slot} is outside [0, ${numSlots})`)
+  for (const slot of slotMapping) assertSlot(kv.layout, slot)
   if (hasKernel(kvWriteKernel)) runOp<Tensor[]>(kvWriteKernel, { keys, values }, options)
   else kvWriteComposite(keys, values, options)
 }

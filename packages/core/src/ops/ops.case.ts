@@ -17,6 +17,7 @@ import { describeMoe } from './moe.case.ts'
 import { describePagedAttention } from './paged-attention.case.ts'
 import { describeWeightOps } from './weight-ops.case.ts'
 
+/** What a backend may leave out. */
 export interface DescribeOpsOptions {
   /** Fused kernels that the backend leaves to the composite on purpose. */
   readonly withoutKernels?: readonly string[]

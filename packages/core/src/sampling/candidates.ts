@@ -1,4 +1,5 @@
 import type { SamplingParams } from '../sampling-params.ts'
+import { topPHead } from './top-p.ts'
 
 /** The tokens that may still be drawn, in ascending id, with their probabilities (which sum to 1). */
 export interface Candidates {
@@ -8,28 +9,35 @@ export interface Candidates {
 
 type Truncation = Pick<SamplingParams, 'temperature' | 'minP' | 'topK' | 'topP'>
 
-/**
- * Temperature, then min-p, top-k (ties kept) and top-p over one row of processed logits; arithmetic in float64.
- * Sorts only the head of the distribution that top-p needs, never the whole vocabulary unless it is flat.
- */
+/** Temperature, then min-p, top-k (ties kept) and top-p over one row of processed logits; arithmetic in float64. */
 export function selectCandidates(logits: Float32Array, params: Truncation): Candidates {
   const maxLogit = maxOf(logits)
   const threshold = Math.max(minPThreshold(maxLogit, params), topKThreshold(logits, params.topK))
-  const tokenIds: number[] = []
-  const weights: number[] = []
+  const ids = new Int32Array(logits.length)
+  const weights = new Float64Array(logits.length)
+  let count = 0
   for (let id = 0; id < logits.length; id++) {
     const logit = logits[id]!
     if (logit === -Infinity || !(logit >= threshold)) continue // NaN is no candidate either
-    tokenIds.push(id)
-    weights.push(Math.exp((logit - maxLogit) / params.temperature))
+    ids[count] = id
+    weights[count++] = Math.exp((logit - maxLogit) / params.temperature)
   }
-  if (tokenIds.length === 0) return { tokenIds: Int32Array.of(argmax(logits)), probs: Float64Array.of(1) } // everything was banned
-  const kept = params.topP < 1 ? topPSubset(weights, params.topP) : null
-  const ids = kept === null ? tokenIds : kept.map((i) => tokenIds[i]!)
-  const probs = Float64Array.from(kept === null ? weights : kept.map((i) => weights[i]!))
-  const sum = probs.reduce((total, p) => total + p, 0)
+  if (count === 0) return { tokenIds: Int32Array.of(argmax(logits)), probs: Float64Array.of(1) } // everything was banned
+  const all = { tokenIds: ids.subarray(0, count), probs: weights.subarray(0, count) }
+  return normalize(params.topP < 1 ? filter(all, topPHead(all.probs, params.topP)) : all)
+}
+
+function filter({ tokenIds, probs }: Candidates, isKept: Uint8Array): Candidates {
+  return { tokenIds: tokenIds.filter((_, i) => isKept[i] === 1), probs: probs.filter((_, i) => isKept[i] === 1) }
+}
+
+/** In place: the weights are this call's own. */
+function normalize(candidates: Candidates): Candidates {
+  const { probs } = candidates
+  let sum = 0
+  for (let i = 0; i < probs.length; i++) sum += probs[i]!
   for (let i = 0; i < probs.length; i++) probs[i] = probs[i]! / sum
-  return { tokenIds: Int32Array.from(ids), probs }
+  return candidates
 }
 
 /** Index of the largest logit; the lowest index among equals. */
@@ -68,22 +76,4 @@ function replaceRoot(heap: Float32Array, value: number): void {
     i = child
   }
   heap[i] = value
-}
-
-/**
- * Indices (ascending) of the smallest head of the distribution whose mass reaches `topP`. Looks at ever smaller
- * probabilities until the head is complete: a peaked distribution sorts a handful of entries.
- */
-function topPSubset(weights: readonly number[], topP: number): number[] {
-  const sum = weights.reduce((total, w) => total + w, 0)
-  for (let cut = 1e-3; ; cut /= 32) {
-    const isWhole = cut < 1e-12
-    const head: number[] = []
-    for (let i = 0; i < weights.length; i++) if (isWhole || weights[i]! >= cut * sum) head.push(i)
-    head.sort((a, b) => weights[b]! - weights[a]! || a - b)
-    let mass = 0
-    let count = 0
-    while (count < head.length && mass < topP * sum) mass += weights[head[count++]!]!
-    if (mass >= topP * sum || isWhole) return head.slice(0, Math.max(count, 1)).sort((a, b) => a - b)
-  }
 }

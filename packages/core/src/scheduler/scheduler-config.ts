@@ -22,6 +22,7 @@ export interface SchedulerConfig extends KvCacheConfig {
 
 export type SchedulerConfigInput = Pick<SchedulerConfig, 'numBlocks' | 'maxModelLen'> & Partial<SchedulerConfig>
 
+/** vLLM's. An engine passes its own (`config/engine-config.ts`). */
 const defaults = {
   maxNumSeqs: 256,
   maxNumBatchedTokens: 2048,

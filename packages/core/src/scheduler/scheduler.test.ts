@@ -250,22 +250,6 @@ describe('abortSequence', () => {
   })
 })
 
-describe('drainAll', () => {
-  it('ends everything, the step in flight included, and trusts no cached block', () => {
-    const { scheduler, kvCache } = setup({ maxNumSeqs: 3 })
-    for (const id of ['done', 'aborted', 'running', 'waiting'])
-      add(scheduler, id, { promptTokenIds: tokenRange(0, 40) })
-    step(scheduler)
-    scheduler.abortSequence('done')
-    scheduler.schedule()
-    scheduler.abortSequence('aborted')
-    expect(scheduler.drainAll()).toEqual(['running', 'waiting'])
-    kvCache.checkIntegrity()
-    expect([kvCache.usage, scheduler.hasUnfinished(), [...kvCache.cachedBlocks()]]).toEqual([0, false, []])
-    expect(scheduler.schedule()).toMatchObject({ scheduled: [], droppedIds: ['aborted', 'running', 'waiting'] })
-  })
-})
-
 describe('prefix caching', () => {
   it('lets a sequence share blocks that another computes in the same step', () => {
     const { scheduler } = setup()

@@ -1,31 +1,17 @@
 import { ContextLengthError, InvalidRequestError } from '../errors.ts'
 import { type AllocatedSlots, KvCacheManager } from '../kv-cache/kv-cache-manager.ts'
-import type { FinishReason, TokenLogprobs } from '../sequence/outputs.ts'
+import type { FinishReason } from '../sequence/outputs.ts'
 import { Sequence, type SequenceRequest } from '../sequence/sequence.ts'
 import { assert } from '../util/assert.ts'
+import { canShareKv, numForkedTokens } from './fork.ts'
+import { PromptLogprobsCollector } from './prompt-logprobs.ts'
 import { comparePriority, createRequestQueue, type RequestQueue } from './request-queue.ts'
 import { resolveSchedulerConfig, type SchedulerConfig, type SchedulerConfigInput } from './scheduler-config.ts'
-import type { ModelRunnerOutput, PromptLogprobs, SampledToken, SchedulerOutput } from './scheduler-output.ts'
+import type { ModelRunnerOutput, SampledToken, SchedulerOutput } from './scheduler-output.ts'
+import type { SchedulerStats } from './scheduler-stats.ts'
 import type { SequenceUpdate } from './sequence-update.ts'
 import { type StepEntry, StepPlan } from './step-plan.ts'
 import { checkStop } from './stop.ts'
-
-/** Counters run from the scheduler's start; an engine may pass them on as its metrics. */
-export interface SchedulerStats {
-  readonly numRunningSeqs: number
-  readonly numWaitingSeqs: number
-  readonly kvCacheUsage: number // 0..1
-  readonly numKvBlocks: number
-  /** Slots of held blocks that no token fills. */
-  readonly numUnfilledKvSlots: number
-  readonly numPreemptions: number
-  /** Prompt tokens of requests whose first token is out; samples of one request count once. */
-  readonly promptTokens: number
-  readonly generationTokens: number
-  readonly prefixCacheQueries: number // tokens
-  readonly prefixCacheHits: number // tokens
-  readonly numSteps: number
-}
 
 interface StepInFlight {
   readonly plan: SchedulerOutput
@@ -51,8 +37,7 @@ export class Scheduler {
   readonly #sequences = new Map<string, Sequence>()
   /** By object, for ids may be used again once their sequence has ended. */
   readonly #leaders = new WeakMap<Sequence, Sequence>()
-  /** Until the prompt is complete; entry i belongs to prompt position i + 1. */
-  readonly #promptLogprobs = new Map<Sequence, TokenLogprobs[]>()
+  readonly #promptLogprobs = new PromptLogprobsCollector()
   #running: Sequence[] = []
   /** Since the last plan: what the runner must forget. */
   #droppedIds: string[] = []
@@ -140,23 +125,12 @@ export class Scheduler {
         this.#kvCache.free(sequence)
         continue
       }
-      this.#collectPromptLogprobs(sequence, promptLogprobs.get(sequence.id))
+      this.#promptLogprobs.add(sequence, promptLogprobs.get(sequence.id))
       if (sequence.numComputedTokens === sequence.numTokens)
         updates.push(this.#acceptToken(sequence, sampled.get(sequence.id)))
     }
     this.#running = this.#running.filter((sequence) => sequence.status === 'running')
     return updates
-  }
-
-  /** Ends everything after the executor failed, and trusts no cached block any more. @returns the ids that were unfinished. */
-  drainAll(): string[] {
-    const ids = [...this.#sequences.keys()]
-    const step = this.#inFlight
-    this.#inFlight = null
-    for (const { sequence } of step?.entries ?? []) if (sequence.status === 'finished') this.#kvCache.free(sequence)
-    for (const id of ids) this.abortSequence(id)
-    this.#kvCache.resetPrefixCache()
-    return ids
   }
 
   stats(): SchedulerStats {
@@ -174,11 +148,6 @@ export class Scheduler {
       prefixCacheHits: hits,
       numSteps: this.#numSteps,
     }
-  }
-
-  /** Forgets all cached prefixes, e.g. when the weights change. Sequences keep their blocks. */
-  resetPrefixCache(): void {
-    this.#kvCache.resetPrefixCache()
   }
 
   /** @returns true if a sequence was preempted. */
@@ -319,7 +288,7 @@ export class Scheduler {
     this.#numGenerationTokens++
     if (isFirst && sequence.forkOf === null) this.#numPromptTokens += sequence.numPromptTokens
     const stop = checkStop(sequence, this.maxModelLen)
-    const promptLogprobs = this.#takePromptLogprobs(sequence)
+    const promptLogprobs = this.#promptLogprobs.take(sequence)
     if (stop !== null) {
       this.#end(sequence, stop.finishReason, stop.stopReason)
       this.#kvCache.free(sequence)
@@ -335,31 +304,12 @@ export class Scheduler {
     }
   }
 
-  /** By position, for after a preemption the runner reports positions again. */
-  #collectPromptLogprobs(sequence: Sequence, part: PromptLogprobs | undefined): void {
-    if (part === undefined || sequence.params.promptLogprobs === null || sequence.numOutputTokens > 0) return
-    const collected = this.#promptLogprobs.get(sequence) ?? []
-    for (const [i, entry] of part.entries.entries()) collected[part.startPosition - 1 + i] = entry
-    this.#promptLogprobs.set(sequence, collected)
-  }
-
-  #takePromptLogprobs(sequence: Sequence): (TokenLogprobs | null)[] | null {
-    if (sequence.params.promptLogprobs === null || sequence.numOutputTokens > 1) return null
-    const collected = this.#promptLogprobs.get(sequence) ?? []
-    this.#promptLogprobs.delete(sequence)
-    assert(
-      collected.length === sequence.numPromptTokens - 1,
-      `sequence ${sequence.id} has ${collected.length} prompt logprobs`,
-    )
-    return [null, ...collected]
-  }
-
   /** The caller sees to blocks and queues, which depend on where the sequence was. */
   #end(sequence: Sequence, reason: FinishReason, stopReason: number | null): void {
     if (sequence.status === 'running') this.#droppedIds.push(sequence.id)
     sequence.finish(reason, stopReason)
     this.#sequences.delete(sequence.id)
-    this.#promptLogprobs.delete(sequence)
+    this.#promptLogprobs.forget(sequence)
   }
 
   #isInFlight(sequence: Sequence): boolean {
@@ -376,14 +326,4 @@ export class Scheduler {
       'prompt',
     )
   }
-}
-
-/** All of the prompt but its last token, whose logits each sample needs. */
-function numForkedTokens(sequence: Sequence): number {
-  return sequence.numPromptTokens - 1
-}
-
-function canShareKv(leader: Sequence, child: Sequence): boolean {
-  if (leader.cacheSalt !== child.cacheSalt || leader.numPromptTokens !== child.numPromptTokens) return false
-  return child.promptTokenIds.every((tokenId, i) => tokenId === leader.promptTokenIds[i])
 }

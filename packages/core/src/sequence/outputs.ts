@@ -2,6 +2,7 @@
 
 export type FinishReason = 'stop' | 'length' | 'abort' | 'error'
 
+/** The natural logarithm of a token's probability, before penalties and temperature. */
 export interface Logprob {
   readonly tokenId: number
   readonly logprob: number
@@ -22,11 +23,13 @@ export interface DecodedLogprob extends Logprob {
   readonly bytes: readonly number[]
 }
 
+/** As `TokenLogprobs`, with the tokens' text. */
 export interface DecodedTokenLogprobs {
   readonly chosen: DecodedLogprob
   readonly top: readonly DecodedLogprob[]
 }
 
+/** One sample of a request. */
 export interface CompletionOutput {
   /** Which of the request's `n` samples. */
   readonly index: number
@@ -40,6 +43,7 @@ export interface CompletionOutput {
   readonly stopReason: string | number | null
 }
 
+/** What a request has yielded: all of it, or what is new, as its `outputKind` says. */
 export interface RequestOutput {
   readonly requestId: string
   /** The rendered prompt text; `null` for token-id prompts. */

@@ -102,23 +102,6 @@ export function dequantizeRow(
   }
 }
 
-/** `rows` rows of `cols` elements from one stored format to a dense dtype; `out` takes `rows * rowBytes(toDType, cols)` bytes. */
-export function convertRows(
-  fromFormat: WeightFormat,
-  toDType: DType,
-  options: { bytes: Uint8Array; out: Uint8Array; rows: number; cols: number },
-): void {
-  const { bytes, out, rows, cols } = options
-  const fromStride = rowBytes(fromFormat, cols)
-  const toStride = rowBytes(toDType, cols)
-  assert(bytes.length >= rows * fromStride && out.length >= rows * toStride, 'convertRows: a buffer is too short')
-  const row = new Float32Array(cols)
-  for (let i = 0; i < rows; i++) {
-    dequantizeRow(fromFormat, bytes, i * fromStride, row, cols)
-    encodeRow(toDType, row, out, i * toStride)
-  }
-}
-
 /** Narrows `values` to `dtype` and writes them little-endian at `out[byteOffset …]`. */
 export function encodeRow(dtype: DType, values: Float32Array, out: Uint8Array, byteOffset: number): void {
   assert(byteOffset + rowBytes(dtype, values.length) <= out.length, 'encodeRow: the output is too short')

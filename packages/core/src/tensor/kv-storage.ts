@@ -1,5 +1,7 @@
 import type { Tensor3D } from '@tensorflow/tfjs-core'
+import { assert } from '../util/assert.ts'
 
+/** Dimensions of a KV cache. */
 export interface KvLayout {
   readonly numLayers: number
   readonly numBlocks: number
@@ -11,6 +13,15 @@ export interface KvLayout {
 /** Bytes of keys and values that one token takes over all layers, in float32. */
 export function kvBytesPerToken(layout: Pick<KvLayout, 'numLayers' | 'numKvHeads' | 'headDim'>): number {
   return layout.numLayers * 2 * layout.numKvHeads * layout.headDim * Float32Array.BYTES_PER_ELEMENT
+}
+
+/** For implementations: a block id outside the cache is our own bug. */
+export function assertBlock({ numBlocks }: KvLayout, blockId: number): void {
+  assert(blockId >= 0 && blockId < numBlocks, `block ${blockId} is outside [0, ${numBlocks})`)
+}
+
+export function assertSlot({ numBlocks, blockSize }: KvLayout, slot: number): void {
+  assert(slot >= 0 && slot < numBlocks * blockSize, `slot ${slot} is outside [0, ${numBlocks * blockSize})`)
 }
 
 /**

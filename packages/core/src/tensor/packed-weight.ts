@@ -15,6 +15,7 @@ export interface PackedWeight {
   readRow(row: number, out: Float32Array): void
 }
 
+/** What `packWeight` is asked for. */
 export interface PackedWeightSpec {
   readonly format: WeightFormat
   readonly rows: number

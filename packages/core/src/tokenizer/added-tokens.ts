@@ -1,14 +1,6 @@
 import { TokenizerError } from '../errors.ts'
-import {
-  type JsonObject,
-  isObject,
-  property,
-  readBoolean,
-  readInteger,
-  readObject,
-  readString,
-  requireObjects,
-} from './read-json.ts'
+import { isJsonObject, type JsonObject } from '../util/json-object.ts'
+import { property, readBoolean, readInteger, readObject, readString, requireObjects } from './read-json.ts'
 
 export interface AddedToken {
   readonly id: number
@@ -44,7 +36,7 @@ export function readAddedTokens(
     tokens.push(token)
   }
   for (const [id, token] of Object.entries(readObject(config, 'added_tokens_decoder') ?? {})) {
-    if (isObject(token)) add(readAddedToken(token, Number(id)))
+    if (isJsonObject(token)) add(readAddedToken(token, Number(id)))
   }
   for (const name of ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token']) {
     const content = readTokenName(config, name)
@@ -69,7 +61,7 @@ export function readAddedTokens(
 /** `"<s>"` or `{ "content": "<s>" }`. */
 export function readTokenName(config: JsonObject, name: string): string | null {
   const value = property(config, name)
-  return isObject(value) ? readString(value, 'content') : readString(config, name)
+  return isJsonObject(value) ? readString(value, 'content') : readString(config, name)
 }
 
 function readAddedToken(token: JsonObject, id: number | null): AddedToken {

@@ -123,7 +123,31 @@ describe('messages', () => {
 describe('hostile templates', () => {
   it.each([
     ['syntax', '{% for %}', /not valid Jinja/],
-    ['endless work', '{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}', /steps/],
+    [
+      'endless work',
+      '{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}',
+      /loop without end/,
+    ],
+    [
+      'empty loops',
+      '{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}',
+      /loop without end/,
+    ],
+    [
+      'doubling lists',
+      '{% set ns = namespace(x=[1]) %}{% for a in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}',
+      /lists of more than 8388608 items/,
+    ],
+    [
+      'growing text',
+      "{% set ns = namespace(x='a') %}{% for a in range(9) %}{% set ns.x = ns.x.replace('a', 'aaaaaaaaaaaaaaaa') %}{% endfor %}",
+      /a text of 16777216 characters/,
+    ],
+    [
+      'huge output',
+      "{% set x = range(100000) | join('x') %}{% for a in range(20) %}{{ x }}{% endfor %}",
+      /a text of \d+ characters/,
+    ],
     ['a huge range', '{% for a in range(1000000000) %}x{% endfor %}', /range/],
     [
       'doubling text',

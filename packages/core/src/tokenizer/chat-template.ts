@@ -1,5 +1,6 @@
 import { parse, type SyntaxNode, tokenize } from '@huggingface/jinja'
 import { ChatTemplateError, OctavoError } from '../errors.ts'
+import { messageOf } from '../util/message-of.ts'
 import type { ChatMessage, ToolDefinition } from './chat-message.ts'
 import { RaisedException, runTemplate } from './template-interpreter.ts'
 
@@ -146,8 +147,4 @@ function cutAfterFinalMessage(text: string, message: Record<string, unknown> | u
   // Templates that trim the content lose its trailing spaces.
   const whole = content.trimStart()
   return text.slice(0, start + (text.startsWith(whole, start) ? whole.length : content.trim().length))
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

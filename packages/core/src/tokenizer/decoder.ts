@@ -1,7 +1,8 @@
 import { TokenizerError } from '../errors.ts'
+import type { JsonObject } from '../util/json-object.ts'
 import { byteFallbackValue, fromByteChars } from './byte-level.ts'
 import { compilePattern } from './oniguruma.ts'
-import { type JsonObject, malformed, readBoolean, readInteger, readString, requireObjects } from './read-json.ts'
+import { malformed, readBoolean, readInteger, readString, requireObjects } from './read-json.ts'
 import { decodeLossy, decodeStrict, replacementChar } from './utf8.ts'
 
 /** One stage of a decoder: tokens in, tokens or pieces of text out. */

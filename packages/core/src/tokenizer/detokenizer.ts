@@ -16,7 +16,6 @@ export class Detokenizer {
   readonly #tokenizer: Tokenizer
   readonly #stream: DecodeStream
   readonly #joinsSpecialTokens: boolean
-  readonly #parts: string[] = []
   #wasSpecial = false
 
   constructor(tokenizer: Tokenizer, options: DetokenizerOptions) {
@@ -26,29 +25,18 @@ export class Detokenizer {
     this.#joinsSpecialTokens = !spacesBetweenSpecialTokens && !skipSpecialTokens
   }
 
-  /** All text so far. */
-  get text(): string {
-    if (this.#parts.length > 1) this.#parts.splice(0, this.#parts.length, this.#parts.join(''))
-    return this.#parts[0] ?? ''
-  }
-
   /** The text that becomes available with this token. */
   push(tokenId: number): string {
     const text = this.#stream.push(tokenId)
-    if (!this.#joinsSpecialTokens) return this.#add(text)
+    if (!this.#joinsSpecialTokens) return text
     const isSpecial = this.#tokenizer.specialTokenIds.has(tokenId)
     const isJoined = isSpecial && this.#wasSpecial && text === ` ${this.#tokenizer.idToToken(tokenId)}`
     this.#wasSpecial = isSpecial
-    return this.#add(isJoined ? text.slice(1) : text)
+    return isJoined ? text.slice(1) : text
   }
 
   /** What the last tokens left incomplete, as U+FFFD. */
   flush(): string {
-    return this.#add(this.#stream.flush())
-  }
-
-  #add(text: string): string {
-    if (text !== '') this.#parts.push(text)
-    return text
+    return this.#stream.flush()
   }
 }

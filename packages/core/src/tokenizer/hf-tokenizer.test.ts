@@ -61,7 +61,6 @@ describe.each(kinds)('tokenizer %s', (kind) => {
     for (const { ids, skip_special_tokens: skipSpecialTokens, deltas, flush } of golden.incremental) {
       const detokenizer = new Detokenizer(tokenizer, { skipSpecialTokens })
       expect([ids, ids.map((id) => detokenizer.push(id)), detokenizer.flush()]).toEqual([ids, deltas, flush])
-      expect(detokenizer.text).toBe(deltas.join('') + flush)
     }
   })
 

@@ -1,5 +1,6 @@
 import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers'
 import { OctavoError, TokenizerError } from '../errors.ts'
+import { isJsonObject, type JsonObject } from '../util/json-object.ts'
 import { type AddedToken, readAddedTokens, readTokenName } from './added-tokens.ts'
 import { byteFallbackValue, fromByteChars } from './byte-level.ts'
 import {
@@ -12,7 +13,7 @@ import {
 } from './decode-streams.ts'
 import { createDecoder, type Decoder } from './decoder.ts'
 import { applyPostProcessor, createBosEosProcessor, createPostProcessor, type PostProcessor } from './post-processor.ts'
-import { isObject, type JsonObject, malformed, property, readBoolean, readObject, readString } from './read-json.ts'
+import { malformed, property, readBoolean, readObject, readString } from './read-json.ts'
 import type { DecodeOptions, DecodeStream, DecodeStreamOptions, EncodeOptions, Tokenizer } from './tokenizer.ts'
 import { readVocabulary } from './vocabulary.ts'
 
@@ -228,7 +229,7 @@ function readChatTemplate(config: JsonObject): string | null {
   const value = property(config, 'chat_template')
   if (typeof value === 'string') return value
   if (!Array.isArray(value)) return null
-  const templates = value.filter(isObject)
+  const templates = value.filter(isJsonObject)
   const chosen = templates.find((template) => readString(template, 'name') === 'default') ?? templates[0]
   return chosen === undefined ? null : readString(chosen, 'template')
 }

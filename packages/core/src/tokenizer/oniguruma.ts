@@ -1,6 +1,7 @@
 import { SplitPreTokenizer } from '@huggingface/tokenizers'
 import { TokenizerError } from '../errors.ts'
-import { type JsonObject, readObject, readString } from './read-json.ts'
+import type { JsonObject } from '../util/json-object.ts'
+import { readObject, readString } from './read-json.ts'
 
 const maxPatternLength = 65_536
 

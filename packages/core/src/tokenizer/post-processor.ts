@@ -1,14 +1,6 @@
 import { TokenizerError } from '../errors.ts'
-import {
-  type JsonObject,
-  isObject,
-  malformed,
-  readArray,
-  readInteger,
-  readObject,
-  readString,
-  requireObjects,
-} from './read-json.ts'
+import { isJsonObject, type JsonObject } from '../util/json-object.ts'
+import { malformed, readArray, readInteger, readObject, readString, requireObjects } from './read-json.ts'
 
 type TemplateItem =
   | { readonly kind: 'sequence'; readonly which: 'A' | 'B'; readonly typeId: number }
@@ -118,7 +110,7 @@ function readTemplateItem(item: JsonObject, special: JsonObject): TemplateItem {
 
 function readTokenPair(config: JsonObject, name: string): number {
   const id: unknown = readArray(config, name)?.[1]
-  return typeof id === 'number' && !isObject(id)
+  return typeof id === 'number' && !isJsonObject(id)
     ? id
     : malformed(`post_processor.${name}`, 'a pair of token and id', id)
 }

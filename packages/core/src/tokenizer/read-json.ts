@@ -1,21 +1,16 @@
 import { TokenizerError } from '../errors.ts'
-
-export type JsonObject = Readonly<Record<string, unknown>>
+import { isJsonObject, type JsonObject } from '../util/json-object.ts'
 
 /** Own property only: a key such as `constructor` must not reach the prototype. */
 export function property(object: JsonObject, name: string): unknown {
   return Object.hasOwn(object, name) ? object[name] : undefined
 }
 
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
 /** `null` where the property is absent or null. */
 export function readObject(object: JsonObject, name: string): JsonObject | null {
   const value = property(object, name)
   if (value == null) return null
-  return isObject(value) ? value : malformed(name, 'an object', value)
+  return isJsonObject(value) ? value : malformed(name, 'an object', value)
 }
 
 export function readArray(object: JsonObject, name: string): readonly unknown[] | null {
@@ -44,7 +39,7 @@ export function readInteger(object: JsonObject, name: string): number | null {
 
 export function requireObjects(object: JsonObject, name: string): JsonObject[] {
   return (readArray(object, name) ?? []).map((value) =>
-    isObject(value) ? value : malformed(name, 'an array of objects', value),
+    isJsonObject(value) ? value : malformed(name, 'an array of objects', value),
   )
 }
 

@@ -1,5 +1,6 @@
 import { TokenizerError } from '../errors.ts'
-import { isObject, type JsonObject, malformed, property } from './read-json.ts'
+import { isJsonObject, type JsonObject } from '../util/json-object.ts'
+import { malformed, property } from './read-json.ts'
 
 export interface Vocabulary {
   readonly idOf: ReadonlyMap<string, number>
@@ -16,7 +17,7 @@ export function readVocabulary(model: JsonObject): Vocabulary {
   const tokens: string[] = []
   const entries = Array.isArray(vocab)
     ? unigramEntries(vocab)
-    : isObject(vocab)
+    : isJsonObject(vocab)
       ? Object.entries(vocab)
       : malformed('model.vocab', 'an object or an array', vocab)
   if (entries.length > maxVocabSize)

@@ -56,12 +56,6 @@ export class Deque<T> {
     return false
   }
 
-  clear(): void {
-    this.#ring = new Array<T | undefined>(8)
-    this.#head = 0
-    this.#size = 0
-  }
-
   *[Symbol.iterator](): IterableIterator<T> {
     for (let i = 0; i < this.#size; i++) yield this.#at(i)
   }

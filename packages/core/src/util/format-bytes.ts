@@ -1,4 +1,4 @@
-/** 1536 → `1.5 KiB`. */
+/** A size for people: 1536 → `1.50 KiB`. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
   let value = bytes

@@ -1,3 +1,4 @@
+/** Where an engine or a server writes; never prompts or outputs. */
 export interface Logger {
   debug(message: string): void
   info(message: string): void
@@ -5,6 +6,7 @@ export interface Logger {
   error(message: string): void
 }
 
+/** Says nothing. */
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 
 /** Writes to stderr, so that a program's stdout stays its own. */

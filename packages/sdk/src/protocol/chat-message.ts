@@ -15,6 +15,7 @@ const contentPartSchema = z.discriminatedUnion(
 
 const contentSchema = z.union([z.string(), boundedArray(contentPartSchema, { min: 1, max: 1024 })])
 
+/** A call that the assistant made; arguments as JSON text, or as the object. */
 export const toolCallSchema = z.object({
   id: z.string().optional(),
   type: z.literal('function').optional(),
@@ -27,6 +28,7 @@ export const toolCallSchema = z.object({
 
 const roles = ['system', 'developer', 'user', 'assistant', 'tool'] as const
 
+/** One turn of a conversation, as clients send it. */
 export const chatMessageSchema = z
   .object({
     role: z.enum(roles, {

@@ -5,6 +5,8 @@ import { unsupportedOption } from './unsupported-option.ts'
 
 /** Every prompt is a request of its own to the engine. */
 const maxPrompts = 2048
+/** Prompts × n. */
+const maxChoices = 16_384
 
 /** Text, several texts, token ids, or several lists of token ids. */
 export const promptSchema = z.custom<string | string[] | number[] | number[][]>(isPrompt, {
@@ -35,12 +37,19 @@ export const completionRequestSchema = z
   .superRefine((request, context) => {
     const fail = (field: string, message: string) => context.addIssue({ code: 'custom', path: [field], message })
     checkGenerationOptions(request, fail)
+    const numPrompts = countPrompts(request.prompt)
+    if (numPrompts * (request.n ?? 1) > maxChoices)
+      fail('n', `may be at most ${Math.floor(maxChoices / numPrompts)} for ${numPrompts} prompts, got ${request.n}`)
     if (request.max_tokens === 0 && request.echo !== true)
       fail('max_tokens', 'must be at least 1 (0 is for echo: true), got 0')
     if (request.stream === true && request.echo === true && request.logprobs != null) {
       fail('logprobs', 'of an echoed prompt are not available with stream: true')
     }
   })
+
+function countPrompts(prompt: unknown): number {
+  return Array.isArray(prompt) && typeof prompt[0] !== 'number' ? prompt.length : 1
+}
 
 export type Prompt = z.infer<typeof promptSchema>
 export type CompletionRequest = z.infer<typeof completionRequestSchema>

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 
+/** One served model, as GET /v1/models lists it. */
 export const modelCardSchema = z.looseObject({
   id: z.string(),
   object: z.literal('model'),

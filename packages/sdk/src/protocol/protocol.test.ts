@@ -92,6 +92,14 @@ describe('completion requests', () => {
     for (const value of bad) expect([value, isAccepted(value)]).toEqual([value, false])
   })
 
+  it('bound the choices of all prompts together', () => {
+    const isAccepted = (body: object): boolean => completionRequestSchema.safeParse(body).success
+    expect(isAccepted({ prompt: [1, 2, 3], n: 16_384 })).toBe(true)
+    expect(isAccepted({ prompt: ['a', 'b'], n: 8192 })).toBe(true)
+    expect(isAccepted({ prompt: ['a', 'b'], n: 8193 })).toBe(false)
+    expect(isAccepted({ prompt: Array.from({ length: 2048 }, () => [1]), n: 9 })).toBe(false)
+  })
+
   it('allow no tokens for an echo only', () => {
     expect(completionRequestSchema.safeParse({ prompt: 'a', max_tokens: 0, echo: true }).success).toBe(true)
   })
@@ -104,5 +112,11 @@ describe('jsonObjectSchema', () => {
     expect(jsonObjectSchema.safeParse(nested(64)).success).toBe(true)
     expect(jsonObjectSchema.safeParse(nested(65)).success).toBe(false)
     expect(jsonObjectSchema.safeParse(nested(50_000)).success).toBe(false)
+  })
+
+  it('takes 65,535 values below the root and no more', () => {
+    const wide = (count: number): object => Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, i]))
+    expect(jsonObjectSchema.safeParse(wide(65_535)).success).toBe(true)
+    expect(jsonObjectSchema.safeParse(wide(65_536)).success).toBe(false)
   })
 })

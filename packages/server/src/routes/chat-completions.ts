@@ -25,7 +25,7 @@ async function createChatCompletion(
   const body = parseWire(chatCompletionRequestSchema, request.body)
   if (body.chat_template != null && !server.trustRequestChatTemplate) {
     const message =
-      'chat_template: this server does not run templates that requests bring; its operator can allow them with trustRequestChatTemplate.'
+      'chat_template: this server does not run templates that requests bring; its operator can allow them (trustRequestChatTemplate, --trust-request-chat-template).'
     throw new HttpError(400, message, { param: 'chat_template' })
   }
   const { frame, context, signal } = openGeneration(server, { request, reply, options: body, idPrefix: 'chatcmpl' })

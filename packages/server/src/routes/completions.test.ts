@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { createApp } from '../app.ts'
 import type { FakeEngineOptions } from '../testing/fake-engine.ts'
@@ -135,6 +136,50 @@ describe('a complete answer', () => {
     expect(choice.prompt_logprobs).toEqual([null, { 1: { logprob: Math.log(0.5), rank: 1, decoded_token: ' b' } }])
   })
 
+  it('lets other requests have their turn between the prompts of one', async () => {
+    const engine = new FakeEngine()
+    let numTurns = 0
+    let isRunning = true
+    const count = (): void => {
+      numTurns++
+      if (isRunning) setImmediate(count)
+    }
+    setImmediate(count)
+    const turns: number[] = []
+    const generate = engine.generate.bind(engine)
+    engine.generate = (...args) => {
+      turns.push(numTurns)
+      return generate(...args)
+    }
+    const { response } = await ask({ prompt: Array(20).fill('a'), max_tokens: 1 }, { engine })
+    isRunning = false
+    expect(response.statusCode).toBe(200)
+    expect(new Set(turns).size).toBe(20)
+  })
+
+  it('counts a character in several tokens once in the offsets, and ids as the text that they stand for', async () => {
+    const engine = new FakeEngine()
+    const generate = engine.generate.bind(engine)
+    const bytesOf = [...'x😀y'].flatMap((char) => [...Buffer.from(char)])
+    engine.generate = async function* (request, signal) {
+      for await (const output of generate(request, signal)) {
+        const outputs = output.outputs.map((sample) => ({
+          ...sample,
+          logprobs: bytesOf.map((byte) => {
+            const token = byte < 128 ? String.fromCharCode(byte) : '\u{fffd}'
+            return { chosen: { tokenId: byte, logprob: -1, rank: 1, token, bytes: [byte] }, top: [] }
+          }),
+        }))
+        yield { ...output, outputs }
+      }
+    }
+    for (const asIds of [false, true]) {
+      const body = { prompt: 'a', max_tokens: 1, logprobs: 0, return_tokens_as_token_ids: asIds }
+      const { response } = await ask(body, { engine })
+      expect(response.json().choices[0].logprobs.text_offset).toEqual([0, 1, 2, 2, 2, 2])
+    }
+  })
+
   it('fails as a whole when one prompt fails, and stops the others', async () => {
     const pace = () => new Promise<void>((resolve) => setTimeout(resolve, 1))
     const { response, engine } = await ask(
@@ -204,8 +249,8 @@ describe('a streamed answer', () => {
 
   it('ends all prompts when one fails in mid-stream', async () => {
     const { response, engine } = await ask(
-      { prompt: ['a b', 'x y'], stream: true },
-      { failure: { atToken: 2, error: new Error('inside') } },
+      { prompt: ['a b', 'x y'], max_tokens: 100, stream: true },
+      { failure: { atToken: 20, error: new Error('inside') }, pace: () => nextTurn() },
     )
     expect(readEvents(response.body).at(-2)).toMatchObject({ error: { code: 500 } })
     expect(engine.seen.map(({ state }) => state)).toEqual(['aborted', 'aborted'])

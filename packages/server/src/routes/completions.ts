@@ -1,4 +1,5 @@
 import type { GenerateRequest, RequestOutput } from '@octavo/core'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { completionRequestSchema } from '@octavo/sdk/protocol'
 import type { Completion } from '@octavo/sdk/protocol'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -31,7 +32,13 @@ async function createCompletion(
   // The prompts live and die together: when one fails, or the answer ends early, the others are stopped.
   const group = new AbortController()
   const groupSignal = AbortSignal.any([signal, group.signal])
-  const generate = (one: GenerateRequest): AsyncIterable<RequestOutput> => server.engine.generate(one, groupSignal)
+  let turn = Promise.resolve()
+  const generate = async function* (one: GenerateRequest): AsyncGenerator<RequestOutput, void, undefined> {
+    // Tokenizing a thousand prompts in one go would keep every other request waiting: each waits for its turn of the event loop.
+    turn = turn.then(() => nextTurn())
+    await turn
+    yield* server.engine.generate(one, groupSignal)
+  }
   try {
     if (body.stream !== true)
       return completionAnswer(await Promise.all(requests.map((one) => finalOutput(generate(one)))), options)

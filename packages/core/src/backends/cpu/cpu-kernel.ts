@@ -36,10 +36,3 @@ export function valuesOf(backend: MathBackendCPU, tensor: TensorInfo | undefined
 export function optionalValuesOf(backend: MathBackendCPU, tensor: TensorInfo | undefined): Float32Array | null {
   return tensor === undefined ? null : valuesOf(backend, tensor)
 }
-
-/** `[rows, columns]` of a matrix input. */
-export function matrixShape(tensor: TensorInfo | undefined): [number, number] {
-  const [rows, columns] = tensor?.shape ?? []
-  assert(rows !== undefined && columns !== undefined, 'a kernel takes a matrix')
-  return [rows, columns]
-}

@@ -1,6 +1,6 @@
 import { tensor3d } from '@tensorflow/tfjs-core'
 import type { Tensor3D } from '@tensorflow/tfjs-core'
-import { kvBytesPerToken } from '../../tensor/kv-storage.ts'
+import { assertBlock, assertSlot, kvBytesPerToken } from '../../tensor/kv-storage.ts'
 import type { KvLayout, KvStorage } from '../../tensor/kv-storage.ts'
 import { assert } from '../../util/assert.ts'
 
@@ -38,9 +38,8 @@ export class CpuKvStorage implements KvStorage {
   }
 
   copyBlock(fromBlockId: number, toBlockId: number): void {
-    const { numLayers, numBlocks, blockSize } = this.layout
-    for (const id of [fromBlockId, toBlockId])
-      assert(id >= 0 && id < numBlocks, `block ${id} is outside [0, ${numBlocks})`)
+    const { numLayers, blockSize } = this.layout
+    for (const id of [fromBlockId, toBlockId]) assertBlock(this.layout, id)
     const length = blockSize * this.#width
     for (let index = 0; index < numLayers; index++) {
       const { keys, values } = this.layer(index)
@@ -53,7 +52,7 @@ export class CpuKvStorage implements KvStorage {
     const arrays = this.layer(layer)
     const width = this.#width
     slots.forEach((slot, i) => {
-      this.#checkSlot(slot)
+      assertSlot(this.layout, slot)
       arrays.keys.set(keys.subarray(i * width, (i + 1) * width), slot * width)
       arrays.values.set(values.subarray(i * width, (i + 1) * width), slot * width)
     })
@@ -65,7 +64,7 @@ export class CpuKvStorage implements KvStorage {
     const rowsOf = (source: Float32Array): Tensor3D => {
       const rows = new Float32Array(slots.length * this.#width)
       slots.forEach((slot, i) => {
-        this.#checkSlot(slot)
+        assertSlot(this.layout, slot)
         rows.set(source.subarray(slot * this.#width, (slot + 1) * this.#width), i * this.#width)
       })
       return tensor3d(rows, [slots.length, numKvHeads, headDim])
@@ -77,10 +76,5 @@ export class CpuKvStorage implements KvStorage {
     if (this.#layers === null) return
     this.#layers = null
     this.#onDispose(this.sizeInBytes)
-  }
-
-  #checkSlot(slot: number): void {
-    const numSlots = this.layout.numBlocks * this.layout.blockSize
-    assert(slot >= 0 && slot < numSlots, `slot ${slot} is outside [0, ${numSlots})`)
   }
 }

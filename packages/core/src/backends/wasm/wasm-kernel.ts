@@ -30,13 +30,6 @@ export function wasmKernel<Attrs>(
   }
 }
 
-/** `[rows, columns]` of a matrix input. */
-export function matrixShape(tensor: TensorInfo | undefined): [number, number] {
-  const [rows, columns] = tensor?.shape ?? []
-  assert(rows !== undefined && columns !== undefined, 'a kernel takes a matrix')
-  return [rows, columns]
-}
-
 export function asWasmWeight(weight: PackedWeight): WasmPackedWeight {
   assert(weight instanceof WasmPackedWeight, 'a packed weight of another backend reached a wasm kernel')
   return weight

@@ -1,6 +1,6 @@
 import { tensor3d } from '@tensorflow/tfjs-core'
 import type { Tensor3D } from '@tensorflow/tfjs-core'
-import { kvBytesPerToken } from '../../tensor/kv-storage.ts'
+import { assertBlock, assertSlot, kvBytesPerToken } from '../../tensor/kv-storage.ts'
 import type { KvLayout, KvStorage } from '../../tensor/kv-storage.ts'
 import { assert } from '../../util/assert.ts'
 import type { WasmHeap } from './wasm-heap.ts'
@@ -43,9 +43,8 @@ export class WasmKvStorage implements KvStorage {
   }
 
   copyBlock(fromBlockId: number, toBlockId: number): void {
-    const { numLayers, numBlocks, blockSize } = this.layout
-    for (const id of [fromBlockId, toBlockId])
-      assert(id >= 0 && id < numBlocks, `block ${id} is outside [0, ${numBlocks})`)
+    const { numLayers, blockSize } = this.layout
+    for (const id of [fromBlockId, toBlockId]) assertBlock(this.layout, id)
     const length = blockSize * this.#width
     for (let index = 0; index < numLayers; index++) {
       for (const pointer of Object.values(this.layer(index))) {
@@ -60,7 +59,7 @@ export class WasmKvStorage implements KvStorage {
     const keyArray = this.#array(pointers.keys)
     const valueArray = this.#array(pointers.values)
     slots.forEach((slot, i) => {
-      this.#checkSlot(slot)
+      assertSlot(this.layout, slot)
       keyArray.set(keys.subarray(i * width, (i + 1) * width), slot * width)
       valueArray.set(values.subarray(i * width, (i + 1) * width), slot * width)
     })
@@ -73,7 +72,7 @@ export class WasmKvStorage implements KvStorage {
       const source = this.#array(pointer)
       const rows = new Float32Array(slots.length * width)
       slots.forEach((slot, i) => {
-        this.#checkSlot(slot)
+        assertSlot(this.layout, slot)
         rows.set(source.subarray(slot * width, (slot + 1) * width), i * width)
       })
       return tensor3d(rows, [slots.length, numKvHeads, headDim])
@@ -92,21 +91,18 @@ export class WasmKvStorage implements KvStorage {
   #array(pointer: Pointer): Float32Array {
     return this.#heap.floats(pointer, this.layout.numBlocks * this.layout.blockSize * this.#width)
   }
-
-  #checkSlot(slot: number): void {
-    const numSlots = this.layout.numBlocks * this.layout.blockSize
-    assert(slot >= 0 && slot < numSlots, `slot ${slot} is outside [0, ${numSlots})`)
-  }
 }
 
-/** All layers, zeroed, or none. */
+/**
+ * All layers or none. NOTE: not zeroed, so that memory is taken from the machine only as blocks are written; no kernel reads
+ * a slot before that.
+ */
 function allocateLayers(heap: WasmHeap, layout: KvLayout, layerBytes: number): LayerPointers[] {
   const layers: LayerPointers[] = []
   try {
     for (let index = 0; index < layout.numLayers; index++) {
       const keys = heap.allocate(layerBytes, `layer ${index} of a KV cache of ${layout.numBlocks} blocks`)
       layers.push({ keys, values: keys + layerBytes / 2 })
-      heap.bytes(keys, layerBytes).fill(0)
     }
     return layers
   } catch (error) {

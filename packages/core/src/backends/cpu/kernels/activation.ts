@@ -1,6 +1,7 @@
 import { activationKernel } from '../../../ops/activation.ts'
 import type { ActivationAttrs, ActivationKind } from '../../../ops/activation.ts'
-import { cpuKernel, matrixShape, valuesOf } from '../cpu-kernel.ts'
+import { matrixShape } from '../../matrix-shape.ts'
+import { cpuKernel, valuesOf } from '../cpu-kernel.ts'
 import { scalarActivation } from './scalar-activation.ts'
 
 /** out and x have the same length. */

@@ -1,6 +1,7 @@
 import { gatedActivationKernel } from '../../../ops/gated-activation.ts'
 import type { GatedActivationAttrs, GatedActivationKind } from '../../../ops/gated-activation.ts'
-import { cpuKernel, matrixShape, valuesOf } from '../cpu-kernel.ts'
+import { matrixShape } from '../../matrix-shape.ts'
+import { cpuKernel, valuesOf } from '../cpu-kernel.ts'
 import { scalarActivation, sigmoid } from './scalar-activation.ts'
 
 /** out `[n, features]` = act(gate) * up, where a row of gateUp `[n, 2 * features]` is gate, then up. */

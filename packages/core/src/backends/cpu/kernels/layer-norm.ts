@@ -1,6 +1,7 @@
 import { layerNormKernel } from '../../../ops/layer-norm.ts'
 import type { LayerNormAttrs } from '../../../ops/layer-norm.ts'
-import { cpuKernel, matrixShape, optionalValuesOf, valuesOf } from '../cpu-kernel.ts'
+import { matrixShape } from '../../matrix-shape.ts'
+import { cpuKernel, optionalValuesOf, valuesOf } from '../cpu-kernel.ts'
 
 /** out `[n, features]` = each row of x centred, divided by its standard deviation, times weight, plus bias. */
 export function layerNorm(

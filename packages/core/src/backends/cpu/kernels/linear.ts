@@ -2,7 +2,8 @@ import { linearKernel } from '../../../ops/linear.ts'
 import type { LinearAttrs } from '../../../ops/linear.ts'
 import type { PackedWeight } from '../../../tensor/packed-weight.ts'
 import { assert } from '../../../util/assert.ts'
-import { cpuKernel, matrixShape, optionalValuesOf, valuesOf } from '../cpu-kernel.ts'
+import { matrixShape } from '../../matrix-shape.ts'
+import { cpuKernel, optionalValuesOf, valuesOf } from '../cpu-kernel.ts'
 import { CpuPackedWeight } from '../cpu-packed-weight.ts'
 
 /** Weight rows per tile: four accumulators per row of x stay in registers. */

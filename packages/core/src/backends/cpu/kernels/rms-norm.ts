@@ -1,6 +1,7 @@
 import { addRmsNormKernel, rmsNormKernel } from '../../../ops/rms-norm.ts'
 import type { RmsNormAttrs } from '../../../ops/rms-norm.ts'
-import { cpuKernel, matrixShape, valuesOf } from '../cpu-kernel.ts'
+import { matrixShape } from '../../matrix-shape.ts'
+import { cpuKernel, valuesOf } from '../cpu-kernel.ts'
 
 /** out `[n, features]` = each row of x divided by its root mean square, times weight `[features]`. */
 export function rmsNorm(

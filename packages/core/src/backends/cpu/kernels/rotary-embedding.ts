@@ -1,6 +1,7 @@
 import { rotaryEmbeddingKernel } from '../../../ops/rotary-embedding.ts'
 import type { RotaryEmbeddingAttrs } from '../../../ops/rotary-embedding.ts'
-import { cpuKernel, matrixShape, valuesOf } from '../cpu-kernel.ts'
+import { matrixShape } from '../../matrix-shape.ts'
+import { cpuKernel, valuesOf } from '../cpu-kernel.ts'
 
 /** out, x `[n, features]`; table `[maxPositions, rotaryDim]`, cosines then sines; positions `[n]`. */
 export function rotaryEmbedding(

@@ -3,7 +3,8 @@ import type { ActivationAttrs } from '../../../ops/activation.ts'
 import { gatedActivationKernel } from '../../../ops/gated-activation.ts'
 import type { GatedActivationAttrs } from '../../../ops/gated-activation.ts'
 import { divideExactly } from '../../../util/math.ts'
-import { matrixShape, wasmKernel } from '../wasm-kernel.ts'
+import { matrixShape } from '../../matrix-shape.ts'
+import { wasmKernel } from '../wasm-kernel.ts'
 import { activationCodes } from '../wasm-kernels.ts'
 
 export const activationConfig = wasmKernel<ActivationAttrs>(activationKernel, ({ inputs, attrs, runtime }) => {

@@ -1,6 +1,7 @@
 import { layerNormKernel } from '../../../ops/layer-norm.ts'
 import type { LayerNormAttrs } from '../../../ops/layer-norm.ts'
-import { matrixShape, wasmKernel } from '../wasm-kernel.ts'
+import { matrixShape } from '../../matrix-shape.ts'
+import { wasmKernel } from '../wasm-kernel.ts'
 
 export const layerNormConfig = wasmKernel<LayerNormAttrs>(layerNormKernel, ({ inputs, attrs, runtime }) => {
   const [n, features] = matrixShape(inputs.x)

@@ -1,6 +1,7 @@
 import { linearKernel } from '../../../ops/linear.ts'
 import type { LinearAttrs } from '../../../ops/linear.ts'
-import { asWasmWeight, matrixShape, wasmKernel } from '../wasm-kernel.ts'
+import { matrixShape } from '../../matrix-shape.ts'
+import { asWasmWeight, wasmKernel } from '../wasm-kernel.ts'
 import type { Pointer } from '../wasm-kernels.ts'
 import type { WasmPackedWeight } from '../wasm-packed-weight.ts'
 import type { WasmRuntime } from '../wasm-runtime.ts'

@@ -1,6 +1,7 @@
 import { addRmsNormKernel, rmsNormKernel } from '../../../ops/rms-norm.ts'
 import type { RmsNormAttrs } from '../../../ops/rms-norm.ts'
-import { matrixShape, wasmKernel } from '../wasm-kernel.ts'
+import { matrixShape } from '../../matrix-shape.ts'
+import { wasmKernel } from '../wasm-kernel.ts'
 
 export const rmsNormConfig = wasmKernel<RmsNormAttrs>(rmsNormKernel, ({ inputs, attrs, runtime }) => {
   const [n, features] = matrixShape(inputs.x)

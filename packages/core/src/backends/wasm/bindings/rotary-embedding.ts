@@ -1,7 +1,8 @@
 import { rotaryEmbeddingKernel } from '../../../ops/rotary-embedding.ts'
 import type { RotaryEmbeddingAttrs } from '../../../ops/rotary-embedding.ts'
 import { divideExactly } from '../../../util/math.ts'
-import { matrixShape, wasmKernel } from '../wasm-kernel.ts'
+import { matrixShape } from '../../matrix-shape.ts'
+import { wasmKernel } from '../wasm-kernel.ts'
 
 export const rotaryEmbeddingConfig = wasmKernel<RotaryEmbeddingAttrs>(
   rotaryEmbeddingKernel,

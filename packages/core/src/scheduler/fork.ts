@@ -1,0 +1,12 @@
+import type { Sequence } from '../sequence/sequence.ts'
+
+/** All of the prompt but its last token, whose logits each sample needs. */
+export function numForkedTokens(sequence: Sequence): number {
+  return sequence.numPromptTokens - 1
+}
+
+/** Samples of one request have one prompt and one salt. */
+export function canShareKv(leader: Sequence, child: Sequence): boolean {
+  if (leader.cacheSalt !== child.cacheSalt || leader.numPromptTokens !== child.numPromptTokens) return false
+  return child.promptTokenIds.every((tokenId, i) => tokenId === leader.promptTokenIds[i])
+}
