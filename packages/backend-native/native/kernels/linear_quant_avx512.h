@@ -9,8 +9,8 @@
 namespace octavo {
 namespace {
 
-// Bytes of packed weights to ask for ahead of their use.
-constexpr int64_t kPrefetchBytes = 4096;
+/// Bytes of packed weights to ask for ahead of their use.
+constexpr int64_t kPrefetchBytes = 2048;
 /// What one driver keeps sums for: panels x tiles.
 constexpr int64_t kDriverPanels = 8;
 constexpr int64_t kDriverTiles = 4;
