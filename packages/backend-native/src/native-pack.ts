@@ -27,17 +27,17 @@ import { NativeBackend } from './native-backend.ts'
 import { backendName, shareInputs } from './native-kernel.ts'
 import { NativeKvStorage } from './native-kv-storage.ts'
 import { NativePackedWeight } from './native-packed-weight.ts'
-import type { ActivationFormat } from './native-packed-weight.ts'
+import type { ActivationChoice } from './native-packed-weight.ts'
 import { resolveThreadCount } from './thread-count.ts'
 
 export interface NativeOptions {
   /** Threads that compute, the calling one included. Default: OCTAVO_THREADS, else all CPUs that this process may use. */
   readonly threads?: number
   /**
-   * How quantized weights meet activations: `int8`, the default, rounds these per row and block to 8 bits as llama.cpp
-   * does; `float32` widens the weights instead, which is exact and slower.
+   * How quantized weights meet activations: `int8` rounds these per row and block to 8 bits as llama.cpp does; `float32`
+   * widens the weights instead, which is exact and slower. `auto`, the default: int8 where rows have at least 512 columns.
    */
-  readonly activations?: ActivationFormat
+  readonly activations?: ActivationChoice
   /** An instruction set below the best one, for tests. It holds for the whole process. */
   readonly isa?: Isa
 }
@@ -69,9 +69,9 @@ const kernelConfigs = [
  */
 export async function createNativePack(options: NativeOptions = {}): Promise<BackendPack> {
   const numThreads = resolveThreadCount(options.threads)
-  const activations = options.activations ?? 'int8'
-  if (activations !== 'int8' && activations !== 'float32')
-    throw new InvalidConfigError('activations', `must be int8 or float32, got ${JSON.stringify(activations)}`)
+  const activations = options.activations ?? 'auto'
+  if (activations !== 'auto' && activations !== 'int8' && activations !== 'float32')
+    throw new InvalidConfigError('activations', `must be auto, int8 or float32, got ${JSON.stringify(activations)}`)
   const loaded = loadNativeAddon()
   if ('reason' in loaded) throw new BackendUnavailableError(`The native addon: ${loaded.reason}.`)
   const { addon } = loaded

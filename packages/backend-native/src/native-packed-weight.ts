@@ -20,12 +20,20 @@ const formatCodes: Readonly<Record<WeightFormat, number>> = {
   q6_k: 10,
 }
 
+/**
+ * `auto`: int8 from this row length on. Shorter rows are exact: rounding a row's activations costs about as much as the
+ * product that it would speed up, and the fewer terms a sum has, the less their rounding errors cancel.
+ */
+export type ActivationChoice = ActivationFormat | 'auto'
+
+const minInt8Cols = 512
+
 /** In the order of `Activations` in native/matrix.h. */
 const activationCodes: Readonly<Record<ActivationFormat, number>> = { float32: 0, int8: 1 }
 
 export interface PackingOptions {
   readonly pool: NativePool
-  readonly activations: ActivationFormat
+  readonly activations: ActivationChoice
   readonly onDispose: (sizeInBytes: number) => void
 }
 
@@ -50,7 +58,7 @@ export class NativePackedWeight implements PackedWeight {
     this.#onDispose = onDispose
     const stored = new Uint8Array(this.sizeInBytes)
     fill(stored)
-    const activationCode = isDense(format) ? activationCodes.float32 : activationCodes[activations]
+    const activationCode = activationCodes[activationFormat(activations, { format, cols })]
     this.#matrix = pool.createMatrix(formatCodes[format], rows, cols, stored, activationCode)
     // Frees the copy now instead of at some later garbage collection: a large model would be held twice till then.
     stored.buffer.transfer(0)
@@ -73,4 +81,12 @@ export class NativePackedWeight implements PackedWeight {
     this.#matrix = null
     this.#onDispose(this.sizeInBytes)
   }
+}
+
+function activationFormat(
+  choice: ActivationChoice,
+  { format, cols }: { format: WeightFormat; cols: number },
+): ActivationFormat {
+  if (isDense(format)) return 'float32'
+  return choice === 'auto' ? (cols < minInt8Cols ? 'float32' : 'int8') : choice
 }

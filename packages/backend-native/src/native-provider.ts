@@ -4,7 +4,7 @@ import { loadNativeAddon } from './native-addon.ts'
 import type { Isa } from './native-addon.ts'
 import { createNativePack } from './native-pack.ts'
 import type { NativeOptions } from './native-pack.ts'
-import type { ActivationFormat } from './native-packed-weight.ts'
+import type { ActivationChoice } from './native-packed-weight.ts'
 import { resolveThreadCount } from './thread-count.ts'
 
 /** Before core's wasm and cpu in the choice `auto`. Engine threads look for it under this name (`BackendModule`). */
@@ -24,7 +24,7 @@ export const backendProvider: BackendProvider = {
 }
 
 const optionNames = new Set(['threads', 'activations', 'isa'])
-const activationFormats: readonly ActivationFormat[] = ['int8', 'float32']
+const activationChoices: readonly ActivationChoice[] = ['auto', 'int8', 'float32']
 const isas: readonly Isa[] = ['scalar', 'avx2', 'avx512', 'amx', 'neon']
 
 function parseOptions(options: BackendOptions = {}): NativeOptions {
@@ -35,7 +35,7 @@ function parseOptions(options: BackendOptions = {}): NativeOptions {
   const threads = options['threads']
   if (threads !== undefined && typeof threads !== 'number')
     throw new InvalidConfigError('threads', `must be a number, got ${JSON.stringify(threads)}`)
-  const activations = oneOf('activations', options['activations'], activationFormats)
+  const activations = oneOf('activations', options['activations'], activationChoices)
   const isa = oneOf('isa', options['isa'], isas)
   return { ...(threads && { threads }), ...(activations && { activations }), ...(isa && { isa }) }
 }
