@@ -113,21 +113,40 @@ describe.each(testedIsas)('activations in int8 on %s', (isa) => {
 
   it('keeps rows of zeros and spoils rows of NaN only', () => {
     const random = new RandomData(3)
+    const weight = random.weight(pack, 'q8_0', [20, 64])
+    const x = random.floats(3 * 64)
+    x.fill(0, 64, 128)
+    const clean = linear(x, weight)
+    expect(largest(clean.subarray(20, 40))).toBe(0)
+    x[64] = NaN
+    const spoilt = linear(x, weight)
+    expect(spoilt.subarray(20, 40).every(Number.isNaN)).toBe(true)
+    expect(spoilt.subarray(0, 20)).toEqual(clean.subarray(0, 20))
+    expect(spoilt.subarray(40)).toEqual(clean.subarray(40))
+    weight.dispose()
+  })
+})
+
+describe.skipIf(skipReason !== null)('activations chosen by the length of rows', () => {
+  afterAll(() => setBackend('cpu'))
+
+  async function product(activations: 'auto' | 'int8' | 'float32', cols: number): Promise<Float32Array> {
+    const pack = await createNativePack({ activations, threads: 1 })
+    await setBackend(pack.name)
+    const random = new RandomData(9)
     const weight = random.weight(pack, 'q8_0', [16, cols])
     const values = linear(random.floats(cols), weight)
     weight.dispose()
     return values
   }
 
-  afterAll(() => setBackend('cpu'))
-
   it.each([
-    [480, 'float32'],
-    [512, 'int8'],
-  ] as const)('%i columns: %s', async (cols, expected) => {
-    const other = expected === 'int8' ? 'float32' : 'int8'
-    expect(await product('auto', cols)).toEqual(await product(expected, cols))
-    expect(await product('auto', cols)).not.toEqual(await product(other, cols))
+    [480, 'float32', 'int8'],
+    [512, 'int8', 'float32'],
+  ] as const)('%i columns: %s', async (cols, expected, other) => {
+    const chosen = await product('auto', cols)
+    expect(chosen).toEqual(await product(expected, cols))
+    expect(chosen).not.toEqual(await product(other, cols))
   })
 })
 
