@@ -39,7 +39,7 @@ export async function loadFrontModel(config: EngineConfig, hooks: LoadHooks): Pr
   })
   const checkpoint = await openCheckpoint(modelPath)
   const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path)
-  const tokenizer = createTokenizer(checkpoint)
+  const tokenizer = createTokenizer(checkpoint.readTokenizer())
   const compileChatTemplate = (source: string): ChatTemplate => createChatTemplate(source, tokenizer)
   const template = config.chatTemplate ?? tokenizer.chatTemplate
   return {

@@ -27,13 +27,18 @@ function putMinimal(): void {
   put('tokenizer.json', { model: {} })
 }
 
+async function readAll(path: string): Promise<void> {
+  const checkpoint = await openCheckpoint(path)
+  checkpoint.readTokenizer()
+}
+
 describe('openCheckpoint', () => {
   it('reads a folder', async () => {
     const checkpoint = await openCheckpoint(join(fixtures, 'models/qwen3'))
     expect(checkpoint.config['model_type']).toBe('qwen3')
     expect(checkpoint.generationConfig?.['eos_token_id']).toBe(632)
-    expect(checkpoint.tokenizerJson['model']).toBeTypeOf('object')
-    expect(checkpoint.chatTemplate).toMatch(/im_start/)
+    expect(checkpoint.readTokenizer().tokenizerJson['model']).toBeTypeOf('object')
+    expect(checkpoint.readTokenizer().chatTemplate).toMatch(/im_start/)
     const weights = checkpoint.openWeights()
     expect(weights.names()).toContain('model.embed_tokens.weight')
     weights.close()
@@ -43,7 +48,7 @@ describe('openCheckpoint', () => {
     const path = embeddedModelPath('octavo-tiny')
     if (path === null) throw new Error('the embedded model is missing')
     const checkpoint = await openCheckpoint(path)
-    expect(checkpoint.chatTemplate).not.toBeNull()
+    expect(checkpoint.readTokenizer().chatTemplate).not.toBeNull()
     const weights = checkpoint.openWeights()
     for (const name of weights.names()) expect(weights.get(name)).not.toBeNull()
     weights.close()
@@ -62,8 +67,8 @@ describe('openCheckpoint', () => {
         eosTokenIds: [637],
       })
       expect(checkpoint.generationConfig).toEqual({ bos_token_id: 632, eos_token_id: [637], pad_token_id: 639 })
-      expect(checkpoint.chatTemplate).toMatch(/start_header_id/)
-      expect(checkpoint.tokenizerJson['model']).toBeTypeOf('object')
+      expect(checkpoint.readTokenizer().chatTemplate).toMatch(/start_header_id/)
+      expect(checkpoint.readTokenizer().tokenizerJson['model']).toBeTypeOf('object')
       const weights = checkpoint.openWeights()
       expect(weights.get('lm_head.weight')?.format).toBe('q8_0')
       weights.close()
@@ -77,11 +82,11 @@ describe('openCheckpoint', () => {
   it('prefers chat_template.jinja to every other place', async () => {
     putMinimal()
     put('tokenizer_config.json', { chat_template: 'from config' })
-    expect((await openCheckpoint(folder)).chatTemplate).toBe('from config')
+    expect((await openCheckpoint(folder)).readTokenizer().chatTemplate).toBe('from config')
     put('chat_template.json', { chat_template: 'from json' })
-    expect((await openCheckpoint(folder)).chatTemplate).toBe('from json')
+    expect((await openCheckpoint(folder)).readTokenizer().chatTemplate).toBe('from json')
     put('chat_template.jinja', 'from jinja')
-    expect((await openCheckpoint(folder)).chatTemplate).toBe('from jinja')
+    expect((await openCheckpoint(folder)).readTokenizer().chatTemplate).toBe('from jinja')
   })
 
   it.each<[unknown, string | null]>([
@@ -106,14 +111,17 @@ describe('openCheckpoint', () => {
   ])('takes the default of %j', async (chatTemplate, expected) => {
     putMinimal()
     put('tokenizer_config.json', { chat_template: chatTemplate })
-    expect((await openCheckpoint(folder)).chatTemplate).toBe(expected)
+    expect((await openCheckpoint(folder)).readTokenizer().chatTemplate).toBe(expected)
   })
 
   it('fills special tokens from the older special_tokens_map.json', async () => {
     putMinimal()
     put('tokenizer_config.json', { eos_token: '</s>' })
     put('special_tokens_map.json', { eos_token: 'no', bos_token: '<s>', chat_template: 'no' })
-    expect((await openCheckpoint(folder)).tokenizerConfig).toEqual({ eos_token: '</s>', bos_token: '<s>' })
+    expect((await openCheckpoint(folder)).readTokenizer().tokenizerConfig).toEqual({
+      eos_token: '</s>',
+      bos_token: '<s>',
+    })
   })
 
   it.each<[what: string, name: string, content: unknown, message: RegExp]>([
@@ -138,15 +146,15 @@ describe('openCheckpoint', () => {
   ])('refuses %s', async (_, name, content, message) => {
     putMinimal()
     put(name, content)
-    await expect(openCheckpoint(folder)).rejects.toThrow(CheckpointError)
-    await expect(openCheckpoint(folder)).rejects.toThrow(message)
+    await expect(readAll(folder)).rejects.toThrow(CheckpointError)
+    await expect(readAll(folder)).rejects.toThrow(message)
   })
 
   it('names what is missing', async () => {
     await expect(openCheckpoint(join(folder, 'none'))).rejects.toThrow(/none: does not exist/)
     await expect(openCheckpoint(folder)).rejects.toThrow(/has no config.json/)
     put('config.json', {})
-    await expect(openCheckpoint(folder)).rejects.toThrow(/has no tokenizer.json.*save_pretrained/)
+    await expect(readAll(folder)).rejects.toThrow(/has no tokenizer.json.*save_pretrained/)
     put('tokenizer.json', {})
     const checkpoint = await openCheckpoint(folder)
     expect(() => checkpoint.openWeights()).toThrow(/has no .safetensors file/)

@@ -4,6 +4,7 @@ import { CheckpointError } from '../errors.ts'
 import { isJsonObject, type JsonObject } from '../util/json-object.ts'
 import { readJsonFile, readTextFile } from './json-file.ts'
 import { openSafetensors } from './safetensors.ts'
+import type { TokenizerFiles } from './tokenizer-files.ts'
 import type { WeightSource } from './weight-source.ts'
 
 const maxConfigBytes = 8 * 1024 * 1024
@@ -17,9 +18,8 @@ export interface Checkpoint {
   /** config.json, or the same keys rebuilt from GGUF metadata. */
   readonly config: Record<string, unknown>
   readonly generationConfig: Record<string, unknown> | null
-  readonly tokenizerJson: Record<string, unknown>
-  readonly tokenizerConfig: Record<string, unknown>
-  readonly chatTemplate: string | null
+  /** Reads the tokenizer's files, which only the front thread needs. Throws CheckpointError or TokenizerError. */
+  readTokenizer(): TokenizerFiles
   /** Opens the weight files; the caller closes the source. */
   openWeights(): WeightSource
 }
@@ -45,6 +45,16 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
 }
 
 function openFolder(path: string, config: JsonObject): Checkpoint {
+  return {
+    path,
+    config,
+    generationConfig: readJsonFile(join(path, 'generation_config.json'), maxConfigBytes),
+    readTokenizer: () => readTokenizerFiles(path),
+    openWeights: () => openSafetensors(path),
+  }
+}
+
+function readTokenizerFiles(path: string): TokenizerFiles {
   const tokenizerJson = readJsonFile(join(path, 'tokenizer.json'), maxTokenizerBytes)
   if (tokenizerJson === null) {
     const reason =
@@ -52,15 +62,7 @@ function openFolder(path: string, config: JsonObject): Checkpoint {
     throw new CheckpointError(path, reason)
   }
   const tokenizerConfig = readTokenizerConfig(path)
-  return {
-    path,
-    config,
-    generationConfig: readJsonFile(join(path, 'generation_config.json'), maxConfigBytes),
-    tokenizerJson,
-    tokenizerConfig,
-    chatTemplate: readChatTemplate(path, tokenizerConfig),
-    openWeights: () => openSafetensors(path),
-  }
+  return { tokenizerJson, tokenizerConfig, chatTemplate: readChatTemplate(path, tokenizerConfig) }
 }
 
 /** tokenizer_config.json; special tokens that only the older special_tokens_map.json names are filled in. */
@@ -109,14 +111,12 @@ async function openGgufCheckpoint(path: string): Promise<Checkpoint> {
   ])
   const model = openGguf(path)
   try {
-    const { tokenizerJson, tokenizerConfig, chatTemplate } = tokenizerFromGguf(model.metadata)
+    const { metadata } = model
     return {
       path,
       config: ggufConfig(model),
-      generationConfig: ggufGenerationConfig(model.metadata),
-      tokenizerJson,
-      tokenizerConfig,
-      chatTemplate,
+      generationConfig: ggufGenerationConfig(metadata),
+      readTokenizer: () => tokenizerFromGguf(metadata),
       openWeights: () => openGguf(path).weights,
     }
   } finally {

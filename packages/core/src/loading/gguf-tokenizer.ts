@@ -1,12 +1,6 @@
 import { TokenizerError } from '../errors.ts'
 import { preTokenizerOf } from './gguf-pre-tokenizer.ts'
-
-/** What a GGUF file says of its tokenizer, in the shape of the Hugging Face files. */
-export interface GgufTokenizer {
-  readonly tokenizerJson: Record<string, unknown>
-  readonly tokenizerConfig: Record<string, unknown>
-  readonly chatTemplate: string | null
-}
+import type { TokenizerFiles } from './tokenizer-files.ts'
 
 type Metadata = Readonly<Record<string, unknown>>
 
@@ -20,7 +14,7 @@ const spaceMark = '\u2581'
  * ("llama"), as transformers' converters write them.
  * @throws TokenizerError naming the key that is missing, malformed or of an unknown kind
  */
-export function tokenizerFromGguf(metadata: Metadata): GgufTokenizer {
+export function tokenizerFromGguf(metadata: Metadata): TokenizerFiles {
   const tokens = readStrings(metadata, 'tokenizer.ggml.tokens')
   const types = readNumbers(metadata, 'tokenizer.ggml.token_type', tokens.length)
   const special = specialTokens(metadata, tokens)

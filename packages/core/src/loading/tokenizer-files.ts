@@ -1,0 +1,6 @@
+/** tokenizer.json, tokenizer_config.json and the chat template, or the same rebuilt from GGUF metadata. */
+export interface TokenizerFiles {
+  readonly tokenizerJson: Record<string, unknown>
+  readonly tokenizerConfig: Record<string, unknown>
+  readonly chatTemplate: string | null
+}
