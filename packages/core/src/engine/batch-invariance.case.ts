@@ -7,10 +7,10 @@ import { describe, expect, it } from 'vitest'
 import type { BackendProvider } from '../backends/backend-pack.ts'
 import { type EngineOptions, resolveEngineConfig } from '../config/engine-config.ts'
 import { resolveSamplingParams, type SamplingParams } from '../sampling-params.ts'
-import { Scheduler } from '../scheduler/scheduler.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import type { DType } from '../tensor/dtype.ts'
+import { createScheduler } from './create-scheduler.ts'
 import { EngineCore } from './engine-core.ts'
 import { InlineExecutor } from './inline-executor.ts'
 
@@ -65,17 +65,7 @@ async function run(
   })
   const executor = new InlineExecutor({ config, modelPath, eosTokenIds: [], backendProviders })
   const info = await executor.initialize()
-  const scheduler = new Scheduler({
-    maxNumSeqs: config.maxNumSeqs,
-    maxNumBatchedTokens: config.maxNumBatchedTokens,
-    maxModelLen: info.maxModelLen,
-    policy: config.schedulingPolicy,
-    enablePrefixCaching: config.enablePrefixCaching,
-    enableChunkedPrefill: config.enableChunkedPrefill,
-    longPrefillTokenThreshold: config.longPrefillTokenThreshold,
-    numBlocks: Math.min(numBlocks, info.numBlocks),
-    blockSize: info.blockSize,
-  })
+  const scheduler = createScheduler(config, { ...info, numBlocks: Math.min(numBlocks, info.numBlocks) })
   const core = new EngineCore(scheduler, executor)
   const results = new Map<string, Result>()
   const waiting = [...arrivals].sort((a, b) => a.step - b.step)

@@ -2,8 +2,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { loadBackendModules } from '../backends/backend-module.ts'
-import { Scheduler } from '../scheduler/scheduler.ts'
 import { assert } from '../util/assert.ts'
+import { createScheduler } from './create-scheduler.ts'
 import { EngineCore } from './engine-core.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './engine-messages.ts'
 import { toTransferredError } from './error-transfer.ts'
@@ -83,17 +83,7 @@ async function start(port: MessagePort, data: EngineThreadData): Promise<void> {
       onProgress: (loadedBytes, totalBytes) => post(port, { type: 'progress', loadedBytes, totalBytes }),
     })
     const info = await executor.initialize()
-    const scheduler = new Scheduler({
-      maxNumSeqs: config.maxNumSeqs,
-      maxNumBatchedTokens: config.maxNumBatchedTokens,
-      maxModelLen: info.maxModelLen,
-      policy: config.schedulingPolicy,
-      enablePrefixCaching: config.enablePrefixCaching,
-      enableChunkedPrefill: config.enableChunkedPrefill,
-      longPrefillTokenThreshold: config.longPrefillTokenThreshold,
-      numBlocks: info.numBlocks,
-      blockSize: info.blockSize,
-    })
+    const scheduler = createScheduler(config, info)
     new EngineThread(port, new EngineCore(scheduler, executor))
     post(port, { type: 'ready', info })
   } catch (error) {
