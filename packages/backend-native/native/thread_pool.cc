@@ -16,7 +16,7 @@ namespace octavo {
 namespace {
 
 // Longer than the pause between two operations of a step, shorter than anything a user would notice as load.
-constexpr std::chrono::microseconds kSpin{50};
+constexpr std::chrono::microseconds kSpin{200};
 
 void CpuRelax() {
 #if defined(__x86_64__) || defined(__i386__)

@@ -1,13 +1,13 @@
-/** Below this many elements an array comes from V8's own fast allocator. */
-const minLength = 4096
+/** Shorter arrays lie in V8's own heap (up to 64 bytes) or are as cheap to make anew. */
+const minLength = 64
 
 /**
- * Keeps the memory of large arrays for the next ones. A fresh array of megabytes costs more than many a kernel: the system
- * hands it out page by page, each cleared first.
+ * Keeps the memory of arrays for the next ones. A fresh array of megabytes costs more than many a kernel: the system
+ * hands it out page by page, each cleared first; and a fresh small one is an allocation and work for the garbage collector.
  */
 export class ArrayPool {
   readonly #maxBytes: number
-  readonly #free = new Map<number, ArrayBuffer[]>() // by size
+  readonly #free = new Map<number, Float32Array<ArrayBuffer>[]>() // by their buffers' size
   #freeBytes = 0
 
   constructor(maxBytes: number) {
@@ -18,9 +18,10 @@ export class ArrayPool {
   take(length: number): Float32Array<ArrayBuffer> {
     if (length < minLength) return new Float32Array(length)
     const size = sizeClass(length * Float32Array.BYTES_PER_ELEMENT)
-    const buffer = this.#free.get(size)?.pop()
-    if (buffer !== undefined) this.#freeBytes -= size
-    return new Float32Array(buffer ?? new ArrayBuffer(size), 0, length)
+    const array = this.#free.get(size)?.pop()
+    if (array === undefined) return new Float32Array(new ArrayBuffer(size), 0, length)
+    this.#freeBytes -= size
+    return array.length === length ? array : new Float32Array(array.buffer, 0, length)
   }
 
   /** Takes back an array that `take` gave and that nobody will touch again. */
@@ -31,9 +32,9 @@ export class ArrayPool {
       buffer.transfer(0) // frees it now, not at some later garbage collection
       return
     }
-    const buffers = this.#free.get(buffer.byteLength)
-    if (buffers === undefined) this.#free.set(buffer.byteLength, [buffer])
-    else buffers.push(buffer)
+    const arrays = this.#free.get(buffer.byteLength)
+    if (arrays === undefined) this.#free.set(buffer.byteLength, [array])
+    else arrays.push(array)
     this.#freeBytes += buffer.byteLength
   }
 }

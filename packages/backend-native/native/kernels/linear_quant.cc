@@ -1,5 +1,6 @@
 #include "linear_quant.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -27,14 +28,14 @@ using AlignedArray = std::unique_ptr<T[], FreeDeleter>;
 /// Uninitialised. Throws std::bad_alloc.
 template <typename T>
 AlignedArray<T> AllocateAligned(size_t count) {
-  const size_t bytes = count * sizeof(T);
-  const size_t alignment = bytes >= 4 * kHugePage ? kHugePage : kAlignment;
-  const size_t rounded = (bytes + alignment) / alignment * alignment;
-  void* memory = std::aligned_alloc(alignment, rounded);
-  if (memory == nullptr) throw std::bad_alloc();
+  const size_t bytes = (count * sizeof(T) + kAlignment) / kAlignment * kAlignment;
+  const bool is_huge = bytes >= kHugePage;
+  void* memory = nullptr;
+  if (posix_memalign(&memory, is_huge ? kHugePage : kAlignment, bytes) != 0) throw std::bad_alloc();
 #if defined(__linux__)
-  // Fewer TLB misses while a weight streams past; only a hint.
-  if (alignment == kHugePage) madvise(memory, rounded, MADV_HUGEPAGE);
+  // Fewer TLB misses while a weight streams past; only a hint. The last page stays a small one: half empty, a huge one
+  // would waste memory.
+  if (is_huge) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
 #endif
   return AlignedArray<T>(static_cast<T*>(memory));
 }
@@ -67,6 +68,8 @@ int64_t CeilDiv(int64_t a, int64_t b) {
 /// Tokens whose sums one task keeps at a time, in tiles.
 constexpr int64_t kTaskTiles = 4;
 constexpr int64_t kMaxTaskPanels = 8;
+/// Panels that a thread takes at a time where weights stream.
+constexpr int64_t kStreamPanels = 8;
 /// Below so many elements, waking threads costs more than quantizing alone.
 constexpr int64_t kQuantizeAlone = 1 << 15;
 
@@ -141,12 +144,37 @@ class QuantizedMatrix final : public Matrix {
     RunTasks(y, n, bias, pool, [&](const QuantTask& task) { kernels_.int8(panels_, activations, task); });
   }
 
+  /// For one tile of tokens the weights stream from memory: every thread walks a stretch of its own, which the
+  /// hardware's prefetching follows, and then helps in the others'.
+  template <typename Run>
+  void RunStreams(float* y, const float* bias, ThreadPool& pool, const Run& run) const {
+    struct alignas(64) Cursor {
+      std::atomic<int64_t> taken{0};
+    };
+    const int64_t num_panels = panels_.NumPanels();
+    const int64_t stretches = pool.num_threads() < num_panels ? pool.num_threads() : num_panels;
+    const std::unique_ptr<Cursor[]> cursors(new Cursor[static_cast<size_t>(stretches)]);
+    pool.ParallelFor(stretches, [&](int64_t own, int) {
+      for (int64_t i = 0; i < stretches; i++) {
+        const int64_t stretch = (own + i) % stretches;
+        const int64_t begin = num_panels * stretch / stretches;
+        const int64_t end = num_panels * (stretch + 1) / stretches;
+        for (;;) {
+          const int64_t first = begin + cursors[static_cast<size_t>(stretch)].taken.fetch_add(kStreamPanels);
+          if (first >= end) break;
+          run(QuantTask{first, first + kStreamPanels < end ? first + kStreamPanels : end, 0, 1, y, bias});
+        }
+      }
+    });
+  }
+
   /// Panels first: a task reads its weights once from memory and its tokens from cache. Tokens are split too where
   /// panels are too few for the threads.
   template <typename Run>
   void RunTasks(float* y, int64_t n, const float* bias, ThreadPool& pool, const Run& run) const {
     const int64_t num_panels = panels_.NumPanels();
     const int64_t num_tiles = CeilDiv(n, kTileTokens);
+    if (num_tiles == 1) return RunStreams(y, bias, pool, run);
     const int64_t wanted = 4 * static_cast<int64_t>(pool.num_threads());
     int64_t panels = num_panels / wanted;
     panels = panels < 1 ? 1 : panels > kMaxTaskPanels ? kMaxTaskPanels : panels;

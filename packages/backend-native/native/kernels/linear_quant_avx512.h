@@ -10,7 +10,7 @@ namespace octavo {
 namespace {
 
 /// Bytes of packed weights to ask for ahead of their use.
-constexpr int64_t kPrefetchBytes = 2048;
+constexpr int64_t kPrefetchBytes = 4096;
 /// What one driver keeps sums for: panels x tiles.
 constexpr int64_t kDriverPanels = 8;
 constexpr int64_t kDriverTiles = 4;
