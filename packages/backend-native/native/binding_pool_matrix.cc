@@ -48,7 +48,7 @@ Napi::Value PoolObject::CreateMatrix(const Napi::CallbackInfo& info) {
   const auto [block_elements, block_bytes] = kLayouts[format];
   if (cols % block_elements != 0) ThrowRange(env, "a row of the matrix is not whole blocks");
   const uint8_t* bytes = arguments.Bytes(3, "bytes", rows * (cols / block_elements) * block_bytes);
-  const auto activations = static_cast<Activations>(arguments.Integer(4, "activations", 0, 1));
+  const auto activations = static_cast<Activations>(arguments.Integer(4, "activations", 0, 2));
   const bool is_dense = block_elements == 1;
   ThreadPool& pool = Live(env);
   std::unique_ptr<Matrix> matrix =

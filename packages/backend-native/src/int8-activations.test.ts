@@ -4,10 +4,11 @@ import { RandomData } from '@octavo/core/testing'
 import { engine, setBackend, tensor2d } from '@tensorflow/tfjs-core'
 import type { NamedAttrMap, Tensor } from '@tensorflow/tfjs-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Isa } from './native-addon.ts'
 import { createNativePack } from './native-pack.ts'
+import type { ActivationChoice } from './native-packed-weight.ts'
 import { skipReason, testedIsas } from './tested-isas.case.ts'
 
-const blockSize = 32
 const formats = allWeightFormats.filter((format) => !isDense(format))
 
 function linear(x: Float32Array, weight: PackedWeight): Float32Array {
@@ -27,11 +28,14 @@ function roundToEven(value: number): number {
   return rest > 0.5 || (rest === 0.5 && floor % 2 !== 0) ? floor + 1 : floor
 }
 
-/** What the activations are after their trip through int8: one scale per block of 32, codes in [-127, 127]. */
-function quantized(x: Float32Array): Float64Array {
+/** What the activations are after their trip through int8: one scale per block, codes in [-127, 127]. */
+function quantized(x: Float32Array, cols: number, blockSize: number): Float64Array {
   const result = new Float64Array(x.length)
-  for (let start = 0; start < x.length; start += blockSize) {
-    const block = x.subarray(start, start + blockSize)
+  const starts = Array.from({ length: x.length / cols }, (_, row) =>
+    Array.from({ length: Math.ceil(cols / blockSize) }, (__, block) => [row * cols + block * blockSize, row] as const),
+  )
+  for (const [start, row] of starts.flat()) {
+    const block = x.subarray(start, Math.min(start + blockSize, (row + 1) * cols))
     const scale = Math.fround(block.reduce((a, b) => Math.max(a, Math.abs(b)), 0) / 127)
     block.forEach((value, i) => (result[start + i] = scale === 0 ? 0 : roundToEven(value / scale) * scale))
   }
@@ -62,10 +66,15 @@ function colsOf(format: WeightFormat): number {
   return weightFormats[format].blockElements * 3
 }
 
-describe.each(testedIsas)('activations in int8 on %s', (isa) => {
+const modes = testedIsas.flatMap((isa) => [
+  { isa, activations: 'int8', blockSize: 32 } as const,
+  { isa, activations: 'int8-wide', blockSize: 256 } as const,
+])
+
+describe.each(modes)('activations in $activations on $isa', ({ isa, activations, blockSize }) => {
   let pack: BackendPack
   beforeAll(async () => {
-    pack = await createNativePack({ activations: 'int8', isa, threads: 2 })
+    pack = await createNativePack({ activations, isa, threads: 2 })
     await setBackend(pack.name)
   })
   afterAll(() => setBackend('cpu'))
@@ -81,7 +90,7 @@ describe.each(testedIsas)('activations in int8 on %s', (isa) => {
     ] as const) {
       const weight = random.weight(pack, format, [rows, cols])
       const x = random.floats(n * cols)
-      const [actual, expected] = [linear(x, weight), expectedLinear(quantized(x), weight)]
+      const [actual, expected] = [linear(x, weight), expectedLinear(quantized(x, cols, blockSize), weight)]
       // A value halfway between two codes may fall to either side.
       const error = largest(expected.map((value, i) => value - actual[i]!)) / largest(expected)
       expect(error, `[${n}, ${rows}]`).toBeLessThan(2e-3)
@@ -99,7 +108,7 @@ describe.each(testedIsas)('activations in int8 on %s', (isa) => {
     const x = random.floats(70 * cols)
     const whole = linear(x, weight)
     for (const threads of [1, 3]) {
-      await createNativePack({ activations: 'int8', isa, threads })
+      await createNativePack({ activations, isa, threads })
       for (const size of [1, 2, 7, 16, 33]) {
         for (let first = 0; first < 70; first += size) {
           const last = Math.min(70, first + size)
@@ -130,8 +139,8 @@ describe.each(testedIsas)('activations in int8 on %s', (isa) => {
 describe.skipIf(skipReason !== null)('activations chosen by the length of rows', () => {
   afterAll(() => setBackend('cpu'))
 
-  async function product(activations: 'auto' | 'int8' | 'float32', cols: number): Promise<Float32Array> {
-    const pack = await createNativePack({ activations, threads: 1 })
+  async function product(activations: ActivationChoice, cols: number, isa: Isa): Promise<Float32Array> {
+    const pack = await createNativePack({ activations, isa, threads: 1 })
     await setBackend(pack.name)
     const random = new RandomData(9)
     const weight = random.weight(pack, 'q8_0', [16, cols])
@@ -140,13 +149,19 @@ describe.skipIf(skipReason !== null)('activations chosen by the length of rows',
     return values
   }
 
-  it.each([
-    [480, 'float32', 'int8'],
-    [512, 'int8', 'float32'],
-  ] as const)('%i columns: %s', async (cols, expected, other) => {
-    const chosen = await product('auto', cols)
-    expect(chosen).toEqual(await product(expected, cols))
-    expect(chosen).not.toEqual(await product(other, cols))
+  it.each(testedIsas)('%s', async (isa) => {
+    const long = isa === 'amx' ? 'int8-wide' : 'int8'
+    for (const [cols, expected] of [
+      [480, 'float32'],
+      [512, long],
+    ] as const) {
+      const chosen = await product('auto', cols, isa)
+      for (const activations of ['float32', 'int8', 'int8-wide'] as const) {
+        const values = await product(activations, cols, isa)
+        if (activations === expected) expect(chosen).toEqual(values)
+        else expect(chosen).not.toEqual(values)
+      }
+    }
   })
 })
 

@@ -26,7 +26,7 @@ import type { Isa, NativeAddon } from './native-addon.ts'
 import { NativeBackend } from './native-backend.ts'
 import { backendName, shareInputs } from './native-kernel.ts'
 import { NativeKvStorage } from './native-kv-storage.ts'
-import { NativePackedWeight } from './native-packed-weight.ts'
+import { activationChoices, NativePackedWeight } from './native-packed-weight.ts'
 import type { ActivationChoice } from './native-packed-weight.ts'
 import { resolveThreadCount } from './thread-count.ts'
 
@@ -34,8 +34,9 @@ export interface NativeOptions {
   /** Threads that compute, the calling one included. Default: OCTAVO_THREADS, else all CPUs that this process may use. */
   readonly threads?: number
   /**
-   * How quantized weights meet activations: `int8` rounds these per row and block to 8 bits as llama.cpp does; `float32`
-   * widens the weights instead, which is exact and slower. `auto`, the default: int8 where rows have at least 512 columns.
+   * How quantized weights meet activations: `int8` rounds these to 8 bits per row and block of 32 columns, `int8-wide` per
+   * row and 256 columns (llama.cpp does the one or the other, by format); `float32` widens the weights instead, which is
+   * exact and slower. `auto`, the default: where rows have at least 512 columns `int8-wide` with AMX, else `int8`.
    */
   readonly activations?: ActivationChoice
   /** An instruction set below the best one, for tests. It holds for the whole process. */
@@ -70,12 +71,16 @@ const kernelConfigs = [
 export async function createNativePack(options: NativeOptions = {}): Promise<BackendPack> {
   const numThreads = resolveThreadCount(options.threads)
   const activations = options.activations ?? 'auto'
-  if (activations !== 'auto' && activations !== 'int8' && activations !== 'float32')
-    throw new InvalidConfigError('activations', `must be auto, int8 or float32, got ${JSON.stringify(activations)}`)
+  if (!activationChoices.includes(activations))
+    throw new InvalidConfigError(
+      'activations',
+      `must be one of ${activationChoices.join(', ')}, got ${JSON.stringify(activations)}`,
+    )
   const loaded = loadNativeAddon()
   if ('reason' in loaded) throw new BackendUnavailableError(`The native addon: ${loaded.reason}.`)
   const { addon } = loaded
-  chooseIsa(addon, options.isa ?? addon.bestIsa())
+  const isa = options.isa ?? addon.bestIsa()
+  chooseIsa(addon, isa)
   const backend = startBackend(addon, numThreads)
   let usedBytes = 0
   const onDispose = (sizeInBytes: number): void => void (usedBytes -= sizeInBytes)
@@ -87,7 +92,7 @@ export async function createNativePack(options: NativeOptions = {}): Promise<Bac
       return usedBytes
     },
     packWeight(spec, fill) {
-      const weight = new NativePackedWeight(spec, fill, { pool: backend.pool, activations, onDispose })
+      const weight = new NativePackedWeight(spec, fill, { pool: backend.pool, activations, isa, onDispose })
       usedBytes += weight.sizeInBytes
       return weight
     },

@@ -1,9 +1,12 @@
 import { assert, isDense, rowBytes } from '@octavo/core/backend'
 import type { FillWeight, PackedWeight, PackedWeightSpec, WeightFormat } from '@octavo/core/backend'
-import type { NativeMatrix, NativePool } from './native-addon.ts'
+import type { Isa, NativeMatrix, NativePool } from './native-addon.ts'
 
-/** How quantized weights meet activations: as int8 per row and block, or the weights widened to float32. */
-export type ActivationFormat = 'int8' | 'float32'
+/**
+ * How quantized weights meet activations: as int8 per row and block of 32, as int8 per row and 256 columns (weights then as
+ * 16-bit fixed-point numbers of their row: native/kernels/linear_wide.h), or the weights widened to float32.
+ */
+export type ActivationFormat = 'int8' | 'int8-wide' | 'float32'
 
 /** In the order of `Format` in native/matrix.h. */
 const formatCodes: Readonly<Record<WeightFormat, number>> = {
@@ -21,19 +24,23 @@ const formatCodes: Readonly<Record<WeightFormat, number>> = {
 }
 
 /**
- * `auto`: int8 from this row length on. Shorter rows are exact: rounding a row's activations costs about as much as the
+ * `auto`: int8 from this row length on, wide where there is a tile unit, which would have to stop at every block of 32.
+ * Shorter rows are exact: rounding a row's activations costs about as much as the
  * product that it would speed up, and the fewer terms a sum has, the less their rounding errors cancel.
  */
 export type ActivationChoice = ActivationFormat | 'auto'
 
+export const activationChoices: readonly ActivationChoice[] = ['auto', 'int8', 'int8-wide', 'float32']
+
 const minInt8Cols = 512
 
 /** In the order of `Activations` in native/matrix.h. */
-const activationCodes: Readonly<Record<ActivationFormat, number>> = { float32: 0, int8: 1 }
+const activationCodes: Readonly<Record<ActivationFormat, number>> = { float32: 0, int8: 1, 'int8-wide': 2 }
 
 export interface PackingOptions {
   readonly pool: NativePool
   readonly activations: ActivationChoice
+  readonly isa: Isa
   readonly onDispose: (sizeInBytes: number) => void
 }
 
@@ -48,7 +55,7 @@ export class NativePackedWeight implements PackedWeight {
   #matrix: NativeMatrix | null
 
   constructor({ format, rows, cols }: PackedWeightSpec, fill: FillWeight, options: PackingOptions) {
-    const { pool, activations, onDispose } = options
+    const { pool, onDispose } = options
     this.format = format
     this.rows = rows
     this.cols = cols
@@ -58,7 +65,7 @@ export class NativePackedWeight implements PackedWeight {
     this.#onDispose = onDispose
     const stored = new Uint8Array(this.sizeInBytes)
     fill(stored)
-    const activationCode = activationCodes[activationFormat(activations, { format, cols })]
+    const activationCode = activationCodes[activationFormat(options, { format, cols })]
     this.#matrix = pool.createMatrix(formatCodes[format], rows, cols, stored, activationCode)
     // Frees the copy now instead of at some later garbage collection: a large model would be held twice till then.
     stored.buffer.transfer(0)
@@ -84,9 +91,11 @@ export class NativePackedWeight implements PackedWeight {
 }
 
 function activationFormat(
-  choice: ActivationChoice,
+  { activations, isa }: PackingOptions,
   { format, cols }: { format: WeightFormat; cols: number },
 ): ActivationFormat {
   if (isDense(format)) return 'float32'
-  return choice === 'auto' ? (cols < minInt8Cols ? 'float32' : 'int8') : choice
+  if (activations !== 'auto') return activations
+  if (cols < minInt8Cols) return 'float32'
+  return isa === 'amx' ? 'int8-wide' : 'int8'
 }

@@ -4,7 +4,7 @@ import { loadNativeAddon } from './native-addon.ts'
 import type { Isa } from './native-addon.ts'
 import { createNativePack } from './native-pack.ts'
 import type { NativeOptions } from './native-pack.ts'
-import type { ActivationChoice } from './native-packed-weight.ts'
+import { activationChoices } from './native-packed-weight.ts'
 import { resolveThreadCount } from './thread-count.ts'
 
 /** Before core's wasm and cpu in the choice `auto`. Engine threads look for it under this name (`BackendModule`). */
@@ -24,7 +24,6 @@ export const backendProvider: BackendProvider = {
 }
 
 const optionNames = new Set(['threads', 'activations', 'isa'])
-const activationChoices: readonly ActivationChoice[] = ['auto', 'int8', 'float32']
 const isas: readonly Isa[] = ['scalar', 'avx2', 'avx512', 'amx', 'neon']
 
 function parseOptions(options: BackendOptions = {}): NativeOptions {

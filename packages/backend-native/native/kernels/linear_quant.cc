@@ -4,9 +4,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <vector>
 
 #include "../cpu_features.h"
 #include "dequantize.h"
+#include "linear_wide.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -46,6 +48,14 @@ struct QuantKernels {
   void (*float32)(const QuantPanels&, const FloatActivations&, const QuantTask&);
 };
 
+struct WideKernels {
+  void (*units)(const QuantPanels&, int64_t, float*, float*);
+  void (*quantize)(const WideActivations&, const float*, int64_t, int64_t);
+  void (*pairs)(const WidePanels&, const WideActivations&, const QuantTask&);
+  /// Null where there is no tile unit.
+  void (*tiles)(const WidePanels&, const WideActivations&, const QuantTask&);
+};
+
 QuantKernels KernelsFor(Isa isa) {
   switch (isa) {
 #if defined(__x86_64__) || defined(_M_X64)
@@ -61,6 +71,19 @@ QuantKernels KernelsFor(Isa isa) {
   }
 }
 
+WideKernels WideKernelsFor(Isa isa) {
+  switch (isa) {
+#if defined(__x86_64__) || defined(_M_X64)
+    case Isa::kAmx:
+      return {WideUnitsAvx512, QuantizeWideAvx512, LinearWideAvx512, LinearWideAmx};
+    case Isa::kAvx512:
+      return {WideUnitsAvx512, QuantizeWideAvx512, LinearWideAvx512, nullptr};
+#endif
+    default:
+      return {WideUnitsScalar, QuantizeWideScalar, LinearWideScalar, nullptr};
+  }
+}
+
 int64_t CeilDiv(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
@@ -70,13 +93,15 @@ constexpr int64_t kTaskTiles = 4;
 constexpr int64_t kMaxTaskPanels = 8;
 /// Panels that a thread takes at a time where weights stream.
 constexpr int64_t kStreamPanels = 8;
+/// Up to so many tokens, vectors alone keep up with the memory.
+constexpr int64_t kPairTokens = 8;
 /// Below so many elements, waking threads costs more than quantizing alone.
 constexpr int64_t kQuantizeAlone = 1 << 15;
 
 class QuantizedMatrix final : public Matrix {
  public:
   QuantizedMatrix(Format format, int64_t rows, int64_t cols, Activations activations)
-      : Matrix(rows, cols), activations_(activations), kernels_(KernelsFor(CurrentIsa())) {
+      : Matrix(rows, cols), activations_(activations), kernels_(KernelsFor(CurrentIsa())), wide_kernels_(WideKernelsFor(CurrentIsa())) {
     const QuantTraits traits = TraitsOf(format);
     panels_.format = format;
     panels_.rows = rows;
@@ -104,9 +129,19 @@ class QuantizedMatrix final : public Matrix {
     });
   }
 
+  /// After Pack, for wide activations.
+  void FindUnits(ThreadPool& pool) {
+    units_.resize(static_cast<size_t>(2 * panels_.NumPanels() * kPanelRows));
+    pool.ParallelFor(panels_.NumPanels(), [&](int64_t panel, int) {
+      float* units = units_.data() + panel * kPanelRows;
+      wide_kernels_.units(panels_, panel, units, units + panels_.NumPanels() * kPanelRows);
+    });
+  }
+
   void Linear(float* y, const float* x, int64_t n, const float* bias, ThreadPool& pool) const override {
     if (n <= 0) return;
     if (activations_ == Activations::kInt8) return LinearInt8(y, x, n, bias, pool);
+    if (activations_ == Activations::kInt8Wide) return LinearWide(y, x, n, bias, pool);
     const FloatActivations activations{x, n};
     RunTasks(y, n, bias, pool, [&](const QuantTask& task) { kernels_.float32(panels_, activations, task); });
   }
@@ -133,15 +168,37 @@ class QuantizedMatrix final : public Matrix {
                                            scales,
                                            scales + count,
                                            reinterpret_cast<int32_t*>(scales + 2 * count)};
-    if (n * cols <= kQuantizeAlone) {
-      kernels_.quantize(activations, x, 0, n, options);
-    } else {
-      const int64_t tokens = CeilDiv(kQuantizeAlone / 2, cols);
-      pool.ParallelFor(CeilDiv(n, tokens), [&](int64_t i, int) {
-        kernels_.quantize(activations, x, i * tokens, i * tokens + tokens < n ? i * tokens + tokens : n, options);
-      });
-    }
+    QuantizeTokens(n, pool, [&](int64_t begin, int64_t end) { kernels_.quantize(activations, x, begin, end, options); });
     RunTasks(y, n, bias, pool, [&](const QuantTask& task) { kernels_.int8(panels_, activations, task); });
+  }
+
+  void LinearWide(float* y, const float* x, int64_t n, const float* bias, ThreadPool& pool) const {
+    WideActivations activations{};
+    activations.n = n;
+    activations.cols = cols;
+    activations.chunks = CeilDiv(cols, kWideCols);
+    activations.is_tiled = wide_kernels_.tiles != nullptr && n > kPairTokens;
+    const int64_t code_bytes = activations.is_tiled
+                                   ? activations.NumTiles() * activations.Steps() * kTileTokens * kStepCols
+                                   : CeilDiv(n * cols * 2, 64) * 64;
+    const int64_t scale_bytes = activations.chunks * activations.NumTiles() * kTileTokens * 4;
+    const AlignedArray<uint8_t> memory = AllocateAligned<uint8_t>(static_cast<size_t>(code_bytes + scale_bytes));
+    activations.tiles = reinterpret_cast<int8_t*>(memory.get());
+    activations.pairs = reinterpret_cast<int16_t*>(memory.get());
+    activations.scales = reinterpret_cast<float*>(memory.get() + code_bytes);
+    QuantizeTokens(n, pool, [&](int64_t begin, int64_t end) { wide_kernels_.quantize(activations, x, begin, end); });
+    const WidePanels wide{panels_, units_.data(), units_.data() + panels_.NumPanels() * kPanelRows};
+    const auto kernel = activations.is_tiled ? wide_kernels_.tiles : wide_kernels_.pairs;
+    RunTasks(y, n, bias, pool, [&](const QuantTask& task) { kernel(wide, activations, task); });
+  }
+
+  template <typename Quantize>
+  void QuantizeTokens(int64_t n, ThreadPool& pool, const Quantize& quantize) const {
+    if (n * cols <= kQuantizeAlone) return quantize(0, n);
+    const int64_t tokens = CeilDiv(kQuantizeAlone / 2, cols);
+    pool.ParallelFor(CeilDiv(n, tokens), [&](int64_t i, int) {
+      quantize(i * tokens, i * tokens + tokens < n ? i * tokens + tokens : n);
+    });
   }
 
   /// For one tile of tokens the weights stream from memory: every thread walks a stretch of its own, which the
@@ -194,7 +251,9 @@ class QuantizedMatrix final : public Matrix {
 
   const Activations activations_;
   const QuantKernels kernels_;
+  const WideKernels wide_kernels_;
   QuantPanels panels_{};
+  std::vector<float> units_;  // of the rows, then their inverses
   size_t bytes_ = 0;
   AlignedArray<uint8_t> data_;
 };
@@ -207,6 +266,7 @@ std::unique_ptr<Matrix> MakeQuantizedMatrix(Format format, int64_t rows, int64_t
   if (traits.stored_block == 0 || rows < 0 || cols <= 0 || cols % traits.stored_block != 0) return nullptr;
   auto matrix = std::make_unique<QuantizedMatrix>(format, rows, cols, activations);
   matrix->Pack(bytes, pool);
+  if (activations == Activations::kInt8Wide) matrix->FindUnits(pool);
   return matrix;
 }
 
