@@ -6,8 +6,8 @@ namespace octavo {
 
 namespace {
 
-// Tiles: 0 to 3 sums [16 tokens][16 rows] int32 (upper and lower bytes of panel 0, of panel 1), 4 tokens' codes
-// [16][64], 5 and 6 weights' bytes [64 / 4][16 rows x 4].
+// Tiles: 0 to 3 sums [16 tokens][16 rows] int32 (of the weights' upper and lower bytes, of two tiles of tokens), 4 and 5
+// tokens' codes [16][64], 6 and 7 weights' upper and lower bytes [64 / 4][16 rows x 4].
 struct alignas(64) TileConfig {
   uint8_t palette = 1;
   uint8_t start_row = 0;
@@ -18,9 +18,9 @@ struct alignas(64) TileConfig {
 
 inline void ConfigureTiles(int64_t tokens) {
   TileConfig config;
-  for (int i = 0; i < 7; i++) {
+  for (int i = 0; i < 8; i++) {
     config.column_bytes[i] = 64;
-    config.rows[i] = static_cast<uint8_t>(i < 5 ? tokens : 16);
+    config.rows[i] = static_cast<uint8_t>(i < 6 ? tokens : 16);
   }
   // The intrinsic tells the compiler of the first bytes only.
   __asm__ __volatile__("" ::"r"(&config) : "memory");
@@ -28,7 +28,6 @@ inline void ConfigureTiles(int64_t tokens) {
 }
 
 constexpr int64_t kChunkSteps = kWideCols / kStepCols;
-constexpr int kPanels = 2;
 /// Tiles of tokens whose sums one pass keeps.
 constexpr int64_t kPassTiles = 16;
 
@@ -71,85 +70,88 @@ void Expand(const WidePanels& w, int64_t panel, int64_t begin, int64_t end, cons
   }
 }
 
-/// The exact sums of one chunk and tile of tokens, upper and lower bytes apart.
+/// The exact sums of one chunk and tile of tokens, of upper and lower bytes.
 using Dots = int32_t[2][kTileTokens * kPanelRows];
 
-template <bool kTwoPanels>
-[[gnu::always_inline]] inline void MultiplyChunk(const WideStretch* stretches, const int8_t* x, int64_t steps,
-                                                 Dots* dots) {
+/// One chunk of a panel times one or two tiles of tokens; `stride`: from one tile's codes to the next one's.
+template <bool kTwoTiles>
+[[gnu::always_inline]] inline void MultiplyChunk(const WideStretch& stretch, const int8_t* x, int64_t stride,
+                                                 int64_t steps, Dots* dots) {
   _tile_zero(0);
   _tile_zero(1);
-  if constexpr (kTwoPanels) {
+  if constexpr (kTwoTiles) {
     _tile_zero(2);
     _tile_zero(3);
   }
   for (int64_t s = 0; s < steps; s++, x += kTileTokens * kStepCols) {
     _tile_loadd(4, x, kStepCols);
-    _tile_loadd(5, stretches[0].steps[s][0], 64);
-    _tile_dpbssd(0, 4, 5);
-    _tile_loadd(6, stretches[0].steps[s][1], 64);
-    _tile_dpbssd(1, 4, 6);
-    if constexpr (kTwoPanels) {
-      _tile_loadd(5, stretches[1].steps[s][0], 64);
-      _tile_dpbssd(2, 4, 5);
-      _tile_loadd(6, stretches[1].steps[s][1], 64);
-      _tile_dpbssd(3, 4, 6);
+    _tile_loadd(6, stretch.steps[s][0], 64);
+    _tile_dpbssd(0, 4, 6);
+    _tile_loadd(7, stretch.steps[s][1], 64);
+    _tile_dpbssd(1, 4, 7);
+    if constexpr (kTwoTiles) {
+      _tile_loadd(5, x + stride, kStepCols);
+      _tile_dpbssd(2, 5, 6);
+      _tile_dpbssd(3, 5, 7);
     }
   }
   _tile_stored(0, dots[0][0], 64);
   _tile_stored(1, dots[0][1], 64);
-  if constexpr (kTwoPanels) {
+  if constexpr (kTwoTiles) {
     _tile_stored(2, dots[1][0], 64);
     _tile_stored(3, dots[1][1], 64);
   }
 }
 
-[[gnu::always_inline]] inline void AddDots(const Dots& dots, const float* scales, int64_t tokens, float (*sums)[16]) {
-  for (int64_t t = 0; t < tokens; t++) {
-    const __m512i upper = _mm512_slli_epi32(_mm512_load_si512(dots[0] + 16 * t), 8);
-    const __m512 dot = _mm512_cvtepi32_ps(_mm512_add_epi32(upper, _mm512_load_si512(dots[1] + 16 * t)));
-    _mm512_store_ps(sums[t], _mm512_fmadd_ps(dot, _mm512_set1_ps(scales[t]), _mm512_load_ps(sums[t])));
-  }
+[[gnu::always_inline]] inline void AddToken(const Dots& dots, int64_t token, __m512 scale, float* sums) {
+  const __m512i upper = _mm512_slli_epi32(_mm512_load_si512(dots[0] + 16 * token), 8);
+  const __m512 dot = _mm512_cvtepi32_ps(_mm512_add_epi32(upper, _mm512_load_si512(dots[1] + 16 * token)));
+  _mm512_store_ps(sums, _mm512_fmadd_ps(dot, scale, _mm512_load_ps(sums)));
 }
 
-/// One or two panels times the tiles [tile_begin, tile_end), at most kPassTiles.
-template <Format kFormat, bool kTwoPanels>
-void MultiplyPanels(const WidePanels& w, const WideActivations& x, const QuantTask& task, int64_t panel,
-                    int64_t tile_begin, int64_t tile_end) {
-  constexpr int kCount = kTwoPanels ? 2 : 1;
-  alignas(64) float sums[kCount][kPassTiles * kTileTokens][kPanelRows];
-  WideStretch stretches[kCount];
-  alignas(64) Dots dots[2][kCount];
-  const int64_t token_end = tile_end * kTileTokens < x.n ? tile_end * kTileTokens : x.n;
-  const int64_t tokens = token_end - tile_begin * kTileTokens;
-  WideFactors factors[kCount];
-  for (int p = 0; p < kCount; p++) {
-    factors[p] = FactorsOf<kFormat>(w, panel + p);
-    __builtin_memset(sums[p], 0, static_cast<size_t>(tokens) * sizeof sums[p][0]);
-  }
+/// Adds the chunk's sums of up to two tiles' tokens to theirs.
+inline void AddDots(const Dots* dots, const float* scales, int64_t tokens, float (*sums)[kPanelRows]) {
+  for (int64_t t = 0; t < tokens; t++)
+    AddToken(dots[t / kTileTokens], t % kTileTokens, _mm512_set1_ps(scales[t]), sums[t]);
+}
+
+/// One panel times the tiles [tile_begin, tile_end), at most kPassTiles.
+template <Format kFormat>
+void MultiplyPanel(const WidePanels& w, const WideActivations& x, const QuantTask& task, int64_t panel,
+                   int64_t tile_begin, int64_t tile_end) {
+  alignas(64) float sums[kPassTiles * kTileTokens][kPanelRows];
+  alignas(64) Dots dots[2][2];
+  WideStretch stretch;
+  const bool streams = tile_end - tile_begin == 1;
+  const int64_t token_begin = tile_begin * kTileTokens;
+  const int64_t tokens = (tile_end * kTileTokens < x.n ? tile_end * kTileTokens : x.n) - token_begin;
+  const int64_t stride = x.Steps() * kTileTokens * kStepCols;
+  const WideFactors factors = FactorsOf<kFormat>(w, panel);
+  __builtin_memset(sums, 0, static_cast<size_t>(tokens) * sizeof sums[0]);
   for (int64_t chunk = 0; chunk < x.chunks; chunk++) {
     const int64_t begin = chunk * kWideBlocks;
     const int64_t end = begin + kWideBlocks < w.panels.blocks ? begin + kWideBlocks : w.panels.blocks;
     const int64_t steps = (end - begin + 1) / 2;
-    for (int p = 0; p < kCount; p++)
-      Expand<kFormat>(w, panel + p, begin, end, factors[p], tile_end - tile_begin == 1, &stretches[p]);
-    // Sums join one tile late: by then the tile unit has written them.
+    Expand<kFormat>(w, panel, begin, end, factors, streams, &stretch);
+    // Sums join one pair of tiles late: by then the tile unit has written them.
     const auto add = [&](int64_t tile) {
       const int64_t at = (tile - tile_begin) * kTileTokens;
-      const int64_t count = tokens - at < kTileTokens ? tokens - at : kTileTokens;
-      for (int p = 0; p < kCount; p++)
-        AddDots(dots[tile % 2][p], x.ScalesOf(chunk) + tile * kTileTokens, count, sums[p] + at);
+      const int64_t count = tokens - at < 2 * kTileTokens ? tokens - at : 2 * kTileTokens;
+      AddDots(dots[tile / 2 % 2], x.ScalesOf(chunk) + tile * kTileTokens, count, sums + at);
     };
-    for (int64_t tile = tile_begin; tile < tile_end; tile++) {
-      MultiplyChunk<kTwoPanels>(stretches, x.Step(tile, chunk * kChunkSteps), steps, dots[tile % 2]);
-      if (tile > tile_begin) add(tile - 1);
+    int64_t tile = tile_begin;
+    for (; tile < tile_end; tile += 2) {
+      const int8_t* codes = x.Step(tile, chunk * kChunkSteps);
+      if (tile_end - tile == 1) {
+        MultiplyChunk<false>(stretch, codes, stride, steps, dots[tile / 2 % 2]);
+      } else {
+        MultiplyChunk<true>(stretch, codes, stride, steps, dots[tile / 2 % 2]);
+      }
+      if (tile > tile_begin) add(tile - 2);
     }
-    add(tile_end - 1);
+    add(tile - 2);
   }
-  for (int64_t t = 0; t < tokens; t++) {
-    for (int p = 0; p < kCount; p++)
-      StoreWideRows(w, task, panel + p, tile_begin * kTileTokens + t, _mm512_load_ps(sums[p][t]));
-  }
+  for (int64_t t = 0; t < tokens; t++) StoreWideRows(w, task, panel, token_begin + t, _mm512_load_ps(sums[t]));
 }
 
 template <Format kFormat>
@@ -157,10 +159,8 @@ void Multiply(const WidePanels& w, const WideActivations& x, const QuantTask& ta
   ConfigureTiles(x.n < kTileTokens ? x.n : kTileTokens);
   for (int64_t tile = task.tile_begin; tile < task.tile_end; tile += kPassTiles) {
     const int64_t tile_end = tile + kPassTiles < task.tile_end ? tile + kPassTiles : task.tile_end;
-    int64_t panel = task.panel_begin;
-    for (; panel + kPanels <= task.panel_end; panel += kPanels)
-      MultiplyPanels<kFormat, true>(w, x, task, panel, tile, tile_end);
-    if (panel < task.panel_end) MultiplyPanels<kFormat, false>(w, x, task, panel, tile, tile_end);
+    for (int64_t panel = task.panel_begin; panel < task.panel_end; panel++)
+      MultiplyPanel<kFormat>(w, x, task, panel, tile, tile_end);
   }
   _tile_release();
 }
