@@ -4,6 +4,7 @@
 
 #include "binding.h"
 #include "kernels/ops.h"
+#include "kernels/parallel_rows.h"
 #include "probes.h"
 
 namespace octavo {
@@ -129,7 +130,9 @@ void PoolObject::CopyColumns(const Napi::CallbackInfo& info) {
   float* out = arguments.Floats(0, "out", n * count);
   const float* x = arguments.Floats(1, "x", n * width);
   if (count == 0) return;
-  for (int64_t i = 0; i < n; i++) std::copy_n(x + i * width + first, count, out + i * count);
+  octavo::ParallelRows(Live(info.Env()), n, count, [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) std::copy_n(x + i * width + first, count, out + i * count);
+  });
 }
 
 /// argmaxRows(out Int32Array[rows], x[rows, n], n)

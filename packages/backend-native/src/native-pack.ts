@@ -21,6 +21,7 @@ import { addRmsNormConfig, layerNormConfig, rmsNormConfig } from './kernels/norm
 import { pagedAttentionConfig } from './kernels/paged-attention.ts'
 import { rotaryEmbeddingConfig } from './kernels/rotary-embedding.ts'
 import { sliceConfig } from './kernels/slice.ts'
+import { splitColumnsConfig } from './kernels/split-columns.ts'
 import { loadNativeAddon } from './native-addon.ts'
 import type { Isa, NativeAddon } from './native-addon.ts'
 import { NativeBackend } from './native-backend.ts'
@@ -59,6 +60,7 @@ const kernelConfigs = [
   fusedMatMulConfig,
   gatherConfig,
   sliceConfig,
+  splitColumnsConfig,
 ]
 
 /**

@@ -32,5 +32,7 @@ export { addRmsNormKernel, rmsNormKernel } from './ops/rms-norm.ts'
 export type { RmsNormAttrs } from './ops/rms-norm.ts'
 export { rotaryEmbeddingKernel } from './ops/rotary-embedding.ts'
 export type { RotaryEmbeddingAttrs } from './ops/rotary-embedding.ts'
+export { splitColumnsKernel } from './ops/split-columns.ts'
+export type { SplitColumnsAttrs } from './ops/split-columns.ts'
 
 export { assert } from './util/assert.ts'

@@ -1,7 +1,8 @@
-import { add, concat, slice } from '@tensorflow/tfjs-core'
+import { add, concat } from '@tensorflow/tfjs-core'
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import { InvalidConfigError } from '../errors.ts'
 import type { RowRange } from '../loading/weight-source.ts'
+import { splitColumns } from '../ops/split-columns.ts'
 import { assert } from '../util/assert.ts'
 import type { Communicator } from './communicator.ts'
 import { unquantized } from './linear-method.ts'
@@ -232,13 +233,4 @@ function rowOrder(ranges: readonly RowRange[], total: number): Int32Array | null
   const order: number[] = []
   for (const { start, end } of ranges) for (let row = start; row < end; row++) order.push(row)
   return order.length === total && order.every((row, i) => row === i) ? null : Int32Array.from(order)
-}
-
-function splitColumns(x: Tensor2D, widths: readonly number[]): Tensor2D[] {
-  let start = 0
-  return widths.map((width) => {
-    const part = slice(x, [0, start], [x.shape[0], width])
-    start += width
-    return part
-  })
 }
