@@ -62,6 +62,10 @@ class Arguments {
     return static_cast<float*>(Elements(index, name, napi_float32_array, "a Float32Array", length));
   }
 
+  double* Doubles(size_t index, const char* name, int64_t length) const {
+    return static_cast<double*>(Elements(index, name, napi_float64_array, "a Float64Array", length));
+  }
+
   /// As Floats, null where the argument is null.
   float* OptionalFloats(size_t index, const char* name, int64_t length) const {
     return IsNull(index) ? nullptr : Floats(index, name, length);

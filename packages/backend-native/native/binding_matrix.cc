@@ -15,17 +15,11 @@ Napi::Function MatrixObject::Define(Napi::Env env) {
                      });
 }
 
-void MatrixObject::Hold(Napi::Env env, std::unique_ptr<Matrix> matrix) {
-  matrix_ = std::move(matrix);
-  accounted_bytes_ = static_cast<int64_t>(matrix_->Bytes());
-  Napi::MemoryManagement::AdjustExternalMemory(env, accounted_bytes_);
-}
+// V8 is not told of the memory: it would collect garbage every few dozen megabytes while a model loads, though weights
+// are freed by `dispose`.
+void MatrixObject::Hold(std::unique_ptr<Matrix> matrix) { matrix_ = std::move(matrix); }
 
-void MatrixObject::Finalize(Napi::BasicEnv env) {
-  if (matrix_ == nullptr) return;
-  matrix_.reset();
-  Napi::MemoryManagement::AdjustExternalMemory(env, -accounted_bytes_);
-}
+void MatrixObject::Finalize(Napi::BasicEnv) { matrix_.reset(); }
 
 const Matrix& MatrixObject::Live(Napi::Env env) const {
   if (matrix_ == nullptr) ThrowType(env, "a packed weight was used after dispose");

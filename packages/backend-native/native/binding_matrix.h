@@ -16,7 +16,7 @@ class MatrixObject : public Napi::ObjectWrap<MatrixObject> {
   explicit MatrixObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<MatrixObject>(info) {}
   void Finalize(Napi::BasicEnv env) override;
 
-  void Hold(Napi::Env env, std::unique_ptr<Matrix> matrix);
+  void Hold(std::unique_ptr<Matrix> matrix);
   /// Throws after dispose.
   const Matrix& Live(Napi::Env env) const;
 
@@ -26,7 +26,6 @@ class MatrixObject : public Napi::ObjectWrap<MatrixObject> {
   void Dispose(const Napi::CallbackInfo& info);
 
   std::unique_ptr<Matrix> matrix_;
-  int64_t accounted_bytes_ = 0;
 };
 
 }  // namespace octavo

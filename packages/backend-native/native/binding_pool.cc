@@ -14,6 +14,7 @@ Napi::Function PoolObject::Define(Napi::Env env) {
                      {
                          InstanceMethod<&PoolObject::Dispose>("dispose"),
                          InstanceMethod<&PoolObject::CreateMatrix>("createMatrix"),
+                         InstanceMethod<&PoolObject::MapMatrix>("mapMatrix"),
                          InstanceMethod<&PoolObject::Linear>("linear"),
                          InstanceMethod<&PoolObject::Embedding>("embedding"),
                          InstanceMethod<&PoolObject::MatMul>("matMul"),

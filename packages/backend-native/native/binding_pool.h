@@ -23,6 +23,7 @@ class PoolObject : public Napi::ObjectWrap<PoolObject> {
   void Dispose(const Napi::CallbackInfo& info);
 
   Napi::Value CreateMatrix(const Napi::CallbackInfo& info);
+  Napi::Value MapMatrix(const Napi::CallbackInfo& info);
   void Linear(const Napi::CallbackInfo& info);
   void Embedding(const Napi::CallbackInfo& info);
   void MatMul(const Napi::CallbackInfo& info);

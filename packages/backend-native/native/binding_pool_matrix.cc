@@ -36,27 +36,72 @@ void Transpose(float* out, const float* x, int64_t rows, int64_t cols, ThreadPoo
   });
 }
 
+/// What the makers of matrices have in common: format, rows, cols, (3), activations.
+class MatrixArguments : public Arguments {
+ public:
+  explicit MatrixArguments(const Napi::CallbackInfo& info)
+      : Arguments(info),
+        format(static_cast<Format>(Integer(0, "format", 0, static_cast<int64_t>(Format::kQ6_K)))),
+        rows(Integer(1, "rows", 1, INT32_MAX)),
+        cols(Integer(2, "cols", 1, INT32_MAX)),
+        activations(static_cast<Activations>(Integer(4, "activations", 0, 2))) {
+    const auto [block_elements, block_bytes] = kLayouts[static_cast<int>(format)];
+    if (cols % block_elements != 0) ThrowRange(Env(), "a row of the matrix is not whole blocks");
+    row_bytes = cols / block_elements * block_bytes;
+    is_dense = block_elements == 1;
+  }
+
+  const Format format;
+  const int64_t rows;
+  const int64_t cols;
+  const Activations activations;
+  int64_t row_bytes;
+  bool is_dense;
+};
+
+/// Null where the rows could not be read.
+Napi::Value MakeMatrix(const MatrixArguments& arguments, const StoredRows& stored, ThreadPool& pool) {
+  const Napi::Env env = arguments.Env();
+  const auto [format, cols] = std::pair(arguments.format, arguments.cols);
+  std::unique_ptr<Matrix> matrix = arguments.is_dense
+                                       ? MakeDenseMatrix(format, cols, stored, pool)
+                                       : MakeQuantizedMatrix(format, cols, stored, arguments.activations, pool);
+  if (matrix == nullptr) return env.Null();
+  const Napi::Object object = env.GetInstanceData<AddonData>()->matrix_class.New({});
+  MatrixObject::Unwrap(object)->Hold(std::move(matrix));
+  return object;
+}
+
 }  // namespace
 
 /// createMatrix(format, rows, cols, bytes Uint8Array, activations): Matrix. `bytes` as stored, only read.
 Napi::Value PoolObject::CreateMatrix(const Napi::CallbackInfo& info) {
-  const Arguments arguments(info);
+  const MatrixArguments arguments(info);
+  const uint8_t* bytes = arguments.Bytes(3, "bytes", arguments.rows * arguments.row_bytes);
+  return MakeMatrix(arguments, StoredRows(bytes, arguments.rows, arguments.row_bytes), Live(info.Env()));
+}
+
+/// mapMatrix(format, rows, cols, runs Float64Array[n, 4], activations): Matrix | null. A run is rows of an open file:
+/// descriptor, position of the first, bytes from one to the next, count. Null where they can't be had.
+Napi::Value PoolObject::MapMatrix(const Napi::CallbackInfo& info) {
+  const MatrixArguments arguments(info);
   const Napi::Env env = info.Env();
-  const int64_t format = arguments.Integer(0, "format", 0, static_cast<int64_t>(Format::kQ6_K));
-  const int64_t rows = arguments.Integer(1, "rows", 1, INT32_MAX);
-  const int64_t cols = arguments.Integer(2, "cols", 1, INT32_MAX);
-  const auto [block_elements, block_bytes] = kLayouts[format];
-  if (cols % block_elements != 0) ThrowRange(env, "a row of the matrix is not whole blocks");
-  const uint8_t* bytes = arguments.Bytes(3, "bytes", rows * (cols / block_elements) * block_bytes);
-  const auto activations = static_cast<Activations>(arguments.Integer(4, "activations", 0, 2));
-  const bool is_dense = block_elements == 1;
-  ThreadPool& pool = Live(env);
-  std::unique_ptr<Matrix> matrix =
-      is_dense ? MakeDenseMatrix(static_cast<Format>(format), rows, cols, bytes, pool)
-               : MakeQuantizedMatrix(static_cast<Format>(format), rows, cols, bytes, activations, pool);
-  const Napi::Object object = env.GetInstanceData<AddonData>()->matrix_class.New({});
-  MatrixObject::Unwrap(object)->Hold(env, std::move(matrix));
-  return object;
+  const int64_t length = arguments.Length(3, "runs");
+  const double* runs = arguments.Doubles(3, "runs", length);
+  std::vector<StoredRows::FileRun> file_runs;
+  int64_t rows = 0;
+  for (int64_t i = 0; i + 4 <= length; i += 4) {
+    for (int64_t j = i; j < i + 4; j++) {
+      if (!(runs[j] >= 0 && runs[j] <= 0x1p53)) ThrowRange(env, "runs must be non-negative integers");
+    }
+    if (runs[i] > INT32_MAX || runs[i + 3] > INT32_MAX) ThrowRange(env, "a run's file or count is too large");
+    file_runs.push_back({static_cast<int>(runs[i]), static_cast<int64_t>(runs[i + 1]),
+                         static_cast<int64_t>(runs[i + 2]), static_cast<int64_t>(runs[i + 3])});
+    rows += file_runs.back().count;
+  }
+  if (length % 4 != 0 || rows != arguments.rows) ThrowRange(env, "runs do not add up to the rows of the matrix");
+  const std::unique_ptr<StoredRows> stored = StoredRows::TryMap(file_runs, arguments.row_bytes);
+  return stored == nullptr ? env.Null() : MakeMatrix(arguments, *stored, Live(env));
 }
 
 /// linear(matrix, y[n, rows], x[n, cols], n, bias[rows] | null)
@@ -110,7 +155,8 @@ void PoolObject::MatMul(const Napi::CallbackInfo& info) {
     Transpose(b_columns.data(), b, k, n, pool);
     b = b_columns.data();
   }
-  MakeDenseMatrix(Format::kFloat32, n, k, reinterpret_cast<const uint8_t*>(b), pool)->Linear(out, a, m, nullptr, pool);
+  const StoredRows b_rows(reinterpret_cast<const uint8_t*>(b), n, k * static_cast<int64_t>(sizeof(float)));
+  MakeDenseMatrix(Format::kFloat32, k, b_rows, pool)->Linear(out, a, m, nullptr, pool);
 }
 
 }  // namespace octavo

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "stored_rows.h"
 #include "thread_pool.h"
 
 namespace octavo {
@@ -36,8 +37,8 @@ class Matrix {
   const int64_t cols;
 };
 
-/// `bytes`: the matrix as stored, row-major, only read during the call.
-std::unique_ptr<Matrix> MakeDenseMatrix(Format format, int64_t rows, int64_t cols, const uint8_t* bytes, ThreadPool& pool);
-std::unique_ptr<Matrix> MakeQuantizedMatrix(Format format, int64_t rows, int64_t cols, const uint8_t* bytes, Activations activations, ThreadPool& pool);
+/// Null where the stored rows could not be read. They are only read during the call.
+std::unique_ptr<Matrix> MakeDenseMatrix(Format format, int64_t cols, const StoredRows& stored, ThreadPool& pool);
+std::unique_ptr<Matrix> MakeQuantizedMatrix(Format format, int64_t cols, const StoredRows& stored, Activations activations, ThreadPool& pool);
 
 }  // namespace octavo

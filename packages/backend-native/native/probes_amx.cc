@@ -3,28 +3,17 @@
 #include <cstring>
 
 #include "probes.h"
+#include "tile_config.h"
 
 namespace octavo {
-namespace {
-
-struct alignas(64) TileConfig {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t columns[16] = {};
-  uint8_t rows[16] = {};
-};
-
-}  // namespace
-
 /// Four accumulators from two and two operand tiles, loaded anew each round: what a matrix kernel can reach at best.
 double MultiplyAmx(int64_t rounds) {
   TileConfig config;
   for (int tile = 0; tile < 8; tile++) {
-    config.columns[tile] = 64;
+    config.column_bytes[tile] = 64;
     config.rows[tile] = 16;
   }
-  _tile_loadconfig(&config);
+  LoadTileConfig(config);
   alignas(64) static thread_local int8_t operands[4 * 1024];
   std::memset(operands, 1, sizeof operands);
   _tile_zero(0);

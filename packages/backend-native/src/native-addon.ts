@@ -37,6 +37,17 @@ export interface NativePool {
   /** Ends the threads. */
   dispose(): void
   createMatrix(format: number, rows: number, cols: number, bytes: Uint8Array, activations: number): NativeMatrix
+  /**
+   * As `createMatrix`, of rows of open files, which are mapped during the call. Null where they are not in the files or
+   * the files can't be mapped.
+   */
+  mapMatrix(
+    format: number,
+    rows: number,
+    cols: number,
+    runs: Float64Array, // [n, 4]: descriptor, position of the first row, bytes from row to row, rows
+    activations: number,
+  ): NativeMatrix | null
   linear(
     matrix: NativeMatrix,
     y: Float32Array, // [n, rows]

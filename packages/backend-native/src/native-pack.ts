@@ -93,8 +93,8 @@ export async function createNativePack(options: NativeOptions = {}): Promise<Bac
     get usedBytes() {
       return usedBytes
     },
-    packWeight(spec, fill) {
-      const weight = new NativePackedWeight(spec, fill, { pool: backend.pool, activations, isa, onDispose })
+    packWeight(spec, fill, stored = null) {
+      const weight = new NativePackedWeight(spec, { fill, stored }, { pool: backend.pool, activations, isa, onDispose })
       usedBytes += weight.sizeInBytes
       return weight
     },

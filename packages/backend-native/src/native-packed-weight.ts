@@ -1,5 +1,5 @@
 import { assert, isDense, rowBytes } from '@octavo/core/backend'
-import type { FillWeight, PackedWeight, PackedWeightSpec, WeightFormat } from '@octavo/core/backend'
+import type { FillWeight, PackedWeight, PackedWeightSpec, StoredRows, WeightFormat } from '@octavo/core/backend'
 import type { Isa, NativeMatrix, NativePool } from './native-addon.ts'
 
 /**
@@ -44,6 +44,12 @@ export interface PackingOptions {
   readonly onDispose: (sizeInBytes: number) => void
 }
 
+/** Where a weight's bytes come from; both give the same. */
+interface WeightBytes {
+  readonly fill: FillWeight
+  readonly stored: readonly StoredRows[] | null
+}
+
 /** A weight matrix in the addon's memory, laid out for the kernels. */
 export class NativePackedWeight implements PackedWeight {
   readonly format: WeightFormat
@@ -54,7 +60,7 @@ export class NativePackedWeight implements PackedWeight {
   readonly #onDispose: (sizeInBytes: number) => void
   #matrix: NativeMatrix | null
 
-  constructor({ format, rows, cols }: PackedWeightSpec, fill: FillWeight, options: PackingOptions) {
+  constructor({ format, rows, cols }: PackedWeightSpec, bytes: WeightBytes, options: PackingOptions) {
     const { pool, onDispose } = options
     this.format = format
     this.rows = rows
@@ -63,12 +69,12 @@ export class NativePackedWeight implements PackedWeight {
     assert(Number.isInteger(stride), `a ${format} row of ${cols} elements is not whole blocks`)
     this.sizeInBytes = rows * stride
     this.#onDispose = onDispose
-    const stored = new Uint8Array(this.sizeInBytes)
-    fill(stored)
     const activationCode = activationCodes[activationFormat(options, { format, cols })]
-    this.#matrix = pool.createMatrix(formatCodes[format], rows, cols, stored, activationCode)
-    // Frees the copy now instead of at some later garbage collection: a large model would be held twice till then.
-    stored.buffer.transfer(0)
+    const runs = bytes.stored === null || rows === 0 ? null : toRuns(bytes.stored)
+    // Where a file can't be mapped, or has become shorter, reading it either works or says what is wrong.
+    this.#matrix =
+      (runs && pool.mapMatrix(formatCodes[format], rows, cols, runs, activationCode)) ??
+      this.#readMatrix(pool, bytes.fill, activationCode)
   }
 
   /** For kernels. */
@@ -82,12 +88,25 @@ export class NativePackedWeight implements PackedWeight {
     this.matrix.readRow(row, out.length === this.cols ? out : out.subarray(0, this.cols))
   }
 
+  #readMatrix(pool: NativePool, fill: FillWeight, activationCode: number): NativeMatrix {
+    const stored = new Uint8Array(this.sizeInBytes)
+    fill(stored)
+    const matrix = pool.createMatrix(formatCodes[this.format], this.rows, this.cols, stored, activationCode)
+    // Frees the copy now instead of at some later garbage collection: a large model would be held twice till then.
+    stored.buffer.transfer(0)
+    return matrix
+  }
+
   dispose(): void {
     if (this.#matrix === null) return
     this.#matrix.dispose()
     this.#matrix = null
     this.#onDispose(this.sizeInBytes)
   }
+}
+
+function toRuns(stored: readonly StoredRows[]): Float64Array {
+  return Float64Array.from(stored.flatMap(({ fd, position, stride, count }) => [fd, position, stride, count]))
 }
 
 function activationFormat(

@@ -5,7 +5,7 @@ export { BackendUnavailableError, InsufficientMemoryError, InvalidConfigError } 
 
 export { allWeightFormats, isDense, rowBytes, weightFormats } from './tensor/dtype.ts'
 export type { WeightFormat } from './tensor/dtype.ts'
-export type { FillWeight, PackedWeight, PackedWeightSpec } from './tensor/packed-weight.ts'
+export type { FillWeight, PackedWeight, PackedWeightSpec, StoredRows } from './tensor/packed-weight.ts'
 export { kvBytesPerToken } from './tensor/kv-storage.ts'
 export type { KvLayout, KvStorage } from './tensor/kv-storage.ts'
 

@@ -1,4 +1,4 @@
-// The block-quantized formats as stored (ggml's layouts), and packed blocks widened plainly.
+// Packed blocks of the quantized formats, widened plainly.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,6 @@
 namespace octavo {
 
 float Float16ToFloat(uint16_t bits);
-
-/// Copies up to 16 stored rows into a panel of the layout in linear_quant.h.
-void PackPanel(Format format, const uint8_t* stored, int64_t rows, int64_t cols, uint8_t* codes, uint8_t* scales);
 
 /// One block of a panel in plain order: codes less their offset, scales and minima of the 16 rows.
 struct PlainBlock {

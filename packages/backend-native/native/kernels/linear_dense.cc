@@ -7,6 +7,7 @@
 #include "../cpu_features.h"
 #include "linear_dense_memory.h"
 #include "linear_dense_values.h"
+#include "pack_panel.h"
 
 namespace octavo {
 namespace {
@@ -27,23 +28,6 @@ const DenseKernels& KernelsOf(Isa isa) {
   return DenseKernelsScalar();
 }
 
-/// out[i][row] = row `row` of the source at element i; rows that do not exist stay zero.
-template <typename Element>
-void PackPanel(Element* out, const uint8_t* source, int64_t row_bytes, int64_t num_rows, int64_t num_elements,
-               int64_t panel_rows) {
-  // Sixteen elements of every row at a time: a cache line of each source row is used up while it is near.
-  constexpr int64_t kStrip = 16;
-  for (int64_t start = 0; start < num_elements; start += kStrip) {
-    const int64_t count = std::min(kStrip, num_elements - start);
-    for (int64_t row = 0; row < num_rows; row++) {
-      Element strip[kStrip];
-      const uint8_t* from = source + row * row_bytes + start * static_cast<int64_t>(sizeof(Element));
-      std::memcpy(strip, from, static_cast<size_t>(count) * sizeof(Element));
-      for (int64_t i = 0; i < count; i++) out[(start + i) * panel_rows + row] = strip[i];
-    }
-  }
-}
-
 /// x [width, cols] -> out [num_k][width] from `first_k` on.
 void PackActivations(float* out, const float* x, int64_t cols, int64_t first_k, int64_t num_k, int64_t width) {
   for (int64_t i = 0; i < width; i++) {
@@ -54,14 +38,23 @@ void PackActivations(float* out, const float* x, int64_t cols, int64_t first_k, 
 
 class DenseMatrix final : public Matrix {
  public:
-  DenseMatrix(Format format, int64_t rows, int64_t cols, const uint8_t* bytes, ThreadPool& pool)
+  DenseMatrix(Format format, int64_t rows, int64_t cols)
       : Matrix(rows, cols),
         format_(format),
         kernels_(KernelsOf(CurrentIsa())),
         num_panels_(CeilDiv(rows, kernels_.panel_rows)),
         panel_bytes_(PaddedCols() * kernels_.panel_rows * ElementBytes(format)),
-        data_(static_cast<size_t>(num_panels_ * panel_bytes_)) {
-    pool.ParallelFor(num_panels_, [&](int64_t panel, int) { Pack(panel, bytes); });
+        data_(static_cast<size_t>(num_panels_ * panel_bytes_)) {}
+
+  /// False where rows could not be read.
+  bool Pack(const StoredRows& stored, ThreadPool& pool) {
+    return PackPanels(stored, kernels_.panel_rows, pool, [&](int64_t panel, const uint8_t* const* panel_rows) {
+      uint8_t* out = data_.As<uint8_t>() + panel * panel_bytes_;
+      if (format_ == Format::kFloat16) return PackElements<2>(out, panel_rows, cols);
+      if (format_ == Format::kFloat32) return PackElements<4>(out, panel_rows, cols);
+      PackElements<4>(out, panel_rows, cols / 2);
+      if (cols % 2 != 0) PackLastHalfPair(reinterpret_cast<uint16_t*>(out), panel_rows);
+    });
   }
 
   void Linear(float* y, const float* x, int64_t n, const float* bias, ThreadPool& pool) const override {
@@ -134,27 +127,25 @@ class DenseMatrix final : public Matrix {
     return std::max<int64_t>(1, std::min(wanted, num_tiles));
   }
 
-  void Pack(int64_t panel, const uint8_t* bytes) {
-    const int64_t panel_rows = kernels_.panel_rows;
-    const int64_t row_bytes = cols * ElementBytes(format_);
-    const int64_t num_rows = std::min(panel_rows, rows - panel * panel_rows);
-    const uint8_t* source = bytes + panel * panel_rows * row_bytes;
-    uint8_t* out = data_.As<uint8_t>() + panel * panel_bytes_;
-    if (num_rows < panel_rows) std::memset(out, 0, static_cast<size_t>(panel_bytes_));
-    if (format_ == Format::kFloat32) {
-      PackPanel(reinterpret_cast<uint32_t*>(out), source, row_bytes, num_rows, cols, panel_rows);
-    } else if (format_ == Format::kFloat16) {
-      PackPanel(reinterpret_cast<uint16_t*>(out), source, row_bytes, num_rows, cols, panel_rows);
-    } else {
-      PackPanel(reinterpret_cast<uint32_t*>(out), source, row_bytes, num_rows, cols / 2, panel_rows);
-      if (cols % 2 != 0) PackLastHalfPair(reinterpret_cast<uint16_t*>(out), source, row_bytes, num_rows);
+  /// out[i][row] = element i of the row.
+  template <int64_t kBytes>
+  void PackElements(uint8_t* out, const uint8_t* const* panel_rows, int64_t count) const {
+    const int64_t stride = kernels_.panel_rows * kBytes;
+    const PackKernels& pack = CurrentPackKernels();
+    const auto sixteen = kBytes == 4 ? pack.words : pack.halves;
+    int64_t row = 0;
+    for (; row + kPackedRows <= kernels_.panel_rows; row += kPackedRows)
+      sixteen(panel_rows + row, 0, count, out + row * kBytes, stride);
+    for (; row < kernels_.panel_rows; row++) {
+      for (int64_t i = 0; i < count; i++)
+        std::memcpy(out + i * stride + row * kBytes, panel_rows[row] + i * kBytes, kBytes);
     }
   }
 
-  void PackLastHalfPair(uint16_t* out, const uint8_t* source, int64_t row_bytes, int64_t num_rows) {
+  void PackLastHalfPair(uint16_t* out, const uint8_t* const* panel_rows) const {
     uint16_t* pairs = out + (cols - 1) * kernels_.panel_rows;
-    for (int64_t row = 0; row < num_rows; row++) {
-      std::memcpy(pairs + 2 * row, source + row * row_bytes + (cols - 1) * 2, 2);
+    for (int64_t row = 0; row < kernels_.panel_rows; row++) {
+      std::memcpy(pairs + 2 * row, panel_rows[row] + (cols - 1) * 2, 2);
       pairs[2 * row + 1] = 0;
     }
   }
@@ -227,12 +218,13 @@ class DenseMatrix final : public Matrix {
 
 }  // namespace
 
-std::unique_ptr<Matrix> MakeDenseMatrix(Format format, int64_t rows, int64_t cols, const uint8_t* bytes,
-                                        ThreadPool& pool) {
+std::unique_ptr<Matrix> MakeDenseMatrix(Format format, int64_t cols, const StoredRows& stored, ThreadPool& pool) {
   if (CurrentIsa() == Isa::kAmx) {
-    if (std::unique_ptr<Matrix> matrix = TryMakeAmxMatrix(format, rows, cols, bytes, pool)) return matrix;
+    if (std::unique_ptr<Matrix> matrix = TryMakeAmxMatrix(format, cols, stored, pool)) return matrix;
   }
-  return std::make_unique<DenseMatrix>(format, rows, cols, bytes, pool);
+  auto matrix = std::make_unique<DenseMatrix>(format, stored.rows(), cols);
+  if (!matrix->Pack(stored, pool)) return nullptr;
+  return matrix;
 }
 
 }  // namespace octavo

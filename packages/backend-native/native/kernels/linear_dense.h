@@ -49,9 +49,8 @@ const DenseKernels& DenseKernelsScalar();
 const DenseKernels& DenseKernelsAvx2();
 const DenseKernels& DenseKernelsAvx512();
 
-/// 16-bit weights on AMX tiles; null for float32, and where a weight is infinite or NaN: a part of an activation
-/// that is zero would make NaN of it.
-std::unique_ptr<Matrix> TryMakeAmxMatrix(Format format, int64_t rows, int64_t cols, const uint8_t* bytes,
-                                         ThreadPool& pool);
+/// 16-bit weights on AMX tiles; null for float32, where a weight is infinite or NaN (a part of an activation that is
+/// zero would make NaN of it), and where the stored rows could not be read.
+std::unique_ptr<Matrix> TryMakeAmxMatrix(Format format, int64_t cols, const StoredRows& stored, ThreadPool& pool);
 
 }  // namespace octavo

@@ -3,7 +3,7 @@
 
 #include "linear_dense_amx.h"
 
-#include <immintrin.h>
+#include "../tile_config.h"
 
 namespace octavo {
 namespace {
@@ -13,21 +13,10 @@ constexpr int64_t kTileElements = 512;  // of a weight tile: 1 KiB
 int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // Tiles 0 and 1: sums of the first 16 tokens; 2 and 3: of the next 16; 4 and 5: activations of each; 6 and 7: weights.
-struct alignas(64) TileConfig {
-  uint8_t palette;
-  uint8_t start_row;
-  uint8_t reserved[14];
-  uint16_t row_bytes[16];
-  uint8_t num_rows[16];
-};
-
-/// The tile intrinsics do not tell the compiler what memory they read.
-inline void SettleMemory() { __asm__ __volatile__("" ::: "memory"); }
-
 void Configure(int64_t first_width, int64_t second_width) {
   const uint8_t a = static_cast<uint8_t>(first_width), b = static_cast<uint8_t>(second_width > 0 ? second_width : 1);
   const TileConfig config = {1, 0, {}, {64, 64, 64, 64, 64, 64, 64, 64}, {a, a, b, b, a, b, 16, 16}};
-  __asm__ __volatile__("ldtilecfg %0" ::"m"(config));
+  LoadTileConfig(config);
 }
 
 /// Sixteen tokens by 32 rows on the way between y and the tiles, where the panel is not full or a bias comes on top.

@@ -7,6 +7,7 @@
 #include "linear_dense_amx.h"
 #include "linear_dense_memory.h"
 #include "linear_dense_values.h"
+#include "pack_panel.h"
 
 namespace octavo {
 
@@ -28,25 +29,24 @@ int64_t ElementIndex(Format format, int64_t row, int64_t k) {
 
 int64_t WeightParts(Format format) { return format == Format::kBfloat16 ? 1 : 2; }
 
-bool IsFinite(uint16_t bits, Format format) {
-  const uint16_t exponent = format == Format::kFloat16 ? 0x7c00 : 0x7f80;
-  return (bits & exponent) != exponent;
-}
-
 class AmxMatrix final : public Matrix {
  public:
-  AmxMatrix(Format format, int64_t rows, int64_t cols, const uint8_t* bytes, ThreadPool& pool)
+  AmxMatrix(Format format, int64_t rows, int64_t cols)
       : Matrix(rows, cols),
         format_(format),
         num_panels_(CeilDiv(rows, kAmxPanel)),
         num_steps_(CeilDiv(cols, kAmxStep)),
-        weights_(static_cast<size_t>(num_panels_ * num_steps_ * kStepBytes)) {
-    pool.ParallelFor(num_panels_, [&](int64_t panel, int) {
-      if (!Pack(panel, bytes)) is_finite_ = false;
-    });
-  }
+        weights_(static_cast<size_t>(num_panels_ * num_steps_ * kStepBytes)) {}
 
-  bool is_finite() const { return is_finite_; }
+  /// False where a value is not finite or rows could not be read.
+  bool Pack(const StoredRows& stored, ThreadPool& pool) {
+    std::atomic<bool> is_finite{true};
+    const bool is_complete = PackPanels(stored, kAmxPanel, pool, [&](int64_t panel, const uint8_t* const* panel_rows) {
+      PackPanel(panel, panel_rows);
+      if (!IsFinite(panel)) is_finite = false;
+    });
+    return is_complete && is_finite;
+  }
 
   void Linear(float* y, const float* x, int64_t n, const float* bias, ThreadPool& pool) const override {
     if (n == 0) return;
@@ -100,28 +100,34 @@ class AmxMatrix final : public Matrix {
 
   uint16_t* Panel(int64_t panel) const { return weights_.As<uint16_t>() + panel * num_steps_ * kElementsPerStep; }
 
-  /// Returns whether all values are finite.
-  bool Pack(int64_t panel, const uint8_t* bytes) const {
-    uint16_t* out = Panel(panel);
-    const int64_t first_row = panel * kAmxPanel;
-    const int64_t num_rows = std::min(kAmxPanel, rows - first_row);
-    uint16_t num_special = 0;
-    for (int64_t step = 0; step < num_steps_; step++, out += kElementsPerStep) {
+  /// Half a step is 32 k of sixteen rows: pairs of bfloat16 as they are, or halves one by one.
+  void PackPanel(int64_t panel, const uint8_t* const* panel_rows) const {
+    const PackKernels& pack = CurrentPackKernels();
+    constexpr int64_t kHalf = kStepBytes / 2;
+    uint8_t* out = reinterpret_cast<uint8_t*>(Panel(panel));
+    for (int64_t step = 0; step < num_steps_; step++) {
       const int64_t first_k = step * kAmxStep;
-      const size_t num_bytes = static_cast<size_t>(std::min(kAmxStep, cols - first_k)) * 2;
-      if (num_rows < kAmxPanel) std::memset(out, 0, kStepBytes);
-      for (int64_t row = 0; row < num_rows; row++) {
-        uint16_t values[kAmxStep] = {};
-        std::memcpy(values, bytes + ((first_row + row) * cols + first_k) * 2, num_bytes);
-        for (const uint16_t value : values) num_special |= !IsFinite(value, format_);
-        uint16_t* lane = out + ElementIndex(format_, row, 0);
-        if (format_ == Format::kBfloat16) {
-          for (int64_t k = 0; k < kAmxStep; k += 2) std::memcpy(lane + k * 16, values + k, 4);
-        } else {
-          for (int64_t k = 0; k < kAmxStep; k++) lane[k * 16] = values[k];
+      const int64_t num_k = std::min(kAmxStep, cols - first_k);
+      for (int64_t row = 0; row < kAmxPanel; row += kPackedRows, out += kHalf) {
+        if (num_k < kAmxStep) std::memset(out, 0, kHalf);
+        if (format_ == Format::kFloat16) {
+          pack.halves(panel_rows + row, 2 * first_k, num_k, out, 32);
+          continue;
         }
+        pack.words(panel_rows + row, 2 * first_k, num_k / 2, out, 64);
+        for (int64_t r = 0; r < kPackedRows && num_k % 2 != 0; r++)
+          std::memcpy(out + num_k / 2 * 64 + 4 * r, panel_rows[row + r] + 2 * (cols - 1), 2);
       }
     }
+  }
+
+  /// Whether no value of a packed panel is infinite or NaN.
+  bool IsFinite(int64_t panel) const {
+    const uint16_t exponent = format_ == Format::kFloat16 ? 0x7c00 : 0x7f80;
+    const uint16_t* values = Panel(panel);
+    uint16_t num_special = 0;
+    for (int64_t i = 0; i < num_steps_ * kElementsPerStep; i++)
+      num_special |= static_cast<uint16_t>((values[i] & exponent) == exponent);
     return num_special == 0;
   }
 
@@ -192,23 +198,20 @@ class AmxMatrix final : public Matrix {
   const int64_t num_panels_;
   const int64_t num_steps_;
   DenseMemory weights_;
-  std::atomic<bool> is_finite_{true};
 };
 
 }  // namespace
 
-std::unique_ptr<Matrix> TryMakeAmxMatrix(Format format, int64_t rows, int64_t cols, const uint8_t* bytes,
-                                         ThreadPool& pool) {
-  if (rows == 0 || cols == 0 || format == Format::kFloat32) return nullptr;
-  auto matrix = std::make_unique<AmxMatrix>(format, rows, cols, bytes, pool);
-  // An activation's parts that are zero must not meet an infinity.
-  if (!matrix->is_finite()) return nullptr;
+std::unique_ptr<Matrix> TryMakeAmxMatrix(Format format, int64_t cols, const StoredRows& stored, ThreadPool& pool) {
+  if (stored.rows() == 0 || cols == 0 || format == Format::kFloat32) return nullptr;
+  auto matrix = std::make_unique<AmxMatrix>(format, stored.rows(), cols);
+  if (!matrix->Pack(stored, pool)) return nullptr;
   return matrix;
 }
 
 #else
 
-std::unique_ptr<Matrix> TryMakeAmxMatrix(Format, int64_t, int64_t, const uint8_t*, ThreadPool&) { return nullptr; }
+std::unique_ptr<Matrix> TryMakeAmxMatrix(Format, int64_t, const StoredRows&, ThreadPool&) { return nullptr; }
 
 #endif
 

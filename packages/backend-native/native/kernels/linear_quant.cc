@@ -9,6 +9,7 @@
 #include "../cpu_features.h"
 #include "dequantize.h"
 #include "linear_wide.h"
+#include "pack_panel.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -114,18 +115,14 @@ class QuantizedMatrix final : public Matrix {
     panels_.data = data_.get();
   }
 
-  void Pack(const uint8_t* stored, ThreadPool& pool) {
-    const QuantTraits traits = TraitsOf(panels_.format);
-    const int64_t row_bytes = cols / traits.stored_block * traits.stored_bytes;
-    const int64_t used = panels_.scale_start + ScaleBytes(traits.scales, panels_.blocks);
-    pool.ParallelFor(panels_.NumPanels(), [&](int64_t panel, int) {
+  /// False where rows could not be read.
+  bool Pack(const StoredRows& stored, ThreadPool& pool) {
+    const PackKernels& kernels = CurrentPackKernels();
+    const int64_t used = panels_.scale_start + ScaleBytes(TraitsOf(panels_.format).scales, panels_.blocks);
+    return PackPanels(stored, kPanelRows, pool, [&](int64_t panel, const uint8_t* const* panel_rows) {
       uint8_t* codes = data_.get() + panel * panels_.panel_bytes;
-      const int64_t first = panel * kPanelRows;
-      const int64_t count = rows - first < kPanelRows ? rows - first : kPanelRows;
-      // What no row fills, and what pads the panel, is read as zeros.
-      const int64_t zeros_from = count == kPanelRows ? used : 0;
-      std::memset(codes + zeros_from, 0, static_cast<size_t>(panels_.panel_bytes - zeros_from));
-      PackPanel(panels_.format, stored + first * row_bytes, count, cols, codes, codes + panels_.scale_start);
+      kernels.quant(panels_.format, panel_rows, cols, codes, codes + panels_.scale_start);
+      std::memset(codes + used, 0, static_cast<size_t>(panels_.panel_bytes - used));
     });
   }
 
@@ -260,12 +257,12 @@ class QuantizedMatrix final : public Matrix {
 
 }  // namespace
 
-std::unique_ptr<Matrix> MakeQuantizedMatrix(Format format, int64_t rows, int64_t cols, const uint8_t* bytes,
+std::unique_ptr<Matrix> MakeQuantizedMatrix(Format format, int64_t cols, const StoredRows& stored,
                                             Activations activations, ThreadPool& pool) {
   const QuantTraits traits = TraitsOf(format);
-  if (traits.stored_block == 0 || rows < 0 || cols <= 0 || cols % traits.stored_block != 0) return nullptr;
-  auto matrix = std::make_unique<QuantizedMatrix>(format, rows, cols, activations);
-  matrix->Pack(bytes, pool);
+  if (traits.stored_block == 0 || cols <= 0 || cols % traits.stored_block != 0) return nullptr;
+  auto matrix = std::make_unique<QuantizedMatrix>(format, stored.rows(), cols, activations);
+  if (!matrix->Pack(stored, pool)) return nullptr;
   if (activations == Activations::kInt8Wide) matrix->FindUnits(pool);
   return matrix;
 }

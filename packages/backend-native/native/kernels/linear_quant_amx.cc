@@ -1,5 +1,6 @@
 #include <type_traits>
 
+#include "../tile_config.h"
 #include "linear_quant_avx512.h"
 
 namespace octavo {
@@ -8,13 +9,6 @@ namespace {
 
 // Tiles: 0..3 sums [16 tokens][16 rows] int32 (even blocks 0, odd ones 1, second halves 2 and 3), 4 and 5 tokens' codes
 // [16][k], 6 and 7 weights' codes [k / 4][16 rows x 4].
-struct alignas(64) TileConfig {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t column_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
 
 /// One tile multiplication spans what one scale covers: 32 k, or 16 where halves have scales.
 inline void ConfigureTiles(int k) {
@@ -29,7 +23,7 @@ inline void ConfigureTiles(int k) {
     config.rows[6 + i] = static_cast<uint8_t>(k / 4);
     config.column_bytes[6 + i] = 64;
   }
-  _tile_loadconfig(&config);
+  LoadTileConfig(config);
 }
 
 /// Signed codes and float scales of one stretch of a panel.
@@ -143,6 +137,7 @@ template <ScaleKind kScales>
                                   float (*sums)[16]) {
   constexpr int kParts = PartsOf(kScales);
   alignas(64) int32_t dots[2][kParts][256];
+  SettleMemory();
   __m512 acc[16];
 #pragma GCC unroll 16
   for (int t = 0; t < 16; t++) acc[t] = _mm512_load_ps(sums[t]);

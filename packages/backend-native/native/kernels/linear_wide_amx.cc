@@ -1,5 +1,6 @@
 #include <type_traits>
 
+#include "../tile_config.h"
 #include "linear_wide_avx512.h"
 
 namespace octavo {
@@ -8,13 +9,6 @@ namespace {
 
 // Tiles: 0 to 3 sums [16 tokens][16 rows] int32 (of the weights' upper and lower bytes, of two tiles of tokens), 4 and 5
 // tokens' codes [16][64], 6 and 7 weights' upper and lower bytes [64 / 4][16 rows x 4].
-struct alignas(64) TileConfig {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t column_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
 
 inline void ConfigureTiles(int64_t tokens) {
   TileConfig config;
@@ -22,9 +16,7 @@ inline void ConfigureTiles(int64_t tokens) {
     config.column_bytes[i] = 64;
     config.rows[i] = static_cast<uint8_t>(i < 6 ? tokens : 16);
   }
-  // The intrinsic tells the compiler of the first bytes only.
-  __asm__ __volatile__("" ::"r"(&config) : "memory");
-  _tile_loadconfig(&config);
+  LoadTileConfig(config);
 }
 
 constexpr int64_t kChunkSteps = kWideCols / kStepCols;
@@ -77,6 +69,7 @@ using Dots = int32_t[2][kTileTokens * kPanelRows];
 template <bool kTwoTiles>
 [[gnu::always_inline]] inline void MultiplyChunk(const WideStretch& stretch, const int8_t* x, int64_t stride,
                                                  int64_t steps, Dots* dots) {
+  SettleMemory();
   _tile_zero(0);
   _tile_zero(1);
   if constexpr (kTwoTiles) {

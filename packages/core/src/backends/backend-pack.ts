@@ -1,4 +1,4 @@
-import type { FillWeight, PackedWeight, PackedWeightSpec } from '../tensor/packed-weight.ts'
+import type { FillWeight, PackedWeight, PackedWeightSpec, StoredRows } from '../tensor/packed-weight.ts'
 import type { KvLayout, KvStorage } from '../tensor/kv-storage.ts'
 
 /** What Octavo needs of a tfjs backend besides tfjs's own kernels. */
@@ -11,7 +11,11 @@ export interface BackendPack {
   readonly maxMemoryBytes: number | null
   /** Bytes of the weights and KV caches that this pack made and that are not yet disposed. */
   readonly usedBytes: number
-  packWeight(spec: PackedWeightSpec, fill: FillWeight): PackedWeight
+  /**
+   * Makes a weight of what `fill` writes. `stored`, where given, says that the same rows, in order, lie in files unchanged:
+   * a pack may read them there itself, and calls `fill` where it can't.
+   */
+  packWeight(spec: PackedWeightSpec, fill: FillWeight, stored?: readonly StoredRows[] | null): PackedWeight
   createKvStorage(layout: KvLayout): KvStorage
 }
 

@@ -8,7 +8,7 @@ import { type Logger, silentLogger } from '../util/logger.ts'
 import type { EngineClient, EngineMetrics, GenerateRequest, ServedModel } from './engine-client.ts'
 import type { EngineInfo, FromEngine } from './engine-messages.ts'
 import { EngineWorker } from './engine-worker.ts'
-import { type FrontModel, loadFrontModel, type LoadHooks } from './front-model.ts'
+import { type FrontModel, loadFrontModel, type LoadHooks, resolveModel } from './front-model.ts'
 import { InputProcessor, type ProcessedRequest } from './input-processor.ts'
 import { OutputProcessor } from './output-processor.ts'
 
@@ -69,19 +69,29 @@ export class AsyncEngine implements EngineClient {
   static async create(options: EngineOptions, hooks: EngineHooks = {}): Promise<AsyncEngine> {
     const config = resolveEngineConfig(options)
     const logger = hooks.logger ?? silentLogger
-    const front = await loadFrontModel(config, hooks)
-    const started = await EngineWorker.start(
-      { config, modelPath: front.modelPath, eosTokenIds: front.eosTokenIds, backends: hooks.backends ?? [] },
+    const modelPath = await resolveModel(config, hooks)
+    const created: { engine: AsyncEngine | null; dead: EngineDeadError | null } = { engine: null, dead: null }
+    // The engine thread reads the weights while this one reads the tokenizer, and might even die meanwhile.
+    const worker = EngineWorker.start(
+      { config, modelPath, backends: hooks.backends ?? [] },
       {
         onProgress: (loadedBytes, totalBytes) => hooks.onLoadProgress?.(loadedBytes, totalBytes),
-        onUpdates: (message) => engine.#receive(message),
-        onDead: (error) => engine.#die(error),
+        onUpdates(message) {
+          if (created.engine !== null) created.engine.#receive(message)
+        },
+        onDead(error) {
+          created.dead = error
+          if (created.engine !== null) created.engine.#die(error)
+        },
       },
     )
-    const engine: AsyncEngine = new AsyncEngine(config, front, started)
-    if (config.maxModelLen === null && started.info.maxModelLen < front.maxPositions) {
+    const { front, info } = await loadBoth(config, modelPath, worker)
+    const engine = new AsyncEngine(config, front, { worker, info })
+    created.engine = engine
+    if (created.dead !== null) throw created.dead
+    if (config.maxModelLen === null && info.maxModelLen < front.maxPositions) {
       logger.warn(
-        `the context is cut from ${front.maxPositions} to ${started.info.maxModelLen} tokens, which is what the KV cache holds; set maxModelLen or kvCacheMemory to change that`,
+        `the context is cut from ${front.maxPositions} to ${info.maxModelLen} tokens, which is what the KV cache holds; set maxModelLen or kvCacheMemory to change that`,
       )
     }
     return engine
@@ -201,6 +211,21 @@ export class AsyncEngine implements EngineClient {
     })
     await Promise.race([this.#idle.promise, timeout])
     clearTimeout(timer)
+  }
+}
+
+/** Both threads load at once; where one can't, the other stops. */
+async function loadBoth(
+  config: EngineConfig,
+  modelPath: string,
+  worker: EngineWorker,
+): Promise<{ front: FrontModel; info: EngineInfo }> {
+  try {
+    const front = await loadFrontModel(config, modelPath)
+    return { front, info: await worker.ready }
+  } catch (error) {
+    await worker.terminate()
+    throw error
   }
 }
 

@@ -63,7 +63,7 @@ async function run(
     ...(dtype && { dtype }),
     ...options,
   })
-  const executor = new InlineExecutor({ config, modelPath, eosTokenIds: [], backendProviders })
+  const executor = new InlineExecutor({ config, modelPath, backendProviders })
   const info = await executor.initialize()
   const scheduler = createScheduler(config, { ...info, numBlocks: Math.min(numBlocks, info.numBlocks) })
   const core = new EngineCore(scheduler, executor)

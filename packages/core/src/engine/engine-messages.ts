@@ -11,7 +11,6 @@ export interface EngineThreadData {
   readonly config: EngineConfig
   /** The checkpoint's folder or GGUF file, already local. */
   readonly modelPath: string
-  readonly eosTokenIds: readonly number[]
   /** Backends of other packages. */
   readonly backends: readonly BackendModule[]
 }

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { type EngineOptions, resolveEngineConfig } from '../config/engine-config.ts'
 import { BackendUnavailableError, ModelNotFoundError } from '../errors.ts'
 import { defaultSamplingParams } from '../sampling-params.ts'
-import { loadFrontModel } from './front-model.ts'
+import { loadFrontModel, resolveModel } from './front-model.ts'
 import { LLM } from './llm.ts'
 
 type Options = Omit<EngineOptions, 'model'>
@@ -120,15 +120,20 @@ describe('engine option', () => {
     expect(output?.prompt).toBe('[Hello!]')
   })
 
+  it('chatTemplate fails the load where it is no template', async () => {
+    const load = infoOf({ chatTemplate: '{% for' })
+    await expect(load).rejects.toMatchObject({ name: 'ChatTemplateError' })
+  })
+
   it('revision names a branch, tag or commit of the hub', async () => {
     const config = resolveEngineConfig({ model: 'owner/name', revision: '../main' })
-    await expect(loadFrontModel(config, {})).rejects.toThrow(ModelNotFoundError)
-    await expect(loadFrontModel(config, {})).rejects.toThrow('"../main" is not a branch')
+    await expect(resolveModel(config)).rejects.toThrow(ModelNotFoundError)
+    await expect(resolveModel(config)).rejects.toThrow('"../main" is not a branch')
   })
 
   it("generationConfig takes the checkpoint's sampling defaults, or not", async () => {
     const defaultsWith = async (generationConfig: 'auto' | 'octavo') =>
-      (await loadFrontModel(resolveEngineConfig({ model: `${models}qwen2`, generationConfig }), {})).defaultParams
+      (await loadFrontModel(resolveEngineConfig({ model, generationConfig }), `${models}qwen2`)).defaultParams
     expect(await defaultsWith('auto')).toMatchObject({ temperature: 0.7, topP: 0.8, topK: 20, repetitionPenalty: 1.05 })
     expect(await defaultsWith('octavo')).toEqual(defaultSamplingParams)
   })

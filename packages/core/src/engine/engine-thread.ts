@@ -78,7 +78,6 @@ async function start(port: MessagePort, data: EngineThreadData): Promise<void> {
     const executor = new InlineExecutor({
       config,
       modelPath: data.modelPath,
-      eosTokenIds: data.eosTokenIds,
       backendProviders: await loadBackendModules(data.backends),
       onProgress: (loadedBytes, totalBytes) => post(port, { type: 'progress', loadedBytes, totalBytes }),
     })

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { resolveEngineConfig } from '../config/engine-config.ts'
 import { CheckpointError, type EngineDeadError, ModelNotFoundError } from '../errors.ts'
 import { resolveSamplingParams } from '../sampling-params.ts'
@@ -26,8 +26,8 @@ describe('EngineWorker', () => {
     const finished = Promise.withResolvers<number[]>()
     const dead = Promise.withResolvers<EngineDeadError>()
     const tokenIds: number[] = []
-    const { worker, info } = await EngineWorker.start(
-      { config, modelPath, eosTokenIds: [], backends: [] },
+    const worker = EngineWorker.start(
+      { config, modelPath, backends: [] },
       {
         ...noEvents,
         onUpdates({ updates }) {
@@ -37,7 +37,7 @@ describe('EngineWorker', () => {
         onDead: dead.resolve,
       },
     )
-    expect(info).toMatchObject({ maxModelLen: 1024, blockSize: 16 })
+    expect(await worker.ready).toMatchObject({ maxModelLen: 1024, blockSize: 16 })
     worker.send({ type: 'add', requests: [request('good', [100, 101, 102])] })
     expect(await finished.promise).toHaveLength(4)
 
@@ -50,14 +50,21 @@ describe('EngineWorker', () => {
   })
 
   it('gives back what loading threw, with its class', async () => {
-    const start = (path: string) =>
-      EngineWorker.start({ config, modelPath: path, eosTokenIds: [], backends: [] }, noEvents)
+    const start = (path: string) => EngineWorker.start({ config, modelPath: path, backends: [] }, noEvents).ready
     await expect(start(`${modelPath}/no-such-file`)).rejects.toThrow(CheckpointError)
     await expect(start(`${modelPath}/no-such-file`)).rejects.not.toThrow(ModelNotFoundError)
   })
 
   it('may be closed twice', async () => {
-    const { worker } = await EngineWorker.start({ config, modelPath, eosTokenIds: [], backends: [] }, noEvents)
+    const worker = EngineWorker.start({ config, modelPath, backends: [] }, noEvents)
+    await worker.ready
     await Promise.all([worker.close(), worker.close()])
+  })
+
+  it('may be terminated while it loads, and then reports nothing', async () => {
+    const onDead = vi.fn()
+    const worker = EngineWorker.start({ config, modelPath, backends: [] }, { ...noEvents, onDead })
+    await worker.terminate()
+    expect(onDead).not.toHaveBeenCalled()
   })
 })

@@ -22,6 +22,8 @@ export class EngineWorker {
   private constructor(data: EngineThreadData, events: EngineWorkerEvents) {
     // Sources run as they are (type stripping); the build puts the entry beside the chunks.
     const entry = import.meta.url.endsWith('.ts') ? './engine-thread.ts' : './engine-thread.js'
+    // Whoever started the thread may be busy for a while before it asks.
+    this.#ready.promise.catch(() => {})
     this.#worker = new Worker(new URL(entry, import.meta.url), { workerData: data, name: 'octavo-engine' })
     this.#events = events
     this.#worker.on('message', (message: FromEngine) => this.#receive(message))
@@ -32,14 +34,14 @@ export class EngineWorker {
     })
   }
 
-  /** @throws what loading threw, with its class */
-  static async start(
-    data: EngineThreadData,
-    events: EngineWorkerEvents,
-  ): Promise<{ worker: EngineWorker; info: EngineInfo }> {
-    const worker = new EngineWorker(data, events)
-    const info = await worker.#ready.promise
-    return { worker, info }
+  /** Starts the thread, which loads the model at once. */
+  static start(data: EngineThreadData, events: EngineWorkerEvents): EngineWorker {
+    return new EngineWorker(data, events)
+  }
+
+  /** Once the model is loaded. Rejects with what loading threw, with its class. */
+  get ready(): Promise<EngineInfo> {
+    return this.#ready.promise
   }
 
   send(message: ToEngine): void {
@@ -50,6 +52,12 @@ export class EngineWorker {
   keepProcessAlive(isNeeded: boolean): void {
     if (isNeeded) this.#worker.ref()
     else this.#worker.unref()
+  }
+
+  /** Ends the thread wherever it is. */
+  async terminate(): Promise<void> {
+    this.#isClosing = true
+    await this.#worker.terminate()
   }
 
   async close(): Promise<void> {

@@ -38,7 +38,7 @@ function detokenize(
 describe.each(readdirSync(models))('the text of %s', (name) => {
   const folder = fileURLToPath(new URL(name, models))
   const golden = JSON.parse(readFileSync(`${folder}/golden.json`, 'utf8')) as Golden
-  const front = loadFrontModel(resolveEngineConfig({ model: folder }), {})
+  const front = loadFrontModel(resolveEngineConfig({ model: folder }), folder)
 
   it('is encoded', async () => {
     const { tokenizer } = await front

@@ -16,7 +16,6 @@ export interface LoadHooks {
 
 /** What the front thread knows of a model: everything about text, nothing about weights. */
 export interface FrontModel {
-  readonly modelPath: string
   readonly tokenizer: Tokenizer
   readonly chatTemplate: ChatTemplate | null
   readonly compileChatTemplate: (source: string) => ChatTemplate
@@ -27,9 +26,13 @@ export interface FrontModel {
   readonly defaultParams: SamplingParams
 }
 
-export async function loadFrontModel(config: EngineConfig, hooks: LoadHooks): Promise<FrontModel> {
+/** The model's folder or file, downloaded if need be. */
+export function resolveModel(
+  config: Pick<EngineConfig, 'model' | 'revision'>,
+  hooks: Pick<LoadHooks, 'onDownloadProgress'> = {},
+): Promise<string> {
   const env = readEnv()
-  const modelPath = await resolveModelPath(config.model, {
+  return resolveModelPath(config.model, {
     revision: config.revision,
     cacheDir: env.hfCacheDir,
     token: env.hfToken,
@@ -37,13 +40,15 @@ export async function loadFrontModel(config: EngineConfig, hooks: LoadHooks): Pr
     endpoint: env.hfEndpoint,
     ...(hooks.onDownloadProgress && { onProgress: hooks.onDownloadProgress }),
   })
+}
+
+export async function loadFrontModel(config: EngineConfig, modelPath: string): Promise<FrontModel> {
   const checkpoint = await openCheckpoint(modelPath)
   const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path)
   const tokenizer = createTokenizer(checkpoint.readTokenizer())
   const compileChatTemplate = (source: string): ChatTemplate => createChatTemplate(source, tokenizer)
   const template = config.chatTemplate ?? tokenizer.chatTemplate
   return {
-    modelPath,
     tokenizer,
     chatTemplate: template === null ? null : compileChatTemplate(template),
     compileChatTemplate,

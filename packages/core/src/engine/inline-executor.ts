@@ -17,7 +17,6 @@ import { ModelRunner } from './model-runner.ts'
 export interface InlineExecutorOptions {
   readonly config: EngineConfig
   readonly modelPath: string
-  readonly eosTokenIds: readonly number[]
   /** Backends besides core's own. */
   readonly backendProviders?: readonly BackendProvider[]
   readonly onProgress?: (loadedBytes: number, totalBytes: number) => void
@@ -33,7 +32,7 @@ export class InlineExecutor implements Executor {
   }
 
   async initialize(): Promise<EngineInfo> {
-    const { config, modelPath, eosTokenIds, backendProviders, onProgress } = this.#options
+    const { config, modelPath, backendProviders, onProgress } = this.#options
     const checkpoint = await openCheckpoint(modelPath)
     const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path)
     const definition = await getModelDefinition(modelConfig)
@@ -56,7 +55,7 @@ export class InlineExecutor implements Executor {
         limits,
       )
       const kv = pack.createKvStorage({ ...model.kvShape, numBlocks: size.numBlocks, blockSize: config.blockSize })
-      this.#runner = new ModelRunner({ model, kv, eosTokenIds })
+      this.#runner = new ModelRunner({ model, kv })
       return {
         ...size,
         blockSize: config.blockSize,

@@ -8,6 +8,7 @@ import { assert } from '../util/assert.ts'
 export class SequenceRow implements SamplingState {
   readonly id: string
   readonly params: SamplingParams
+  readonly eosTokenIds: readonly number[]
   readonly tokenIds: number[]
   readonly numPromptTokens: number
   readonly blockIds: number[]
@@ -16,6 +17,7 @@ export class SequenceRow implements SamplingState {
   constructor(data: NewSequenceData) {
     this.id = data.id
     this.params = data.params
+    this.eosTokenIds = data.eosTokenIds
     this.tokenIds = [...data.tokenIds]
     this.numPromptTokens = data.numPromptTokens
     this.blockIds = [...data.blockIds]

@@ -11,7 +11,6 @@ import { type BatchEntry, InputBatch } from './input-batch.ts'
 export interface ModelRunnerOptions {
   readonly model: CausalLM
   readonly kv: KvStorage
-  readonly eosTokenIds: readonly number[]
 }
 
 /** Logits of this many rows at once: bounds their memory when a whole prompt's logprobs are asked for. */
@@ -30,13 +29,11 @@ interface LogitsRequest {
 export class ModelRunner {
   readonly #model: CausalLM
   readonly #kv: KvStorage
-  readonly #eosTokenIds: readonly number[]
   readonly #batch: InputBatch
 
-  constructor({ model, kv, eosTokenIds }: ModelRunnerOptions) {
+  constructor({ model, kv }: ModelRunnerOptions) {
     this.#model = model
     this.#kv = kv
-    this.#eosTokenIds = eosTokenIds
     this.#batch = new InputBatch(kv.layout.blockSize)
   }
 
@@ -90,7 +87,7 @@ export class ModelRunner {
   #sample(logits: Float32Array, { row }: BatchEntry): SampledToken {
     const numLogprobs = row.params.logprobs
     const raw = numLogprobs === null ? null : logits.slice() // logprobs are those before penalties and temperature
-    const tokenId = sampleToken(logits, row, { eosTokenIds: this.#eosTokenIds, seed: row.params.seed ?? 0 })
+    const tokenId = sampleToken(logits, row, { eosTokenIds: row.eosTokenIds, seed: row.params.seed ?? 0 })
     row.tokenIds.push(tokenId)
     const logprobs = raw === null || numLogprobs === null ? null : computeLogprobs(raw, tokenId, numLogprobs)
     return { id: row.id, tokenId, logprobs }

@@ -41,6 +41,10 @@ export class MemoryWeights implements WeightSource {
     bytes.set(stored.subarray(start * stride, end * stride))
   }
 
+  locate(): null {
+    return null
+  }
+
   readFloat32(name: string, rows?: RowRange): Float32Array {
     return readWidened(this, this.#require(name).info, rows)
   }

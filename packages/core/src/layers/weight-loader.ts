@@ -8,7 +8,7 @@ import { requireWeight } from '../loading/weight-source.ts'
 import type { RowRange, WeightSource } from '../loading/weight-source.ts'
 import type { DType } from '../tensor/dtype.ts'
 import { isDense, rowBytes, weightFormats } from '../tensor/dtype.ts'
-import type { PackedWeight } from '../tensor/packed-weight.ts'
+import type { FillWeight, PackedWeight } from '../tensor/packed-weight.ts'
 import type { Communicator } from './communicator.ts'
 
 export interface WeightLoaderOptions {
@@ -131,13 +131,13 @@ export class WeightLoader {
   }
 }
 
-/** Row-parallel shards need a column range, which no file has in one piece: the whole matrix passes through a buffer. */
+/** Row-parallel shards need a column range: where the backend can't read it from the file, the whole matrix passes through a buffer. */
 function columnPack(
   pack: BackendPack,
   cols: RowRange,
   { file, name }: { file: string; name: string },
 ): Pick<BackendPack, 'packWeight'> {
-  const packWeight: BackendPack['packWeight'] = (spec, fill) => {
+  const packWeight: BackendPack['packWeight'] = (spec, fill, stored) => {
     const { blockElements } = weightFormats[spec.format]
     if (!isDense(spec.format) && (cols.start % blockElements !== 0 || cols.end % blockElements !== 0)) {
       throw new CheckpointError(
@@ -147,15 +147,16 @@ function columnPack(
       )
     }
     const stride = rowBytes(spec.format, spec.cols)
-    const whole = new Uint8Array(spec.rows * stride)
-    fill(whole)
     const from = rowBytes(spec.format, cols.start)
     const width = rowBytes(spec.format, cols.end - cols.start)
-    return pack.packWeight({ ...spec, cols: cols.end - cols.start }, (bytes) => {
-      for (let row = 0; row < spec.rows; row++) {
+    const fillColumns: FillWeight = (bytes) => {
+      const whole = new Uint8Array(spec.rows * stride)
+      fill(whole)
+      for (let row = 0; row < spec.rows; row++)
         bytes.set(whole.subarray(row * stride + from, row * stride + from + width), row * width)
-      }
-    })
+    }
+    const shifted = stored?.map((rows) => ({ ...rows, position: rows.position + from })) ?? null
+    return pack.packWeight({ ...spec, cols: cols.end - cols.start }, fillColumns, shifted)
   }
   return { packWeight }
 }

@@ -117,7 +117,7 @@ async function openGgufCheckpoint(path: string): Promise<Checkpoint> {
       config: ggufConfig(model),
       generationConfig: ggufGenerationConfig(metadata),
       readTokenizer: () => tokenizerFromGguf(metadata),
-      openWeights: () => openGguf(path).weights,
+      openWeights: () => model.reopen(),
     }
   } finally {
     model.weights.close()

@@ -1,6 +1,6 @@
 import { CheckpointError } from '../errors.ts'
 import { weightFormats, type WeightFormat } from '../tensor/dtype.ts'
-import { GgufReader } from './gguf-reader.ts'
+import { DeferredStrings, GgufReader } from './gguf-reader.ts'
 import type { TensorFile } from './tensor-file.ts'
 
 /**
@@ -130,9 +130,17 @@ function readMetadata(reader: GgufReader, numEntries: number, file: string): Ggu
   for (let i = 0; i < numEntries; i++) {
     const key = reader.string('metadata key', maxKeyBytes)
     if (key in metadata) throw new CheckpointError(file, `has the metadata key ${JSON.stringify(key)} twice`)
-    metadata[key] = reader.value(key)
+    const value = reader.value(key)
+    if (value instanceof DeferredStrings) defineDeferred(metadata, key, value)
+    else metadata[key] = value
   }
   return metadata
+}
+
+/** A property like any other, whose value is made when it is first read. */
+function defineDeferred(metadata: Record<string, unknown>, key: string, strings: DeferredStrings): void {
+  let values: string[] | null = null
+  Object.defineProperty(metadata, key, { get: () => (values ??= strings.decode()), enumerable: true })
 }
 
 interface TensorEntry {

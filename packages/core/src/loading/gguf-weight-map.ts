@@ -1,6 +1,7 @@
 import { CheckpointError } from '../errors.ts'
 import { encodeRow } from '../tensor/dequantize.ts'
 import { isDense, rowBytes } from '../tensor/dtype.ts'
+import type { StoredRows } from '../tensor/packed-weight.ts'
 import { assert } from '../util/assert.ts'
 import { GgufFields, type GgufArchitecture } from './gguf-architecture.ts'
 import type { GgufMetadata, GgufTensor } from './gguf-header.ts'
@@ -58,19 +59,33 @@ export class GgufWeights implements WeightSource {
   }
 
   read(name: string, bytes: Uint8Array, rows?: RowRange): void {
-    const info = this.get(name)
-    const view = this.#views.get(name)
-    if (info === null || view === undefined) throw new CheckpointError(this.file, 'missing', { tensor: name })
-    const { start, end } = rows ?? { start: 0, end: weightRows(info) }
-    assert(
-      start >= 0 && start <= end && end <= weightRows(info),
-      `rows ${start}..${end} of ${name} with ${weightRows(info)}`,
-    )
-    const range = { start: start + view.rowStart, end: end + view.rowStart }
+    const { info, view, range } = this.#resolve(name, rows)
     if (view.isShifted) this.#readShifted(view, bytes, range)
     else if (view.headDim === null) this.#stored.read(view.stored, bytes, range)
     else if (info.shape.length === 1) this.#readVectorInHalves(view, bytes, view.headDim)
     else this.#readRowsInHalves(view, bytes, range)
+  }
+
+  /** Rows in interleaved rotary order are two runs per head, of every other row each. */
+  locate(name: string, rows?: RowRange): readonly StoredRows[] | null {
+    const { info, view, range } = this.#resolve(name, rows)
+    const { headDim } = view
+    if (view.isShifted || (headDim !== null && info.shape.length === 1)) return null
+    if (headDim === null) return this.#stored.locate(view.stored, range)
+    const runs: StoredRows[] = []
+    for (let first = range.start; first < range.end;) {
+      const inHead = first % headDim
+      const isUpper = inHead >= headDim / 2
+      const halfEnd = first - inHead + (isUpper ? headDim : headDim / 2)
+      const count = Math.min(halfEnd, range.end) - first
+      const from = first - inHead + interleavedIndex(inHead, headDim)
+      const located = this.#stored.locate(view.stored, { start: from, end: from + 2 * count - 1 })
+      const run = located?.[0]
+      if (run === undefined || located?.length !== 1) return null
+      runs.push({ ...run, stride: 2 * run.stride, count })
+      first += count
+    }
+    return runs
   }
 
   readFloat32(name: string, rows?: RowRange): Float32Array {
@@ -81,6 +96,19 @@ export class GgufWeights implements WeightSource {
 
   close(): void {
     this.#stored.close()
+  }
+
+  /** `range` counts rows of the stored tensor. */
+  #resolve(name: string, rows?: RowRange): { info: WeightInfo; view: WeightView; range: RowRange } {
+    const info = this.get(name)
+    const view = this.#views.get(name)
+    if (info === null || view === undefined) throw new CheckpointError(this.file, 'missing', { tensor: name })
+    const { start, end } = rows ?? { start: 0, end: weightRows(info) }
+    assert(
+      start >= 0 && start <= end && end <= weightRows(info),
+      `rows ${start}..${end} of ${name} with ${weightRows(info)}`,
+    )
+    return { info, view, range: { start: start + view.rowStart, end: end + view.rowStart } }
   }
 
   #readShifted(view: WeightView, bytes: Uint8Array, range: RowRange): void {

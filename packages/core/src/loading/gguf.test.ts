@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -45,6 +45,23 @@ function write(name: string, bytes: Uint8Array): string {
 function sha256(bytes: Uint8Array | string): string {
   return createHash('sha256').update(bytes).digest('hex')
 }
+
+describe('openGguf', () => {
+  it('opens the same weights again, unless the file has changed', () => {
+    const path = write('again.gguf', readFileSync(join(fixtures, 'gguf/llama-q8_0.gguf')))
+    const { weights, reopen } = openGguf(path)
+    const name = 'model.layers.0.self_attn.q_proj.weight'
+    const expected = weights.readFloat32(name)
+    weights.close()
+    const again = reopen()
+    expect(again.names()).toEqual(weights.names())
+    expect(again.readFloat32(name)).toEqual(expected)
+    again.close()
+    truncateSync(path, 1000)
+    expect(reopen).toThrow(CheckpointError)
+    expect(reopen).toThrow(/has 1000 now; load it again/)
+  })
+})
 
 describe('openGgufFile', () => {
   it.each(golden.files.map((file) => [file.file, file] as const))(
@@ -275,6 +292,25 @@ describe('malformed GGUF files', () => {
       ['__proto__', 'p'],
     ])
     expect(metadata['toString']).toBeUndefined()
+  })
+
+  it('reads long lists of strings and numbers, whatever windows they are read through', () => {
+    const tokens = Array.from({ length: 40_000 }, (_, i) => `${'\u00e9'.repeat(i % 70)}${i}`)
+    const types = tokens.map((_, i) => i % 7)
+    const { metadata, stored } = openGgufFile(
+      write('long.gguf', ggufBytes({ metadata: { tokens, types, last: 'end' }, tensors: [] })),
+    )
+    stored.close()
+    expect(metadata).toEqual({ tokens, types, last: 'end' })
+    expect(metadata['tokens']).toBe(metadata['tokens'])
+  })
+
+  it('keeps a byte-order mark: it may be a token, or the start of one', () => {
+    const tokens = ['\uFEFF', '\uFEFFusing', '']
+    const bytes = ggufBytes({ metadata: { tokens }, tensors: [] })
+    const { metadata, stored } = openGgufFile(write('mark.gguf', bytes))
+    stored.close()
+    expect(metadata['tokens']).toEqual(tokens)
   })
 
   it('refuses a file cut anywhere in its header or data', () => {

@@ -16,6 +16,11 @@ export interface GgufModel {
   readonly stored: WeightSource
   /** Under Hugging Face's names, with its conventions. Closing it closes `stored`. */
   readonly weights: WeightSource
+  /**
+   * Another `weights` on files of its own, without parsing the headers once more.
+   * Throws CheckpointError where a file has another size than before.
+   */
+  reopen(): WeightSource
 }
 
 /** What `readGgufHeader` finds, with the tensors readable under their GGUF names; works for every architecture. */
@@ -23,6 +28,8 @@ export interface GgufFile {
   readonly metadata: GgufMetadata
   readonly tensors: readonly GgufTensor[]
   readonly stored: WeightSource
+  /** Another `stored`, as `GgufModel.reopen`. */
+  reopen(): WeightSource
 }
 
 /**
@@ -30,11 +37,12 @@ export interface GgufFile {
  * Throws CheckpointError for a malformed file, UnsupportedModelError for an unknown architecture.
  */
 export function openGguf(path: string): GgufModel {
-  const { metadata, tensors, stored } = openGgufFile(path)
+  const { metadata, tensors, stored, reopen } = openGgufFile(path)
   try {
     const architecture = ggufArchitecture(metadata, path)
     const views = mapGgufWeights(tensors, architecture, { metadata, file: path })
-    return { file: path, architecture, metadata, stored, weights: new GgufWeights(stored, views) }
+    const weights = new GgufWeights(stored, views)
+    return { file: path, architecture, metadata, stored, weights, reopen: () => new GgufWeights(reopen(), views) }
   } catch (error) {
     stored.close()
     throw error
@@ -57,7 +65,24 @@ export function openGgufFile(path: string): GgufFile {
         tensors.push(tensor)
       }
     }
-    return { metadata, tensors, stored: new StoredWeights(path, stored, files) }
+    const reopen = (): WeightSource => new StoredWeights(path, stored, reopenFiles(files))
+    return { metadata, tensors, stored: new StoredWeights(path, stored, files), reopen }
+  } catch (error) {
+    for (const file of files.values()) file.close()
+    throw error
+  }
+}
+
+function reopenFiles(before: ReadonlyMap<string, TensorFile>): Map<string, TensorFile> {
+  const files = new Map<string, TensorFile>()
+  try {
+    for (const [path, { sizeInBytes }] of before) {
+      const file = new TensorFile(path)
+      files.set(path, file)
+      if (file.sizeInBytes === sizeInBytes) continue
+      throw new CheckpointError(path, `had ${sizeInBytes} bytes and has ${file.sizeInBytes} now; load it again`)
+    }
+    return files
   } catch (error) {
     for (const file of files.values()) file.close()
     throw error

@@ -241,6 +241,7 @@ describe('GPT-2 Conv1D weights', () => {
       names: () => plain.names(),
       get: (key) => ({ ...requireWeight(plain, key), isConv1dTransposed: true }),
       read: (...args) => plain.read(...args),
+      locate: (...args) => plain.locate(...args),
       readFloat32: (...args) => plain.readFloat32(...args),
       close: () => plain.close(),
     }

@@ -2,7 +2,7 @@ import type { BackendPack } from '../backends/backend-pack.ts'
 import { CheckpointError } from '../errors.ts'
 import { dequantizeRow, encodeRow } from '../tensor/dequantize.ts'
 import { isDense, rowBytes, type DType, type WeightFormat } from '../tensor/dtype.ts'
-import type { PackedWeight } from '../tensor/packed-weight.ts'
+import type { FillWeight, PackedWeight, StoredRows } from '../tensor/packed-weight.ts'
 import { assert } from '../util/assert.ts'
 import { planRuns, resolveParts, type MatrixPart, type MatrixRun, type MatrixSelection } from './matrix-parts.ts'
 import { requireWeight, weightCols, type WeightInfo, type WeightSource } from './weight-source.ts'
@@ -26,7 +26,7 @@ interface Destination {
 
 /**
  * Loads one weight matrix into the backend's memory. Rows in their stored format go from the file straight to where the kernels
- * read them; conversion and transposition pass through a scratch of a few MiB.
+ * read them, read by the backend itself where it can; conversion and transposition pass through a scratch of a few MiB.
  *
  * Throws CheckpointError (file, tensor, expected, found) for a missing tensor, a wrong shape or an impossible conversion.
  */
@@ -41,7 +41,7 @@ export function loadMatrix(
   const runs = planRuns(parts, options)
   const rows = runs.reduce((sum, run) => sum + run.count, 0)
   const format = targetFormat(parts, options.dtype)
-  return pack.packWeight({ format, rows, cols }, (bytes) => {
+  const fill: FillWeight = (bytes) => {
     const stride = rowBytes(format, cols)
     assert(bytes.length === rows * stride, `packWeight offers ${bytes.length} bytes for ${rows} rows of ${stride}`)
     for (const run of runs) {
@@ -50,7 +50,8 @@ export function loadMatrix(
       else if (run.part.info.format === format) readStored(source, run, target)
       else readConverted(source, run, { target, format })
     }
-  })
+  }
+  return pack.packWeight({ format, rows, cols }, fill, locateRuns(source, runs, format))
 }
 
 /** A vector, widened to float32. Throws CheckpointError where it is missing or is not a vector of `expectedLength`. */
@@ -84,6 +85,23 @@ function targetFormat(parts: readonly MatrixPart[], dtype: DType | 'auto'): Weig
   const [format] = formats
   assert(format !== undefined && formats.size === 1, `loadMatrix: parts in ${[...formats].join(' and ')} become one`)
   return format
+}
+
+/** Where the matrix lies in files row by row; `null` where something must be done to it first. */
+function locateRuns(
+  source: WeightSource,
+  runs: readonly MatrixRun[],
+  format: WeightFormat,
+): readonly StoredRows[] | null {
+  const located: StoredRows[] = []
+  for (const { part, start, count } of runs) {
+    if (part.isTransposed || part.info.format !== format) return null
+    const first = part.storedStart + start
+    const rows = source.locate(part.info.name, { start: first, end: first + count })
+    if (rows === null) return null
+    located.push(...rows)
+  }
+  return located
 }
 
 function readStored(source: WeightSource, run: MatrixRun, target: Uint8Array): void {

@@ -1,6 +1,7 @@
 import { CheckpointError } from '../errors.ts'
 import { dequantizeRow } from '../tensor/dequantize.ts'
 import { rowBytes } from '../tensor/dtype.ts'
+import type { StoredRows } from '../tensor/packed-weight.ts'
 import { assert } from '../util/assert.ts'
 import type { TensorFile } from './tensor-file.ts'
 import { weightCols, weightRows, type RowRange, type WeightInfo, type WeightSource } from './weight-source.ts'
@@ -53,18 +54,14 @@ export class StoredWeights implements WeightSource {
   }
 
   read(name: string, bytes: Uint8Array, rows?: RowRange): void {
-    const { info, position } = this.#require(name)
-    const stride = rowBytes(info.format, weightCols(info))
-    const { start, end } = rows ?? { start: 0, end: weightRows(info) }
-    assert(
-      start >= 0 && start <= end && end <= weightRows(info),
-      `rows ${start}..${end} of ${name} with ${weightRows(info)}`,
-    )
-    assert(
-      bytes.length === (end - start) * stride,
-      `${bytes.length} bytes for ${end - start} rows of ${stride} of ${name}`,
-    )
-    this.#fileOf(info).read(bytes, position + start * stride)
+    const { file, position, stride, count } = this.#place(name, rows)
+    assert(bytes.length === count * stride, `${bytes.length} bytes for ${count} rows of ${stride} of ${name}`)
+    file.read(bytes, position)
+  }
+
+  locate(name: string, rows?: RowRange): readonly StoredRows[] {
+    const { file, ...place } = this.#place(name, rows)
+    return [{ fd: file.fd, ...place }]
   }
 
   readFloat32(name: string, rows?: RowRange): Float32Array {
@@ -73,6 +70,18 @@ export class StoredWeights implements WeightSource {
 
   close(): void {
     for (const file of this.#files.values()) file.close()
+  }
+
+  /** The rows lie one after the other; that they end inside the file was checked when it was opened. */
+  #place(name: string, rows?: RowRange): Omit<StoredRows, 'fd'> & { readonly file: TensorFile } {
+    const { info, position } = this.#require(name)
+    const stride = rowBytes(info.format, weightCols(info))
+    const { start, end } = rows ?? { start: 0, end: weightRows(info) }
+    assert(
+      start >= 0 && start <= end && end <= weightRows(info),
+      `rows ${start}..${end} of ${name} with ${weightRows(info)}`,
+    )
+    return { file: this.#fileOf(info), position: position + start * stride, stride, count: end - start }
   }
 
   #require(name: string): StoredTensor {

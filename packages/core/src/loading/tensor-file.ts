@@ -27,14 +27,20 @@ export class TensorFile {
     this.sizeInBytes = stat.size
   }
 
+  /** The descriptor, until `close`. */
+  get fd(): number {
+    assert(this.#fd !== null, `${this.path} is read after close`)
+    return this.#fd
+  }
+
   /** Fills `bytes` from `position` on; a file that ends before is a CheckpointError. */
   read(bytes: Uint8Array, position: number): void {
-    assert(this.#fd !== null, `${this.path} is read after close`)
+    const { fd } = this
     for (let done = 0; done < bytes.length;) {
       const length = Math.min(maxReadBytes, bytes.length - done)
       let count: number
       try {
-        count = readSync(this.#fd, bytes, done, length, position + done)
+        count = readSync(fd, bytes, done, length, position + done)
       } catch (error) {
         throw new CheckpointError(this.path, `can't be read (${messageOf(error)})`, { cause: error })
       }

@@ -1,5 +1,6 @@
 import { CheckpointError } from '../errors.ts'
 import type { WeightFormat } from '../tensor/dtype.ts'
+import type { StoredRows } from '../tensor/packed-weight.ts'
 
 export interface WeightInfo {
   readonly name: string
@@ -29,6 +30,8 @@ export interface WeightSource {
   get(name: string): WeightInfo | null
   /** Reads stored bytes of the given rows into `bytes`, which must have exactly their size. */
   read(name: string, bytes: Uint8Array, rows?: RowRange): void
+  /** Where the bytes that `read` gives lie in open files; `null` where they are not in any file as they are. */
+  locate(name: string, rows?: RowRange): readonly StoredRows[] | null
   /** Reads the given rows widened to float32. */
   readFloat32(name: string, rows?: RowRange): Float32Array
   close(): void

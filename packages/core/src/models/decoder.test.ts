@@ -84,6 +84,7 @@ function renamed(source: WeightSource, toStored: (name: string) => string | null
       return info === null ? null : { ...info, name }
     },
     read: (name, bytes, rows) => source.read(stored(name), bytes, rows),
+    locate: (name, rows) => source.locate(stored(name), rows),
     readFloat32: (name, rows) => source.readFloat32(stored(name), rows),
     close: () => source.close(),
   }

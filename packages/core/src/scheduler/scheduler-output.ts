@@ -9,6 +9,7 @@ export interface NewSequenceData {
   readonly tokenIds: readonly number[]
   readonly numPromptTokens: number
   readonly params: SamplingParams
+  readonly eosTokenIds: readonly number[]
   readonly blockIds: readonly number[]
   readonly numComputedTokens: number
 }

@@ -24,7 +24,15 @@ describe('StepPlan', () => {
     expect(step.budget).toBe(9)
     expect(step.build(() => [6], ['gone'])).toEqual({
       newSequences: [
-        { id: 'b', tokenIds: b.tokenIds(), numPromptTokens: 10, params: b.params, blockIds: [6], numComputedTokens: 0 },
+        {
+          id: 'b',
+          tokenIds: b.tokenIds(),
+          numPromptTokens: 10,
+          params: b.params,
+          eosTokenIds: b.eosTokenIds,
+          blockIds: [6],
+          numComputedTokens: 0,
+        },
       ],
       cachedSequences: [
         { id: 'a', numComputedTokens: 0, newBlockIds: [4], replacedBlocks: [{ index: 0, blockId: 5 }] },

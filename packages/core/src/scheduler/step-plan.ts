@@ -60,6 +60,7 @@ export class StepPlan {
           tokenIds: sequence.tokenIds(),
           numPromptTokens: sequence.numPromptTokens,
           params: sequence.params,
+          eosTokenIds: sequence.eosTokenIds,
           blockIds: blockIdsOf(sequence),
           numComputedTokens: sequence.numComputedTokens,
         })),

@@ -24,3 +24,14 @@ export interface PackedWeightSpec {
 
 /** Writes the whole matrix, `rows * rowBytes(format, cols)` bytes, straight into the backend's memory: loading never holds it twice. */
 export type FillWeight = (bytes: Uint8Array) => void
+
+/** Equally spaced rows of an open file, in the bytes that `FillWeight` would write. */
+export interface StoredRows {
+  /** File descriptor, open while `packWeight` runs. */
+  readonly fd: number
+  /** Of the first row, in bytes. */
+  readonly position: number
+  /** From the start of a row to the start of the next, in bytes; at least a row's own. */
+  readonly stride: number
+  readonly count: number
+}

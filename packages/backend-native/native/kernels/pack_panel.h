@@ -1,0 +1,29 @@
+// Stored rows -> the panels that kernels read: sixteen rows at a time, transposed.
+#pragma once
+
+#include <cstdint>
+
+#include "../matrix.h"
+
+namespace octavo {
+
+constexpr int64_t kPackedRows = 16;
+
+/// `rows` are sixteen stored rows. The layouts do not depend on the instruction set.
+struct PackKernels {
+  /// All of a panel of linear_quant.h but what pads it.
+  void (*quant)(Format format, const uint8_t* const* rows, int64_t cols, uint8_t* codes, uint8_t* scales);
+  /// out[i * stride + 4 * row] = the 32 bits at offset + 4 * i of the row, for i in [0, count).
+  void (*words)(const uint8_t* const* rows, int64_t offset, int64_t count, uint8_t* out, int64_t stride);
+  /// out[i * stride + 2 * row] = the 16 bits at offset + 2 * i of the row, for i in [0, count).
+  void (*halves)(const uint8_t* const* rows, int64_t offset, int64_t count, uint8_t* out, int64_t stride);
+};
+
+extern const PackKernels kPackKernelsScalar;
+extern const PackKernels kPackKernelsAvx2;
+extern const PackKernels kPackKernelsAvx512;
+
+/// Those of the instruction set in use.
+const PackKernels& CurrentPackKernels();
+
+}  // namespace octavo
