@@ -71,6 +71,10 @@ class Arguments {
     return static_cast<int32_t*>(Elements(index, name, napi_int32_array, "an Int32Array", length));
   }
 
+  double* Doubles(size_t index, const char* name, int64_t length) const {
+    return static_cast<double*>(Elements(index, name, napi_float64_array, "a Float64Array", length));
+  }
+
   uint8_t* Bytes(size_t index, const char* name, int64_t length) const {
     return static_cast<uint8_t*>(Elements(index, name, napi_uint8_array, "a Uint8Array", length));
   }

@@ -6,8 +6,8 @@ export { BackendUnavailableError, InsufficientMemoryError, InvalidConfigError } 
 export { allWeightFormats, isDense, rowBytes, weightFormats } from './tensor/dtype.ts'
 export type { WeightFormat } from './tensor/dtype.ts'
 export type { FillWeight, PackedWeight, PackedWeightSpec } from './tensor/packed-weight.ts'
-export { kvBytesPerToken } from './tensor/kv-storage.ts'
-export type { KvLayout, KvStorage } from './tensor/kv-storage.ts'
+export { allKvDTypes, kvBytesPerToken } from './tensor/kv-storage.ts'
+export type { KvDType, KvLayout, KvStorage } from './tensor/kv-storage.ts'
 
 export { activationKernel } from './ops/activation.ts'
 export type { ActivationAttrs, ActivationKind } from './ops/activation.ts'
@@ -28,9 +28,16 @@ export { routeTokens } from './ops/moe-routing.ts'
 export type { MoeRouting } from './ops/moe-routing.ts'
 export { pagedAttentionKernel } from './ops/paged-attention.ts'
 export type { PagedAttentionAttrs } from './ops/paged-attention.ts'
+export { sample, sampleKernel } from './ops/sample.ts'
+export type { SampleAttrs, SampleRow } from './ops/sample.ts'
 export { addRmsNormKernel, rmsNormKernel } from './ops/rms-norm.ts'
 export type { RmsNormAttrs } from './ops/rms-norm.ts'
 export { rotaryEmbeddingKernel } from './ops/rotary-embedding.ts'
 export type { RotaryEmbeddingAttrs } from './ops/rotary-embedding.ts'
+
+// The host's sampler, which a `sample` kernel must agree with, token for token.
+export { trySampleRow } from './sampling/sample-row.ts'
+export { sampleToken } from './sampling/sampler.ts'
+export { TokenCounts } from './sampling/token-counts.ts'
 
 export { assert } from './util/assert.ts'
