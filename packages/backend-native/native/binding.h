@@ -75,6 +75,7 @@ class Arguments {
     return static_cast<int32_t*>(Elements(index, name, napi_int32_array, "an Int32Array", length));
   }
 
+
   uint8_t* Bytes(size_t index, const char* name, int64_t length) const {
     return static_cast<uint8_t*>(Elements(index, name, napi_uint8_array, "a Uint8Array", length));
   }

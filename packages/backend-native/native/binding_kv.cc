@@ -1,7 +1,5 @@
 #include "binding_kv.h"
 
-#include <cstring>
-
 #include "binding.h"
 
 namespace octavo {
@@ -32,10 +30,13 @@ KvObject::KvObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<KvObject>(
   const int64_t num_layers = arguments.Integer(0, "numLayers", 1, 1 << 16);
   const int64_t num_slots = arguments.Integer(1, "numSlots", 1, INT32_MAX);
   const int64_t width = arguments.Integer(2, "width", 1, 1 << 24);
+  const int64_t head_dim = arguments.Integer(3, "headDim", 1, width);
+  const auto type = static_cast<KvType>(arguments.Integer(4, "dtype", 0, 2));
+  if (width % head_dim != 0) ThrowRange(info.Env(), "width must be whole heads");
   if (static_cast<double>(num_layers) * static_cast<double>(num_slots) * static_cast<double>(width) >= 0x1p46) {
     ThrowRange(info.Env(), "the KV cache is larger than any memory");
   }
-  memory_ = std::make_unique<KvMemory>(num_layers, num_slots, width);
+  memory_ = std::make_unique<KvMemory>(num_layers, num_slots, width / head_dim, head_dim, type);
   if (!memory_->is_valid()) {
     memory_.reset();
     ThrowRange(info.Env(), "the system has no room for the KV cache");
@@ -76,7 +77,7 @@ void KvObject::WriteRows(const Napi::CallbackInfo& info) {
   CheckSlots(info.Env(), slots, n, memory);
   const float* keys = arguments.Floats(2, "keys", n * memory.width);
   const float* values = arguments.Floats(3, "values", n * memory.width);
-  KvWrite(memory.Layer(layer), keys, values, slots, n, memory.width);
+  KvWrite(memory.Layer(layer), keys, values, slots, n);
 }
 
 /// readRows(layer, slots Int32Array[n], keys Float32Array[n, width], values Float32Array[n, width]): the way back.
@@ -89,12 +90,7 @@ void KvObject::ReadRows(const Napi::CallbackInfo& info) {
   CheckSlots(info.Env(), slots, n, memory);
   float* keys = arguments.Floats(2, "keys", n * memory.width);
   float* values = arguments.Floats(3, "values", n * memory.width);
-  const KvLayer kv = memory.Layer(layer);
-  const size_t bytes = sizeof(float) * static_cast<size_t>(memory.width);
-  for (int64_t i = 0; i < n; i++) {
-    std::memcpy(keys + i * memory.width, kv.keys + slots[i] * memory.width, bytes);
-    std::memcpy(values + i * memory.width, kv.values + slots[i] * memory.width, bytes);
-  }
+  KvRead(memory.Layer(layer), keys, values, slots, n);
 }
 
 void KvObject::Dispose(const Napi::CallbackInfo& info) { Finalize(info.Env()); }

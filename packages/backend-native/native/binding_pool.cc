@@ -27,6 +27,7 @@ Napi::Function PoolObject::Define(Napi::Env env) {
                          InstanceMethod<&PoolObject::PagedAttention>("pagedAttention"),
                          InstanceMethod<&PoolObject::CopyColumns>("copyColumns"),
                          InstanceMethod<&PoolObject::ArgmaxRows>("argmaxRows"),
+                         InstanceMethod<&PoolObject::SampleRows>("sampleRows"),
                          InstanceMethod<&PoolObject::MeasureReadBandwidth>("measureReadBandwidth"),
                          InstanceMethod<&PoolObject::MeasureMultiply>("measureMultiply"),
                      });
@@ -42,7 +43,10 @@ ThreadPool& PoolObject::Live(Napi::Env env) const {
   return *pool_;
 }
 
-void PoolObject::Dispose(const Napi::CallbackInfo&) { pool_.reset(); }
+void PoolObject::Dispose(const Napi::CallbackInfo&) {
+  pool_.reset();
+  sample_scratch_ = {};
+}
 
 /// rmsNorm(out[n, d], x[n, d], weight[d], n, d, epsilon)
 void PoolObject::RmsNorm(const Napi::CallbackInfo& info) {

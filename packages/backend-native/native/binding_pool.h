@@ -4,7 +4,9 @@
 #include <napi.h>
 
 #include <memory>
+#include <vector>
 
+#include "kernels/sample.h"
 #include "thread_pool.h"
 
 namespace octavo {
@@ -37,11 +39,13 @@ class PoolObject : public Napi::ObjectWrap<PoolObject> {
   void PagedAttention(const Napi::CallbackInfo& info);
   void CopyColumns(const Napi::CallbackInfo& info);
   void ArgmaxRows(const Napi::CallbackInfo& info);
+  void SampleRows(const Napi::CallbackInfo& info);
 
   Napi::Value MeasureReadBandwidth(const Napi::CallbackInfo& info);
   Napi::Value MeasureMultiply(const Napi::CallbackInfo& info);
 
   std::unique_ptr<ThreadPool> pool_;
+  std::vector<SampleScratch> sample_scratch_;
 };
 
 }  // namespace octavo

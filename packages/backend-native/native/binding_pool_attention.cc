@@ -43,9 +43,9 @@ void PoolObject::PagedAttention(const Napi::CallbackInfo& info) {
   args.block_size = arguments.Integer(7, "blockSize", 1, memory.num_slots);
   args.num_tokens = arguments.Integer(8, "numTokens", 0, INT32_MAX);
   args.heads = arguments.Integer(9, "heads", 1, 1 << 20);
-  args.head_dim = arguments.Integer(10, "headDim", 1, memory.width);
-  args.kv_heads = memory.width / args.head_dim;
-  if (memory.width % args.head_dim != 0 || args.heads % args.kv_heads != 0) {
+  args.head_dim = arguments.Integer(10, "headDim", memory.head_dim, memory.head_dim);
+  args.kv_heads = memory.kv_heads;
+  if (args.heads % args.kv_heads != 0) {
     ThrowRange(env, "the heads do not share the cache's heads evenly");
   }
   args.out = arguments.Floats(2, "out", args.num_tokens * args.heads * args.head_dim);

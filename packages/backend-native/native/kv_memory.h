@@ -8,10 +8,10 @@
 
 namespace octavo {
 
-/// Keys and values [num_slots, width] of every layer: zeros, which take no memory until they are first written.
+/// Keys and values [num_slots, kv_heads, head_dim] of every layer, with scales where the type has them: zeros, which take no memory until they are first written.
 class KvMemory {
  public:
-  KvMemory(int64_t num_layers, int64_t num_slots, int64_t width);
+  KvMemory(int64_t num_layers, int64_t num_slots, int64_t kv_heads, int64_t head_dim, KvType type);
   ~KvMemory();
   KvMemory(const KvMemory&) = delete;
   KvMemory& operator=(const KvMemory&) = delete;
@@ -25,11 +25,19 @@ class KvMemory {
 
   const int64_t num_layers;
   const int64_t num_slots;
-  const int64_t width;
+  const int64_t kv_heads;
+  const int64_t head_dim;
+  const int64_t width;  // kv_heads * head_dim
+  const KvType type;
 
  private:
+  /// Of the keys, or values, of one slot.
+  size_t RowBytes() const;
+  size_t ScaleRowBytes() const;
+
+  size_t layer_bytes_;
   size_t bytes_;
-  float* base_;
+  char* base_;
 };
 
 }  // namespace octavo

@@ -13,8 +13,9 @@ for (const isa of testedIsas.slice(-1)) {
   // Every engine has another number of threads: the bits must not depend on that either.
   const create = () => createNativePack({ isa, threads: 1 + (numPacks++ % 3) })
   const backendProviders = [{ ...backendProvider, create }]
-  for (const dtype of ['float32', 'bfloat16'] as const)
-    describeBatchInvariance('native', { fixtures, backendProviders, dtype })
+  describeBatchInvariance('native', { fixtures, backendProviders, dtype: 'float32' })
+  describeBatchInvariance('native', { fixtures, backendProviders, dtype: 'bfloat16', kvCacheDtype: 'bfloat16' })
+  describeBatchInvariance('native', { fixtures, backendProviders, dtype: 'float32', kvCacheDtype: 'int8' })
 }
 
 if (skipReason !== null) it.skip(`batch invariance on native: ${skipReason}`, () => {})

@@ -72,7 +72,7 @@ describe.skipIf(testedAddon === null)('the addon', () => {
 
   it('does not follow tables out of the cache', () => {
     const pool = new addon.Pool(1)
-    const kv = new addon.KvCache(2, 8, 4) // two blocks of 4 slots, one head of 4
+    const kv = new addon.KvCache(2, 8, 4, 4, 0) // two blocks of 4 slots, one head of 4
     const attend = (start: number[], lens: number[], tables: number[], layer = 0): void => {
       const numTokens = start.at(-1)!
       const integers = [start, lens, tables].map((values) => Int32Array.from(values)) as [
@@ -110,7 +110,7 @@ describe.skipIf(testedAddon === null)('the addon', () => {
     expect(() => kv.copySlots(0, 2, 4)).toThrow(/overlap/)
     kv.dispose()
     expect(() => attend([0, 2], [5], [1, 0])).toThrow(/after dispose/)
-    expect(() => new addon.KvCache(65536, 2 ** 31 - 1, 2 ** 24)).toThrow(/larger than any memory/)
+    expect(() => new addon.KvCache(65536, 2 ** 31 - 1, 2 ** 24, 128, 0)).toThrow(/larger than any memory/)
   })
 
   it('gives the same bits with any number of threads', () => {
@@ -153,7 +153,7 @@ describe.skipIf(testedAddon === null)('the addon', () => {
       for (let i = 0; i < numCalls; i++) {
         pool.rmsNorm(out, x, weight, 1, 8, 1e-6)
         if (i % 200 === 0) pool.createMatrix(float32, 64, 64, bytes, 0).dispose()
-        if (i % 200 === 100) new addon.KvCache(2, 64, 64).dispose()
+        if (i % 200 === 100) new addon.KvCache(2, 64, 64, 64, 0).dispose()
       }
     }
     churn(200_000)

@@ -8,7 +8,14 @@ export type Isa = 'scalar' | 'avx2' | 'avx512' | 'amx' | 'neon'
 /** `native/binding*.cc` as JavaScript sees it; matrices are row-major, shapes are beside the names. */
 export interface NativeAddon {
   readonly Pool: new (threads: number) => NativePool
-  readonly KvCache: new (numLayers: number, numSlots: number, width: number) => NativeKvCache
+  /** `width`: of all KV heads together; `dtype`: index into `allKvDTypes`. */
+  readonly KvCache: new (
+    numLayers: number,
+    numSlots: number,
+    width: number,
+    headDim: number,
+    dtype: number,
+  ) => NativeKvCache
   /** The best one that CPU and operating system allow. */
   bestIsa(): Isa
   /** The one in use in this process. */
@@ -118,6 +125,19 @@ export interface NativePool {
   copyColumns(out: Float32Array, x: Float32Array, n: number, width: number, first: number, count: number): void
   /** out `[rows]`: the index of each row's largest of `n` values, the lowest among equals. */
   argmaxRows(out: Int32Array, x: Float32Array, n: number): void
+  /** Draws a token from each of `out.length` rows of logits `[…, n]`, as `SampleRow` says; the logits stay as they are. */
+  sampleRows(
+    out: Int32Array, // [rows]
+    logits: Float32Array, // [logit rows, n]
+    n: number,
+    params: Float64Array, // [rows, 9]: logit row, scale, minPOffset, topK, topP, uniform, repetition, frequency, presence penalty
+    biasStarts: Int32Array, // [rows + 1]: where a row's entries begin in the next two
+    biasIds: Int32Array,
+    biases: Float64Array,
+    seenStarts: Int32Array, // [rows + 1]
+    seenIds: Int32Array,
+    seenCounts: Int32Array,
+  ): void
   /** Bytes per second that all threads together read from an array of `bytes`. */
   measureReadBandwidth(bytes: number): number
   /** int8 operations per second of all threads together in the instruction set in use; 0 where there is no probe. */

@@ -18,6 +18,27 @@ describe.skipIf(testedAddon === null)('an engine thread on native', () => {
     await Promise.all(models.map((llm) => llm.shutdown()))
   })
 
+  it('draws the same tokens in its kernel and, where logprobs are asked for, on the host', async () => {
+    const llm = await LLM.load('octavo-tiny', { backend: 'native', backends: [nativeBackend] })
+    const sampling = { temperature: 1.5, topP: 0.9, repetitionPenalty: 1.2, maxTokens: 40, ignoreEos: true, seed: 5 }
+    const prompts = [[...'abcdefgh'].map((_, i) => 100 + i), [7, 8, 9]]
+    const tokensWith = async (logprobs: number | null) =>
+      (await llm.generate(prompts, { ...sampling, n: 2, logprobs })).map(({ outputs }) =>
+        outputs.map((o) => o.tokenIds),
+      )
+    const drawn = await tokensWith(null)
+    expect(drawn.flat(2)).toHaveLength(160)
+    expect(drawn).toEqual(await tokensWith(0))
+    await llm.shutdown()
+  })
+
+  it('keeps keys and values in a narrow dtype', async () => {
+    const llm = await LLM.load('octavo-tiny', { backend: 'native', backends: [nativeBackend], kvCacheDtype: 'int8' })
+    expect(llm.engine.info.kvCacheDtype).toBe('int8')
+    expect(await llm.infer(question, { temperature: 0 })).toBe('47 + 35 = 82.')
+    await llm.shutdown()
+  })
+
   it('refuses options that it does not have', async () => {
     const backends = [{ ...nativeBackend, options: { thread: 2 } }]
     await expect(LLM.load('octavo-tiny', { backend: 'native', backends })).rejects.toThrow(/thread.*is not an option/)

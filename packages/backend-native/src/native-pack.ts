@@ -8,7 +8,7 @@ import {
   Reshape,
 } from '@tensorflow/tfjs-core'
 import type { KernelFunc } from '@tensorflow/tfjs-core'
-import { assert, BackendUnavailableError, InvalidConfigError } from '@octavo/core/backend'
+import { allKvDTypes, assert, BackendUnavailableError, InvalidConfigError } from '@octavo/core/backend'
 import type { BackendPack } from '@octavo/core/backend'
 import { activationConfig, gatedActivationConfig } from './kernels/activation.ts'
 import { embeddingConfig } from './kernels/embedding.ts'
@@ -20,6 +20,7 @@ import { moeConfig } from './kernels/moe.ts'
 import { addRmsNormConfig, layerNormConfig, rmsNormConfig } from './kernels/norm.ts'
 import { pagedAttentionConfig } from './kernels/paged-attention.ts'
 import { rotaryEmbeddingConfig } from './kernels/rotary-embedding.ts'
+import { sampleConfig } from './kernels/sample.ts'
 import { sliceConfig } from './kernels/slice.ts'
 import { splitColumnsConfig } from './kernels/split-columns.ts'
 import { loadNativeAddon } from './native-addon.ts'
@@ -56,6 +57,7 @@ const kernelConfigs = [
   gatedActivationConfig,
   activationConfig,
   moeConfig,
+  sampleConfig,
   batchMatMulConfig,
   fusedMatMulConfig,
   gatherConfig,
@@ -90,6 +92,7 @@ export async function createNativePack(options: NativeOptions = {}): Promise<Bac
     name: backendName,
     isBatchInvariant: true,
     maxMemoryBytes: null,
+    kvCacheDtypes: allKvDTypes,
     get usedBytes() {
       return usedBytes
     },

@@ -45,7 +45,7 @@ export { loadBackendModules } from './backends/backend-module.ts'
 export type { BackendModule } from './backends/backend-module.ts'
 export type { DType, WeightFormat } from './tensor/dtype.ts'
 export type { FillWeight, PackedWeight, PackedWeightSpec } from './tensor/packed-weight.ts'
-export type { KvLayout, KvStorage } from './tensor/kv-storage.ts'
+export type { KvDType, KvLayout, KvStorage } from './tensor/kv-storage.ts'
 
 export { registerGradients } from './tensor/register-gradients.ts'
 export { formatBytes } from './util/format-bytes.ts'

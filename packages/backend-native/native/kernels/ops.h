@@ -28,12 +28,24 @@ void RotaryEmbedding(const RotaryArgs& args, ThreadPool& pool);
 void GatedActivation(float* out /*[n, m]*/, const float* gate_up /*[n, 2 * m]*/, GatedKind kind, int64_t n, int64_t m, ThreadPool& pool);
 void Activation(float* out, const float* x, ActivationKind kind, int64_t count, ThreadPool& pool);
 
-/// KV cache of one layer: keys and values [num_slots, kv_heads, head_dim] float32.
+/// How a KV cache keeps its elements: float32, bfloat16, or int8 codes with one float32 scale per slot and head.
+enum class KvType : int32_t { kFloat32, kBfloat16, kInt8 };
+
+/// KV cache of one layer.
 struct KvLayer {
-  float* keys;
-  float* values;
+  KvType type;
+  int64_t kv_heads, head_dim;
+  void* keys;           // [num_slots, kv_heads, head_dim]
+  void* values;         // [num_slots, kv_heads, head_dim]
+  float* key_scales;    // [num_slots, kv_heads], of int8 only
+  float* value_scales;  // [num_slots, kv_heads], of int8 only
 };
-void KvWrite(KvLayer kv, const float* keys /*[n, width]*/, const float* values /*[n, width]*/, const int32_t* slots /*[n]*/, int64_t n, int64_t width);
+/// keys and values [n, kv_heads * head_dim] become the rows of `slots`. bfloat16: rounded to nearest even. int8: scale = max|x| / 127
+/// of each head, codes rounded to nearest even; heads below 2^-100 become zeros, one with a NaN or an infinity reads
+/// back as NaN.
+void KvWrite(const KvLayer& kv, const float* keys, const float* values, const int32_t* slots /*[n]*/, int64_t n);
+/// The way back, widened exactly.
+void KvRead(const KvLayer& kv, float* keys, float* values, const int32_t* slots /*[n]*/, int64_t n);
 
 struct PagedAttentionArgs {
   float* out;          // [num_tokens, heads * head_dim]

@@ -1,4 +1,5 @@
-// One share of paged attention: online softmax over key tiles, as a template over the vectors of vec_*.h.
+// One share of paged attention: online softmax over key tiles, as a template over the vectors of vec_*.h and the stored
+// type of the cache.
 //
 //   range of 256 keys:  tile | tile | tile | tile      online softmax from tile to tile
 //   row:                range + range + ... + range    partial results (max, sum, accumulator), merged in this order
@@ -11,29 +12,31 @@
 #include <cstdint>
 
 #include "paged_attention_products.h"
+#include "paged_attention_rows.h"
 #include "paged_attention_softmax.h"
 #include "paged_attention_task.h"
 
 namespace octavo {
 
-template <class V>
-class AttentionKernel {
+template <class V, class Rows>
+class AttentionRun {
   using Reg = typename V::Reg;
-  using Products = AttentionProducts<V>;
+  using Row = CachedRow<Rows>;
+  using Element = typename Rows::Element;
+  using Products = AttentionProducts<V, Rows>;
   using State = SoftmaxState<V>;
   static constexpr int kWidth = V::kWidth;
-  static constexpr int64_t kLine = 16;  // floats of a cache line
+  static constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(Element));  // elements of a cache line
   static_assert(kAttentionTile % Products::kSpan == 0, "a tile holds whole spans");
 
  public:
-  AttentionKernel(const AttentionTask& task, float* scratch)
+  AttentionRun(const AttentionTask& task, float* scratch)
       : args_(*task.args),
         task_(task),
         group_(args_.heads / args_.kv_heads),
         num_heads_(task.kv_end - task.kv_begin),
         num_rows_(task.row_end - task.row_begin),
         padded_(PaddedHeadDim(args_.head_dim)),
-        row_stride_(args_.kv_heads * args_.head_dim),
         first_token_(args_.query_start_loc[task.sequence]),
         first_position_(args_.seq_lens[task.sequence] - (args_.query_start_loc[task.sequence + 1] - first_token_)),
         end_key_(Smaller(EndKey(num_rows_ - 1), task.range_end * kAttentionRange)),
@@ -91,7 +94,7 @@ class AttentionKernel {
     const int64_t begin = Larger(range * kAttentionRange, FirstKey(0));
     const int64_t end = Smaller((range + 1) * kAttentionRange, EndKey(num_rows_ - 1));
     int64_t tile = begin / kAttentionTile * kAttentionTile;
-    FindKeys(next_keys_, next_values_, tile, Larger(begin - tile, 0), Smaller(end - tile, kAttentionTile));
+    FindRows(next_keys_, next_values_, tile, Larger(begin - tile, 0), Smaller(end - tile, kAttentionTile));
     for (; tile < end; tile += kAttentionTile) {
       const int64_t first = Larger(begin, tile) - tile;
       const int64_t last = Smaller(end - tile, kAttentionTile);
@@ -101,7 +104,7 @@ class AttentionKernel {
       }
       const int64_t next = tile + kAttentionTile;
       num_next_ = Clamp(Smaller(end_key_ - next, kAttentionTile));
-      FindKeys(next_keys_, next_values_, next, 0, num_next_);
+      FindRows(next_keys_, next_values_, next, 0, num_next_);
       // Rows in shares of almost equal size, at most kTileRows.
       const int64_t num_shares = (num_rows_ + V::kTileRows - 1) / V::kTileRows;
       PlanPrefetch(num_shares);
@@ -117,15 +120,18 @@ class AttentionKernel {
 
   /// Where the cache holds the keys and values of the positions tile + first <= j < tile + last, from the task's
   /// first KV head on.
-  void FindKeys(const float** keys, const float** values, int64_t tile, int64_t first, int64_t last) const {
+  void FindRows(Row* keys, Row* values, int64_t tile, int64_t first, int64_t last) const {
+    const auto* all_keys = static_cast<const Element*>(args_.kv.keys);
+    const auto* all_values = static_cast<const Element*>(args_.kv.values);
+    const bool has_scales = args_.kv.key_scales != nullptr;
     for (int64_t j = first; j < last;) {
       const int64_t block = (tile + j) / args_.block_size;
       const int64_t end = Smaller(last, (block + 1) * args_.block_size - tile);
       const int64_t slot = block_table_[block] * args_.block_size + (tile + j) % args_.block_size;
-      int64_t offset = slot * row_stride_ + task_.kv_begin * args_.head_dim;
-      for (; j < end; j++, offset += row_stride_) {
-        keys[j] = args_.kv.keys + offset;
-        values[j] = args_.kv.values + offset;
+      int64_t head = slot * args_.kv_heads + task_.kv_begin;
+      for (; j < end; j++, head += args_.kv_heads) {
+        keys[j] = {all_keys + head * args_.head_dim, has_scales ? args_.kv.key_scales + head : nullptr};
+        values[j] = {all_values + head * args_.head_dim, has_scales ? args_.kv.value_scales + head : nullptr};
       }
     }
   }
@@ -143,7 +149,10 @@ class AttentionKernel {
         for (; d + kWidth <= args_.head_dim; d += kWidth) {
           PrefetchNext();
           Reg rows[kWidth];
-          for (int i = 0; i < kWidth; i++) rows[i] = V::Load(keys_[j + i] + head + d);
+          for (int i = 0; i < kWidth; i++) {
+            const Row& key = keys_[j + i];
+            rows[i] = Rows::Load(key.elements + head + d, Rows::ScaleOf(key, kv));
+          }
           V::Transpose(rows);
           for (int i = 0; i < kWidth; i++) V::Store(to + (d + i) * kSpan, rows[i]);
         }
@@ -152,7 +161,9 @@ class AttentionKernel {
         const int count = static_cast<int>(Smaller(args_.head_dim - d, kWidth));
         Reg rows[kWidth];
         for (int i = 0; i < kWidth; i++) {
-          rows[i] = j + i >= first && j + i < last ? V::LoadPart(keys_[j + i] + head + d, count) : V::Zero();
+          const Row& key = keys_[j + i];
+          const bool is_there = j + i >= first && j + i < last;
+          rows[i] = is_there ? Rows::LoadPart(key.elements + head + d, count, Rows::ScaleOf(key, kv)) : V::Zero();
         }
         V::Transpose(rows);
         for (int i = 0; i < count; i++) V::Store(to + (d + i) * kSpan, rows[i]);
@@ -174,7 +185,7 @@ class AttentionKernel {
   void PrefetchNext() {
     for (int64_t line = 0; line < prefetch_step_ && prefetch_row_ < 2 * num_next_; line++) {
       const int64_t j = prefetch_row_ / 2;
-      V::Prefetch((prefetch_row_ % 2 == 0 ? next_keys_[j] : next_values_[j]) + prefetch_column_);
+      V::Prefetch((prefetch_row_ % 2 == 0 ? next_keys_[j] : next_values_[j]).elements + prefetch_column_);
       prefetch_column_ += kLine;
       if (prefetch_column_ >= num_heads_ * args_.head_dim) {
         prefetch_column_ = 0;
@@ -185,9 +196,9 @@ class AttentionKernel {
 
   /// Rows r .. r + count of one KV head against one tile.
   void AttendTile(int64_t tile, int64_t kv, int64_t r, int count, const State& state) {
-    int64_t begin[V::kTileRows];
-    int64_t end[V::kTileRows];
-    const float* queries[V::kTileRows];
+    int64_t begin[V::kTileRows] = {};
+    int64_t end[V::kTileRows] = {};
+    const float* queries[V::kTileRows] = {};
     for (int i = 0; i < count; i++) {
       begin[i] = Clamp(FirstKey(r + i) - tile);
       end[i] = Clamp(EndKey(r + i) - tile);
@@ -225,7 +236,7 @@ class AttentionKernel {
     if (begin >= end) return;
     float* sums = state.sums + (kv * num_rows_ + r) * padded_;
     const float* weights = scores_ + score_row * kAttentionTile;
-    Products::AddValues(sums, padded_, weights, values_, kv * args_.head_dim, begin, end, args_.head_dim, count);
+    Products::AddValues(sums, padded_, weights, values_, kv, begin, end, args_.head_dim, count);
   }
 
   void MergeRange(int64_t range) const {
@@ -270,7 +281,6 @@ class AttentionKernel {
   const int64_t num_heads_;  // KV heads
   const int64_t num_rows_;   // of each
   const int64_t padded_;
-  const int64_t row_stride_;
   const int64_t first_token_;     // of the sequence, in the batch
   const int64_t first_position_;  // of that token
   const int64_t end_key_;         // behind the last one that any row sees
@@ -279,13 +289,38 @@ class AttentionKernel {
   float* const scores_;  // [kTileRows, tile]
   const State total_;    // states of [KV heads, rows]
   const State part_;
-  const float* keys_[kAttentionTile];
-  const float* values_[kAttentionTile];
-  const float* next_keys_[kAttentionTile];
-  const float* next_values_[kAttentionTile];
+  Row keys_[kAttentionTile];
+  Row values_[kAttentionTile];
+  Row next_keys_[kAttentionTile];
+  Row next_values_[kAttentionTile];
   int64_t num_next_;
   int64_t prefetch_step_;                   // lines at a time
   int64_t prefetch_row_, prefetch_column_;  // the next one; keys in even rows, values in odd ones
+};
+
+/// The one entry for an instruction set: takes the run of the cache's type.
+template <class V>
+class AttentionKernel {
+ public:
+  AttentionKernel(const AttentionTask& task, float* scratch) : task_(task), scratch_(scratch) {}
+
+  void Attend() const {
+    switch (task_.args->kv.type) {
+      case KvType::kFloat32:
+        return AttentionRun<V, FloatRows<V>>(task_, scratch_).Attend();
+      case KvType::kBfloat16:
+        return AttentionRun<V, Bfloat16Rows<V>>(task_, scratch_).Attend();
+      case KvType::kInt8:
+        return AttentionRun<V, Int8Rows<V>>(task_, scratch_).Attend();
+    }
+  }
+
+  /// Reads no cache, so any type's run will do.
+  void MergePartials() const { AttentionRun<V, FloatRows<V>>(task_, scratch_).MergePartials(); }
+
+ private:
+  const AttentionTask& task_;
+  float* const scratch_;
 };
 
 }  // namespace octavo

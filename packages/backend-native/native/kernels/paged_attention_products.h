@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "paged_attention_rows.h"
 #include "paged_attention_task.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -15,7 +16,7 @@
 
 namespace octavo {
 
-template <class V>
+template <class V, class Rows>
 struct AttentionProducts {
   using Reg = typename V::Reg;
   static constexpr int kWidth = V::kWidth;
@@ -29,10 +30,10 @@ struct AttentionProducts {
     });
   }
 
-  /// sums[r][d] += sum over keys begin <= j < end of weights[r][j] * values[j][offset + d] for d < head_dim.
+  /// sums[r][d] += sum over keys begin <= j < end of weights[r][j] * values[j][head][d] for d < head_dim.
   /// Rows of sums `stride` apart, with room for whole vectors; rows of weights `kAttentionTile` apart.
-  static void AddValues(float* sums, int64_t stride, const float* weights, const float* const* values, int64_t offset,
-                        int64_t begin, int64_t end, int64_t head_dim, int num_rows) {
+  static void AddValues(float* sums, int64_t stride, const float* weights, const CachedRow<Rows>* values,
+                        int64_t head, int64_t begin, int64_t end, int64_t head_dim, int num_rows) {
     for (int64_t d = 0; d < head_dim; d += kSpan) {
       const int64_t rest = head_dim - d;
       const int num_vecs = static_cast<int>(rest < kSpan ? (rest + kWidth - 1) / kWidth : V::kTileVecs);
@@ -40,8 +41,8 @@ struct AttentionProducts {
       DispatchRows<1>(num_rows, num_vecs, [&](auto rows, auto vecs) {
         constexpr int kRows = decltype(rows)::value;
         constexpr int kVecs = decltype(vecs)::value;
-        if (last == kWidth) ValueTile<kRows, kVecs, false>(sums + d, stride, weights, values, offset + d, begin, end, kWidth);
-        else ValueTile<kRows, kVecs, true>(sums + d, stride, weights, values, offset + d, begin, end, last);
+        if (last == kWidth) ValueTile<kRows, kVecs, false>(sums + d, stride, weights, values, head, head * head_dim + d, begin, end, kWidth);
+        else ValueTile<kRows, kVecs, true>(sums + d, stride, weights, values, head, head * head_dim + d, begin, end, last);
       });
     }
   }
@@ -86,18 +87,19 @@ struct AttentionProducts {
 
   /// kIsPart: of the last vector only the first `last` lanes exist in `values`.
   template <int kRows, int kVecs, bool kIsPart>
-  static void ValueTile(float* sums, int64_t stride, const float* weights, const float* const* values, int64_t offset,
-                        int64_t begin, int64_t end, int last) {
+  static void ValueTile(float* sums, int64_t stride, const float* weights, const CachedRow<Rows>* values,
+                        int64_t head, int64_t offset, int64_t begin, int64_t end, int last) {
     Reg totals[kRows][kVecs];
     OCTAVO_UNROLL for (int r = 0; r < kRows; r++) {
       OCTAVO_UNROLL for (int v = 0; v < kVecs; v++) totals[r][v] = V::Load(sums + r * stride + v * kWidth);
     }
     for (int64_t j = begin; j < end; j++) {
-      const float* from = values[j] + offset;
+      const auto* from = values[j].elements + offset;
+      const auto scale = Rows::ScaleOf(values[j], head);
       Reg value[kVecs];
       OCTAVO_UNROLL for (int v = 0; v < kVecs; v++) {
-        if (kIsPart && v == kVecs - 1) value[v] = V::LoadPart(from + v * kWidth, last);
-        else value[v] = V::Load(from + v * kWidth);
+        if (kIsPart && v == kVecs - 1) value[v] = Rows::LoadPart(from + v * kWidth, last, scale);
+        else value[v] = Rows::Load(from + v * kWidth, scale);
       }
       OCTAVO_UNROLL for (int r = 0; r < kRows; r++) {
         const Reg weight = V::Set(weights[r * kAttentionTile + j]);

@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 
 namespace octavo {
 
@@ -22,6 +23,24 @@ struct VecAvx2 {
   static Reg LoadPart(const float* from, int count) {
     if (count == kWidth) return Load(from);
     return _mm256_maskload_ps(from, FirstLanes(count));
+  }
+  static Reg LoadBfloat16(const uint16_t* from) {
+    return WidenBfloat16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+  }
+  static Reg LoadBfloat16Part(const uint16_t* from, int count) {
+    if (count == kWidth) return LoadBfloat16(from);
+    uint16_t lanes[kWidth] = {};
+    std::memcpy(lanes, from, sizeof(uint16_t) * static_cast<size_t>(count));
+    return LoadBfloat16(lanes);
+  }
+  static Reg LoadInt8(const int8_t* from) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+  }
+  static Reg LoadInt8Part(const int8_t* from, int count) {
+    if (count == kWidth) return LoadInt8(from);
+    int8_t lanes[kWidth] = {};
+    std::memcpy(lanes, from, static_cast<size_t>(count));
+    return LoadInt8(lanes);
   }
   static void Store(float* to, Reg r) { _mm256_storeu_ps(to, r); }
   static void StorePart(float* to, Reg r, int count) {
@@ -90,11 +109,14 @@ struct VecAvx2 {
       rows[i + 4] = _mm256_permute2f128_ps(quads[i], quads[i + 4], 0x31);
     }
   }
-  static void Prefetch(const float* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1); }
+  static void Prefetch(const void* at) { _mm_prefetch(static_cast<const char*>(at), _MM_HINT_T1); }
 
  private:
   static __m256i FirstLanes(int count) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
+  static Reg WidenBfloat16(__m128i values) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(values), 16));
   }
   static Reg PowerOfTwo(__m256i exponent) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(exponent, _mm256_set1_epi32(127)), 23));

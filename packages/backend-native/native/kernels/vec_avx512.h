@@ -20,6 +20,18 @@ struct VecAvx512 {
   static Reg Zero() { return _mm512_setzero_ps(); }
   static Reg Load(const float* from) { return _mm512_loadu_ps(from); }
   static Reg LoadPart(const float* from, int count) { return _mm512_maskz_loadu_ps(Lanes(0, count), from); }
+  static Reg LoadBfloat16(const uint16_t* from) { return LoadBfloat16Part(from, kWidth); }
+  static Reg LoadBfloat16Part(const uint16_t* from, int count) {
+    const __m256i values = count == kWidth ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))
+                                           : _mm256_maskz_loadu_epi16(Lanes(0, count), from);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(values), 16));
+  }
+  static Reg LoadInt8(const int8_t* from) { return LoadInt8Part(from, kWidth); }
+  static Reg LoadInt8Part(const int8_t* from, int count) {
+    const __m128i values = count == kWidth ? _mm_loadu_si128(reinterpret_cast<const __m128i*>(from))
+                                           : _mm_maskz_loadu_epi8(Lanes(0, count), from);
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(values));
+  }
   static void Store(float* to, Reg r) { _mm512_storeu_ps(to, r); }
   static void StorePart(float* to, Reg r, int count) { _mm512_mask_storeu_ps(to, Lanes(0, count), r); }
 
@@ -82,7 +94,7 @@ struct VecAvx512 {
       rows[12 + c] = _mm512_shuffle_f32x4(odd01, odd23, 0xdd);
     }
   }
-  static void Prefetch(const float* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1); }
+  static void Prefetch(const void* at) { _mm_prefetch(static_cast<const char*>(at), _MM_HINT_T1); }
 
  private:
   static unsigned Below(int64_t count) {

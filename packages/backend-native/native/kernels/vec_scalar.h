@@ -34,6 +34,22 @@ struct VecScalar {
     for (int i = 0; i < count; i++) r.lane[i] = from[i];
     return r;
   }
+  /// Widens kWidth bfloat16 values, exactly.
+  static Reg LoadBfloat16(const uint16_t* from) { return LoadBfloat16Part(from, kWidth); }
+  static Reg LoadBfloat16Part(const uint16_t* from, int count) {
+    Reg r = Zero();
+    for (int i = 0; i < count; i++) {
+      const uint32_t bits = static_cast<uint32_t>(from[i]) << 16;
+      std::memcpy(&r.lane[i], &bits, sizeof bits);
+    }
+    return r;
+  }
+  static Reg LoadInt8(const int8_t* from) { return LoadInt8Part(from, kWidth); }
+  static Reg LoadInt8Part(const int8_t* from, int count) {
+    Reg r = Zero();
+    for (int i = 0; i < count; i++) r.lane[i] = from[i];
+    return r;
+  }
   static void Store(float* to, Reg r) { std::memcpy(to, r.lane, sizeof r.lane); }
   static void StorePart(float* to, Reg r, int count) {
     for (int i = 0; i < count; i++) to[i] = r.lane[i];
@@ -132,7 +148,7 @@ struct VecScalar {
       }
     }
   }
-  static void Prefetch(const float*) {}
+  static void Prefetch(const void*) {}
 
  private:
   static float PowerOfTwo(int32_t exponent) {

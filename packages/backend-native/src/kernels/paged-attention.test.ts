@@ -1,3 +1,5 @@
+import { allKvDTypes } from '@octavo/core/backend'
+import type { KvDType } from '@octavo/core/backend'
 import { RandomData } from '@octavo/core/testing'
 import { describe, expect, it } from 'vitest'
 import type { NativeAddon, NativeKvCache, NativePool } from '../native-addon.ts'
@@ -34,16 +36,28 @@ const features: readonly (readonly [string, Features])[] = [
   ['window, softcap and sinks', { slidingWindow: 300, softcap: 3, sinks: random.floats(heads, 2) }],
 ]
 
-function createCache(addon: NativeAddon): NativeKvCache {
+const sequenceSlots = seqLens.map((seqLen, s) =>
+  Int32Array.from({ length: seqLen }, (_, j) => {
+    return blockTables[s]![Math.floor(j / blockSize)]! * blockSize + (j % blockSize)
+  }),
+)
+
+function createCache(addon: NativeAddon, dtype: KvDType): NativeKvCache {
   const total = numBlocks.reduce((sum, count) => sum + count, 0)
-  const kv = new addon.KvCache(1, total * blockSize, kvWidth)
-  seqLens.forEach((seqLen, s) => {
-    const slots = Int32Array.from({ length: seqLen }, (_, j) => {
-      return blockTables[s]![Math.floor(j / blockSize)]! * blockSize + (j % blockSize)
-    })
-    kv.writeRows(0, slots, keys[s]!, values[s]!)
-  })
+  const kv = new addon.KvCache(1, total * blockSize, kvWidth, headDim, allKvDTypes.indexOf(dtype))
+  sequenceSlots.forEach((slots, s) => kv.writeRows(0, slots, keys[s]!, values[s]!))
   return kv
+}
+
+/** A float32 cache that holds what `kv` gives back. */
+function widen(addon: NativeAddon, kv: NativeKvCache): NativeKvCache {
+  const wide = createCache(addon, 'float32')
+  sequenceSlots.forEach((slots, s) => {
+    const [keyRows, valueRows] = [new Float32Array(keys[s]!.length), new Float32Array(values[s]!.length)]
+    kv.readRows(0, slots, keyRows, valueRows)
+    wide.writeRows(0, slots, keyRows, valueRows)
+  })
+  return wide
 }
 
 function attend(pool: NativePool, kv: NativeKvCache, chunks: readonly Chunk[], options: Features): Float32Array[] {
@@ -107,34 +121,71 @@ describe.skipIf(testedAddon === null)('pagedAttention over several key ranges', 
   const addon = testedAddon as NativeAddon
 
   describe.each(testedIsas)('%s', (isa) => {
-    it.each(features)('is right and has the same bits for any cut of the work: %s', (_, options) => {
+    it.each(features)('is right: %s', (_, options) => {
       expect(addon.setIsa(isa)).toBe(true)
-      const kv = createCache(addon)
-      const alone = new addon.Pool(1)
-      const expected = seqLens.map((seqLen, s) => attend(alone, kv, [{ s, from: 0, to: seqLen }], options)[0]!)
+      const kv = createCache(addon, 'float32')
+      const pool = new addon.Pool(1)
       seqLens.forEach((seqLen, s) => {
+        const [rows] = attend(pool, kv, [{ s, from: 0, to: seqLen }], options)
         for (const position of [0, 129, seqLen - 1].filter((p) => p < seqLen)) {
           const plain = attendPlainly(s, position, options)
-          const row = expected[s]!.subarray(position * width, (position + 1) * width)
+          const row = rows!.subarray(position * width, (position + 1) * width)
           expect(largest(plain.map((value, i) => value - row[i]!))).toBeLessThan(1e-5 * largest(plain))
         }
       })
+      pool.dispose()
+      kv.dispose()
+      addon.setIsa(addon.bestIsa())
+    })
+
+    const cases = allKvDTypes.flatMap((dtype) => features.map(([name, options]) => [dtype, name, options] as const))
+
+    it.each(cases)('has the same bits for any cut of the work: %s, %s', (dtype, _, options) => {
+      expect(addon.setIsa(isa)).toBe(true)
+      const kv = createCache(addon, dtype)
+      const wide = widen(addon, kv)
+      const alone = new addon.Pool(1)
+      // Over a narrow cache they are those over a float32 cache that holds its values.
+      const expected = seqLens.map((seqLen, s) => attend(alone, wide, [{ s, from: 0, to: seqLen }], options)[0]!)
       for (const threads of [1, 2, 4]) {
         const pool = threads === 1 ? alone : new addon.Pool(threads)
+        // The longest by far: once is enough.
+        const whole = threads === 2 ? seqLens.map((seqLen, s) => ({ s, from: 0, to: seqLen })) : []
         const last = seqLens.map((seqLen, s) => ({ s, from: seqLen - 1, to: seqLen }))
         const middle = seqLens.map((seqLen, s) => ({ s, from: seqLen - 90, to: seqLen - 3 }))
-        for (const chunks of [last, ...last.map((chunk) => [chunk]), middle, [middle[2]!, last[0]!, middle[1]!]]) {
+        for (const chunks of [
+          whole,
+          last,
+          ...last.map((chunk) => [chunk]),
+          middle,
+          [middle[2]!, last[0]!, middle[1]!],
+        ]) {
           attend(pool, kv, chunks, options).forEach((rows, i) => {
             const { s, from, to } = chunks[i]!
-            const whole = expected[s]!.slice(from * width, to * width)
-            expect(bitsOf(rows), `${threads} threads, ${s}: ${from}`).toEqual(bitsOf(whole))
+            const rowsAlone = expected[s]!.slice(from * width, to * width)
+            expect(bitsOf(rows), `${threads} threads, ${s}: ${from}`).toEqual(bitsOf(rowsAlone))
           })
         }
         if (pool !== alone) pool.dispose()
       }
       alone.dispose()
-      kv.dispose()
+      for (const cache of [kv, wide]) cache.dispose()
       addon.setIsa(addon.bestIsa())
     })
+  })
+
+  it('keeps the same values on every instruction set', () => {
+    for (const dtype of allKvDTypes) {
+      const read = testedIsas.map((isa) => {
+        expect(addon.setIsa(isa)).toBe(true)
+        const kv = createCache(addon, dtype)
+        const rows = [new Float32Array(keys[0]!.length), new Float32Array(values[0]!.length)] as const
+        kv.readRows(0, sequenceSlots[0]!, ...rows)
+        kv.dispose()
+        return rows.map(bitsOf)
+      })
+      for (const bits of read) expect(bits).toEqual(read[0])
+    }
+    addon.setIsa(addon.bestIsa())
   })
 })

@@ -33,6 +33,14 @@ export function addModelFlags(command: Command): Command {
       tokenCount,
     )
     .option('--kv-cache-memory <size>', 'bytes, a size such as 2GiB, or a share of free memory such as 40% (40%)')
+    .addOption(
+      new Option('--kv-cache-dtype <dtype>', 'how keys and values are kept (auto: float32)').choices([
+        'auto',
+        'float32',
+        'bfloat16',
+        'int8',
+      ]),
+    )
     .option('--block-size <tokens>', 'tokens per KV block (16)', integer(1, 1024))
     .option('--max-num-batched-tokens <tokens>', 'tokens computed in one step (512)', tokenCount)
     .option('--no-enable-prefix-caching', 'compute every prompt anew')
@@ -65,6 +73,7 @@ export function addServingFlags(command: Command): Command {
 export function engineOptionsOf(model: string, flags: EngineFlags): EngineOptions {
   const { revision, backend, dtype, maxModelLen, kvCacheMemory, blockSize, maxNumBatchedTokens, enablePrefixCaching } =
     flags
+  const { kvCacheDtype } = flags
   const { chatTemplate, generationConfig, maxNumSeqs, schedulingPolicy, servedModelName, maxLogprobs, seed } = flags
   const { enableChunkedPrefill, longPrefillTokenThreshold } = flags
   const options = {
@@ -74,6 +83,7 @@ export function engineOptionsOf(model: string, flags: EngineFlags): EngineOption
     dtype,
     maxModelLen,
     kvCacheMemory,
+    kvCacheDtype,
     blockSize,
     maxNumBatchedTokens,
     enablePrefixCaching,

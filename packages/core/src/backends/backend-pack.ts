@@ -1,5 +1,5 @@
 import type { FillWeight, PackedWeight, PackedWeightSpec, StoredRows } from '../tensor/packed-weight.ts'
-import type { KvLayout, KvStorage } from '../tensor/kv-storage.ts'
+import type { KvDType, KvLayout, KvStorage } from '../tensor/kv-storage.ts'
 
 /** What Octavo needs of a tfjs backend besides tfjs's own kernels. */
 export interface BackendPack {
@@ -11,6 +11,8 @@ export interface BackendPack {
   readonly maxMemoryBytes: number | null
   /** Bytes of the weights and KV caches that this pack made and that are not yet disposed. */
   readonly usedBytes: number
+  /** The dtypes that `createKvStorage` takes; float32 is one of them. */
+  readonly kvCacheDtypes: readonly KvDType[]
   /**
    * Makes a weight of what `fill` writes. `stored`, where given, says that the same rows, in order, lie in files unchanged:
    * a pack may read them there itself, and calls `fill` where it can't.

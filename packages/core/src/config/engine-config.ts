@@ -1,5 +1,6 @@
 import { InvalidConfigError } from '../errors.ts'
 import type { DType } from '../tensor/dtype.ts'
+import { allKvDTypes, type KvDType } from '../tensor/kv-storage.ts'
 
 /** What a user may set; everything but `model` has a default. */
 export interface EngineOptions {
@@ -23,6 +24,11 @@ export interface EngineOptions {
   readonly blockSize?: number
   /** Memory of the KV cache: bytes, `'2GiB'`, or a share of the memory that is free after loading, `'40%'` (the default). */
   readonly kvCacheMemory?: number | string
+  /**
+   * How keys and values are kept: `auto`, the default, is `float32`, which changes nothing; `bfloat16` and `int8` hold about
+   * twice and four times the tokens in the same memory.
+   */
+  readonly kvCacheDtype?: KvDType | 'auto'
   /** Sequences share the KV blocks of equal beginnings. Default true. */
   readonly enablePrefixCaching?: boolean
   /** A prompt may be computed in pieces, beside other sequences. Off, the whole context must fit in one step. Default true. */
@@ -53,6 +59,7 @@ export interface EngineConfig {
   readonly maxNumBatchedTokens: number
   readonly blockSize: number
   readonly kvCacheMemory: MemoryBudget
+  readonly kvCacheDtype: KvDType
   readonly enablePrefixCaching: boolean
   readonly enableChunkedPrefill: boolean
   readonly longPrefillTokenThreshold: number
@@ -73,6 +80,7 @@ const defaults = {
   maxNumBatchedTokens: 512,
   blockSize: 16,
   kvCacheMemory: '40%',
+  kvCacheDtype: 'auto',
   enablePrefixCaching: true,
   enableChunkedPrefill: true,
   longPrefillTokenThreshold: 0,
@@ -107,6 +115,7 @@ export function resolveEngineConfig(options: EngineOptions): EngineConfig {
     ...rest,
     servedModelNames: resolveNames(servedModelName, merged.model),
     kvCacheMemory: parseMemory(merged.kvCacheMemory),
+    kvCacheDtype: merged.kvCacheDtype === 'auto' ? 'float32' : merged.kvCacheDtype,
     maxModelLen: given.maxModelLen ?? null,
     seed: given.seed ?? null,
     chatTemplate: given.chatTemplate ?? null,
@@ -124,6 +133,7 @@ function checkValues(options: MergedOptions): void {
   checkBoolean('enablePrefixCaching', options.enablePrefixCaching)
   checkBoolean('enableChunkedPrefill', options.enableChunkedPrefill)
   checkOneOf('dtype', options.dtype, ['auto', 'float32', 'float16', 'bfloat16'])
+  checkOneOf('kvCacheDtype', options.kvCacheDtype, ['auto', ...allKvDTypes])
   checkOneOf('schedulingPolicy', options.schedulingPolicy, ['fcfs', 'priority'])
   checkOneOf('generationConfig', options.generationConfig, ['auto', 'octavo'])
   checkInteger('maxNumSeqs', options.maxNumSeqs, [1, 65_536])

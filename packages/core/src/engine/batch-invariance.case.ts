@@ -10,6 +10,7 @@ import { resolveSamplingParams, type SamplingParams } from '../sampling-params.t
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import type { DType } from '../tensor/dtype.ts'
+import type { KvDType } from '../tensor/kv-storage.ts'
 import { createScheduler } from './create-scheduler.ts'
 import { EngineCore } from './engine-core.ts'
 import { InlineExecutor } from './inline-executor.ts'
@@ -42,6 +43,8 @@ export interface DescribeBatchInvarianceOptions {
   readonly backendProviders?: readonly BackendProvider[]
   /** How weights are kept, as in `EngineOptions`. */
   readonly dtype?: DType
+  /** How keys and values are kept; float32 where left out. */
+  readonly kvCacheDtype?: KvDType
 }
 
 interface Place extends DescribeBatchInvarianceOptions {
@@ -50,7 +53,7 @@ interface Place extends DescribeBatchInvarianceOptions {
 }
 
 async function run(
-  { family, backend, fixtures, backendProviders = [], dtype }: Place,
+  { family, backend, fixtures, backendProviders = [], dtype, kvCacheDtype }: Place,
   { options, numBlocks }: Setup,
   arrivals: readonly Arrival[],
 ): Promise<{ results: Map<string, Result>; core: EngineCore }> {
@@ -61,6 +64,7 @@ async function run(
     maxModelLen,
     kvCacheMemory: 64 * 1024 ** 2,
     ...(dtype && { dtype }),
+    ...(kvCacheDtype && { kvCacheDtype }),
     ...options,
   })
   const executor = new InlineExecutor({ config, modelPath, backendProviders })
@@ -101,8 +105,13 @@ function toArrivals(
   requests: readonly (typeof requestArbitrary extends fc.Arbitrary<infer T> ? T : never)[],
 ): Arrival[] {
   return requests.flatMap(({ sharedLength, own, maxTokens, temperature, step, isForked }, i) => {
+    // Without them the backend draws, where it has a kernel for that; with them the host does.
+    const logprobs = i % 2 === 0 ? 2 : null
     const params = (seed: number): SamplingParams =>
-      resolveSamplingParams({ maxTokens, temperature, seed, logprobs: 2 }, { vocabSize, maxLogprobs: 20 })
+      resolveSamplingParams(
+        { maxTokens, temperature, seed, topP: 0.95, repetitionPenalty: 1.1, logprobs },
+        { vocabSize, maxLogprobs: 20 },
+      )
     const leader: SequenceRequest = {
       id: `r${i}`,
       promptTokenIds: [...prefix.slice(0, sharedLength), ...own],
@@ -119,7 +128,7 @@ function toArrivals(
 }
 
 export function describeBatchInvariance(backend: string, options: DescribeBatchInvarianceOptions): void {
-  describe(`batch invariance on ${backend}, weights ${options.dtype ?? 'as stored'}`, () => {
+  describe(`batch invariance on ${backend}, weights ${options.dtype ?? 'as stored'}, KV ${options.kvCacheDtype ?? 'float32'}`, () => {
     it.each(families)('%s: tokens and logprobs are those of a lone run', async (family) => {
       const place = { ...options, family, backend }
       let numPreemptions = 0

@@ -2,6 +2,7 @@ import type { BackendModule } from '../backends/backend-module.ts'
 import type { EngineConfig } from '../config/engine-config.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
+import type { KvDType } from '../tensor/kv-storage.ts'
 import type { EngineMetrics } from './engine-client.ts'
 import type { TransferredError } from './error-transfer.ts'
 import type { KvCacheSpec } from './executor.ts'
@@ -31,5 +32,6 @@ export type FromEngine =
 /** What was loaded, where it runs and how much it holds. */
 export interface EngineInfo extends KvCacheSpec {
   readonly backend: string
+  readonly kvCacheDtype: KvDType
   readonly isBatchInvariant: boolean
 }

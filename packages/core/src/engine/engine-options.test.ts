@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { type EngineOptions, resolveEngineConfig } from '../config/engine-config.ts'
-import { BackendUnavailableError, ModelNotFoundError } from '../errors.ts'
+import { BackendUnavailableError, InvalidConfigError, ModelNotFoundError } from '../errors.ts'
 import { defaultSamplingParams } from '../sampling-params.ts'
 import { loadFrontModel, resolveModel } from './front-model.ts'
 import { LLM } from './llm.ts'
@@ -48,6 +48,29 @@ describe('engine option', () => {
     const small = await infoOf({ kvCacheMemory })
     expect(small.kvCacheBytes).toBeLessThanOrEqual(kvCacheMemory)
     expect(small.kvCacheBytes).toBeGreaterThan(kvCacheMemory - small.kvCacheBytes / small.numBlocks)
+  })
+
+  it('kvCacheDtype chooses how keys and values are kept', async () => {
+    const options = { kvCacheMemory: 512 * 1024 }
+    const infos = [await infoOf(options)]
+    for (const kvCacheDtype of ['auto', 'bfloat16', 'int8'] as const)
+      infos.push(await infoOf({ ...options, kvCacheDtype }))
+    expect(infos.map(({ kvCacheDtype }) => kvCacheDtype)).toEqual(['float32', 'float32', 'bfloat16', 'int8'])
+    const [float32, auto, bfloat16, int8] = infos.map(({ kvCacheBytes, numBlocks }) => kvCacheBytes / numBlocks)
+    expect(auto).toBe(float32)
+    expect(float32).toBe(2 * bfloat16!)
+    expect(int8).toBeLessThan(bfloat16!)
+    const answer = await withLlm({ kvCacheDtype: 'bfloat16' }, (llm) => llm.generate([prompt], { maxTokens: 4 }))
+    expect(answer[0]?.outputs[0]?.tokenIds).toHaveLength(4)
+  })
+
+  it('kvCacheDtype names the remedy where the backend lacks it', async () => {
+    const refused = infoOf({ backend: 'wasm', kvCacheDtype: 'int8' })
+    await expect(refused).rejects.toThrow(InvalidConfigError)
+    await expect(refused).rejects.toThrow(/wasm backend keeps keys and values in float32 only; leave the option out/)
+    expect(() => resolveEngineConfig({ model, kvCacheDtype: 'fp8' as never })).toThrow(
+      /kvCacheDtype.*auto, float32, bfloat16, int8/,
+    )
   })
 
   it('maxNumBatchedTokens and longPrefillTokenThreshold cut prompts into steps', async () => {

@@ -1,6 +1,7 @@
 import { createBackend } from '../backends/backend.ts'
 import type { EngineConfig } from '../config/engine-config.ts'
 import { parseModelConfig } from '../config/model-config.ts'
+import { InvalidConfigError } from '../errors.ts'
 import { singleRank } from '../layers/communicator.ts'
 import { openCheckpoint } from '../loading/checkpoint.ts'
 import type { WeightSource } from '../loading/weight-source.ts'
@@ -8,6 +9,7 @@ import { getModelDefinition } from '../models/registry.ts'
 import type { BackendPack, BackendProvider } from '../backends/backend-pack.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import { isDense, weightFormats } from '../tensor/dtype.ts'
+import type { KvDType } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
 import type { EngineInfo } from './engine-messages.ts'
 import type { Executor } from './executor.ts'
@@ -37,6 +39,7 @@ export class InlineExecutor implements Executor {
     const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path)
     const definition = await getModelDefinition(modelConfig)
     const { pack } = await createBackend(config.backend, undefined, backendProviders)
+    checkKvDType(pack, config.kvCacheDtype)
     const source = checkpoint.openWeights()
     try {
       checkWeightsFit(checkpoint.path, weightBytesAtRest(source, config.dtype), memoryLimits(pack, 0))
@@ -54,11 +57,17 @@ export class InlineExecutor implements Executor {
         { shape: model.kvShape, maxPositions: modelConfig.maxPositionEmbeddings },
         limits,
       )
-      const kv = pack.createKvStorage({ ...model.kvShape, numBlocks: size.numBlocks, blockSize: config.blockSize })
+      const kv = pack.createKvStorage({
+        ...model.kvShape,
+        dtype: config.kvCacheDtype,
+        numBlocks: size.numBlocks,
+        blockSize: config.blockSize,
+      })
       this.#runner = new ModelRunner({ model, kv })
       return {
         ...size,
         blockSize: config.blockSize,
+        kvCacheDtype: config.kvCacheDtype,
         weightBytes: model.weightBytes,
         backend: pack.name,
         isBatchInvariant: pack.isBatchInvariant,
@@ -78,6 +87,14 @@ export class InlineExecutor implements Executor {
     this.#runner = null
     return Promise.resolve()
   }
+}
+
+function checkKvDType({ name, kvCacheDtypes }: BackendPack, dtype: KvDType): void {
+  if (kvCacheDtypes.includes(dtype)) return
+  throw new InvalidConfigError(
+    'kvCacheDtype',
+    `is ${dtype}, but the ${name} backend keeps keys and values in ${kvCacheDtypes.join(', ')} only; leave the option out, or choose the backend native or cpu`,
+  )
 }
 
 /** What the weights will take in memory: as stored, or in the dtype asked for. */

@@ -1,5 +1,6 @@
 import type { AttentionMetadata } from '../ops/attention-metadata.ts'
 import type { SamplingState } from '../sampling/logits-processors.ts'
+import { TokenCounts } from '../sampling/token-counts.ts'
 import type { SamplingParams } from '../sampling-params.ts'
 import type { CachedSequenceData, NewSequenceData, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import { assert } from '../util/assert.ts'
@@ -12,6 +13,7 @@ export class SequenceRow implements SamplingState {
   readonly tokenIds: number[]
   readonly numPromptTokens: number
   readonly blockIds: number[]
+  readonly counts = new TokenCounts()
   numComputedTokens: number
 
   constructor(data: NewSequenceData) {

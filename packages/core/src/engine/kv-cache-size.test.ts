@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { type EngineOptions, resolveEngineConfig } from '../config/engine-config.ts'
 import { InsufficientMemoryError, InvalidConfigError } from '../errors.ts'
+import type { KvDType } from '../tensor/kv-storage.ts'
 import { checkWeightsFit, sizeKvCache } from './kv-cache-size.ts'
 
 const shape = { numLayers: 2, numKvHeads: 2, headDim: 64 } // 2 KiB per token, 32 KiB per block of 16
@@ -22,6 +23,15 @@ describe('sizeKvCache', () => {
 
   it('reserves no more than maxNumSeqs contexts can use', () => {
     expect(size({ maxNumSeqs: 2, maxModelLen: 100 }, 2 ** 40).numBlocks).toBe(2 * 7 + 1)
+  })
+
+  it('counts what a dtype takes', () => {
+    const numBlocks = (kvCacheDtype: KvDType): number =>
+      size({ kvCacheMemory: '50%', maxNumSeqs: 512, kvCacheDtype }, 64 * 1024 ** 2).numBlocks
+    expect(numBlocks('bfloat16')).toBe(2 * numBlocks('float32'))
+    expect(numBlocks('int8')).toBe(Math.floor((4 * 64 * numBlocks('float32')) / (64 + 4)))
+    const { numBlocks: blocks, kvCacheBytes } = size({ kvCacheMemory: '50%', kvCacheDtype: 'int8' }, 1024 ** 2)
+    expect(kvCacheBytes).toBe(blocks * 16 * 2 * 2 * 2 * (64 + 4))
   })
 
   it('cuts an automatic context to what fits', () => {

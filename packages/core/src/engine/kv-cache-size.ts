@@ -32,7 +32,7 @@ export function sizeKvCache(
   model: { shape: KvShape; maxPositions: number },
   memory: MemoryLimits,
 ): KvCacheSize {
-  const bytesPerBlock = kvBytesPerToken(model.shape) * config.blockSize
+  const bytesPerBlock = kvBytesPerToken({ ...model.shape, dtype: config.kvCacheDtype }) * config.blockSize
   const budget = budgetBytes(config, memory)
   const numFitting = Math.floor(budget / bytesPerBlock)
   const wanted = config.maxModelLen ?? model.maxPositions

@@ -1,12 +1,15 @@
 import * as tf from '@tensorflow/tfjs-core'
 import type { CausalLM } from '../models/model.ts'
+import { hasKernel } from '../ops/op.ts'
+import { sample, sampleKernel, type SampleRow } from '../ops/sample.ts'
+import { trySampleRow } from '../sampling/sample-row.ts'
 import { sampleToken } from '../sampling/sampler.ts'
 import { computeLogprobs } from '../sampling/logprobs.ts'
 import type { ModelRunnerOutput, PromptLogprobs, SampledToken, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import type { TokenLogprobs } from '../sequence/outputs.ts'
 import type { KvStorage } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
-import { type BatchEntry, InputBatch } from './input-batch.ts'
+import { type BatchEntry, InputBatch, type SequenceRow } from './input-batch.ts'
 
 export interface ModelRunnerOptions {
   readonly model: CausalLM
@@ -23,6 +26,12 @@ interface LogitsRequest {
   readonly batchRow: number
   /** The prompt token to score; `null` = draw the next token. */
   readonly promptTokenId: number | null
+}
+
+interface LogitsResults {
+  readonly sampled: SampledToken[]
+  /** By sequence id. */
+  readonly scores: Map<string, TokenLogprobs[]>
 }
 
 /** Runs a plan on this rank: batch arrays → forward → logits → samples. Owns the model and the KV cache. */
@@ -47,10 +56,9 @@ export class ModelRunner {
     const scores = new Map<string, TokenLogprobs[]>()
     tf.tidy(() => {
       const hidden = this.#model.forward(inputIds, attention, this.#kv)
-      this.#eachLogitsRow(hidden, requests, (logits, request) => {
-        if (request.promptTokenId === null) sampled.push(this.#sample(logits, request.entry))
-        else pushTo(scores, request.entry.row.id, scorePrompt(logits, request))
-      })
+      for (let start = 0; start < requests.length; start += maxLogitRows) {
+        this.#useLogits(hidden, requests.slice(start, start + maxLogitRows), { sampled, scores })
+      }
     })
     return { sampled, promptLogprobs: entries.flatMap((entry) => promptLogprobsOf(entry, scores)) }
   }
@@ -60,31 +68,48 @@ export class ModelRunner {
     this.#kv.dispose()
   }
 
-  #eachLogitsRow(
-    hidden: tf.Tensor2D,
-    requests: readonly LogitsRequest[],
-    use: (logits: Float32Array, request: LogitsRequest) => void,
-  ): void {
+  #useLogits(hidden: tf.Tensor2D, requests: readonly LogitsRequest[], { sampled, scores }: LogitsResults): void {
     const { vocabSize } = this.#model.config
-    for (let start = 0; start < requests.length; start += maxLogitRows) {
-      const part = requests.slice(start, start + maxLogitRows)
-      const logits = tf.tidy(() =>
-        this.#model.computeLogits(
-          gatherRows(
-            hidden,
-            part.map((r) => r.batchRow),
-          ),
-        ),
-      )
-      // NOTE: not returned through tidy, which would look for tensors in every element.
-      const values = logits.dataSync<'float32'>()
-      logits.dispose()
-      assert(values.length === part.length * vocabSize, 'logits have the wrong shape')
-      part.forEach((request, i) => use(values.slice(i * vocabSize, (i + 1) * vocabSize), request))
-    }
+    const rows = requests.map(({ batchRow }) => batchRow)
+    const logits = tf.tidy(() => this.#model.computeLogits(gatherRows(hidden, rows)))
+    assert(logits.size === requests.length * vocabSize, 'logits have the wrong shape')
+    const drawn = this.#tryDraw(logits, requests)
+    const isDone = requests.every((_, i) => drawn.has(i))
+    // NOTE: not returned through tidy, which would look for tensors in every element.
+    const values = isDone ? null : logits.dataSync<'float32'>()
+    requests.forEach((request, i) => {
+      const { row } = request.entry
+      const tokenId = drawn.get(i)
+      const rowLogits = (): Float32Array => {
+        assert(values !== null, 'a row was neither drawn nor read')
+        return values.slice(i * vocabSize, (i + 1) * vocabSize)
+      }
+      if (request.promptTokenId !== null) pushTo(scores, row.id, scorePrompt(rowLogits(), request))
+      else sampled.push(tokenId === undefined ? this.#sample(rowLogits(), row) : take(row, tokenId))
+    })
+    logits.dispose()
   }
 
-  #sample(logits: Float32Array, { row }: BatchEntry): SampledToken {
+  /** The tokens that the backend's kernel draws, by index into `requests`. */
+  #tryDraw(logits: tf.Tensor2D, requests: readonly LogitsRequest[]): ReadonlyMap<number, number> {
+    if (!hasKernel(sampleKernel)) return new Map()
+    const rows = requests.flatMap(({ entry: { row }, promptTokenId }, i): SampleRow[] => {
+      if (promptTokenId !== null) return []
+      const sampleRow = trySampleRow(row, {
+        row: i,
+        vocabSize: this.#model.config.vocabSize,
+        counts: row.counts,
+        eosTokenIds: row.eosTokenIds,
+        seed: row.params.seed ?? 0,
+      })
+      return sampleRow === null ? [] : [sampleRow]
+    })
+    if (rows.length === 0) return new Map()
+    const tokenIds = sample(logits, rows)
+    return new Map(rows.map(({ row }, i) => [row, tokenIds[i]!]))
+  }
+
+  #sample(logits: Float32Array, row: SequenceRow): SampledToken {
     const numLogprobs = row.params.logprobs
     const raw = numLogprobs === null ? null : logits.slice() // logprobs are those before penalties and temperature
     const tokenId = sampleToken(logits, row, { eosTokenIds: row.eosTokenIds, seed: row.params.seed ?? 0 })
@@ -92,6 +117,11 @@ export class ModelRunner {
     const logprobs = raw === null || numLogprobs === null ? null : computeLogprobs(raw, tokenId, numLogprobs)
     return { id: row.id, tokenId, logprobs }
   }
+}
+
+function take(row: SequenceRow, tokenId: number): SampledToken {
+  row.tokenIds.push(tokenId)
+  return { id: row.id, tokenId, logprobs: null }
 }
 
 function gatherRows(x: tf.Tensor2D, rows: readonly number[]): tf.Tensor2D {

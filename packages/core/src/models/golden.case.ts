@@ -32,6 +32,16 @@ const folders = [
 /** Logits may differ by this share of the largest logit (fixtures/README.md). */
 const tolerance = 2e-3
 
+/**
+ * These round keys and values. So far may the largest error of a position be off at the median (a router that chooses another
+ * expert has no bound), and this share of the greedy tokens must be the golden ones.
+ */
+const narrowCaches = [
+  { dtype: 'bfloat16', maxMedianError: 1.5e-2, minEqual: 0.9 },
+  { dtype: 'int8', maxMedianError: 4e-2, minEqual: 0.85 },
+] as const
+const numNarrowTokens = 16
+
 interface Golden {
   readonly max_abs_logit: number
   readonly prompts: readonly {
@@ -83,9 +93,9 @@ function openGgufModel(path: string): { json: Record<string, unknown>; source: W
 }
 
 /** Largest absolute difference as a share of `scale`. */
-function errorOf(logits: Float32Array | undefined, expected: readonly number[], scale: number): number {
+function errorOf(logits: Float32Array | undefined, expected: ArrayLike<number>, scale: number): number {
   expect(logits?.length).toBe(expected.length)
-  return Math.max(...expected.map((value, i) => Math.abs(value - logits![i]!))) / scale
+  return Array.from(expected, (value, i) => Math.abs(value - logits![i]!)).reduce((a, b) => Math.max(a, b), 0) / scale
 }
 
 /** Logits of the prompt's last position, then of each greedy step but the last. */
@@ -103,6 +113,18 @@ function decodeAlone(
   }
   runner.release(sequence)
   return { tokens: sequence.ids.slice(ids.length), logits }
+}
+
+/** Logits of the prompt's last position, then of each position of `tokens` but the last, whatever the logits would choose. */
+function decodeAlong(runner: StepRunner, ids: readonly number[], tokens: readonly number[]): Float32Array[] {
+  const sequence = runner.add(ids)
+  const logits = tokens.map((token) => {
+    const numTokens = sequence.ids.length - sequence.numComputed
+    sequence.ids.push(token)
+    return runner.step([{ sequence, numTokens }], 'last')[0]!
+  })
+  runner.release(sequence)
+  return logits
 }
 
 /** All prompts in one batch, each joining a step later than the one before, cut into chunks of odd sizes. */
@@ -230,6 +252,30 @@ function describeFolders({ backend, fixtures, table, getPack }: Suite): void {
       )
       together.forEach((rows, i) => rows.forEach((row, step) => expect(row).toEqual(alone[i]!.logits[step])))
     })
+
+    it.for(narrowCaches)(
+      'stays near them with keys and values in $dtype',
+      { timeout: 60_000 },
+      ({ dtype, maxMedianError, minEqual }, { skip }) => {
+        if (!getPack().kvCacheDtypes.includes(dtype)) skip(`the pack has no KV cache in ${dtype}`)
+        const narrow = new StepRunner(model, getPack(), { dtype })
+        const errors: number[] = []
+        let numEqual = 0
+        golden.prompts.forEach(({ ids, greedy_ids: greedy }, i) => {
+          decodeAlong(narrow, ids, greedy.slice(0, numNarrowTokens)).forEach((logits, step) => {
+            errors.push(errorOf(logits, alone[i]!.logits[step]!, golden.max_abs_logit))
+            numEqual += argmax(logits) === greedy[step] ? 1 : 0
+          })
+        })
+        narrow.dispose()
+        const median = errors.sort((a, b) => a - b)[errors.length >> 1]!
+        table.push(
+          `${backend} | ${folder}, KV ${dtype} | median ${median.toExponential(1)}, ${numEqual} of ${errors.length} tokens`,
+        )
+        expect(median).toBeLessThanOrEqual(maxMedianError)
+        expect(numEqual / errors.length).toBeGreaterThanOrEqual(minEqual)
+      },
+    )
 
     it('frees all it allocated', () => {
       expect(model.weightBytes).toBeGreaterThan(0)

@@ -1,7 +1,7 @@
 import { gather, tensor1d, tidy } from '@tensorflow/tfjs-core'
 import type { BackendPack } from '../backends/backend-pack.ts'
 import type { AttentionMetadata } from '../ops/attention-metadata.ts'
-import type { KvStorage } from '../tensor/kv-storage.ts'
+import type { KvDType, KvStorage } from '../tensor/kv-storage.ts'
 import type { CausalLM } from './model.ts'
 
 /** One sequence of a `StepRunner`. */
@@ -17,6 +17,13 @@ export interface StepPart {
   readonly numTokens: number
 }
 
+export interface StepRunnerOptions {
+  readonly numBlocks?: number
+  readonly blockSize?: number
+  /** Of the KV cache. */
+  readonly dtype?: KvDType
+}
+
 /** A model runner for tests: no scheduler, and block tables that are scattered over the whole pool on purpose. */
 export class StepRunner {
   readonly #model: CausalLM
@@ -24,10 +31,14 @@ export class StepRunner {
   readonly #free: number[]
   readonly #blockSize: number
 
-  constructor(model: CausalLM, pack: BackendPack, { numBlocks = 96, blockSize = 8 } = {}) {
+  constructor(
+    model: CausalLM,
+    pack: BackendPack,
+    { numBlocks = 96, blockSize = 8, dtype = 'float32' }: StepRunnerOptions = {},
+  ) {
     this.#model = model
     this.#blockSize = blockSize
-    this.#kv = pack.createKvStorage({ ...model.kvShape, numBlocks, blockSize })
+    this.#kv = pack.createKvStorage({ ...model.kvShape, dtype, numBlocks, blockSize })
     // 37 and the default 96 have no common divisor, so this visits every block once, never two neighbours in a row.
     this.#free = Array.from({ length: numBlocks }, (_, i) => (i * 37 + 11) % numBlocks)
   }

@@ -2,7 +2,7 @@ import { tensor2d } from '@tensorflow/tfjs-core'
 import type { Tensor1D } from '@tensorflow/tfjs-core'
 import { describe, it } from 'vitest'
 import type { BackendPack } from '../backends/backend-pack.ts'
-import type { KvStorage } from '../tensor/kv-storage.ts'
+import type { KvDType, KvStorage } from '../tensor/kv-storage.ts'
 import { ceilDiv } from '../util/math.ts'
 import type { AttentionMetadata } from './attention-metadata.ts'
 import { expectClose, expectSameBits, expectTensorsLeft, take } from './expectations.case.ts'
@@ -48,12 +48,12 @@ const layer = 1
 function createCache(
   pack: BackendPack,
   random: RandomData,
-  shape: HeadShape,
+  shape: HeadShape & { readonly dtype?: KvDType },
   seqLens: readonly number[],
 ): [KvStorage, number[][]] {
-  const { numKvHeads, headDim } = shape
+  const { numKvHeads, headDim, dtype = 'float32' } = shape
   const numBlocks = seqLens.reduce((sum, seqLen) => sum + ceilDiv(seqLen, blockSize), 0) + 3
-  const kv = pack.createKvStorage({ numLayers: 2, numBlocks, blockSize, numKvHeads, headDim })
+  const kv = pack.createKvStorage({ dtype, numLayers: 2, numBlocks, blockSize, numKvHeads, headDim })
   const width = numKvHeads * headDim
   const numSlots = numBlocks * blockSize
   const allSlots = Int32Array.from({ length: numSlots }, (_, i) => i)
@@ -132,63 +132,90 @@ function chunkOutputs(
   return chunk.map((_, s) => out.slice(metadata.queryStartLoc[s]! * width, metadata.queryStartLoc[s + 1]! * width))
 }
 
+type StoredShape = HeadShape & { readonly dtype?: KvDType }
+
+/** A mixed batch: fused equals composite on the same cache, and comes as near to the float32 cache as `tolerance` says. */
+function expectComposite(pack: BackendPack, shape: StoredShape, feature: Features, tolerance: number): void {
+  const seqLens = [1, 7, 16, 33, 70, 40]
+  const queryLens = [1, 7, 1, 33, 1, 13] // first tokens, whole prompts, decodes, a chunk of a prompt
+  const [kv, blockTables] = createCache(pack, new RandomData(30), shape, seqLens)
+  const [exact] = createCache(pack, new RandomData(30), { ...shape, dtype: 'float32' }, seqLens)
+  const sequences = seqLens.map((seqLen, s) => ({ seqLen, queryLen: queryLens[s]!, blockTable: blockTables[s]! }))
+  const metadata = createMetadata(sequences)
+  const random = new RandomData(33)
+  const query = random.matrix(metadata.numTokens, shape.numHeads * shape.headDim, 2)
+  const sinks = random.vector(shape.numHeads, 3)
+  const options = createOptions(kv, metadata, shape, { ...feature, sinks })
+  expectClose(pagedAttention(query, options), pagedAttentionComposite(query, options))
+  expectClose(pagedAttention(query, options), pagedAttentionComposite(query, { ...options, kv: exact }), tolerance)
+  expectTensorsLeft(() => [pagedAttention(query, options)])
+  query.dispose()
+  sinks.dispose()
+  for (const cache of [kv, exact]) cache.dispose()
+}
+
+/** Prompts cut into chunks at random and batched at random give the bits of whole prompts alone. */
+function expectChunkInvariance(pack: BackendPack, shape: StoredShape, feature: Features): void {
+  const random = new RandomData(31)
+  const seqLens = [83, 40, 21]
+  const [kv, blockTables] = createCache(pack, random, shape, seqLens)
+  const sinks = random.vector(shape.numHeads, 3)
+  const width = shape.numHeads * shape.headDim
+  const prompts = seqLens.map((seqLen, s) => ({
+    queries: random.floats(seqLen * width, 2),
+    sequence: { seqLen, queryLen: seqLen, blockTable: blockTables[s]! },
+  }))
+  const expected = prompts.map((prompt) => chunkOutputs(kv, [prompt], shape, { ...feature, sinks })[0]!)
+  const actual = prompts.map(({ queries }) => new Float32Array(queries.length))
+  const computed = seqLens.map(() => 0)
+  while (computed.some((done, s) => done < seqLens[s]!)) {
+    const active = random
+      .permutation(seqLens.length)
+      .filter((s) => computed[s]! < seqLens[s]! && random.uniform() < 0.8)
+    if (active.length === 0) continue
+    const chunk = active.map((s) => {
+      const seqLen = Math.min(seqLens[s]!, computed[s]! + random.integer(1, 19))
+      return {
+        queries: prompts[s]!.queries,
+        sequence: { seqLen, queryLen: seqLen - computed[s]!, blockTable: blockTables[s]! },
+      }
+    })
+    chunkOutputs(kv, chunk, shape, { ...feature, sinks }).forEach((rows, i) => {
+      const s = active[i]!
+      actual[s]!.set(rows, computed[s]! * width)
+      computed[s] = chunk[i]!.sequence.seqLen
+    })
+  }
+  actual.forEach((rows, s) => expectSameBits(rows, expected[s]!, `sequence ${s}`))
+  sinks.dispose()
+  kv.dispose()
+}
+
+/** How far attention may be from that over a float32 cache, as a share of the largest output. */
+const dtypeTolerances = [
+  ['bfloat16', 1e-2],
+  ['int8', 2e-2],
+] as const
+
 /** `pagedAttention` on mixed batches. */
 export function describePagedAttention(getPack: () => BackendPack): void {
   describe.each(features)('pagedAttention, %s', (_, feature) => {
     it.each(headShapes)('equals its composite: $numHeads heads on $numKvHeads, $headDim wide', (shape) => {
-      const random = new RandomData(30)
-      const seqLens = [1, 7, 16, 33, 70, 40]
-      const queryLens = [1, 7, 1, 33, 1, 13] // first tokens, whole prompts, decodes, a chunk of a prompt
-      const [kv, blockTables] = createCache(getPack(), random, shape, seqLens)
-      const sequences = seqLens.map((seqLen, s) => ({ seqLen, queryLen: queryLens[s]!, blockTable: blockTables[s]! }))
-      const metadata = createMetadata(sequences)
-      const query = random.matrix(metadata.numTokens, shape.numHeads * shape.headDim, 2)
-      const sinks = random.vector(shape.numHeads, 3)
-      const options = createOptions(kv, metadata, shape, { ...feature, sinks })
-      expectClose(pagedAttention(query, options), pagedAttentionComposite(query, options))
-      expectTensorsLeft(() => [pagedAttention(query, options)])
-      query.dispose()
-      sinks.dispose()
-      kv.dispose()
+      expectComposite(getPack(), shape, feature, 1e-5)
     })
 
     it('gives every token the same bits however prompts are chunked and batched', ({ skip }) => {
       if (!getPack().isBatchInvariant) skip('the pack does not promise batch invariance')
-      const random = new RandomData(31)
-      for (const shape of [headShapes[1]!, headShapes[4]!, headShapes[3]!]) {
-        const seqLens = [83, 40, 21]
-        const [kv, blockTables] = createCache(getPack(), random, shape, seqLens)
-        const sinks = random.vector(shape.numHeads, 3)
-        const width = shape.numHeads * shape.headDim
-        const prompts = seqLens.map((seqLen, s) => ({
-          queries: random.floats(seqLen * width, 2),
-          sequence: { seqLen, queryLen: seqLen, blockTable: blockTables[s]! },
-        }))
-        const expected = prompts.map((prompt) => chunkOutputs(kv, [prompt], shape, { ...feature, sinks })[0]!)
-        const actual = prompts.map(({ queries }) => new Float32Array(queries.length))
-        const computed = seqLens.map(() => 0)
-        while (computed.some((done, s) => done < seqLens[s]!)) {
-          const active = random
-            .permutation(seqLens.length)
-            .filter((s) => computed[s]! < seqLens[s]! && random.uniform() < 0.8)
-          if (active.length === 0) continue
-          const chunk = active.map((s) => {
-            const seqLen = Math.min(seqLens[s]!, computed[s]! + random.integer(1, 19))
-            return {
-              queries: prompts[s]!.queries,
-              sequence: { seqLen, queryLen: seqLen - computed[s]!, blockTable: blockTables[s]! },
-            }
-          })
-          chunkOutputs(kv, chunk, shape, { ...feature, sinks }).forEach((rows, i) => {
-            const s = active[i]!
-            actual[s]!.set(rows, computed[s]! * width)
-            computed[s] = chunk[i]!.sequence.seqLen
-          })
-        }
-        actual.forEach((rows, s) => expectSameBits(rows, expected[s]!, `sequence ${s}`))
-        sinks.dispose()
-        kv.dispose()
-      }
+      for (const shape of [headShapes[1]!, headShapes[4]!, headShapes[3]!])
+        expectChunkInvariance(getPack(), shape, feature)
+    })
+
+    it.for(dtypeTolerances)('over a cache in %s', ([dtype, tolerance], { skip }) => {
+      if (!getPack().kvCacheDtypes.includes(dtype)) skip(`the pack has no KV cache in ${dtype}`)
+      for (const shape of headShapes) expectComposite(getPack(), { ...shape, dtype }, feature, tolerance)
+      if (!getPack().isBatchInvariant) return
+      for (const shape of [headShapes[1]!, headShapes[3]!])
+        expectChunkInvariance(getPack(), { ...shape, dtype }, feature)
     })
   })
 

@@ -70,7 +70,7 @@ describe.each([
   ])('window $slidingWindow, softcap $softcap, sinks $sinks', ({ slidingWindow, softcap, sinks }) => {
     const random = new RandomData(60)
     const blockSize = 4
-    const kv = pack.createKvStorage({ numLayers: 1, numBlocks: 6, blockSize, numKvHeads, headDim })
+    const kv = pack.createKvStorage({ dtype: 'float32', numLayers: 1, numBlocks: 6, blockSize, numKvHeads, headDim })
     const blockTables = Int32Array.of(4, 0, 2, 0)
     const slots = Int32Array.from(
       { length: seqLen },

@@ -1,49 +1,53 @@
 import type { SamplingParams } from '../sampling-params.ts'
 import { topPHead } from './top-p.ts'
+import { computeWeights, exponentScale, minPOffset } from './weights.ts'
 
-/** The tokens that may still be drawn, in ascending id, with their probabilities (which sum to 1). */
+/** The tokens that may still be drawn. */
 export interface Candidates {
-  readonly tokenIds: Int32Array
-  readonly probs: Float64Array
+  /** Of each token of the vocabulary; 0 for those that may not be drawn. */
+  readonly weights: Uint32Array
+  /** The sum of the weights, above 0. */
+  readonly total: number
 }
 
 type Truncation = Pick<SamplingParams, 'temperature' | 'minP' | 'topK' | 'topP'>
 
-/** Temperature, then min-p, top-k (ties kept) and top-p over one row of processed logits; arithmetic in float64. */
-export function selectCandidates(logits: Float32Array, params: Truncation): Candidates {
-  const maxLogit = maxOf(logits)
-  const threshold = Math.max(minPThreshold(maxLogit, params), topKThreshold(logits, params.topK))
-  const ids = new Int32Array(logits.length)
-  const weights = new Float64Array(logits.length)
-  let count = 0
-  for (let id = 0; id < logits.length; id++) {
-    const logit = logits[id]!
-    if (logit === -Infinity || !(logit >= threshold)) continue // NaN is no candidate either
-    ids[count] = id
-    weights[count++] = Math.exp((logit - maxLogit) / params.temperature)
+/**
+ * Temperature, then min-p, top-k (ties kept) and top-p over one row of processed logits; NaN is no candidate. `null` where
+ * there is nothing to draw by: everything is banned, or a logit is infinite.
+ */
+export function selectCandidates(logits: Float32Array, params: Truncation): Candidates | null {
+  const largest = maxOf(logits)
+  if (!Number.isFinite(largest)) return null
+  const threshold = Math.max(largest + minPOffset(params.minP, params.temperature), topKThreshold(logits, params.topK))
+  const weights = computeWeights(logits, { largest, threshold, scale: exponentScale(params.temperature) })
+  let total = 0
+  for (let id = 0; id < weights.length; id++) total += weights[id]!
+  return params.topP < 1 ? keepTopP(weights, total, params.topP) : { weights, total }
+}
+
+/** In place: the weights are the caller's own. */
+function keepTopP(weights: Uint32Array, total: number, topP: number): Candidates {
+  const { threshold, numTies, mass } = topPHead(weights, total, topP)
+  let numLeft = numTies
+  for (let id = 0; id < weights.length; id++) {
+    const weight = weights[id]!
+    if (weight > threshold || (weight === threshold && numLeft-- > 0)) continue
+    weights[id] = 0
   }
-  if (count === 0) return { tokenIds: Int32Array.of(argmax(logits)), probs: Float64Array.of(1) } // everything was banned
-  const all = { tokenIds: ids.subarray(0, count), probs: weights.subarray(0, count) }
-  return normalize(params.topP < 1 ? filter(all, topPHead(all.probs, params.topP)) : all)
+  return { weights, total: mass }
 }
 
-function filter({ tokenIds, probs }: Candidates, isKept: Uint8Array): Candidates {
-  return { tokenIds: tokenIds.filter((_, i) => isKept[i] === 1), probs: probs.filter((_, i) => isKept[i] === 1) }
-}
-
-/** In place: the weights are this call's own. */
-function normalize(candidates: Candidates): Candidates {
-  const { probs } = candidates
-  let sum = 0
-  for (let i = 0; i < probs.length; i++) sum += probs[i]!
-  for (let i = 0; i < probs.length; i++) probs[i] = probs[i]! / sum
-  return candidates
-}
-
-/** Index of the largest logit; the lowest index among equals. */
+/** Index of the largest logit; the lowest index among equals. NaN never is; 0 where nothing else is there. */
 export function argmax(logits: Float32Array): number {
   let best = 0
-  for (let id = 1; id < logits.length; id++) if (logits[id]! > logits[best]!) best = id
+  let max = -Infinity
+  for (let id = 0; id < logits.length; id++) {
+    if (logits[id]! > max) {
+      max = logits[id]!
+      best = id
+    }
+  }
   return best
 }
 
@@ -51,11 +55,6 @@ function maxOf(values: Float32Array): number {
   let max = -Infinity
   for (let i = 0; i < values.length; i++) if (values[i]! > max) max = values[i]!
   return max
-}
-
-/** `p < minP * pMax` ⇔ `logit < maxLogit + temperature * ln(minP)`. */
-function minPThreshold(maxLogit: number, { minP, temperature }: Truncation): number {
-  return minP > 0 ? maxLogit + temperature * Math.log(minP) : -Infinity
 }
 
 function topKThreshold(logits: Float32Array, topK: number): number {

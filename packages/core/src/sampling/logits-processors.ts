@@ -8,7 +8,8 @@ export interface SamplingState {
   readonly numPromptTokens: number
 }
 
-const maxBias = 100
+/** A logit bias is clamped to [-100, 100]. */
+export const maxBias = 100
 
 /**
  * Changes one row of logits in place: allowed ids → bad words → min tokens → logit bias → repetition, frequency and
@@ -17,7 +18,7 @@ const maxBias = 100
 export function processLogits(logits: Float32Array, state: SamplingState, eosTokenIds: readonly number[]): void {
   const { params } = state
   if (params.allowedTokenIds !== null) keepOnly(logits, params.allowedTokenIds)
-  if (params.badWordsTokenIds.length > 0) banWords(logits, state)
+  for (const id of matchedBadWords(state)) ban(logits, id)
   if (state.tokenIds.length - state.numPromptTokens < params.minTokens) {
     for (const id of eosTokenIds) ban(logits, id)
     for (const id of params.stopTokenIds) ban(logits, id)
@@ -36,15 +37,18 @@ function keepOnly(logits: Float32Array, tokenIds: readonly number[]): void {
   for (const [id, value] of kept) logits[id] = value
 }
 
-function banWords(logits: Float32Array, { params, tokenIds, numPromptTokens }: SamplingState): void {
+/** The last tokens of the bad words whose other tokens the output ends with. */
+export function matchedBadWords({ params, tokenIds, numPromptTokens }: SamplingState): number[] {
+  const matched: number[] = []
   for (const word of params.badWordsTokenIds) {
     const prefixLength = word.length - 1
     const start = tokenIds.length - prefixLength
     if (prefixLength < 0 || start < numPromptTokens) continue
     let isMatch = true
     for (let i = 0; i < prefixLength && isMatch; i++) isMatch = tokenIds[start + i] === word[i]
-    if (isMatch) ban(logits, word[prefixLength]!)
+    if (isMatch) matched.push(word[prefixLength]!)
   }
+  return matched
 }
 
 function addBias(logits: Float32Array, bias: Readonly<Record<number, number>>): void {

@@ -17,6 +17,7 @@ export function sampleToken(
   processLogits(logits, state, options.eosTokenIds)
   if (state.params.temperature === 0) return argmax(logits)
   const candidates = selectCandidates(logits, state.params)
+  if (candidates === null) return argmax(logits)
   return draw(candidates, uniformAt(options.seed, state.tokenIds.length - state.numPromptTokens))
 }
 
@@ -28,20 +29,17 @@ export function nextTokenProbs(
 ): Float64Array {
   processLogits(logits, state, eosTokenIds)
   const probs = new Float64Array(logits.length)
-  if (state.params.temperature === 0) {
-    probs[argmax(logits)] = 1
-    return probs
-  }
-  const candidates = selectCandidates(logits, state.params)
-  candidates.tokenIds.forEach((id, i) => (probs[id] = candidates.probs[i]!))
+  const candidates = state.params.temperature === 0 ? null : selectCandidates(logits, state.params)
+  if (candidates === null) probs[argmax(logits)] = 1
+  else candidates.weights.forEach((weight, id) => (probs[id] = weight / candidates.total))
   return probs
 }
 
-function draw({ tokenIds, probs }: Candidates, uniform: number): number {
-  let cumulative = 0
-  for (let i = 0; i < probs.length; i++) {
-    cumulative += probs[i]!
-    if (uniform < cumulative) return tokenIds[i]!
-  }
-  return tokenIds[tokenIds.length - 1]! // rounding left the sum just under 1
+/** The token in whose share of the total, laid out in ascending id, the number falls. */
+function draw({ weights, total }: Candidates, uniform: number): number {
+  const target = Math.min(Math.floor(uniform * total), total - 1)
+  let id = 0
+  let cumulative = weights[0]!
+  while (cumulative <= target) cumulative += weights[++id]!
+  return id
 }

@@ -1,15 +1,24 @@
 import { tensor3d } from '@tensorflow/tfjs-core'
 import type { Tensor3D } from '@tensorflow/tfjs-core'
+import { createKvArray } from '../../tensor/kv-codec.ts'
+import type { KvArray } from '../../tensor/kv-codec.ts'
 import { assertBlock, assertSlot, kvBytesPerToken } from '../../tensor/kv-storage.ts'
 import type { KvLayout, KvStorage } from '../../tensor/kv-storage.ts'
 import { assert } from '../../util/assert.ts'
 
 interface LayerArrays {
-  readonly keys: Float32Array // [numBlocks, blockSize, numKvHeads, headDim]
-  readonly values: Float32Array
+  readonly keys: KvArray // [numBlocks, blockSize, numKvHeads, headDim]
+  readonly values: KvArray
 }
 
-/** The paged cache as two `Float32Array`s per layer. */
+/** Rows of a layer for a kernel: `keys` and `values` `[…, numKvHeads, headDim]`, of which token `j` has row `rows[j]`. */
+interface KvRows {
+  readonly keys: Float32Array
+  readonly values: Float32Array
+  readonly rows: Int32Array
+}
+
+/** The paged cache as two arrays per layer. */
 export class CpuKvStorage implements KvStorage {
   readonly layout: KvLayout
   readonly sizeInBytes: number
@@ -24,57 +33,64 @@ export class CpuKvStorage implements KvStorage {
     const numSlots = layout.numBlocks * layout.blockSize
     this.sizeInBytes = numSlots * kvBytesPerToken(layout)
     this.#layers = Array.from({ length: layout.numLayers }, () => ({
-      keys: new Float32Array(numSlots * this.#width),
-      values: new Float32Array(numSlots * this.#width),
+      keys: createKvArray(layout.dtype, { ...layout, numSlots }),
+      values: createKvArray(layout.dtype, { ...layout, numSlots }),
     }))
   }
 
-  /** The arrays of one layer, for kernels. */
-  layer(index: number): LayerArrays {
-    assert(this.#layers !== null, 'a KV storage was used after dispose')
-    const arrays = this.#layers[index]
-    assert(arrays !== undefined, `KV layer ${index} of ${this.layout.numLayers}`)
-    return arrays
+  /** The rows at `slots`, which the caller has checked: in place where they are float32, else widened into new arrays. */
+  rowsAt(layer: number, slots: Int32Array): KvRows {
+    const { keys, values } = this.#layer(layer)
+    if (keys.floats !== null && values.floats !== null) return { keys: keys.floats, values: values.floats, rows: slots }
+    return {
+      keys: this.#read(keys, slots),
+      values: this.#read(values, slots),
+      rows: Int32Array.from(slots, (_, j) => j),
+    }
   }
 
   copyBlock(fromBlockId: number, toBlockId: number): void {
     const { numLayers, blockSize } = this.layout
     for (const id of [fromBlockId, toBlockId]) assertBlock(this.layout, id)
-    const length = blockSize * this.#width
     for (let index = 0; index < numLayers; index++) {
-      const { keys, values } = this.layer(index)
-      keys.copyWithin(toBlockId * length, fromBlockId * length, (fromBlockId + 1) * length)
-      values.copyWithin(toBlockId * length, fromBlockId * length, (fromBlockId + 1) * length)
+      const { keys, values } = this.#layer(index)
+      for (const array of [keys, values]) array.copy(fromBlockId * blockSize, toBlockId * blockSize, blockSize)
     }
   }
 
   writeRows(layer: number, slots: Int32Array, keys: Float32Array, values: Float32Array): void {
-    const arrays = this.layer(layer)
-    const width = this.#width
+    const arrays = this.#layer(layer)
     slots.forEach((slot, i) => {
       assertSlot(this.layout, slot)
-      arrays.keys.set(keys.subarray(i * width, (i + 1) * width), slot * width)
-      arrays.values.set(values.subarray(i * width, (i + 1) * width), slot * width)
+      arrays.keys.write(slot, keys, i * this.#width)
+      arrays.values.write(slot, values, i * this.#width)
     })
   }
 
   gather(layer: number, slots: Int32Array): { keys: Tensor3D; values: Tensor3D } {
-    const arrays = this.layer(layer)
+    const { keys, values } = this.#layer(layer)
     const { numKvHeads, headDim } = this.layout
-    const rowsOf = (source: Float32Array): Tensor3D => {
-      const rows = new Float32Array(slots.length * this.#width)
-      slots.forEach((slot, i) => {
-        assertSlot(this.layout, slot)
-        rows.set(source.subarray(slot * this.#width, (slot + 1) * this.#width), i * this.#width)
-      })
-      return tensor3d(rows, [slots.length, numKvHeads, headDim])
-    }
-    return { keys: rowsOf(arrays.keys), values: rowsOf(arrays.values) }
+    const shape: [number, number, number] = [slots.length, numKvHeads, headDim]
+    for (const slot of slots) assertSlot(this.layout, slot)
+    return { keys: tensor3d(this.#read(keys, slots), shape), values: tensor3d(this.#read(values, slots), shape) }
   }
 
   dispose(): void {
     if (this.#layers === null) return
     this.#layers = null
     this.#onDispose(this.sizeInBytes)
+  }
+
+  #layer(index: number): LayerArrays {
+    assert(this.#layers !== null, 'a KV storage was used after dispose')
+    const arrays = this.#layers[index]
+    assert(arrays !== undefined, `KV layer ${index} of ${this.layout.numLayers}`)
+    return arrays
+  }
+
+  #read(array: KvArray, slots: Int32Array): Float32Array {
+    const rows = new Float32Array(slots.length * this.#width)
+    slots.forEach((slot, i) => array.read(slot, rows, i * this.#width))
+    return rows
   }
 }

@@ -1,5 +1,6 @@
 import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu'
 import { findBackend, getKernel, registerKernel } from '@tensorflow/tfjs-core'
+import { allKvDTypes } from '../../tensor/kv-storage.ts'
 import { assert } from '../../util/assert.ts'
 import type { BackendPack, BackendProvider } from '../backend-pack.ts'
 import { CpuKvStorage } from './cpu-kv-storage.ts'
@@ -45,6 +46,7 @@ export async function createCpuPack(): Promise<BackendPack> {
     name: 'cpu',
     isBatchInvariant: true,
     maxMemoryBytes: null,
+    kvCacheDtypes: allKvDTypes,
     get usedBytes() {
       return usedBytes
     },

@@ -59,7 +59,7 @@ describe('WasmHeap', () => {
 })
 
 describe('WasmKvStorage', () => {
-  const layout = { numLayers: 4, numBlocks: 2, blockSize: 4, numKvHeads: 1, headDim: 4 } // 256 bytes a layer
+  const layout = { dtype: 'float32' as const, numLayers: 4, numBlocks: 2, blockSize: 4, numKvHeads: 1, headDim: 4 } // 256 bytes a layer
 
   it('frees the layers it got when there is no room for all', () => {
     const module = new SmallModule(800)

@@ -50,7 +50,14 @@ describe('createWasmPack', () => {
     const pack3GiB = (): unknown => pack.packWeight({ format: 'float32', rows, cols: 1024 }, () => {})
     expect(pack3GiB).toThrow(InsufficientMemoryError)
     expect(pack3GiB).toThrow(tooLarge)
-    const layout = { numLayers: 32, numBlocks: 10_000, blockSize: 16, numKvHeads: 8, headDim: 128 }
+    const layout = {
+      dtype: 'float32' as const,
+      numLayers: 32,
+      numBlocks: 10_000,
+      blockSize: 16,
+      numKvHeads: 8,
+      headDim: 128,
+    }
     expect(() => pack.createKvStorage(layout)).toThrow(InsufficientMemoryError)
     expect(pack.usedBytes).toBe(before)
   })
@@ -71,7 +78,14 @@ describe('createWasmPack', () => {
     const weight = random.weight(pack, 'q8_0', [24, 32])
     const down = random.weight(pack, 'float16', [32, 12])
     const experts = [0, 1].map(() => ({ gateUp: [weight], down, gateUpBias: random.floats(24), downBias: null }))
-    const kv = pack.createKvStorage({ numLayers: 1, numBlocks: 4, blockSize: 4, numKvHeads: 1, headDim: 16 })
+    const kv = pack.createKvStorage({
+      dtype: 'float32',
+      numLayers: 1,
+      numBlocks: 4,
+      blockSize: 4,
+      numKvHeads: 1,
+      headDim: 16,
+    })
     const [x, rows, logits] = [random.matrix(2, 32), random.matrix(2, 16), random.matrix(2, 2)]
     const metadata = {
       numTokens: 2,
@@ -137,7 +151,14 @@ describe('sizes beyond one tile', () => {
       [5, null],
       [32, 7],
     ] as const) {
-      const kv = pack.createKvStorage({ numLayers: 1, numBlocks: 40, blockSize, numKvHeads: 2, headDim })
+      const kv = pack.createKvStorage({
+        dtype: 'float32',
+        numLayers: 1,
+        numBlocks: 40,
+        blockSize,
+        numKvHeads: 2,
+        headDim,
+      })
       const slots = Int32Array.from({ length: 40 * blockSize }, (_, i) => i)
       kv.writeRows(0, slots, random.floats(slots.length * 2 * headDim, 2), random.floats(slots.length * 2 * headDim))
       const metadata = {

@@ -11,6 +11,7 @@ import {
 import { BackendUnavailableError, InsufficientMemoryError } from '../../errors.ts'
 import { rowBytes } from '../../tensor/dtype.ts'
 import { kvBytesPerToken } from '../../tensor/kv-storage.ts'
+import { assert } from '../../util/assert.ts'
 import type { BackendPack, BackendProvider } from '../backend-pack.ts'
 import { activationConfig, gatedActivationConfig } from './bindings/activation.ts'
 import { embeddingConfig } from './bindings/embedding.ts'
@@ -69,6 +70,7 @@ export async function createWasmPack(): Promise<BackendPack> {
     name: backendName,
     isBatchInvariant: true,
     maxMemoryBytes,
+    kvCacheDtypes: ['float32'],
     get usedBytes() {
       return usedBytes
     },
@@ -79,6 +81,7 @@ export async function createWasmPack(): Promise<BackendPack> {
       return weight
     },
     createKvStorage(layout) {
+      assert(layout.dtype === 'float32', `the wasm backend has no KV cache in ${layout.dtype}`)
       checkBudget(
         layout.numBlocks * layout.blockSize * kvBytesPerToken(layout),
         `a KV cache of ${layout.numBlocks} blocks`,

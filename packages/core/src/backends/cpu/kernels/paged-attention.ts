@@ -6,7 +6,7 @@ import { CpuKvStorage } from '../cpu-kv-storage.ts'
 import { cpuKernel, optionalValuesOf, valuesOf } from '../cpu-kernel.ts'
 
 /**
- * out, query `[numTokens, numHeads * headDim]`; keys, values `[numSlots, numKvHeads, headDim]`; sinks `[numHeads]`.
+ * out, query `[numTokens, numHeads * headDim]`; sinks `[numHeads]`.
  *
  * INVARIANT: a row's scores, its softmax and its weighted sum run over its keys in the order of their positions, from
  * the window's begin to the row's own, in float64. Nothing depends on the other rows, so neither the batch nor the
@@ -15,24 +15,22 @@ import { cpuKernel, optionalValuesOf, valuesOf } from '../cpu-kernel.ts'
 export function pagedAttention(
   out: Float32Array,
   query: Float32Array,
-  keys: Float32Array,
-  values: Float32Array,
+  kv: CpuKvStorage,
   sinks: Float32Array | null,
   attrs: PagedAttentionAttrs,
 ): void {
   const { metadata, numHeads, scale, slidingWindow, softcap } = attrs
-  const { numKvHeads, headDim } = attrs.kv.layout
+  const { numKvHeads, headDim } = kv.layout
   const width = numKvHeads * headDim
   const group = numHeads / numKvHeads
   const longest = metadata.seqLens.reduce((a, b) => Math.max(a, b), 0)
-  const slots = new Int32Array(longest)
   const scores = new Float64Array(longest)
   const mixed = new Float64Array(headDim)
   for (let s = 0; s < metadata.numSeqs; s++) {
     const rowStart = metadata.queryStartLoc[s]!
     const rowEnd = metadata.queryStartLoc[s + 1]!
     const seqLen = metadata.seqLens[s]!
-    readSlots(slots, metadata, s, seqLen)
+    const { keys, values, rows: slots } = kv.rowsAt(attrs.layer, slotsOf(metadata, s, seqLen))
     for (let row = rowStart; row < rowEnd; row++) {
       const position = seqLen - rowEnd + row
       const first = slidingWindow === null ? 0 : Math.max(0, position - slidingWindow + 1)
@@ -49,14 +47,16 @@ export function pagedAttention(
   }
 }
 
-/** slots[j] = where the cache keeps the sequence's token `j`. */
-function readSlots(slots: Int32Array, metadata: AttentionMetadata, s: number, seqLen: number): void {
+/** Element `j`: where the cache keeps the sequence's token `j`. */
+function slotsOf(metadata: AttentionMetadata, s: number, seqLen: number): Int32Array {
+  const slots = new Int32Array(seqLen)
   const { blockSize, blockTables, maxBlocksPerSeq } = metadata
   for (let start = 0, block = s * maxBlocksPerSeq; start < seqLen; start += blockSize, block++) {
     const slot = blockTables[block]! * blockSize
     const end = Math.min(start + blockSize, seqLen)
     for (let j = start; j < end; j++) slots[j] = slot + j - start
   }
+  return slots
 }
 
 /** scores[j] = query head · key head of token j, first <= j <= last; four sums side by side hide their latency. */
@@ -160,12 +160,11 @@ function mixValues(
 export const pagedAttentionKernelConfig = cpuKernel<PagedAttentionAttrs>(
   pagedAttentionKernel,
   ({ inputs, attrs, backend }) => {
-    const { kv, layer, metadata, numHeads } = attrs
+    const { kv, metadata, numHeads } = attrs
     assert(kv instanceof CpuKvStorage, 'pagedAttention: the KV storage was not made by the cpu pack')
-    const { keys, values } = kv.layer(layer)
     const shape = [metadata.numTokens, numHeads * kv.layout.headDim]
     const out = new Float32Array(metadata.numTokens * numHeads * kv.layout.headDim)
-    pagedAttention(out, valuesOf(backend, inputs.query), keys, values, optionalValuesOf(backend, inputs.sinks), attrs)
+    pagedAttention(out, valuesOf(backend, inputs.query), kv, optionalValuesOf(backend, inputs.sinks), attrs)
     return backend.makeTensorInfo(shape, 'float32', out)
   },
 )

@@ -1,0 +1,44 @@
+import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
+import { assert } from '../util/assert.ts'
+import { runOp } from './op.ts'
+
+/**
+ * Tensor input: `logits` `[n, vocabSize]`, which stay as they are; output int32 `[rows.length]`. There is no composite: a backend
+ * without the kernel samples on the host (`sampling/sampler.ts`), and the kernel must draw the very same tokens.
+ */
+export const sampleKernel = 'OctavoSample'
+
+/** Draws the next token of one row of logits: biases → penalties → temperature → min-p, top-k → top-p → draw. */
+export interface SampleRow {
+  /** Which row of the logits. */
+  readonly row: number
+  /** Added in this order; -Infinity bans the token. Ids are inside the vocabulary and may repeat. */
+  readonly biases: readonly { readonly tokenId: number; readonly value: number }[]
+  /** The tokens of prompt and output, each once, with how often they are in the output; null where nothing is penalized. */
+  readonly seen: { readonly tokenIds: Int32Array; readonly counts: Int32Array } | null
+  readonly repetitionPenalty: number
+  readonly frequencyPenalty: number
+  readonly presencePenalty: number
+  /** `exponentScale` of the temperature (`sampling/weights.ts`); null takes the largest logit. */
+  readonly scale: number | null
+  /** Drops logits further below the largest: -Infinity = none. */
+  readonly minPOffset: number
+  /** Drops logits below the k-th largest; 0 = off. */
+  readonly topK: number
+  readonly topP: number
+  /** In [0, 1): where the draw falls. */
+  readonly uniform: number
+}
+
+export interface SampleAttrs {
+  readonly rows: readonly SampleRow[]
+}
+
+/** One token id per entry of `rows`. The active backend must have the kernel (`hasKernel`). */
+export function sample(logits: Tensor2D, rows: readonly SampleRow[]): Int32Array {
+  for (const { row } of rows) assert(row >= 0 && row < logits.shape[0], `sample: row ${row} of ${logits.shape[0]}`)
+  const drawn = runOp<Tensor1D>(sampleKernel, { logits }, { rows } satisfies SampleAttrs)
+  const tokenIds = drawn.dataSync<'int32'>()
+  drawn.dispose()
+  return tokenIds
+}

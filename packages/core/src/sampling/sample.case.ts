@@ -1,0 +1,130 @@
+import { setBackend, tensor2d } from '@tensorflow/tfjs-core'
+import { beforeAll, describe, expect, it } from 'vitest'
+import type { BackendPack } from '../backends/backend-pack.ts'
+import { hasKernel } from '../ops/op.ts'
+import { sample, sampleKernel } from '../ops/sample.ts'
+import { RandomData } from '../ops/random-data.case.ts'
+import { resolveSamplingParams, type SamplingParamsInput } from '../sampling-params.ts'
+import type { SamplingState } from './logits-processors.ts'
+import { trySampleRow } from './sample-row.ts'
+import { sampleToken } from './sampler.ts'
+import { TokenCounts } from './token-counts.ts'
+
+const eosTokenIds = [2, 7]
+
+/** Rows of logits as models and mishaps make them. */
+const shapes: Readonly<Record<string, (random: RandomData, length: number) => Float32Array>> = {
+  uniform: (random, length) => random.floats(length, 4),
+  'peaked, a long tail': (random, length) =>
+    Float32Array.from({ length }, () => 12 * Math.log(1e-9 + random.uniform()) + 20),
+  flat: (_, length) => new Float32Array(length).fill(1.25),
+  'many ties': (random, length) => Float32Array.from({ length }, () => random.integer(-6, 6) / 2),
+  'nearly flat': (random, length) => random.floats(length, 1e-4),
+  'banned tokens': (random, length) =>
+    random.floats(length, 6).map((logit) => (random.uniform() < 0.7 ? -Infinity : logit)),
+  'NaN among them': (random, length) => random.floats(length, 3).map((logit) => (random.uniform() < 0.1 ? NaN : logit)),
+  'all banned': (_, length) => new Float32Array(length).fill(-Infinity),
+  'one infinite': (random, length) => random.floats(length).fill(Infinity, length >> 1, (length >> 1) + 1),
+  'far apart': (random, length) => random.floats(length, 3e38),
+}
+const shapeNames = Object.keys(shapes)
+
+function pick<T>(random: RandomData, choices: readonly T[]): T {
+  return choices[random.integer(0, choices.length - 1)]!
+}
+
+function randomParams(random: RandomData, vocabSize: number): SamplingParamsInput {
+  const isOn = random.uniform() < 0.5
+  return {
+    temperature: pick(random, [0, 0.01, 0.3, 0.8, 1, 2]),
+    topP: pick(random, [1, 1, 0.95, 0.5, 0.999999, 1e-9, random.uniform() || 1]),
+    topK: pick(random, [0, 0, 1, 20, 700, 1500, vocabSize - 1, vocabSize + 5]),
+    minP: pick(random, [0, 0, 0.05, 1, random.uniform()]),
+    repetitionPenalty: isOn ? pick(random, [1, 1.1, 0.7]) : 1,
+    frequencyPenalty: isOn ? pick(random, [0, 0.4, -2]) : 0,
+    presencePenalty: isOn ? pick(random, [0, 1.5, -0.3]) : 0,
+    minTokens: pick(random, [0, 10]),
+    stopTokenIds: [3],
+    logitBias: random.uniform() < 0.5 ? null : { 0: 4, 2: -100, [vocabSize - 1]: 250, 5: -Infinity },
+    badWordsTokenIds: random.uniform() < 0.5 ? [] : [[4], [8, 9], [8, 9, 10]],
+  }
+}
+
+function randomState(random: RandomData, vocabSize: number): SamplingState {
+  const params = resolveSamplingParams(
+    { maxTokens: null, ...randomParams(random, vocabSize) },
+    { vocabSize, maxLogprobs: -1 },
+  )
+  const tokens = (count: number): number[] =>
+    Array.from({ length: count }, () => random.integer(0, Math.min(vocabSize - 1, 300)))
+  const promptIds = tokens(random.integer(1, 200))
+  return { params, tokenIds: [...promptIds, ...tokens(random.integer(0, 30)), 8, 9], numPromptTokens: promptIds.length }
+}
+
+/** One batch: row by row the kernel must draw what the host draws. */
+function expectHostTokens(random: RandomData, numRows: number, vocabSize: number): void {
+  const names = Array.from({ length: numRows }, () => pick(random, shapeNames))
+  const rows = names.map((name) => shapes[name]!(random, vocabSize))
+  const states = rows.map(() => randomState(random, vocabSize))
+  const seeds = rows.map(() => random.integer(0, 2 ** 40))
+  const values = new Float32Array(numRows * vocabSize)
+  rows.forEach((row, i) => values.set(row, i * vocabSize))
+  const logits = tensor2d(values.slice(), [numRows, vocabSize])
+  // In any order, and not all of them.
+  const order = random.permutation(numRows).slice(0, Math.max(1, numRows - 1))
+  const sampleRows = order.map((row) => {
+    const counts = new TokenCounts()
+    const state = states[row]!
+    counts.update(state.tokenIds.slice(0, 5), state.numPromptTokens) // the rest comes later, as it does from step to step
+    const sampleRow = trySampleRow(state, { row, vocabSize, counts, eosTokenIds, seed: seeds[row]! })
+    expect(sampleRow).not.toBeNull()
+    return sampleRow!
+  })
+  const drawn = sample(logits, sampleRows)
+  order.forEach((row, i) => {
+    const expected = sampleToken(rows[row]!.slice(), states[row]!, { eosTokenIds, seed: seeds[row]! })
+    const { temperature, topP, topK, minP } = states[row]!.params
+    const what = `${names[row]}, ${vocabSize} tokens, T ${temperature} topP ${topP} topK ${topK} minP ${minP}`
+    expect(drawn[i], what).toBe(expected)
+  })
+  const after = logits.dataSync<'float32'>()
+  expect(
+    Buffer.compare(Buffer.from(after.buffer, after.byteOffset, after.byteLength), Buffer.from(values.buffer)),
+  ).toBe(0)
+  logits.dispose()
+}
+
+/** The `sample` kernel of a backend that has one, against the host's sampler: the same token for the same seed and logits. */
+export function describeSampling(name: string, createPack: () => Promise<BackendPack>): void {
+  describe(`sampling on ${name}`, () => {
+    beforeAll(async () => {
+      const pack = await createPack()
+      expect(await setBackend(pack.name)).toBe(true)
+      expect(hasKernel(sampleKernel)).toBe(true)
+    })
+
+    it.each([
+      [100, 40],
+      [255, 20],
+      [257, 20],
+      [4096, 10],
+      [5003, 10],
+      [32_000, 6],
+    ])('draws the tokens of the host: vocabularies of %i', (vocabSize, numRuns) => {
+      const random = new RandomData(vocabSize)
+      for (let i = 0; i < numRuns; i++) expectHostTokens(random, random.integer(1, 12), vocabSize)
+    })
+
+    it.each([1, 3, 12])('draws the tokens of the host: 151936 tokens, %i rows', (numRows) => {
+      const random = new RandomData(90 + numRows)
+      for (let i = 0; i < Math.ceil(8 / numRows); i++) expectHostTokens(random, numRows, 151_936)
+    })
+
+    it('leaves to the host what only that can do', () => {
+      const state = randomState(new RandomData(1), 100)
+      const options = { row: 0, vocabSize: 100, counts: new TokenCounts(), eosTokenIds, seed: 1 }
+      expect(trySampleRow({ ...state, params: { ...state.params, logprobs: 0 } }, options)).toBeNull()
+      expect(trySampleRow({ ...state, params: { ...state.params, allowedTokenIds: [1] } }, options)).toBeNull()
+    })
+  })
+}
