@@ -7,15 +7,10 @@
  * (prompt + max_tokens, and the whole context).
  */
 import { LLM, type RequestOutput } from '@octavo/core'
+import { createRandom } from './src/random.ts'
 
 const blockSize = 16
 const numRequests = 100
-
-/** Park and Miller's generator: the same workload at each run. */
-function createRandom(seed: number): () => number {
-  let state = seed
-  return () => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647
-}
 
 const random = createRandom(20_261_122)
 const between = (min: number, max: number): number => min + Math.floor(random() * (max - min))

@@ -1,54 +1,59 @@
-// One measurement of node-llama-cpp, in a process of its own: MODEL_PATH THREADS → one line of JSON.
-import { readFileSync } from 'node:fs'
+// node-llama-cpp as a bench's engine (src/bench-engine.ts).
+import { createRequire } from 'node:module'
 import { getLlama, LlamaLogLevel } from 'node-llama-cpp'
 
-const [modelPath, threads] = process.argv.slice(2)
-const startedAt = performance.now()
-const llama = await getLlama({ gpu: false, build: 'never', logLevel: LlamaLogLevel.error, maxThreads: Number(threads) })
-const model = await llama.loadModel({ modelPath })
-const loadMs = performance.now() - startedAt
+const { version } = createRequire(import.meta.url)('./node_modules/node-llama-cpp/package.json')
 
-const prompt = (length, seed) => Array.from({ length }, (_, i) => 100 + ((seed * 31 + i * 7) % 2000))
-const plan = JSON.parse(process.env.BENCH_PLAN)
+export async function createEngine({ modelPath, threads }) {
+  const llama = await getLlama({ gpu: false, build: 'never', logLevel: LlamaLogLevel.error, maxThreads: threads })
+  const model = await llama.loadModel({ modelPath })
+  let context = null
+  /** Sequences that nobody uses, and requests that wait for one, in the order of their arrival. */
+  let free = []
+  const waiting = []
 
-async function withContext(options, work) {
-  const context = await model.createContext({ threads: Number(threads), batchSize: 512, ...options })
-  const result = await work(context)
-  await context.dispose()
-  return result
+  async function prepare({ numSeqs, maxModelLen }) {
+    await context?.dispose()
+    context = await model.createContext({ threads, batchSize: 512, contextSize: maxModelLen, sequences: numSeqs })
+    free = Array.from({ length: numSeqs }, () => context.getSequence())
+  }
+
+  async function takeSequence() {
+    return free.pop() ?? new Promise((resolve) => waiting.push(resolve))
+  }
+
+  async function giveBack(sequence) {
+    await sequence.clearHistory()
+    const next = waiting.shift()
+    if (next === undefined) free.push(sequence)
+    else next(sequence)
+  }
+
+  async function generate({ prompt, numTokens, onTokens, signal }) {
+    const sequence = await takeSequence()
+    try {
+      let count = 0
+      if (signal.aborted) return
+      for await (const _ of sequence.evaluate(prompt, { temperature: 0, yieldEogToken: true })) {
+        onTokens(1)
+        if (++count === numTokens || signal.aborted) break
+      }
+    } finally {
+      await giveBack(sequence)
+    }
+  }
+
+  return {
+    description: `node-llama-cpp ${version}`,
+    prepare,
+    generateAll: async (prompts, numTokens, onTokens) => {
+      const { signal } = new AbortController()
+      await Promise.all(
+        prompts.map((prompt, i) => generate({ prompt, numTokens, onTokens: (count) => onTokens(i, count), signal })),
+      )
+    },
+    generate,
+    // Its own clean-up takes longer than the end of the process, which follows.
+    shutdown: async () => {},
+  }
 }
-
-async function prefill(length) {
-  return withContext({ contextSize: length + 64, sequences: 1 }, async (context) => {
-    const sequence = context.getSequence()
-    const start = performance.now()
-    await sequence.evaluateWithoutGeneratingNewTokens(prompt(length, length))
-    return (1000 * length) / (performance.now() - start)
-  })
-}
-
-async function decode(numSequences) {
-  const { promptLength, numTokens } = plan
-  return withContext({ contextSize: promptLength + numTokens + 64, sequences: numSequences }, async (context) => {
-    const sequences = Array.from({ length: numSequences }, () => context.getSequence())
-    await Promise.all(
-      sequences.map((sequence, i) => sequence.evaluateWithoutGeneratingNewTokens(prompt(promptLength, i))),
-    )
-    const start = performance.now()
-    await Promise.all(
-      sequences.map(async (sequence) => {
-        let count = 0
-        for await (const _ of sequence.evaluate([100], { temperature: 0, yieldEogToken: true }))
-          if (++count === numTokens) break
-      }),
-    )
-    return (1000 * numSequences * numTokens) / (performance.now() - start)
-  })
-}
-
-const result = { loadMs, prefill: {}, decode: {}, peakRssMb: 0 }
-for (const length of plan.prefill) result.prefill[length] = await prefill(length)
-for (const count of plan.decode) result.decode[count] = await decode(count)
-result.peakRssMb = Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) / 1024
-console.log(JSON.stringify(result))
-process.exit(0)

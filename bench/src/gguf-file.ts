@@ -1,67 +1,45 @@
 /** GGUF files of real shapes with random weights: what a bench measures needs no meaning. */
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
+import {
+  type BenchFormat,
+  type BenchShape,
+  hasBias,
+  layerMatrices,
+  type LayerMatrix,
+  weightBlocks,
+} from './bench-shape.ts'
 
-export type BenchFormat = 'q8_0' | 'q4_0' | 'f16' | 'bf16'
-
-export interface BenchShape {
-  readonly name: string
-  readonly numLayers: number
-  readonly hiddenSize: number
-  readonly intermediateSize: number
-  readonly numHeads: number
-  readonly numKvHeads: number
-  readonly headDim: number
-  readonly vocabSize: number
+interface StoredFormat {
+  /** GGUF's number of it. */
+  readonly type: number
+  readonly block: number
+  readonly bytes: number
 }
 
-/** Of the models' config.json. */
-export const shapes: Readonly<Record<string, BenchShape>> = {
-  'tinyllama-1.1b': {
-    name: 'tinyllama-1.1b',
-    numLayers: 22,
-    hiddenSize: 2048,
-    intermediateSize: 5632,
-    numHeads: 32,
-    numKvHeads: 4,
-    headDim: 64,
-    vocabSize: 32_000,
-  },
-  'llama-3.2-1b': {
-    name: 'llama-3.2-1b',
-    numLayers: 16,
-    hiddenSize: 2048,
-    intermediateSize: 8192,
-    numHeads: 32,
-    numKvHeads: 8,
-    headDim: 64,
-    vocabSize: 128_256,
-  },
-  'octavo-small': {
-    name: 'octavo-small',
-    numLayers: 4,
-    hiddenSize: 512,
-    intermediateSize: 1536,
-    numHeads: 8,
-    numKvHeads: 2,
-    headDim: 64,
-    vocabSize: 4096,
-  },
+const formats: Readonly<Record<BenchFormat, StoredFormat>> = {
+  q8_0: { type: 8, ...weightBlocks.q8_0 },
+  q4_0: { type: 2, ...weightBlocks.q4_0 },
+  f16: { type: 1, ...weightBlocks.f16 },
+  bf16: { type: 30, ...weightBlocks.bf16 },
 }
+const float32: StoredFormat = { type: 0, block: 1, bytes: 4 }
 
-const formats = {
-  q8_0: { type: 8, block: 32, bytes: 34 },
-  q4_0: { type: 2, block: 32, bytes: 18 },
-  f16: { type: 1, block: 1, bytes: 2 },
-  bf16: { type: 30, block: 1, bytes: 2 },
-} as const
-const float32 = { type: 0, block: 1, bytes: 4 } as const
+const layerNames: Readonly<Record<LayerMatrix, string>> = {
+  q: 'attn_q',
+  k: 'attn_k',
+  v: 'attn_v',
+  output: 'attn_output',
+  gate: 'ffn_gate',
+  up: 'ffn_up',
+  down: 'ffn_down',
+}
 const alignment = 32
 
 interface BenchTensor {
   readonly name: string
   /** Fastest dimension first, as GGUF writes it. */
   readonly dims: readonly number[]
-  readonly format: (typeof formats)[BenchFormat] | typeof float32
+  readonly format: StoredFormat
 }
 
 /** Writes the file; a few seconds and as many bytes as the real model takes. */
@@ -71,36 +49,39 @@ export function writeBenchModel(path: string, shape: BenchShape, format: BenchFo
   try {
     const header = createHeader(shape, tensors)
     writeSync(file, header)
-    for (const tensor of tensors) writeTensor(file, tensor)
+    const chunks = new Map<StoredFormat, Buffer>()
+    for (const tensor of tensors) {
+      const chunk = chunks.get(tensor.format) ?? randomChunk(tensor.format)
+      chunks.set(tensor.format, chunk)
+      writeTensor(file, tensor, chunk)
+    }
   } finally {
     closeSync(file)
   }
 }
 
-function listTensors(shape: BenchShape, format: BenchTensor['format']): BenchTensor[] {
-  const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim, vocabSize } = shape
+function listTensors(shape: BenchShape, format: StoredFormat): BenchTensor[] {
+  const { hiddenSize, vocabSize } = shape
   const matrix = (name: string, cols: number, rows: number): BenchTensor => ({
     name: `${name}.weight`,
     dims: [cols, rows],
     format,
   })
-  const norm = (name: string): BenchTensor => ({ name: `${name}.weight`, dims: [hiddenSize], format: float32 })
+  const vector = (name: string, size: number): BenchTensor => ({ name, dims: [size], format: float32 })
+  const norm = (name: string): BenchTensor => vector(`${name}.weight`, hiddenSize)
   const layers = Array.from({ length: shape.numLayers }, (_, i) => [
     norm(`blk.${i}.attn_norm`),
-    matrix(`blk.${i}.attn_q`, hiddenSize, numHeads * headDim),
-    matrix(`blk.${i}.attn_k`, hiddenSize, numKvHeads * headDim),
-    matrix(`blk.${i}.attn_v`, hiddenSize, numKvHeads * headDim),
-    matrix(`blk.${i}.attn_output`, numHeads * headDim, hiddenSize),
     norm(`blk.${i}.ffn_norm`),
-    matrix(`blk.${i}.ffn_gate`, hiddenSize, intermediateSize),
-    matrix(`blk.${i}.ffn_up`, hiddenSize, intermediateSize),
-    matrix(`blk.${i}.ffn_down`, intermediateSize, hiddenSize),
+    ...layerMatrices(shape).flatMap(({ name, rows, cols }) => [
+      matrix(`blk.${i}.${layerNames[name]}`, cols, rows),
+      ...(hasBias(shape, name) ? [vector(`blk.${i}.${layerNames[name]}.bias`, rows)] : []),
+    ]),
   ])
   return [
     matrix('token_embd', hiddenSize, vocabSize),
     ...layers.flat(),
     norm('output_norm'),
-    matrix('output', hiddenSize, vocabSize),
+    ...(shape.isTied ? [] : [matrix('output', hiddenSize, vocabSize)]),
   ]
 }
 
@@ -127,31 +108,58 @@ function createHeader(shape: BenchShape, tensors: readonly BenchTensor[]): Buffe
   return Buffer.concat([header, Buffer.alloc((alignment - (header.length % alignment)) % alignment)])
 }
 
-/** The embedded model's vocabulary, filled up to the size that the shape wants. */
-function metadataOf(shape: BenchShape): [string, Buffer][] {
-  const tokenizer = JSON.parse(
-    readFileSync(new URL('../packages/core/models/octavo-tiny/tokenizer.json', import.meta.url), 'utf8'),
+interface Vocabulary {
+  readonly tokens: readonly string[]
+  readonly merges: readonly string[]
+  readonly isSpecial: readonly boolean[]
+}
+
+/**
+ * The embedded model's, filled up to the size that the shape wants: each further token joins two that are there, so that
+ * there are about as many merges as in a real tokenizer.
+ */
+function createVocabulary(size: number): Vocabulary {
+  const { model, added_tokens: added } = JSON.parse(
+    readFileSync(new URL('../../packages/core/models/octavo-tiny/tokenizer.json', import.meta.url), 'utf8'),
   ) as {
     model: { vocab: Record<string, number>; merges: (string | [string, string])[] }
     added_tokens: { id: number; content: string }[]
   }
-  const tokens = Array.from({ length: shape.vocabSize }, (_, id) => `<unused${id}>`)
-  for (const [token, id] of Object.entries(tokenizer.model.vocab)) tokens[id] = token
-  for (const { id, content } of tokenizer.added_tokens) tokens[id] = content
-  const merges = tokenizer.model.merges.map((merge) => (typeof merge === 'string' ? merge : merge.join(' ')))
+  const tokens: string[] = []
+  const isSpecial: boolean[] = []
+  for (const [token, id] of Object.entries(model.vocab)) tokens[id] = token
+  const parts = [...tokens]
+  for (const { id, content } of added) {
+    tokens[id] = content
+    isSpecial[id] = true
+  }
+  const merges = model.merges.map((merge) => (typeof merge === 'string' ? merge : merge.join(' ')))
+  const known = new Set(tokens)
+  for (let pair = 0; tokens.length < size && pair < parts.length ** 2; pair++) {
+    const [left = '', right = ''] = [parts[Math.floor(pair / parts.length)], parts[pair % parts.length]]
+    if (left === '' || right === '' || known.has(left + right)) continue
+    known.add(left + right)
+    tokens.push(left + right)
+    merges.push(`${left} ${right}`)
+  }
+  return { tokens, merges, isSpecial: tokens.map((_, id) => isSpecial[id] === true) }
+}
+
+function metadataOf(shape: BenchShape): [string, Buffer][] {
+  const { tokens, merges, isSpecial } = createVocabulary(shape.vocabSize)
   return [
-    ['general.architecture', typed(8, text('llama'))],
+    ['general.architecture', typed(8, text(shape.modelType))],
     ['general.name', typed(8, text(shape.name))],
-    ['llama.block_count', typed(4, u32(shape.numLayers))],
-    ['llama.context_length', typed(4, u32(4096))],
-    ['llama.embedding_length', typed(4, u32(shape.hiddenSize))],
-    ['llama.feed_forward_length', typed(4, u32(shape.intermediateSize))],
-    ['llama.attention.head_count', typed(4, u32(shape.numHeads))],
-    ['llama.attention.head_count_kv', typed(4, u32(shape.numKvHeads))],
-    ['llama.attention.layer_norm_rms_epsilon', typed(6, f32(1e-5))],
-    ['llama.rope.freq_base', typed(6, f32(10_000))],
-    ['llama.rope.dimension_count', typed(4, u32(shape.headDim))],
-    ['llama.vocab_size', typed(4, u32(shape.vocabSize))],
+    [`${shape.modelType}.block_count`, typed(4, u32(shape.numLayers))],
+    [`${shape.modelType}.context_length`, typed(4, u32(4096))],
+    [`${shape.modelType}.embedding_length`, typed(4, u32(shape.hiddenSize))],
+    [`${shape.modelType}.feed_forward_length`, typed(4, u32(shape.intermediateSize))],
+    [`${shape.modelType}.attention.head_count`, typed(4, u32(shape.numHeads))],
+    [`${shape.modelType}.attention.head_count_kv`, typed(4, u32(shape.numKvHeads))],
+    [`${shape.modelType}.attention.layer_norm_rms_epsilon`, typed(6, f32(1e-5))],
+    [`${shape.modelType}.rope.freq_base`, typed(6, f32(shape.ropeTheta))],
+    [`${shape.modelType}.rope.dimension_count`, typed(4, u32(shape.headDim))],
+    [`${shape.modelType}.vocab_size`, typed(4, u32(shape.vocabSize))],
     ['tokenizer.ggml.model', typed(8, text('gpt2'))],
     ['tokenizer.ggml.pre', typed(8, text('llama-bpe'))],
     ['tokenizer.ggml.tokens', array(8, tokens.map(text))],
@@ -159,7 +167,7 @@ function metadataOf(shape: BenchShape): [string, Buffer][] {
       'tokenizer.ggml.token_type',
       array(
         5,
-        tokens.map((_, id) => u32(id > 2550 ? 3 : 1)),
+        isSpecial.map((special) => u32(special ? 3 : 1)),
       ),
     ],
     ['tokenizer.ggml.merges', array(8, merges.map(text))],
@@ -169,15 +177,14 @@ function metadataOf(shape: BenchShape): [string, Buffer][] {
 }
 
 /** One random megabyte, again and again. */
-function writeTensor(file: number, tensor: BenchTensor): void {
+function writeTensor(file: number, tensor: BenchTensor, chunk: Buffer): void {
   const size = sizeOf(tensor)
   const padded = Math.ceil(size / alignment) * alignment
-  const chunk = randomChunk(tensor.format)
   for (let left = size; left > 0; left -= chunk.length) writeSync(file, chunk, 0, Math.min(left, chunk.length))
   writeSync(file, Buffer.alloc(padded - size))
 }
 
-function randomChunk({ type, bytes }: BenchTensor['format']): Buffer {
+function randomChunk({ type, bytes }: StoredFormat): Buffer {
   const chunk = Buffer.alloc(bytes * 32_768)
   for (let at = 0; at < chunk.length; at += bytes) {
     if (type === float32.type) chunk.writeFloatLE(0.9 + 0.2 * Math.random(), at)
