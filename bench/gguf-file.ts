@@ -36,6 +36,16 @@ export const shapes: Readonly<Record<string, BenchShape>> = {
     headDim: 64,
     vocabSize: 128_256,
   },
+  'smollm2-135m': {
+    name: 'smollm2-135m',
+    numLayers: 30,
+    hiddenSize: 576,
+    intermediateSize: 1536,
+    numHeads: 9,
+    numKvHeads: 3,
+    headDim: 64,
+    vocabSize: 49_152,
+  },
   'octavo-small': {
     name: 'octavo-small',
     numLayers: 4,

@@ -19,7 +19,8 @@ const llm = await LLM.load(modelPath, {
   maxModelLen: 2304,
   maxNumSeqs: 32,
   enablePrefixCaching: false,
-  kvCacheMemory: '512MiB',
+  kvCacheMemory: process.env['BENCH_KV_MEMORY'] ?? '512MiB',
+  ...(process.env['BENCH_DTYPE'] === 'float32' && { dtype: 'float32' }),
   ...(process.env['BENCH_BACKEND'] !== undefined && { backend: process.env['BENCH_BACKEND'] }),
 })
 const loadMs = performance.now() - startedAt

@@ -19,7 +19,7 @@ export interface BackendPack {
 export interface BackendProvider {
   /** The name a user chooses it by, and its pack's name. */
   readonly name: string
-  /** `auto` takes the available provider with the highest one; core's wasm has 10 and cpu 0. */
+  /** `auto` takes the available provider with the highest one; core's tensorflow has 30 with a GPU and else 15, wasm 10, cpu 0. */
   readonly priority: number
   /** Whether it can run here, and why or why not, for people. Must not throw and must not activate anything. */
   probe(options?: BackendOptions): Promise<BackendProbe>
@@ -34,4 +34,6 @@ export type BackendOptions = Readonly<Record<string, string | number | undefined
 export interface BackendProbe {
   readonly available: boolean
   readonly detail: string
+  /** In place of the provider's priority, where that depends on what the machine has. */
+  readonly priority?: number
 }
