@@ -4,14 +4,24 @@ export default defineConfig({
   entry: {
     index: 'src/index.ts',
     'backend-api': 'src/backend-api.ts',
+    tensorflow: 'src/tensorflow-api.ts',
     testing: 'src/testing.ts',
     // A worker's entry point: the front thread opens it as ./engine-thread.js beside its own chunk.
     'engine-thread': 'src/engine/engine-thread.ts',
+    // What such a thread imports by its URL.
+    'tensorflow-provider': 'src/backends/tensorflow/tensorflow-provider.ts',
   },
   format: 'esm',
   platform: 'node',
   target: 'node22',
-  dts: { entry: { index: 'src/index.ts', 'backend-api': 'src/backend-api.ts', testing: 'src/testing.ts' } },
+  dts: {
+    entry: {
+      index: 'src/index.ts',
+      'backend-api': 'src/backend-api.ts',
+      tensorflow: 'src/tensorflow-api.ts',
+      testing: 'src/testing.ts',
+    },
+  },
   sourcemap: true,
   splitting: true,
   treeshake: true,

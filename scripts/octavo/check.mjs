@@ -4,6 +4,7 @@ import path from 'node:path'
 import { install } from './install.mjs'
 import { root, run, stateFolder } from './processes.mjs'
 import { stage } from './stage.mjs'
+import { prepareTensorflow } from './tensorflow.mjs'
 
 /** Each is one call of turbo, which runs what changed and replays the rest. */
 const stages = [
@@ -26,6 +27,7 @@ export async function test() {
       failed.push(name)
       if (mustPass) break
     }
+    if (name === 'build') await stage('TensorFlow', prepareTensorflow)
   }
   return summarize(failed)
 }

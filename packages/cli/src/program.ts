@@ -3,6 +3,7 @@ import { addChatCommand } from './commands/chat.ts'
 import { addEnvCommand } from './commands/env.ts'
 import { addRunCommand } from './commands/run.ts'
 import { addServeCommand } from './commands/serve.ts'
+import { addTensorflowCommand } from './commands/tensorflow.ts'
 import { readVersion } from './version.ts'
 
 export function createProgram(): Command {
@@ -16,5 +17,6 @@ export function createProgram(): Command {
   addRunCommand(program)
   addChatCommand(program)
   addEnvCommand(program)
+  addTensorflowCommand(program)
   return program
 }

@@ -43,6 +43,8 @@ export type { BackendChoice, BackendReport, ChosenBackend } from './backends/bac
 export type { BackendOptions, BackendPack, BackendProbe, BackendProvider } from './backends/backend-pack.ts'
 export { loadBackendModules } from './backends/backend-module.ts'
 export type { BackendModule } from './backends/backend-module.ts'
+export { tensorflowBackendWith } from './backends/tensorflow/tensorflow-module.ts'
+export type { TensorflowOptions } from './backends/tensorflow/tensorflow-pack.ts'
 export type { DType, WeightFormat } from './tensor/dtype.ts'
 export type { FillWeight, PackedWeight, PackedWeightSpec } from './tensor/packed-weight.ts'
 export type { KvDType, KvLayout, KvStorage } from './tensor/kv-storage.ts'

@@ -4,6 +4,7 @@ import { type BackendReport, createBackend, formatBytes, loadBackendModules, Oct
 import type { Command } from 'commander'
 import { backendModules, type BackendFlags } from '../backend-modules.ts'
 import { threadsOption } from '../flags/engine-flags.ts'
+import { describeTensorflow, formatTensorflow, type TensorflowDescription } from '../tensorflow/describe-tensorflow.ts'
 import { readVersion } from '../version.ts'
 
 /** What a report of a problem should begin with. */
@@ -17,6 +18,7 @@ interface Environment {
   readonly totalMemoryBytes: number
   readonly freeMemoryBytes: number
   readonly packages: Readonly<Record<string, string>>
+  readonly tensorflow: TensorflowDescription
   /** In the order in which `--backend auto` considers them. */
   readonly backends: readonly BackendReport[]
   /** Why no backend could be chosen, else null. */
@@ -57,6 +59,7 @@ async function describeEnvironment(flags: EnvFlags): Promise<Environment> {
     totalMemoryBytes: os.totalmem(),
     freeMemoryBytes: process.availableMemory(),
     packages: Object.fromEntries(reportedPackages.map((name) => [name, versionOf(name)])),
+    tensorflow: describeTensorflow(),
     ...(await describeBackends(flags)),
   }
 }
@@ -86,6 +89,7 @@ function format(environment: Environment): string {
     ['cpu', `${environment.cpu}, ${environment.numCores} cores`],
     ['memory', `${formatBytes(environment.totalMemoryBytes)}, ${formatBytes(environment.freeMemoryBytes)} free`],
     ...Object.entries(packages),
+    ['tensorflow', formatTensorflow(environment.tensorflow)],
   ]
   const backendRows = backends.map(
     ({ name, chosen, available, reason }) => `  ${chosen ? '*' : available ? '+' : '-'} ${name}: ${reason}`,

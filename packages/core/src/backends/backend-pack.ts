@@ -11,8 +11,8 @@ export interface BackendPack {
   readonly maxMemoryBytes: number | null
   /** Bytes of the weights and KV caches that this pack made and that are not yet disposed. */
   readonly usedBytes: number
-  /** The dtypes that `createKvStorage` takes; float32 is one of them. */
-  readonly kvCacheDtypes: readonly KvDType[]
+  /** The dtypes that `createKvStorage` takes: first the one in which this pack computes, and float32 among them. */
+  readonly kvCacheDtypes: readonly [KvDType, ...KvDType[]]
   /**
    * Makes a weight of what `fill` writes. `stored`, where given, says that the same rows, in order, lie in files unchanged:
    * a pack may read them there itself, and calls `fill` where it can't.
@@ -25,7 +25,7 @@ export interface BackendPack {
 export interface BackendProvider {
   /** The name a user chooses it by, and its pack's name. */
   readonly name: string
-  /** `auto` takes the available provider with the highest one; core's wasm has 10 and cpu 0. */
+  /** `auto` takes the available provider with the highest one; core's tensorflow has 30 with a GPU and else 15, wasm 10, cpu 0. */
   readonly priority: number
   /** Whether it can run here, and why or why not, for people. Must not throw and must not activate anything. */
   probe(options?: BackendOptions): Promise<BackendProbe>
@@ -40,4 +40,6 @@ export type BackendOptions = Readonly<Record<string, string | number | undefined
 export interface BackendProbe {
   readonly available: boolean
   readonly detail: string
+  /** In place of the provider's priority, where that depends on what the machine has. */
+  readonly priority?: number
 }

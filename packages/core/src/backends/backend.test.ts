@@ -52,6 +52,17 @@ describe('createBackend', () => {
     expect(report.find(({ name }) => name === 'broken')?.available).toBe(false)
   })
 
+  it('goes by the priority that a probe finds', async () => {
+    const onCpu = fakeProvider('either', { probe: async () => ({ available: true, detail: 'no GPU', priority: 1 }) })
+    const onGpu = fakeProvider('device', {
+      priority: 1,
+      probe: async () => ({ available: true, detail: 'a GPU', priority: 60 }),
+    })
+    const { report } = await createBackend('auto', {}, [onCpu, onGpu])
+    expect(report[0]).toMatchObject({ name: 'device', chosen: true })
+    expect(report.findIndex(({ name }) => name === 'either')).toBe(report.length - 2)
+  })
+
   it.each([
     ['unknown', 'nonsense', 'There is no backend "nonsense"'],
     ['unavailable', 'absent', 'no such device'],
@@ -71,7 +82,7 @@ describe('createBackend', () => {
 describe('probeBackends', () => {
   it('lists all by priority and chooses none', async () => {
     const reports = await probeBackends([absent])
-    expect(reports.map(({ name }) => name)).toEqual(['absent', 'wasm', 'cpu'])
+    expect(reports.map(({ name }) => name)).toEqual(['absent', 'tensorflow', 'wasm', 'cpu'])
     expect(reports.some(({ chosen }) => chosen)).toBe(false)
     expect(reports.at(-1)).toMatchObject({ name: 'cpu', available: true })
   })

@@ -6,7 +6,7 @@ import type { BackendPack, BackendProbe, BackendProvider } from './backend-pack.
 import { cpuProvider } from './cpu/cpu-pack.ts'
 
 /** `auto`, or the name of a provider. */
-export type BackendChoice = 'auto' | 'cpu' | 'wasm' | (string & {})
+export type BackendChoice = 'auto' | 'cpu' | 'wasm' | 'tensorflow' | (string & {})
 
 /** What was found of one backend. */
 export interface BackendReport {
@@ -38,6 +38,22 @@ const lazyWasmProvider: BackendProvider = {
   },
 }
 
+/** Loaded only when asked for: tfjs-node is an optional peer. */
+const lazyTensorflowProvider: BackendProvider = {
+  name: 'tensorflow',
+  priority: 15,
+  async probe(options) {
+    const { backendProvider } = await import('./tensorflow/tensorflow-provider.ts')
+    return backendProvider.probe(options)
+  },
+  async create(options) {
+    const { backendProvider } = await import('./tensorflow/tensorflow-provider.ts')
+    return backendProvider.create(options)
+  },
+}
+
+const coreProviders = [cpuProvider, lazyWasmProvider, lazyTensorflowProvider]
+
 interface Candidate {
   readonly provider: BackendProvider
   readonly probe: BackendProbe
@@ -67,9 +83,12 @@ export async function probeBackends(extraPacks: readonly BackendProvider[] = [])
 }
 
 async function probeCandidates(extraPacks: readonly BackendProvider[]): Promise<Candidate[]> {
-  const providers = new Map([cpuProvider, lazyWasmProvider, ...extraPacks].map((provider) => [provider.name, provider]))
-  const sorted = [...providers.values()].sort((a, b) => b.priority - a.priority)
-  return Promise.all(sorted.map(async (provider) => ({ provider, probe: await probeSafely(provider) })))
+  const providers = new Map([...coreProviders, ...extraPacks].map((provider) => [provider.name, provider]))
+  const candidates = await Promise.all(
+    [...providers.values()].map(async (provider) => ({ provider, probe: await probeSafely(provider) })),
+  )
+  const priorityOf = ({ provider, probe }: Candidate): number => probe.priority ?? provider.priority
+  return candidates.sort((a, b) => priorityOf(b) - priorityOf(a))
 }
 
 async function probeSafely(provider: BackendProvider): Promise<BackendProbe> {

@@ -25,7 +25,8 @@ export interface EngineOptions {
   /** Memory of the KV cache: bytes, `'2GiB'`, or a share of the memory that is free after loading, `'40%'` (the default). */
   readonly kvCacheMemory?: number | string
   /**
-   * How keys and values are kept: `auto`, the default, is `float32`, which changes nothing; `bfloat16` and `int8` hold about
+   * How keys and values are kept: `auto`, the default, as the backend computes them, which is `float32` unless 16-bit
+   * arithmetic was chosen; `bfloat16` and `int8` hold about
    * twice and four times the tokens in the same memory.
    */
   readonly kvCacheDtype?: KvDType | 'auto'
@@ -59,7 +60,7 @@ export interface EngineConfig {
   readonly maxNumBatchedTokens: number
   readonly blockSize: number
   readonly kvCacheMemory: MemoryBudget
-  readonly kvCacheDtype: KvDType
+  readonly kvCacheDtype: KvDType | 'auto'
   readonly enablePrefixCaching: boolean
   readonly enableChunkedPrefill: boolean
   readonly longPrefillTokenThreshold: number
@@ -115,7 +116,7 @@ export function resolveEngineConfig(options: EngineOptions): EngineConfig {
     ...rest,
     servedModelNames: resolveNames(servedModelName, merged.model),
     kvCacheMemory: parseMemory(merged.kvCacheMemory),
-    kvCacheDtype: merged.kvCacheDtype === 'auto' ? 'float32' : merged.kvCacheDtype,
+    kvCacheDtype: merged.kvCacheDtype,
     maxModelLen: given.maxModelLen ?? null,
     seed: given.seed ?? null,
     chatTemplate: given.chatTemplate ?? null,

@@ -2,6 +2,12 @@
 export interface OctavoEnv {
   /** OCTAVO_BACKEND: which backend to use when no option names one. */
   readonly backend: string | null
+  /** OCTAVO_TENSORFLOW: a folder that `octavo tensorflow link` made, or a binding's file. */
+  readonly tensorflow: string | null
+  /** CUDA_VISIBLE_DEVICES: which GPUs programs may use; empty or `-1` is none, `null` all. */
+  readonly cudaVisibleDevices: string | null
+  /** XDG_DATA_HOME: the user's data folder; `null` = its default place. */
+  readonly dataHome: string | null
   /** HF_TOKEN (or HUGGING_FACE_HUB_TOKEN): access to gated and private repositories. */
   readonly hfToken: string | null
   /** HF_HUB_OFFLINE: use the local cache only. */
@@ -17,6 +23,9 @@ export function readEnv(env: Readonly<Record<string, string | undefined>> = proc
   const hfHome = text('HF_HOME')
   return {
     backend: text('OCTAVO_BACKEND'),
+    tensorflow: text('OCTAVO_TENSORFLOW'),
+    cudaVisibleDevices: env['CUDA_VISIBLE_DEVICES']?.trim() ?? null,
+    dataHome: text('XDG_DATA_HOME'),
     hfToken: text('HF_TOKEN') ?? text('HUGGING_FACE_HUB_TOKEN'),
     isHfOffline: /^(1|true|yes|on)$/i.test(env['HF_HUB_OFFLINE'] ?? ''),
     hfCacheDir: text('HF_HUB_CACHE') ?? (hfHome === null ? null : `${hfHome}/hub`),

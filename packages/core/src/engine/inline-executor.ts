@@ -39,7 +39,7 @@ export class InlineExecutor implements Executor {
     const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path)
     const definition = await getModelDefinition(modelConfig)
     const { pack } = await createBackend(config.backend, undefined, backendProviders)
-    checkKvDType(pack, config.kvCacheDtype)
+    const dtype = kvDTypeOf(pack, config.kvCacheDtype)
     const source = checkpoint.openWeights()
     try {
       checkWeightsFit(checkpoint.path, weightBytesAtRest(source, config.dtype), memoryLimits(pack, 0))
@@ -54,12 +54,12 @@ export class InlineExecutor implements Executor {
       const limits = memoryLimits(pack, model.weightBytes)
       const size = sizeKvCache(
         config,
-        { shape: model.kvShape, maxPositions: modelConfig.maxPositionEmbeddings },
+        { shape: model.kvShape, dtype, maxPositions: modelConfig.maxPositionEmbeddings },
         limits,
       )
       const kv = pack.createKvStorage({
         ...model.kvShape,
-        dtype: config.kvCacheDtype,
+        dtype,
         numBlocks: size.numBlocks,
         blockSize: config.blockSize,
       })
@@ -67,7 +67,7 @@ export class InlineExecutor implements Executor {
       return {
         ...size,
         blockSize: config.blockSize,
-        kvCacheDtype: config.kvCacheDtype,
+        kvCacheDtype: dtype,
         weightBytes: model.weightBytes,
         backend: pack.name,
         isBatchInvariant: pack.isBatchInvariant,
@@ -89,8 +89,9 @@ export class InlineExecutor implements Executor {
   }
 }
 
-function checkKvDType({ name, kvCacheDtypes }: BackendPack, dtype: KvDType): void {
-  if (kvCacheDtypes.includes(dtype)) return
+function kvDTypeOf({ name, kvCacheDtypes }: BackendPack, dtype: EngineConfig['kvCacheDtype']): KvDType {
+  if (dtype === 'auto') return kvCacheDtypes[0]
+  if (kvCacheDtypes.includes(dtype)) return dtype
   throw new InvalidConfigError(
     'kvCacheDtype',
     `is ${dtype}, but the ${name} backend keeps keys and values in ${kvCacheDtypes.join(', ')} only; leave the option out, or choose the backend native or cpu`,

@@ -5,10 +5,14 @@ import type { KvDType } from '../tensor/kv-storage.ts'
 import { checkWeightsFit, sizeKvCache } from './kv-cache-size.ts'
 
 const shape = { numLayers: 2, numKvHeads: 2, headDim: 64 } // 2 KiB per token, 32 KiB per block of 16
-const size = (options: Partial<EngineOptions>, availableBytes: number, backendBytes: number | null = null) =>
+const size = (
+  { kvCacheDtype, ...options }: Partial<EngineOptions> & { kvCacheDtype?: KvDType },
+  availableBytes: number,
+  backendBytes: number | null = null,
+) =>
   sizeKvCache(
     resolveEngineConfig({ model: 'm', ...options }),
-    { shape, maxPositions: 4096 },
+    { shape, dtype: kvCacheDtype ?? 'float32', maxPositions: 4096 },
     { availableBytes, backendBytes },
   )
 

@@ -1,7 +1,7 @@
 import type { EngineConfig } from '../config/engine-config.ts'
 import { InsufficientMemoryError, InvalidConfigError } from '../errors.ts'
 import type { KvShape } from '../models/model.ts'
-import { kvBytesPerToken } from '../tensor/kv-storage.ts'
+import { kvBytesPerToken, type KvDType } from '../tensor/kv-storage.ts'
 import { formatBytes } from '../util/format-bytes.ts'
 import { ceilDiv } from '../util/math.ts'
 
@@ -29,10 +29,10 @@ const minAutoModelLen = 256
  */
 export function sizeKvCache(
   config: EngineConfig,
-  model: { shape: KvShape; maxPositions: number },
+  model: { shape: KvShape; dtype: KvDType; maxPositions: number },
   memory: MemoryLimits,
 ): KvCacheSize {
-  const bytesPerBlock = kvBytesPerToken({ ...model.shape, dtype: config.kvCacheDtype }) * config.blockSize
+  const bytesPerBlock = kvBytesPerToken({ ...model.shape, dtype: model.dtype }) * config.blockSize
   const budget = budgetBytes(config, memory)
   const numFitting = Math.floor(budget / bytesPerBlock)
   const wanted = config.maxModelLen ?? model.maxPositions

@@ -29,8 +29,10 @@ const folders = [
   'qwen3',
   'qwen3-moe',
 ]
-/** Logits may differ by this share of the largest logit (fixtures/README.md). */
-const tolerance = 2e-3
+/** Logits in float32 may differ by this share of the largest logit (fixtures/README.md). */
+const exactTolerance = 2e-3
+/** Several hundred steps. */
+const setupTimeoutMs = 60_000
 
 /**
  * These round keys and values. So far may the largest error of a position be off at the median (a router that chooses another
@@ -98,21 +100,24 @@ function errorOf(logits: Float32Array | undefined, expected: ArrayLike<number>, 
   return Array.from(expected, (value, i) => Math.abs(value - logits![i]!)).reduce((a, b) => Math.max(a, b), 0) / scale
 }
 
-/** Logits of the prompt's last position, then of each greedy step but the last. */
+/** Which token follows a row of logits: the largest, or the reference's where those of other prompts are to be comparable. */
+type NextToken = (logits: Float32Array, step: number) => number
+
+/** Logits of the prompt's last position, then of each greedy step but the last; `tokens` are the largest of each. */
 function decodeAlone(
   runner: StepRunner,
   ids: readonly number[],
-  numTokens: number,
+  { numTokens, nextToken }: { numTokens: number; nextToken: NextToken },
 ): { tokens: number[]; logits: Float32Array[] } {
   const sequence = runner.add(ids)
   const logits: Float32Array[] = []
   while (logits.length < numTokens) {
     const row = runner.step([{ sequence, numTokens: sequence.ids.length - sequence.numComputed }], 'last')[0]!
+    sequence.ids.push(nextToken(row, logits.length))
     logits.push(row)
-    sequence.ids.push(argmax(row))
   }
   runner.release(sequence)
-  return { tokens: sequence.ids.slice(ids.length), logits }
+  return { tokens: logits.map(argmax), logits }
 }
 
 /** Logits of the prompt's last position, then of each position of `tokens` but the last, whatever the logits would choose. */
@@ -130,11 +135,11 @@ function decodeAlong(runner: StepRunner, ids: readonly number[], tokens: readonl
 /** All prompts in one batch, each joining a step later than the one before, cut into chunks of odd sizes. */
 function decodeTogether(
   runner: StepRunner,
-  prompts: readonly (readonly number[])[],
+  prompts: readonly { readonly ids: readonly number[]; readonly nextToken: NextToken }[],
   numTokens: number,
 ): Float32Array[][] {
   const chunks = [7, 1, 13, 5, 29, 3]
-  const sequences: TestSequence[] = prompts.map((ids) => runner.add(ids))
+  const sequences: TestSequence[] = prompts.map(({ ids }) => runner.add(ids))
   const logits: Float32Array[][] = prompts.map(() => [])
   for (let step = 0; logits.some((rows) => rows.length < numTokens); step++) {
     const active = sequences.flatMap((_, i) => (i <= step && logits[i]!.length < numTokens ? [i] : []))
@@ -149,8 +154,8 @@ function decodeTogether(
     active.forEach((i, part) => {
       const sequence = sequences[i]!
       if (sequence.numComputed < sequence.ids.length) return
+      sequence.ids.push(prompts[i]!.nextToken(rows[part]!, logits[i]!.length))
       logits[i]!.push(rows[part]!)
-      sequence.ids.push(argmax(rows[part]!))
     })
   }
   for (const sequence of sequences) runner.release(sequence)
@@ -185,10 +190,15 @@ export interface DescribeGoldenOptions {
   readonly fixtures: string
   /** Makes the backend's pack and activates it. */
   readonly createPack: () => Promise<BackendPack>
+  /**
+   * For activations in 16 bits: the share of the largest logit by which logits may differ. Then each step is fed the
+   * reference's token, whose logit must be the largest within that.
+   */
+  readonly tolerance?: number
 }
 
 /** Every model family and GGUF type against logits, tokens and logprobs of the reference implementations. */
-export function describeGolden(backend: string, { fixtures, createPack }: DescribeGoldenOptions): void {
+export function describeGolden(backend: string, { fixtures, createPack, tolerance }: DescribeGoldenOptions): void {
   const table: string[] = []
   describe(`golden data on the ${backend} backend`, () => {
     let pack: BackendPack
@@ -199,7 +209,14 @@ export function describeGolden(backend: string, { fixtures, createPack }: Descri
       await setBackend('cpu')
       process.stdout.write(['backend | model | max logit error / max_abs_logit', ...table, ''].join('\n'))
     })
-    const suite: Suite = { backend, fixtures, table, getPack: () => pack }
+    const suite: Suite = {
+      backend,
+      fixtures,
+      table,
+      getPack: () => pack,
+      isExact: tolerance === undefined,
+      tolerance: tolerance ?? exactTolerance,
+    }
     describeFolders(suite)
     describeGgufFiles(suite)
   })
@@ -210,9 +227,29 @@ interface Suite {
   readonly fixtures: string
   readonly table: string[]
   readonly getPack: () => BackendPack
+  readonly isExact: boolean
+  readonly tolerance: number
 }
 
-function describeFolders({ backend, fixtures, table, getPack }: Suite): void {
+/** The reference's tokens where logits are approximate, else the model's own. */
+function tokenChooser(isExact: boolean, greedy: readonly number[]): NextToken {
+  return isExact ? argmax : (logits, step) => greedy[step] ?? argmax(logits)
+}
+
+/** Exactly the reference's tokens, or such as are the largest within the tolerance. */
+function checkTokens(
+  { tokens, logits }: { tokens: readonly number[]; logits: readonly Float32Array[] },
+  greedy: readonly number[],
+  allowed: number | null,
+): void {
+  if (allowed === null) return expect(tokens.slice(0, greedy.length)).toEqual(greedy)
+  greedy.forEach((token, step) => {
+    const row = logits[step]!
+    expect(row[tokens[step]!]! - row[token]!).toBeLessThanOrEqual(2 * allowed)
+  })
+}
+
+function describeFolders({ backend, fixtures, table, getPack, isExact, tolerance }: Suite): void {
   describe.each(folders)('%s', (folder) => {
     const golden = readJson<Golden>(`${fixtures}models/${folder}/golden.json`)
     let model: CausalLM
@@ -223,34 +260,49 @@ function describeFolders({ backend, fixtures, table, getPack }: Suite): void {
       numTensors = memory().numTensors
       model = await loadModel(`${fixtures}models/${folder}`, getPack())
       runner = new StepRunner(model, getPack())
-      alone = golden.prompts.map(({ ids, greedy_ids: greedy }) => decodeAlone(runner, ids, greedy.length))
-    })
+      alone = golden.prompts.map(({ ids, greedy_ids: greedy }) =>
+        decodeAlone(runner, ids, { numTokens: greedy.length, nextToken: tokenChooser(isExact, greedy) }),
+      )
+    }, setupTimeoutMs)
 
     it('gives the golden logits, tokens and logprobs', () => {
       const scale = golden.max_abs_logit
-      let worst = 0
-      golden.prompts.forEach((prompt, i) => {
-        worst = Math.max(worst, errorOf(alone[i]!.logits[0], prompt.last_logits, scale))
-        expect(alone[i]!.tokens, prompt.name).toEqual(prompt.greedy_ids)
-      })
+      const errors = golden.prompts.map((prompt, i) => errorOf(alone[i]!.logits[0], prompt.last_logits, scale))
       const all = golden.prompts.find(({ name }) => name === golden.all_logits.prompt)!
       const sequence = runner.add(all.ids)
       const rows = runner.step([{ sequence, numTokens: all.ids.length }], 'all')
       runner.release(sequence)
-      golden.all_logits.logits.forEach((expected, i) => (worst = Math.max(worst, errorOf(rows[i], expected, scale))))
-      table.push(`${backend} | ${folder} | ${worst.toExponential(1)}`)
+      errors.push(...golden.all_logits.logits.map((expected, i) => errorOf(rows[i], expected, scale)))
+      // Rounding to 16 bits sends a token to other experts now and then, and that row somewhere else.
+      const isUnsteady = !isExact && model.config.moe !== null
+      errors.sort((a, b) => a - b)
+      const worst = errors[Math.floor((errors.length - 1) * (isUnsteady ? 0.8 : 1))]!
+      table.push(`${backend} | ${folder} | ${worst.toExponential(1)}${isUnsteady ? ' (four rows of five)' : ''}`)
       expect(worst).toBeLessThanOrEqual(tolerance)
+      if (isUnsteady) return
+      golden.prompts.forEach((prompt, i) =>
+        checkTokens(alone[i]!, prompt.greedy_ids, isExact ? null : tolerance * scale),
+      )
       const top = golden.prompts.findIndex(({ name }) => name === golden.top_logprobs.prompt)
-      checkTopLogprobs(alone[top]!.logits, golden.top_logprobs.steps, tolerance * scale)
+      // A log-probability has the error of its logit and that of all others.
+      checkTopLogprobs(alone[top]!.logits, golden.top_logprobs.steps, (isExact ? 1 : 2) * tolerance * scale)
     })
 
-    it('gives the same bits alone, chunked and batched', () => {
+    it('gives the same alone, chunked and batched, bit for bit where the backend promises it', ({ skip }) => {
+      if (!isExact && model.config.moe !== null) skip('in 16 bits, another batch may mean other experts')
       const together = decodeTogether(
         runner,
-        golden.prompts.map(({ ids }) => ids),
+        golden.prompts.map(({ ids, greedy_ids: greedy }) => ({ ids, nextToken: tokenChooser(isExact, greedy) })),
         12,
       )
-      together.forEach((rows, i) => rows.forEach((row, step) => expect(row).toEqual(alone[i]!.logits[step])))
+      const { isBatchInvariant } = getPack()
+      together.forEach((rows, i) =>
+        rows.forEach((row, step) => {
+          const expected = alone[i]!.logits[step]!
+          if (isBatchInvariant) expect(row).toEqual(expected)
+          else expect(errorOf(row, [...expected], golden.max_abs_logit)).toBeLessThanOrEqual(tolerance)
+        }),
+      )
     })
 
     it.for(narrowCaches)(
@@ -287,7 +339,7 @@ function describeFolders({ backend, fixtures, table, getPack }: Suite): void {
   })
 }
 
-function describeGgufFiles({ backend, fixtures, table, getPack }: Suite): void {
+function describeGgufFiles({ backend, fixtures, table, getPack, isExact, tolerance }: Suite): void {
   const { files } = readJson<GgufGolden>(`${fixtures}gguf/golden.json`)
   describe.each(files)('$file', ({ file, outputs }) => {
     it('gives the golden logits and tokens', async () => {
@@ -295,9 +347,11 @@ function describeGgufFiles({ backend, fixtures, table, getPack }: Suite): void {
       const runner = new StepRunner(model, getPack())
       let worst = 0
       for (const { ids, last_logits: expected, greedy_ids: greedy } of outputs) {
-        const { tokens, logits } = decodeAlone(runner, ids, Math.max(1, greedy.length))
-        worst = Math.max(worst, errorOf(logits[0], expected, Math.max(...expected.map(Math.abs))))
-        expect(tokens.slice(0, greedy.length)).toEqual(greedy)
+        const scale = Math.max(...expected.map(Math.abs))
+        const nextToken = tokenChooser(isExact, greedy)
+        const decoded = decodeAlone(runner, ids, { numTokens: Math.max(1, greedy.length), nextToken })
+        worst = Math.max(worst, errorOf(decoded.logits[0], expected, scale))
+        checkTokens(decoded, greedy, isExact ? null : tolerance * scale)
       }
       runner.dispose()
       model.dispose()

@@ -4,7 +4,7 @@ import { assert } from '../util/assert.ts'
 /** How keys and values are kept: as computed, rounded to 16 bits, or as 8-bit codes with a float32 scale per token and head. */
 export type KvDType = 'float32' | 'bfloat16' | 'int8'
 
-export const allKvDTypes: readonly KvDType[] = ['float32', 'bfloat16', 'int8']
+export const allKvDTypes: readonly ['float32', ...KvDType[]] = ['float32', 'bfloat16', 'int8']
 
 /** Dimensions of a KV cache. */
 export interface KvLayout {

@@ -1,0 +1,100 @@
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { bindingFileName, findTfjsNode, type LinkManifest, manifestFileName } from '@octavo/core/tensorflow'
+import { compileBinding, findCompiler } from './compile-binding.ts'
+import { findCudaLibraries } from './cuda-libraries.ts'
+import { findPythonTensorflow } from './find-python-tensorflow.ts'
+import { checkVersion, inFolder, inWheel, isTriedVersion, type Libtensorflow } from './libtensorflow.ts'
+import { explainMissingGpu } from './missing-gpu.ts'
+import { plainText } from './run-program.ts'
+import { TensorflowLinkError } from './tensorflow-link-error.ts'
+import { type VerifiedBinding, verifyBinding } from './verify-binding.ts'
+
+export interface LinkOptions {
+  /** A Python program or a virtual environment's folder; null: the one that the shell would use. */
+  readonly python: string | null
+  /** An unpacked libtensorflow instead of a Python's. */
+  readonly lib: string | null
+  /** Where the binding goes. */
+  readonly folder: string
+  readonly onProgress: (line: string) => void
+}
+
+export interface LinkResult {
+  readonly manifest: LinkManifest
+  readonly verified: VerifiedBinding
+  /** Things to know that did not keep it from working. */
+  readonly notes: readonly string[]
+}
+
+interface Source {
+  readonly library: Libtensorflow
+  readonly cudaLibraries: readonly string[]
+}
+
+/**
+ * Builds tfjs-node's binding against a TensorFlow of this machine, which stays where it is, and puts it into `folder` once
+ * it has computed something right. An earlier binding there stays until then.
+ *
+ * @throws TensorflowLinkError for whatever the machine lacks, with the remedy.
+ */
+export async function linkTensorflow({ python, lib, folder, onProgress }: LinkOptions): Promise<LinkResult> {
+  if (process.platform === 'win32')
+    throw new TensorflowLinkError('platform', 'Linking works on Linux and macOS, not on Windows; WSL 2 is Linux.')
+  const tfjsNode = findTfjsNode()
+  if (tfjsNode === null) {
+    throw new TensorflowLinkError(
+      'tfjs-node',
+      'tfjs-node is not installed beside Octavo: `npm install --ignore-scripts @tensorflow/tfjs-node@4.22.0` (its install ' +
+        'script would fetch a TensorFlow of 2022; the JavaScript is all that is needed).',
+    )
+  }
+  const { library, cudaLibraries } = await findLibrary(python, lib)
+  onProgress(
+    `found TensorFlow${library.version === null ? '' : ` ${library.version}`} (${library.flavour}): ${library.libraries[0]}`,
+  )
+  const compiler = await findCompiler()
+  mkdirSync(folder, { recursive: true })
+  // Beside its place, so that a rename puts it there; a process that has the old file loaded keeps that.
+  const fresh = path.join(folder, `${process.pid}.${bindingFileName}`)
+  try {
+    onProgress(
+      `compiling the binding of ${tfjsNode.name} ${tfjsNode.version} with ${compiler.version} (about half a minute)`,
+    )
+    await compileBinding({ compiler, library, tfjsNode: tfjsNode.folder, cudaLibraries, output: fresh })
+    onProgress('checking that it computes')
+    const verified = await verifyBinding(fresh)
+    checkVersion(verified.version)
+    const manifest: LinkManifest = {
+      format: 1,
+      version: verified.version,
+      flavour: library.flavour,
+      library: library.libraries[0] ?? '',
+      cuda: library.cuda,
+      tfjsNode: `${tfjsNode.name} ${tfjsNode.version}`,
+      compiler: compiler.version,
+    }
+    writeFileSync(`${fresh}.json`, `${JSON.stringify(manifest, null, 2)}\n`)
+    renameSync(fresh, path.join(folder, bindingFileName))
+    renameSync(`${fresh}.json`, path.join(folder, manifestFileName))
+    return { manifest, verified, notes: notesOn(library, verified) }
+  } finally {
+    for (const file of [fresh, `${fresh}.json`]) rmSync(file, { force: true })
+  }
+}
+
+async function findLibrary(python: string | null, lib: string | null): Promise<Source> {
+  if (lib !== null) return { library: inFolder(lib), cudaLibraries: [] }
+  const found = await findPythonTensorflow(python)
+  const library = inWheel(found.folder, found.version)
+  const isCuda = library.flavour === 'cuda'
+  return { library, cudaLibraries: isCuda ? findCudaLibraries(found.nvidiaFolders, library.cuda?.version ?? null) : [] }
+}
+
+function notesOn({ flavour, cuda }: Libtensorflow, { version, isUsingGpu }: VerifiedBinding): string[] {
+  const notes: string[] = []
+  if (flavour === 'cuda' && !isUsingGpu)
+    notes.push(`it runs on the CPU: ${plainText(explainMissingGpu(cuda?.version ?? null))}`)
+  if (!isTriedVersion(version)) notes.push(`Octavo's tests ran with TensorFlow 2.21, not with ${plainText(version)}`)
+  return notes
+}

@@ -1,0 +1,209 @@
+import { isDense, rowBytes } from '../../tensor/dtype.ts'
+import type { DType, WeightFormat } from '../../tensor/dtype.ts'
+import type { FillWeight, PackedWeight, PackedWeightSpec } from '../../tensor/packed-weight.ts'
+import { assert } from '../../util/assert.ts'
+import { ceilDiv } from '../../util/math.ts'
+import { dequantizePlanes } from './dequantize-planes.ts'
+import type { TfeTensor } from './libtensorflow/tfjs-binding.ts'
+import { withOps } from './op-scope.ts'
+import type { OpScope } from './op-scope.ts'
+import { splitPlanes } from './stored-planes.ts'
+import type { BlockFormat, StoredPlanes } from './stored-planes.ts'
+import { readFloats } from './tensorflow-backend.ts'
+import type { TensorflowBackend } from './tensorflow-backend.ts'
+import { boolAttr, tfDtype, typeAttr } from './tf-op.ts'
+
+export interface PackingOptions {
+  readonly fill: FillWeight
+  readonly onDispose: (sizeInBytes: number) => void
+}
+
+/**
+ * How the weight lies on the device.
+ * `rows`: dense, `[rows, cols]`. `columns`: dense and transposed, `[cols, part of the rows]` each, which TensorFlow multiplies
+ * two to three times faster from four rows of activations on. `planes`: codes and scales.
+ */
+type Stored =
+  | { readonly kind: 'rows'; readonly matrix: TfeTensor }
+  | { readonly kind: 'columns'; readonly parts: readonly TfeTensor[] }
+  | { readonly kind: 'planes'; readonly format: BlockFormat; readonly planes: StoredPlanes }
+
+/** Elements that are widened at once. On CPUs that is memory which the allocator keeps for the next time. */
+const chunkElements = { cpu: 2 ** 22, gpu: 2 ** 26 }
+
+const transposeB = [boolAttr('transpose_b', true)]
+
+/**
+ * A weight matrix in TensorFlow's memory, in as many bits as it is stored in. What is narrower than the activations is
+ * widened piece by piece in each product: TensorFlow has no product of mixed types.
+ */
+export class TfPackedWeight implements PackedWeight {
+  readonly format: WeightFormat
+  readonly rows: number
+  readonly cols: number
+  readonly sizeInBytes: number
+  readonly #backend: TensorflowBackend
+  readonly #onDispose: (sizeInBytes: number) => void
+  /** Its rows are looked up, so it stays as it is stored. */
+  #isTable = false
+  #stored: Stored | null
+
+  constructor(
+    backend: TensorflowBackend,
+    { format, rows, cols }: PackedWeightSpec,
+    { fill, onDispose }: PackingOptions,
+  ) {
+    this.format = format
+    this.rows = rows
+    this.cols = cols
+    const stride = rowBytes(format, cols)
+    assert(Number.isInteger(stride), `a ${format} row of ${cols} elements is not whole blocks`)
+    this.sizeInBytes = rows * stride
+    this.#backend = backend
+    this.#onDispose = onDispose
+    // Float32 elements, so that the array can be uploaded as such.
+    const buffer = new ArrayBuffer(ceilDiv(this.sizeInBytes, 4) * 4)
+    const bytes = new Uint8Array(buffer, 0, this.sizeInBytes)
+    fill(bytes)
+    this.#stored = withOps(backend, (ops) => this.#upload(ops, bytes))
+  }
+
+  /** x `[n, cols]` → `x @ weight^T` `[n, rows]`, in the dtype of `x`. */
+  multiply(ops: OpScope, x: TfeTensor): TfeTensor {
+    if (!this.#isTable) this.#transpose(x.dtype)
+    const stored = this.#live()
+    if (stored.kind === 'rows' && stored.matrix.dtype === x.dtype)
+      return ops.run('MatMul', [x, stored.matrix], transposeB)
+    const products =
+      stored.kind === 'columns'
+        ? stored.parts.map((part) => multiplyWide(ops, x, part))
+        : this.#chunks().map(([start, count]) => {
+            const chunk = this.#widened(ops, [start, count], x.dtype)
+            const product = ops.run('MatMul', [x, chunk], transposeB)
+            ops.free(chunk)
+            return product
+          })
+    return ops.concat(products, 1)
+  }
+
+  /** Rows `ids` `[n]` (an int32 handle) → `[n, cols]` in float32. */
+  lookUp(ops: OpScope, ids: TfeTensor): TfeTensor {
+    this.#isTable = true
+    return ops.cast(this.#rowsAt(ops, ids), tfDtype.float32)
+  }
+
+  readRow(row: number, out: Float32Array): void {
+    assert(row >= 0 && row < this.rows, `weight row ${row} is outside [0, ${this.rows})`)
+    this.#live()
+    withOps(this.#backend, (ops) => out.set(readFloats(ops, this.#rowsAt(ops, ops.deviceInts(Int32Array.of(row))))))
+  }
+
+  dispose(): void {
+    if (this.#stored === null) return
+    for (const { id } of handlesOf(this.#stored)) this.#backend.binding.deleteTensor(id)
+    this.#stored = null
+    this.#onDispose(this.sizeInBytes)
+  }
+
+  #live(): Stored {
+    assert(this.#stored !== null, 'a packed weight was used after dispose')
+    return this.#stored
+  }
+
+  #upload(ops: OpScope, bytes: Uint8Array<ArrayBuffer>): Stored {
+    const { format, rows, cols } = this
+    let stored: Stored
+    if (!isDense(format)) stored = { kind: 'planes', format, planes: splitPlanes(ops, bytes, { format, rows, cols }) }
+    else stored = { kind: 'rows', matrix: denseMatrix(ops, bytes, { format, rows, cols }) }
+    for (const handle of handlesOf(stored)) ops.release(handle)
+    return stored
+  }
+
+  /** Rows as `[n, cols]`: dense ones in their own dtype, blocks as float32. */
+  #rowsAt(ops: OpScope, ids: TfeTensor): TfeTensor {
+    const stored = this.#live()
+    switch (stored.kind) {
+      case 'rows':
+        return ops.gather(stored.matrix, ids)
+      case 'columns':
+        return ops.run('Transpose', [ops.gather(ops.concat(stored.parts, 1), ids, 1), ops.hostInts([1, 0])])
+      case 'planes':
+        return dequantizePlanes(
+          ops,
+          stored.format,
+          mapPlanes(stored.planes, (plane) => ops.gather(plane, ids)),
+        )
+    }
+  }
+
+  /** Before its first product. Parts are as large as what is widened at once. */
+  #transpose(dtype: number): void {
+    const stored = this.#live()
+    if (stored.kind !== 'rows') return
+    const { matrix } = stored
+    const ranges: [number, number][] = matrix.dtype === dtype ? [[0, this.rows]] : this.#chunks()
+    const parts = withOps(this.#backend, (ops) => {
+      const made = ranges.map(([start, count]) => {
+        const part = count === this.rows ? matrix : ops.slice(matrix, [start, 0], [count, this.cols])
+        return ops.run('Transpose', [part, ops.hostInts([1, 0])])
+      })
+      return made.map((part) => ops.release(part))
+    })
+    this.#backend.binding.deleteTensor(matrix.id)
+    this.#stored = { kind: 'columns', parts }
+  }
+
+  /** `count` rows from `start` on, as `[count, cols]` in `dtype`. */
+  #widened(ops: OpScope, [start, count]: [number, number], dtype: number): TfeTensor {
+    const stored = this.#live()
+    assert(stored.kind !== 'columns', 'columns are widened by part')
+    const isAll = count === this.rows
+    if (stored.kind === 'rows') {
+      return ops.cast(isAll ? stored.matrix : ops.slice(stored.matrix, [start, 0], [count, this.cols]), dtype)
+    }
+    return withOps(this.#backend, (own) => {
+      const part = isAll
+        ? stored.planes
+        : mapPlanes(stored.planes, (plane) => own.slice(plane, [start, 0, 0], [count, -1, -1]))
+      return ops.take(own.release(own.cast(dequantizePlanes(own, stored.format, part), dtype)))
+    })
+  }
+
+  /** `[start, count]` of the rows that are widened at once. */
+  #chunks(): [start: number, count: number][] {
+    const elements = this.#backend.isUsingGpuDevice ? chunkElements.gpu : chunkElements.cpu
+    const rows = Math.max(1, Math.floor(elements / this.cols))
+    return Array.from({ length: ceilDiv(this.rows, rows) }, (_, i) => [i * rows, Math.min(rows, this.rows - i * rows)])
+  }
+}
+
+function multiplyWide(ops: OpScope, x: TfeTensor, part: TfeTensor): TfeTensor {
+  const wide = ops.cast(part, x.dtype)
+  const product = ops.run('MatMul', [x, wide])
+  ops.free(wide)
+  return product
+}
+
+function denseMatrix(
+  ops: OpScope,
+  bytes: Uint8Array<ArrayBuffer>,
+  { format, rows, cols }: { format: DType; rows: number; cols: number },
+): TfeTensor {
+  if (format === 'float32') return ops.floats(new Float32Array(bytes.buffer, 0, rows * cols), [rows, cols])
+  return ops.run('Bitcast', [ops.bytes(bytes, [rows, cols, 2])], [typeAttr('type', tfDtype[format])])
+}
+
+function mapPlanes(planes: StoredPlanes, map: (plane: TfeTensor) => TfeTensor): StoredPlanes {
+  return new Map([...planes].map(([name, plane]) => [name, map(plane)]))
+}
+
+function handlesOf(stored: Stored): readonly TfeTensor[] {
+  switch (stored.kind) {
+    case 'rows':
+      return [stored.matrix]
+    case 'columns':
+      return stored.parts
+    case 'planes':
+      return [...stored.planes.values()]
+  }
+}
