@@ -25,7 +25,7 @@ export const backendProvider: BackendProvider = {
 
 const optionNames = new Set(['threads', 'activations', 'isa'])
 const activationChoices: readonly ActivationChoice[] = ['auto', 'int8', 'float32']
-const isas: readonly Isa[] = ['scalar', 'avx2', 'avx512', 'amx', 'neon']
+const isas: readonly Isa[] = ['scalar', 'avx2', 'avx512', 'amx', 'neon', 'dotprod']
 
 function parseOptions(options: BackendOptions = {}): NativeOptions {
   for (const name of Object.keys(options)) {
