@@ -1,4 +1,5 @@
-// `npm test`: every check of the repository, with a count at the end that .ci/run repeats.
+// `npm test`: every check of the repository, with a count at the end that .ci/run repeats. With CI=true, as there, the
+// C++ kernels' suites run twice more.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { install } from './install.mjs'
@@ -18,35 +19,45 @@ const stages = [
   { name: 'tests', tasks: ['test'], hasTests: true },
 ]
 
+const nativeFolder = path.join(root, 'packages', 'backend-native')
+
+/** Minutes each: only where CI is set. Each is a program that leaves reports, also where it can only say why it skips. */
+const ciStages = [
+  { name: 'C++ kernels under sanitizers', program: 'test-sanitized.mjs', reports: ['sanitized'] },
+  { name: 'C++ kernels on an emulated arm64 CPU', program: 'test-neon.mjs', reports: ['neon-dotprod', 'neon-plain'] },
+]
+const isCi = process.env.CI === 'true'
+
 export async function test() {
   await install()
   for (const file of reportFiles()) rmSync(file, { force: true })
   const failed = []
   for (const { name, tasks, mustPass = false } of stages) {
-    if (!(await passes(name, tasks))) {
+    const args = ['run', ...tasks, '--continue=dependencies-successful', '--output-logs=new-only']
+    if (!(await passes(name, 'turbo', args))) {
       failed.push(name)
-      if (mustPass) break
+      if (mustPass) return summarize(failed)
     }
     if (name === 'build') await stage('TensorFlow', prepareTensorflow)
+  }
+  for (const { name, program } of isCi ? ciStages : []) {
+    if (!(await passes(name, 'node', [path.join(nativeFolder, 'scripts', program)]))) failed.push(name)
   }
   return summarize(failed)
 }
 
-function passes(name, tasks) {
+function passes(name, command, args) {
   return stage(name, async () => {
-    const { code } = await run('turbo', [
-      'run',
-      ...tasks,
-      '--continue=dependencies-successful',
-      '--output-logs=new-only',
-    ])
+    const { code } = await run(command, args)
     if (code !== 0) console.error(`  ${name}: FAILED`)
     return code === 0
   })
 }
 
 function summarize(failedStages) {
-  const hasTests = (name) => stages.some((known) => known.name === name && known.hasTests === true)
+  const hasTests = (name) =>
+    ciStages.some((known) => known.name === name) ||
+    stages.some((known) => known.name === name && known.hasTests === true)
   const wereTestsRun = !failedStages.some((name) => stages.find((known) => known.name === name)?.mustPass)
   const counts = wereTestsRun ? countTests() : { passed: 0, failed: 0, skipped: 0 }
   // A failing check that is no test counts as one failure, so that the counts agree with the exit code.
@@ -84,7 +95,11 @@ function countTests() {
 }
 
 function reportFiles() {
-  return testedFolders().map((folder) => path.join(folder, '.vitest', 'report.json'))
+  const ciReports = isCi ? ciStages.flatMap(({ reports }) => reports) : []
+  return [
+    ...testedFolders().map((folder) => path.join(folder, '.vitest', 'report.json')),
+    ...ciReports.map((report) => path.join(nativeFolder, '.vitest', `${report}.json`)),
+  ]
 }
 
 function testedFolders() {

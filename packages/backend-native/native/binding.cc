@@ -18,7 +18,7 @@ Napi::Value SetIsaByName(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!info[0].IsString()) ThrowType(env, "isa must be a string");
   const std::string name = info[0].As<Napi::String>().Utf8Value();
-  for (const Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAmx, Isa::kNeon}) {
+  for (const Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAmx, Isa::kNeon, Isa::kDotprod}) {
     if (name == IsaName(isa)) return Napi::Boolean::New(env, SetIsa(isa));
   }
   return Napi::Boolean::New(env, false);

@@ -10,6 +10,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 namespace octavo {
@@ -69,7 +73,20 @@ Isa Detect() {
 
 #elif defined(__aarch64__)
 
-Isa Detect() { return Isa::kNeon; }
+bool HasDotProducts() {
+#if defined(__linux__)
+  constexpr unsigned long kAsimdDotProduct = 1ul << 20;  // HWCAP_ASIMDDP
+  return (getauxval(AT_HWCAP) & kAsimdDotProduct) != 0;
+#elif defined(__APPLE__)
+  int value = 0;
+  size_t size = sizeof value;
+  return sysctlbyname("hw.optional.arm.FEAT_DotProd", &value, &size, nullptr, 0) == 0 && value != 0;
+#else
+  return false;
+#endif
+}
+
+Isa Detect() { return HasDotProducts() ? Isa::kDotprod : Isa::kNeon; }
 
 #else
 
@@ -92,8 +109,9 @@ Isa BestIsa() {
 Isa CurrentIsa() { return static_cast<Isa>(Current().load(std::memory_order_relaxed)); }
 
 bool SetIsa(Isa isa) {
-  const bool is_arm = BestIsa() == Isa::kNeon;
-  const bool is_known = isa == Isa::kScalar || (is_arm ? isa == Isa::kNeon : isa <= BestIsa());
+  // Each architecture's values are in ascending order, those of arm64 behind all of x86.
+  const bool is_arm = BestIsa() >= Isa::kNeon;
+  const bool is_known = isa == Isa::kScalar || (isa <= BestIsa() && (isa >= Isa::kNeon) == is_arm);
   if (is_known) Current().store(static_cast<int>(isa), std::memory_order_relaxed);
   return is_known;
 }
@@ -104,6 +122,7 @@ const char* IsaName(Isa isa) {
     case Isa::kAvx512: return "avx512";
     case Isa::kAmx: return "amx";
     case Isa::kNeon: return "neon";
+    case Isa::kDotprod: return "dotprod";
     case Isa::kScalar: break;
   }
   return "scalar";

@@ -3,7 +3,7 @@
 
 namespace octavo {
 
-enum class Isa : int { kScalar = 0, kAvx2 = 1, kAvx512 = 2, kAmx = 3, kNeon = 4 };
+enum class Isa : int { kScalar = 0, kAvx2 = 1, kAvx512 = 2, kAmx = 3, kNeon = 4, kDotprod = 5 };
 
 /// The best instruction set that both CPU and operating system allow (AMX needs a permission from Linux, asked for once).
 Isa BestIsa();

@@ -38,6 +38,9 @@ double RunMultiply(int64_t rounds) {
     case Isa::kAvx2: return MultiplyAvx2(rounds);
     default: break;
   }
+#elif defined(__aarch64__)
+  if (CurrentIsa() == Isa::kDotprod) return MultiplyDotprod(rounds);
+  if (CurrentIsa() == Isa::kNeon) return MultiplyNeon(rounds);
 #endif
   static_cast<void>(rounds);
   return 0;

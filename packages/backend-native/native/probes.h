@@ -18,5 +18,7 @@ double MultiplyRate(ThreadPool& pool);
 double MultiplyAmx(int64_t rounds);
 double MultiplyAvx512(int64_t rounds);
 double MultiplyAvx2(int64_t rounds);
+double MultiplyNeon(int64_t rounds);
+double MultiplyDotprod(int64_t rounds);
 
 }  // namespace octavo

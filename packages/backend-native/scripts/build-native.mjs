@@ -1,4 +1,5 @@
-// Compiles native/**/*.cc to build/octavo_native.node: `node scripts/build-native.mjs [--sanitize]`.
+// Compiles native/**/*.cc to build/octavo_native.node: `node scripts/build-native.mjs [--sanitize] [--arch=arm64]`.
+// `--arch`: for another architecture, into build-<arch>; CXX names the cross compiler (Linux: g++ of that architecture).
 // Needs only a C++ compiler; the headers of Node-API come from npm. Without a compiler it says so and succeeds: the
 // engine then runs on WebAssembly.
 import { execFile, spawnSync } from 'node:child_process'
@@ -12,7 +13,9 @@ import { promisify } from 'node:util'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const source = path.join(root, 'native')
 const isSanitized = process.argv.includes('--sanitize')
-const build = path.join(root, isSanitized ? 'build-sanitize' : 'build')
+const arch = process.argv.find((argument) => argument.startsWith('--arch='))?.slice('--arch='.length) ?? process.arch
+const isCross = arch !== process.arch
+const build = path.join(root, isSanitized ? 'build-sanitize' : isCross ? `build-${arch}` : 'build')
 const target = path.join(build, 'octavo_native.node')
 const numJobs = 2
 
@@ -30,12 +33,20 @@ const avx512 = [
   '-mavx512bf16',
 ]
 /** By the end of a file's name; everything else is compiled for the least CPU of its architecture. */
-const isaFlags = { avx2, avx512, amx: [...avx512, '-mamx-tile', '-mamx-int8', '-mamx-bf16'], neon: [] }
-const isaArchitectures = { avx2: 'x64', avx512: 'x64', amx: 'x64', neon: 'arm64' }
+const isaFlags = {
+  avx2,
+  avx512,
+  amx: [...avx512, '-mamx-tile', '-mamx-int8', '-mamx-bf16'],
+  neon: [],
+  dotprod: ['-march=armv8.2-a+dotprod'],
+}
+const isaArchitectures = { avx2: 'x64', avx512: 'x64', amx: 'x64', neon: 'arm64', dotprod: 'arm64' }
+const crossCompilers = { arm64: 'aarch64-linux-gnu-g++', x64: 'x86_64-linux-gnu-g++' }
 
 /** The one to use, or null. */
 function findCompiler() {
-  const candidates = process.env.CXX?.trim() ? [process.env.CXX.trim()] : ['g++', 'clang++', 'c++']
+  const usual = isCross ? [crossCompilers[arch] ?? 'c++'] : ['g++', 'clang++', 'c++']
+  const candidates = process.env.CXX?.trim() ? [process.env.CXX.trim()] : usual
   for (const compiler of candidates) {
     const { status, stdout } = spawnSync(compiler, ['--version'], { encoding: 'utf8' })
     if (status === 0) return { compiler, version: stdout.split('\n', 1)[0] }
@@ -65,8 +76,10 @@ function flags() {
 
 function linkFlags() {
   if (process.platform === 'darwin') return ['-bundle', '-undefined', 'dynamic_lookup', '-pthread']
-  const sanitize = isSanitized ? ['-fsanitize=address,undefined'] : ['-static-libstdc++', '-static-libgcc']
-  return ['-shared', '-pthread', ...sanitize]
+  if (isSanitized) return ['-shared', '-pthread', '-fsanitize=address,undefined']
+  // The C++ library is our own: nobody else may find its symbols in us, so that what we do not call can be left out.
+  const alone = ['-static-libstdc++', '-static-libgcc', '-Wl,--exclude-libs,ALL', '-Wl,--gc-sections']
+  return ['-shared', '-pthread', ...alone]
 }
 
 function filesWith(extension) {
@@ -98,7 +111,7 @@ function plan(version) {
   const common = flags()
   return filesWith('.cc').flatMap((file) => {
     const isa = Object.keys(isaFlags).find((name) => file.endsWith(`_${name}.cc`))
-    if (isa !== undefined && isaArchitectures[isa] !== process.arch) return []
+    if (isa !== undefined && isaArchitectures[isa] !== arch) return []
     const arguments_ = [...common, ...(isa === undefined ? [] : isaFlags[isa])]
     const object = path.join(build, 'objects', `${file.replaceAll(path.sep, '-')}.o`)
     const key = hash(version, arguments_.join(' '), ...sourcesOf(file).values())

@@ -37,7 +37,8 @@ describe.skipIf(testedAddon === null)('the addon', () => {
       expect(addon.isa()).toBe(isa)
     }
     expect(addon.bestIsa()).toBe(testedIsas.at(-1))
-    expect(addon.setIsa('neon')).toBe(addon.bestIsa() === 'neon')
+    for (const isa of ['avx2', 'amx', 'neon', 'dotprod'] as const)
+      expect(addon.setIsa(isa), isa).toBe(testedIsas.includes(isa))
     expect(() => Reflect.apply(addon.setIsa, addon, [7])).toThrow(TypeError)
   })
 

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { readNativeEnv } from './native-env.ts'
 
-export type Isa = 'scalar' | 'avx2' | 'avx512' | 'amx' | 'neon'
+export type Isa = 'scalar' | 'avx2' | 'avx512' | 'amx' | 'neon' | 'dotprod'
 
 /** `native/binding*.cc` as JavaScript sees it; matrices are row-major, shapes are beside the names. */
 export interface NativeAddon {
@@ -153,7 +153,10 @@ const fileName = 'octavo_native.node'
 /** As the workspace build or `npm run build:native` leaves it: one folder above `src` and `dist` alike. */
 const builtFile = fileURLToPath(new URL(`../build/${fileName}`, import.meta.url))
 
-/** A package that would hold the addon ready-made for this platform, such as `@octavo/backend-native-linux-x64`. */
+/** Those that a release brings ready-made (.github/workflows/release.yml). */
+const releasedTargets: readonly string[] = ['linux-x64', 'linux-arm64', 'darwin-arm64']
+
+/** The package that holds the addon ready-made for this platform, such as `@octavo/backend-native-linux-x64`. */
 const prebuiltPackage = `@octavo/backend-native-${process.platform}-${process.arch}`
 
 let loaded: LoadedAddon | null = null
@@ -177,10 +180,13 @@ function findAddon(): string | null {
 
 function load(file: string | null): LoadedAddon {
   if (file === null) {
+    const target = `${process.platform}-${process.arch}`
     const remedy =
       'in a clone of the repository, install g++ or clang++ and run `npm --prefix packages/backend-native run build:native`'
     return {
-      reason: `it is not compiled, and there is no ready-made one for ${process.platform}-${process.arch}: ${remedy}`,
+      reason: releasedTargets.includes(target)
+        ? `the ready-made addon is not installed: \`npm install ${prebuiltPackage}\`; or ${remedy}`
+        : `it is not compiled, and there is no ready-made one for ${target}: ${remedy}`,
     }
   }
   try {

@@ -24,7 +24,7 @@ export const backendProvider: BackendProvider = {
 }
 
 const optionNames = new Set(['threads', 'activations', 'isa'])
-const isas: readonly Isa[] = ['scalar', 'avx2', 'avx512', 'amx', 'neon']
+const isas: readonly Isa[] = ['scalar', 'avx2', 'avx512', 'amx', 'neon', 'dotprod']
 
 function parseOptions(options: BackendOptions = {}): NativeOptions {
   for (const name of Object.keys(options)) {

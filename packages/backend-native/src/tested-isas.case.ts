@@ -14,7 +14,10 @@ export const testedIsas: readonly Isa[] = isasUpTo(testedAddon?.bestIsa() ?? nul
 
 function isasUpTo(best: Isa | null): Isa[] {
   if (best === null) return []
-  if (best === 'neon') return ['scalar', 'neon']
-  const order: readonly Isa[] = ['scalar', 'avx2', 'avx512', 'amx']
+  const orders: readonly (readonly Isa[])[] = [
+    ['scalar', 'avx2', 'avx512', 'amx'],
+    ['scalar', 'neon', 'dotprod'],
+  ]
+  const order = orders.find((isas) => isas.includes(best)) ?? []
   return order.slice(0, order.indexOf(best) + 1)
 }

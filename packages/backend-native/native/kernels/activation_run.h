@@ -13,6 +13,7 @@ using ActivationRunFunction = void(float* out, const float* x, ActivationKind ki
 ActivationRunFunction ActivationRunScalar;
 ActivationRunFunction ActivationRunAvx2;
 ActivationRunFunction ActivationRunAvx512;
+ActivationRunFunction ActivationRunNeon;
 
 template <class V>
 struct ActivationKernel {

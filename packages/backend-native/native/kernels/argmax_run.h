@@ -17,6 +17,7 @@ using ArgmaxRunFunction = Largest(const float* x, int64_t n);
 ArgmaxRunFunction ArgmaxRunScalar;
 ArgmaxRunFunction ArgmaxRunAvx2;
 ArgmaxRunFunction ArgmaxRunAvx512;
+ArgmaxRunFunction ArgmaxRunNeon;
 
 template <class V>
 struct ArgmaxKernel {

@@ -13,6 +13,7 @@ using GatedActivationRunFunction = void(float* out, const float* gate, const flo
 GatedActivationRunFunction GatedActivationRunScalar;
 GatedActivationRunFunction GatedActivationRunAvx2;
 GatedActivationRunFunction GatedActivationRunAvx512;
+GatedActivationRunFunction GatedActivationRunNeon;
 
 template <class V>
 struct GatedActivationKernel {

@@ -14,8 +14,8 @@ using RoundToBfloat16Function = void(uint16_t* to, const float* from, int64_t n)
 /// to and from [heads, head_dim], scales [heads].
 using QuantizeHeadsFunction = void(int8_t* to, float* scales, const float* from, int64_t heads, int64_t head_dim);
 
-RoundToBfloat16Function RoundToBfloat16Scalar, RoundToBfloat16Avx2, RoundToBfloat16Avx512;
-QuantizeHeadsFunction QuantizeHeadsScalar, QuantizeHeadsAvx2, QuantizeHeadsAvx512;
+RoundToBfloat16Function RoundToBfloat16Scalar, RoundToBfloat16Avx2, RoundToBfloat16Avx512, RoundToBfloat16Neon;
+QuantizeHeadsFunction QuantizeHeadsScalar, QuantizeHeadsAvx2, QuantizeHeadsAvx512, QuantizeHeadsNeon;
 
 static inline void RoundRow(uint16_t* to, const float* from, int64_t n) {
   for (int64_t i = 0; i < n; i++) {

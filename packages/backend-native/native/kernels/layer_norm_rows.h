@@ -13,6 +13,7 @@ using LayerNormRowsFunction = void(float* out, const float* x, const float* weig
 LayerNormRowsFunction LayerNormRowsScalar;
 LayerNormRowsFunction LayerNormRowsAvx2;
 LayerNormRowsFunction LayerNormRowsAvx512;
+LayerNormRowsFunction LayerNormRowsNeon;
 
 template <class V>
 struct LayerNormKernel {

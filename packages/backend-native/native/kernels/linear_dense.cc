@@ -23,6 +23,8 @@ const DenseKernels& KernelsOf(Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::kAvx512 || isa == Isa::kAmx) return DenseKernelsAvx512();
   if (isa == Isa::kAvx2) return DenseKernelsAvx2();
+#elif defined(__aarch64__)
+  if (isa != Isa::kScalar) return DenseKernelsNeon();
 #endif
   (void)isa;
   return DenseKernelsScalar();

@@ -48,6 +48,7 @@ struct DenseKernels {
 const DenseKernels& DenseKernelsScalar();
 const DenseKernels& DenseKernelsAvx2();
 const DenseKernels& DenseKernelsAvx512();
+const DenseKernels& DenseKernelsNeon();
 
 /// 16-bit weights on AMX tiles; null for float32, where a weight is infinite or NaN (a part of an activation that is
 /// zero would make NaN of it), and where the stored rows could not be read.

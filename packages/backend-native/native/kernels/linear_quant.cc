@@ -66,6 +66,11 @@ QuantKernels KernelsFor(Isa isa) {
       return {QuantizeActivationsAvx512, LinearInt8Avx512, LinearFloatAvx512};
     case Isa::kAvx2:
       return {QuantizeActivationsAvx2, LinearInt8Avx2, LinearFloatAvx2};
+#elif defined(__aarch64__)
+    case Isa::kDotprod:
+      return {QuantizeActivationsNeon, LinearInt8Dotprod, LinearFloatNeon};
+    case Isa::kNeon:
+      return {QuantizeActivationsNeon, LinearInt8Neon, LinearFloatNeon};
 #endif
     default:
       return {QuantizeActivationsScalar, LinearInt8Scalar, LinearFloatScalar};

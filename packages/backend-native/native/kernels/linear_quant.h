@@ -157,11 +157,14 @@ void LinearInt8Scalar(const QuantPanels& w, const QuantizedActivations& x, const
 void LinearInt8Avx2(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task);
 void LinearInt8Avx512(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task);
 void LinearInt8Amx(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task);
+void LinearInt8Neon(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task);
+void LinearInt8Dotprod(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task);
 
 // Float activations, per output element and chunk of 256 k: four sums over k % 4 = 0..3 in ascending order, then
 // total += (s0 + s1) + (s2 + s3), chunks ascending.
 void LinearFloatScalar(const QuantPanels& w, const FloatActivations& x, const QuantTask& task);
 void LinearFloatAvx2(const QuantPanels& w, const FloatActivations& x, const QuantTask& task);
 void LinearFloatAvx512(const QuantPanels& w, const FloatActivations& x, const QuantTask& task);
+void LinearFloatNeon(const QuantPanels& w, const FloatActivations& x, const QuantTask& task);
 
 }  // namespace octavo

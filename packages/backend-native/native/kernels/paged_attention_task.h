@@ -44,8 +44,10 @@ using MergePartialsFunction = void(const AttentionTask& task, float* scratch);
 AttendFunction AttendScalar;
 AttendFunction AttendAvx2;
 AttendFunction AttendAvx512;
+AttendFunction AttendNeon;
 MergePartialsFunction MergePartialsScalar;
 MergePartialsFunction MergePartialsAvx2;
 MergePartialsFunction MergePartialsAvx512;
+MergePartialsFunction MergePartialsNeon;
 
 }  // namespace octavo

@@ -42,6 +42,8 @@ void QuantizeActivationsAvx2(const QuantizedActivations& out, const float* x, in
                              QuantizeOptions options);
 void QuantizeActivationsAvx512(const QuantizedActivations& out, const float* x, int64_t begin, int64_t end,
                                QuantizeOptions options);
+void QuantizeActivationsNeon(const QuantizedActivations& out, const float* x, int64_t begin, int64_t end,
+                             QuantizeOptions options);
 
 constexpr float kSmallestQuantized = 7.888609052210118e-31f;  // 2^-100
 

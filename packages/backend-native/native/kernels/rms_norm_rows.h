@@ -14,6 +14,7 @@ using RmsNormRowsFunction = void(float* out, float* sum, const float* x, const f
 RmsNormRowsFunction RmsNormRowsScalar;
 RmsNormRowsFunction RmsNormRowsAvx2;
 RmsNormRowsFunction RmsNormRowsAvx512;
+RmsNormRowsFunction RmsNormRowsNeon;
 
 template <class V>
 struct RmsNormKernel {

@@ -14,6 +14,7 @@ using RotaryRowsFunction = void(const RotaryArgs& args, int64_t begin, int64_t e
 RotaryRowsFunction RotaryRowsScalar;
 RotaryRowsFunction RotaryRowsAvx2;
 RotaryRowsFunction RotaryRowsAvx512;
+RotaryRowsFunction RotaryRowsNeon;
 
 template <class V>
 struct RotaryKernel {

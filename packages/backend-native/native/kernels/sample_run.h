@@ -31,7 +31,7 @@ struct SampleKernels {
 };
 
 using SampleKernelsFunction = SampleKernels();
-SampleKernelsFunction GetSampleScalar, GetSampleAvx2, GetSampleAvx512;
+SampleKernelsFunction GetSampleScalar, GetSampleAvx2, GetSampleAvx512, GetSampleNeon;
 
 template <class V>
 struct SampleRun {
