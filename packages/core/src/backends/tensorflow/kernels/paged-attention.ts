@@ -22,7 +22,7 @@ export const pagedAttentionConfig = tensorflowKernel<PagedAttentionAttrs>(
     const plan = planOf(ops, attrs, { steps, kv, hasSinks: sinks !== null })
     // Scaled here, where it takes fewer products than on the scores.
     const scaled = ops.run('Mul', [query, ops.device.scalar(scale / (softcap ?? 1), query.dtype)])
-    const queries = ops.cast(scaled, kv.dtype)
+    const queries = ops.cast(scaled, ops.device.computeDtype)
     const isGathered = plan.groups.some(({ queryRows }) => queryRows !== null)
     const heads = isGathered ? ops.reshape(queries, [metadata.numTokens * numHeads, headDim]) : queries
     const results = plan.groups.map((group) => attendGroup(ops, heads, { ...attrs, kv, group, sinks }))
@@ -64,15 +64,22 @@ function attendGroup(ops: OpScope, heads: TfeTensor, attention: GroupAttention):
     queryRows === null
       ? ops.reshape(heads, [numPieces, numKvHeads, rowsPerHead, headDim])
       : ops.gather(heads, queryRows)
-  const keys = kv.gatherKeys(ops, layer, group.cacheRows) // [numPieces, numKvHeads, contextLen, headDim]
+  const keys = computable(ops, kv.gatherKeys(ops, layer, group.cacheRows)) // [numPieces, numKvHeads, contextLen, headDim]
   const scores = ops.run('BatchMatMulV2', [queries, keys], transposeKeys)
   ops.free(keys)
-  const weights = ops.cast(softmax(ops, scores, attention), kv.dtype)
-  const values = kv.gatherValues(ops, layer, group.cacheRows)
+  const weights = ops.cast(softmax(ops, scores, attention), ops.device.computeDtype)
+  const values = computable(ops, kv.gatherValues(ops, layer, group.cacheRows))
   const attended = ops.run('BatchMatMulV2', [weights, values])
   ops.free(values)
   ops.free(weights)
   return attended
+}
+
+/** What the cache holds, which is freed, in the dtype of products. */
+function computable(ops: OpScope, gathered: TfeTensor): TfeTensor {
+  const cast = ops.cast(gathered, ops.device.computeDtype)
+  if (cast !== gathered) ops.free(gathered)
+  return cast
 }
 
 /** Scores `[numPieces, numKvHeads, numRows * heads that share, contextLen]`, which are freed, → probabilities. */
