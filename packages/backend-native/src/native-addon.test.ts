@@ -158,9 +158,14 @@ describe.skipIf(testedAddon === null)('the addon', () => {
       }
     }
     churn(200_000)
-    const before = process.memoryUsage.rss()
-    churn(2_000_000)
+    // V8 and the allocator now and then keep some memory for later; a leak would grow in every round.
+    let growth = Infinity
+    for (let round = 0; round < 3 && growth >= 64e6; round++) {
+      const before = process.memoryUsage.rss()
+      churn(2_000_000)
+      growth = process.memoryUsage.rss() - before
+    }
     // 10,000 matrices and as many caches: what they took would be over 200 MB.
-    expect(process.memoryUsage.rss() - before).toBeLessThan(64e6)
+    expect(growth).toBeLessThan(64e6)
   })
 })

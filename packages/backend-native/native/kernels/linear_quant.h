@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "../matrix.h"
 #include "quantize_activations.h"
@@ -132,6 +133,31 @@ struct QuantPanels {
   [[gnu::always_inline]] const uint8_t* Codes(int64_t panel) const { return data + panel * panel_bytes; }
   [[gnu::always_inline]] const uint8_t* Scales(int64_t panel) const { return data + panel * panel_bytes + scale_start; }
 };
+
+/// Calls run(c) with the format as the constant `decltype(c)::value`.
+template <typename Run>
+[[gnu::always_inline]] static inline void WithFormat(Format format, const Run& run) {
+  switch (format) {
+    case Format::kQ8_0:
+      return run(std::integral_constant<Format, Format::kQ8_0>{});
+    case Format::kQ4_0:
+      return run(std::integral_constant<Format, Format::kQ4_0>{});
+    case Format::kQ4_1:
+      return run(std::integral_constant<Format, Format::kQ4_1>{});
+    case Format::kQ5_0:
+      return run(std::integral_constant<Format, Format::kQ5_0>{});
+    case Format::kQ5_1:
+      return run(std::integral_constant<Format, Format::kQ5_1>{});
+    case Format::kQ4_K:
+      return run(std::integral_constant<Format, Format::kQ4_K>{});
+    case Format::kQ5_K:
+      return run(std::integral_constant<Format, Format::kQ5_K>{});
+    case Format::kQ6_K:
+      return run(std::integral_constant<Format, Format::kQ6_K>{});
+    default:
+      return;
+  }
+}
 
 /// One task's share: panels and token tiles (16 tokens each), half-open.
 struct QuantTask {

@@ -105,49 +105,11 @@ void Float(const QuantPanels& w, const FloatActivations& x, const QuantTask& tas
 }  // namespace
 
 void LinearInt8Avx512(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task) {
-  switch (w.format) {
-    case Format::kQ8_0:
-      return Int8<Format::kQ8_0>(w, x, task);
-    case Format::kQ4_0:
-      return Int8<Format::kQ4_0>(w, x, task);
-    case Format::kQ4_1:
-      return Int8<Format::kQ4_1>(w, x, task);
-    case Format::kQ5_0:
-      return Int8<Format::kQ5_0>(w, x, task);
-    case Format::kQ5_1:
-      return Int8<Format::kQ5_1>(w, x, task);
-    case Format::kQ4_K:
-      return Int8<Format::kQ4_K>(w, x, task);
-    case Format::kQ5_K:
-      return Int8<Format::kQ5_K>(w, x, task);
-    case Format::kQ6_K:
-      return Int8<Format::kQ6_K>(w, x, task);
-    default:
-      return;
-  }
+  WithFormat(w.format, [&](auto format) { Int8<decltype(format)::value>(w, x, task); });
 }
 
 void LinearFloatAvx512(const QuantPanels& w, const FloatActivations& x, const QuantTask& task) {
-  switch (w.format) {
-    case Format::kQ8_0:
-      return Float<Format::kQ8_0>(w, x, task);
-    case Format::kQ4_0:
-      return Float<Format::kQ4_0>(w, x, task);
-    case Format::kQ4_1:
-      return Float<Format::kQ4_1>(w, x, task);
-    case Format::kQ5_0:
-      return Float<Format::kQ5_0>(w, x, task);
-    case Format::kQ5_1:
-      return Float<Format::kQ5_1>(w, x, task);
-    case Format::kQ4_K:
-      return Float<Format::kQ4_K>(w, x, task);
-    case Format::kQ5_K:
-      return Float<Format::kQ5_K>(w, x, task);
-    case Format::kQ6_K:
-      return Float<Format::kQ6_K>(w, x, task);
-    default:
-      return;
-  }
+  WithFormat(w.format, [&](auto format) { Float<decltype(format)::value>(w, x, task); });
 }
 
 }  // namespace octavo

@@ -52,6 +52,14 @@ struct WideActivations {
   }
 };
 
+/// Of a row whose weights are at most `largest` in magnitude.
+static inline void SetUnit(float largest, float* unit, float* inverse) {
+  const bool is_zero = largest < kSmallestQuantized;
+  const bool is_finite = __builtin_isfinite(largest);
+  *unit = is_zero ? 0.0f : is_finite ? largest / kWideUnits : __builtin_nanf("");
+  *inverse = is_zero || !is_finite ? 0.0f : kWideUnits / largest;
+}
+
 /// The units and inverses of one panel's 16 rows.
 void WideUnitsScalar(const QuantPanels& panels, int64_t panel, float* units, float* inverses);
 void WideUnitsAvx512(const QuantPanels& panels, int64_t panel, float* units, float* inverses);

@@ -161,26 +161,7 @@ void Multiply(const WidePanels& w, const WideActivations& x, const QuantTask& ta
 }  // namespace
 
 void LinearWideAmx(const WidePanels& w, const WideActivations& x, const QuantTask& task) {
-  switch (w.panels.format) {
-    case Format::kQ8_0:
-      return Multiply<Format::kQ8_0>(w, x, task);
-    case Format::kQ4_0:
-      return Multiply<Format::kQ4_0>(w, x, task);
-    case Format::kQ4_1:
-      return Multiply<Format::kQ4_1>(w, x, task);
-    case Format::kQ5_0:
-      return Multiply<Format::kQ5_0>(w, x, task);
-    case Format::kQ5_1:
-      return Multiply<Format::kQ5_1>(w, x, task);
-    case Format::kQ4_K:
-      return Multiply<Format::kQ4_K>(w, x, task);
-    case Format::kQ5_K:
-      return Multiply<Format::kQ5_K>(w, x, task);
-    case Format::kQ6_K:
-      return Multiply<Format::kQ6_K>(w, x, task);
-    default:
-      return;
-  }
+  WithFormat(w.panels.format, [&](auto format) { Multiply<decltype(format)::value>(w, x, task); });
 }
 
 }  // namespace octavo

@@ -1,7 +1,5 @@
 #include "linear_wide_avx512.h"
 
-#include <cmath>
-
 namespace octavo {
 
 namespace {
@@ -87,38 +85,14 @@ __m512 LargestWeights(const QuantPanels& panels, int64_t panel) {
   return largest;
 }
 
-__m512 LargestWeights(const QuantPanels& panels, int64_t panel) {
-  switch (panels.format) {
-    case Format::kQ8_0:
-      return LargestWeights<Format::kQ8_0>(panels, panel);
-    case Format::kQ4_0:
-      return LargestWeights<Format::kQ4_0>(panels, panel);
-    case Format::kQ4_1:
-      return LargestWeights<Format::kQ4_1>(panels, panel);
-    case Format::kQ5_0:
-      return LargestWeights<Format::kQ5_0>(panels, panel);
-    case Format::kQ5_1:
-      return LargestWeights<Format::kQ5_1>(panels, panel);
-    case Format::kQ4_K:
-      return LargestWeights<Format::kQ4_K>(panels, panel);
-    case Format::kQ5_K:
-      return LargestWeights<Format::kQ5_K>(panels, panel);
-    default:
-      return LargestWeights<Format::kQ6_K>(panels, panel);
-  }
-}
-
 }  // namespace
 
 void WideUnitsAvx512(const QuantPanels& panels, int64_t panel, float* units, float* inverses) {
   alignas(64) float largest[kPanelRows];
-  _mm512_store_ps(largest, LargestWeights(panels, panel));
-  for (int r = 0; r < kPanelRows; r++) {
-    const bool is_zero = largest[r] < kSmallestQuantized;
-    const bool is_finite = std::isfinite(largest[r]);
-    units[r] = is_zero ? 0.0f : is_finite ? largest[r] / kWideUnits : NAN;
-    inverses[r] = is_zero || !is_finite ? 0.0f : kWideUnits / largest[r];
-  }
+  WithFormat(panels.format, [&](auto format) {
+    _mm512_store_ps(largest, LargestWeights<decltype(format)::value>(panels, panel));
+  });
+  for (int r = 0; r < kPanelRows; r++) SetUnit(largest[r], &units[r], &inverses[r]);
 }
 
 void QuantizeWideAvx512(const WideActivations& out, const float* x, int64_t begin, int64_t end) {
@@ -155,26 +129,7 @@ void QuantizeWideAvx512(const WideActivations& out, const float* x, int64_t begi
 }
 
 void LinearWideAvx512(const WidePanels& w, const WideActivations& x, const QuantTask& task) {
-  switch (w.panels.format) {
-    case Format::kQ8_0:
-      return Multiply<Format::kQ8_0>(w, x, task);
-    case Format::kQ4_0:
-      return Multiply<Format::kQ4_0>(w, x, task);
-    case Format::kQ4_1:
-      return Multiply<Format::kQ4_1>(w, x, task);
-    case Format::kQ5_0:
-      return Multiply<Format::kQ5_0>(w, x, task);
-    case Format::kQ5_1:
-      return Multiply<Format::kQ5_1>(w, x, task);
-    case Format::kQ4_K:
-      return Multiply<Format::kQ4_K>(w, x, task);
-    case Format::kQ5_K:
-      return Multiply<Format::kQ5_K>(w, x, task);
-    case Format::kQ6_K:
-      return Multiply<Format::kQ6_K>(w, x, task);
-    default:
-      return;
-  }
+  WithFormat(w.panels.format, [&](auto format) { Multiply<decltype(format)::value>(w, x, task); });
 }
 
 }  // namespace octavo

@@ -1,5 +1,4 @@
 #include <cmath>
-#include <cstring>
 
 #include "dequantize.h"
 #include "linear_wide.h"
@@ -10,19 +9,6 @@ namespace {
 
 /// Of each four columns, in the order in which they are stored.
 constexpr int kPairOrder[4] = {0, 2, 1, 3};
-
-float MaxMagnitude(const float* x, int64_t count) {
-  uint32_t largest = 0;
-  for (int64_t i = 0; i < count; i++) {
-    uint32_t bits;
-    std::memcpy(&bits, x + i, 4);
-    bits &= 0x7fffffffu;
-    largest = bits > largest ? bits : largest;
-  }
-  float value;
-  std::memcpy(&value, &largest, 4);
-  return value;
-}
 
 /// Block `b` of a panel as fixed-point numbers [16 rows][32].
 void ReadFixed(const WidePanels& w, int64_t panel, int64_t b, int32_t (*fixed)[kBlock]) {
@@ -60,12 +46,7 @@ void WideUnitsScalar(const QuantPanels& panels, int64_t panel, float* units, flo
       }
     }
   }
-  for (int r = 0; r < kPanelRows; r++) {
-    const bool is_zero = largest[r] < kSmallestQuantized;
-    const bool is_finite = std::isfinite(largest[r]);
-    units[r] = is_zero ? 0.0f : is_finite ? largest[r] / kWideUnits : NAN;
-    inverses[r] = is_zero || !is_finite ? 0.0f : kWideUnits / largest[r];
-  }
+  for (int r = 0; r < kPanelRows; r++) SetUnit(largest[r], &units[r], &inverses[r]);
 }
 
 void QuantizeWideScalar(const WideActivations& out, const float* x, int64_t begin, int64_t end) {

@@ -47,4 +47,18 @@ void QuantizeActivationsNeon(const QuantizedActivations& out, const float* x, in
 
 constexpr float kSmallestQuantized = 7.888609052210118e-31f;  // 2^-100
 
+/// Largest magnitude by its bits: a NaN counts as larger than infinity.
+static inline float MaxMagnitude(const float* x, int64_t count) {
+  uint32_t largest = 0;
+  for (int64_t i = 0; i < count; i++) {
+    uint32_t bits;
+    __builtin_memcpy(&bits, x + i, 4);
+    bits &= 0x7fffffffu;
+    largest = bits > largest ? bits : largest;
+  }
+  float value;
+  __builtin_memcpy(&value, &largest, 4);
+  return value;
+}
+
 }  // namespace octavo

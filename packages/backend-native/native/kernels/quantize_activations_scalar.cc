@@ -1,27 +1,8 @@
 #include "quantize_activations.h"
 
 #include <cmath>
-#include <cstring>
 
 namespace octavo {
-
-namespace {
-
-/// Largest magnitude by its bits: a NaN counts as larger than infinity.
-float MaxMagnitude(const float* x) {
-  uint32_t largest = 0;
-  for (int i = 0; i < 32; i++) {
-    uint32_t bits;
-    std::memcpy(&bits, x + i, 4);
-    bits &= 0x7fffffffu;
-    largest = bits > largest ? bits : largest;
-  }
-  float value;
-  std::memcpy(&value, &largest, 4);
-  return value;
-}
-
-}  // namespace
 
 void QuantizeActivationsScalar(const QuantizedActivations& out, const float* x, int64_t begin, int64_t end,
                                QuantizeOptions options) {
@@ -32,7 +13,7 @@ void QuantizeActivationsScalar(const QuantizedActivations& out, const float* x, 
     for (int64_t b = 0; b < out.blocks; b++) {
       const float* from = x + token * out.cols + b * 32;
       const int64_t at = tile * kTileTokens * out.blocks + b * tokens + token % kTileTokens;
-      const float largest = MaxMagnitude(from);
+      const float largest = MaxMagnitude(from, 32);
       const bool is_zero = largest < kSmallestQuantized;
       const float inverse = is_zero || !std::isfinite(largest) ? 0.0f : 127.0f / largest;
       int32_t sums[2] = {0, 0};
