@@ -1,5 +1,5 @@
 // `npm test`: every check of the repository, with a count at the end that .ci/run repeats. With CI=true, as there, the
-// C++ kernels' suites run twice more.
+// C++ kernels' suites run twice more, and their leak test for longer.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { install } from './install.mjs'
@@ -23,6 +23,7 @@ const nativeFolder = path.join(root, 'packages', 'backend-native')
 
 /** Minutes each: only where CI is set. Each is a program that leaves reports, also where it can only say why it skips. */
 const ciStages = [
+  { name: 'ten million calls of C++ kernels', program: 'test-leaks.mjs', reports: ['leaks'] },
   { name: 'C++ kernels under sanitizers', program: 'test-sanitized.mjs', reports: ['sanitized'] },
   { name: 'C++ kernels on an emulated arm64 CPU', program: 'test-neon.mjs', reports: ['neon-dotprod', 'neon-plain'] },
 ]
