@@ -1,7 +1,7 @@
 // The TensorFlow that the tests of the backend `tensorflow` run on: OCTAVO_TENSORFLOW, else the one that this user has
 // linked, else, on CI, pip's wheel linked into node_modules/.octavo. Sets OCTAVO_TENSORFLOW for what runs afterwards.
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { Failure, root, run, stateFolder } from './processes.mjs'
 
@@ -13,7 +13,7 @@ const wheelFolder = path.join(stateFolder, `tensorflow-wheel-${version}`)
 const linkFolder = path.join(stateFolder, `tensorflow-${version}`)
 
 const bin = path.join(root, 'packages', 'cli', 'bin', 'octavo.js')
-const bindingSource = path.join(root, 'packages', 'cli', 'native', 'tensorflow_binding.cc')
+const nativeSources = path.join(root, 'packages', 'cli', 'native')
 
 /**
  * Runs after the build, since it uses the command `octavo tensorflow link`. Where there is no TensorFlow to be had it says
@@ -95,9 +95,13 @@ function readKey() {
   return existsSync(keyFile()) ? readFileSync(keyFile(), 'utf8') : null
 }
 
-/** What the binding is made of; a change links anew. */
+/** What the binding and the fused ops are made of; a change links anew. */
 function linkKey() {
   const { devDependencies } = JSON.parse(readFileSync(path.join(root, 'packages', 'core', 'package.json'), 'utf8'))
-  const parts = [readFileSync(bindingSource, 'utf8'), devDependencies['@tensorflow/tfjs-node'], process.platform]
+  const sources = readdirSync(nativeSources, { recursive: true })
+    .filter((name) => /\.(cc|h)$/.test(name))
+    .sort()
+    .map((name) => readFileSync(path.join(nativeSources, name), 'utf8'))
+  const parts = [...sources, devDependencies['@tensorflow/tfjs-node'], process.platform]
   return createHash('sha256').update(parts.concat(version).join('\0')).digest('hex')
 }

@@ -1,8 +1,9 @@
 // tfjs-node's binding (its sources, from the installed package) with what it lacks; `octavo tensorflow link` compiles
-// this file against the TensorFlow of the machine. It adds listDevices() and changes two things through macros, because
+// this file against the TensorFlow of the machine. It adds listDevices() and loadOps() and changes two things through macros, because
 // the sources themselves belong to another package:
 //   - GPU memory grows as it is needed, unless TF_FORCE_GPU_ALLOW_GROWTH says otherwise; TensorFlow would take all of it.
 //   - The set of attribute names is per thread; one set, unlocked, was written to by every thread that runs an op.
+#include <dlfcn.h>
 #include <node_api.h>
 
 #include <algorithm>
@@ -102,14 +103,48 @@ static napi_value ListDevices(napi_env env, napi_callback_info) {
   return list;
 }
 
+// (file) → the device that a library of ops is for, then their names, with spaces between. Once loaded, it stays.
+static napi_value LoadOps(napi_env env, napi_callback_info info) {
+  size_t count = 1, length = 0;
+  napi_value file, names = nullptr;
+  if (napi_get_cb_info(env, info, &count, &file, nullptr, nullptr) != napi_ok || count < 1 ||
+      napi_get_value_string_utf8(env, file, nullptr, 0, &length) != napi_ok) {
+    napi_throw_type_error(env, nullptr, "loadOps takes a file's name");
+    return nullptr;
+  }
+  std::vector<char> name(length + 1);
+  napi_get_value_string_utf8(env, file, name.data(), name.size(), &length);
+  TF_Status* status = TF_NewStatus();
+  TF_Library* library = TF_LoadLibrary(name.data(), status);
+  if (TF_GetCode(status) != TF_OK) {
+    napi_throw_error(env, nullptr, TF_Message(status));
+  } else {
+    void* loaded = dlopen(name.data(), RTLD_NOW | RTLD_NOLOAD);
+    void* symbol = loaded == nullptr ? nullptr : dlsym(loaded, "octavo_fused_ops");
+    if (symbol == nullptr) {
+      napi_throw_error(env, nullptr, "it is no library of Octavo's ops");
+    } else {
+      napi_create_string_utf8(env, reinterpret_cast<const char* (*)()>(symbol)(), NAPI_AUTO_LENGTH, &names);
+    }
+  }
+  if (library != nullptr) TF_DeleteLibraryHandle(library);
+  TF_DeleteStatus(status);
+  return names;
+}
+
+static void SetFunction(napi_env env, napi_value exports, const char* name, napi_callback function) {
+  napi_value value;
+  if (napi_create_function(env, name, NAPI_AUTO_LENGTH, function, nullptr, &value) == napi_ok)
+    napi_set_named_property(env, exports, name, value);
+}
+
 }  // namespace octavo
 
 NAPI_MODULE_INIT() {
   napi_value result = tfnodejs::octavo_init(env, exports);
   bool failed = false;
   if (napi_is_exception_pending(env, &failed) != napi_ok || failed || result == nullptr) return nullptr;
-  napi_value list_devices;
-  if (napi_create_function(env, "listDevices", NAPI_AUTO_LENGTH, octavo::ListDevices, nullptr, &list_devices) == napi_ok)
-    napi_set_named_property(env, exports, "listDevices", list_devices);
+  octavo::SetFunction(env, exports, "listDevices", octavo::ListDevices);
+  octavo::SetFunction(env, exports, "loadOps", octavo::LoadOps);
   return result;
 }

@@ -8,6 +8,8 @@ export {
   manifestFileName,
 } from './backends/tensorflow/libtensorflow/linked-folder.ts'
 export type { LinkedBinding, LinkManifest } from './backends/tensorflow/libtensorflow/linked-folder.ts'
+export { opsFileName } from './backends/tensorflow/libtensorflow/fused-ops.ts'
+export type { FusedOps } from './backends/tensorflow/libtensorflow/fused-ops.ts'
 export type { TfDevice, TfjsBinding } from './backends/tensorflow/libtensorflow/tfjs-binding.ts'
 export { findTfjsNode } from './backends/tensorflow/libtensorflow/tfjs-node-package.ts'
 export type { TfjsNodeName, TfjsNodePackage } from './backends/tensorflow/libtensorflow/tfjs-node-package.ts'

@@ -1,6 +1,12 @@
 import { existsSync, rmSync } from 'node:fs'
 import path from 'node:path'
-import { bindingFileName, defaultLinkFolder, findLinkedBinding, manifestFileName } from '@octavo/core/tensorflow'
+import {
+  bindingFileName,
+  defaultLinkFolder,
+  findLinkedBinding,
+  manifestFileName,
+  opsFileName,
+} from '@octavo/core/tensorflow'
 import { type Command, Option } from 'commander'
 import { formatDevices } from '../tensorflow/describe-tensorflow.ts'
 import { linkTensorflow } from '../tensorflow/link-tensorflow.ts'
@@ -42,7 +48,8 @@ export function addTensorflowCommand(program: Command): void {
     .option('--into <folder>', 'from where')
     .action(({ into }: LinkFlags) => {
       const folder = into ?? defaultLinkFolder()
-      for (const name of [bindingFileName, manifestFileName]) rmSync(path.join(folder, name), { force: true })
+      for (const name of [manifestFileName, bindingFileName, opsFileName])
+        rmSync(path.join(folder, name), { force: true })
       process.stdout.write(`no binding is in ${folder} any more\n`)
     })
 }

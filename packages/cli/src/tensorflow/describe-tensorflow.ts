@@ -14,13 +14,15 @@ export type TensorflowDescription =
       readonly missingGpu: string | null
       readonly devices: readonly TfDevice[]
       readonly binding: string
+      /** Why it runs without fused ops, else null. */
+      readonly missingOps: string | null
     }
 
 /** Loads it, if there is one. */
 export function describeTensorflow(): TensorflowDescription {
   const loaded = loadTensorflow()
   if ('reason' in loaded) return loaded
-  const { binding, version, manifest, source } = loaded
+  const { binding, version, manifest, source, fusedOps } = loaded
   const [flavour, cuda, isUsingGpu] = [
     manifest?.flavour ?? 'unknown',
     manifest?.cuda ?? null,
@@ -34,15 +36,18 @@ export function describeTensorflow(): TensorflowDescription {
     missingGpu: flavour === 'cuda' && !isUsingGpu ? explainMissingGpu(cuda?.version ?? null) : null,
     devices: binding.listDevices?.() ?? [],
     binding: source,
+    missingOps: fusedOps.missing,
   }
 }
 
 /** One line for people. */
 export function formatTensorflow(description: TensorflowDescription): string {
   if ('reason' in description) return `none: ${description.reason}`
-  const { version, flavour, cuda, isUsingGpu, missingGpu, devices, binding } = description
+  const { version, flavour, cuda, isUsingGpu, missingGpu, devices, binding, missingOps } = description
   const names = devices.length > 0 ? formatDevices(devices) : isUsingGpu ? 'a GPU' : 'CPU'
-  return `${version} (${flavour === 'cuda' ? formatCuda(cuda) : flavour}) on ${names}${missingGpu === null ? '' : ` only: ${missingGpu}`}; ${binding}`
+  const device = `${names}${missingGpu === null ? '' : ` only: ${missingGpu}`}`
+  const ops = missingOps === null || isUsingGpu ? '' : ` (without fused ops: ${missingOps})`
+  return `${version} (${flavour === 'cuda' ? formatCuda(cuda) : flavour}) on ${device}; ${binding}${ops}`
 }
 
 /** `CPU, GPU:0 (76.4 GiB)`; of the host's memory TensorFlow gives a nominal number only. */

@@ -54,7 +54,11 @@ describe.skipIf(library === undefined || !canCompile)(
       expect(manifest).toMatchObject({ flavour: 'cuda', cuda: { version: '12.5.1', cudnn: null }, library })
       expect(verified.devices.map(({ type }) => type)).toContain('CPU')
       expect(verified.isUsingGpu || notes[0]?.startsWith('it runs on the CPU: ')).toBe(true)
-      expect(readdirSync(folder).sort()).toEqual(['octavo-tensorflow.json', 'tfjs_binding.node'])
+      expect(readdirSync(folder).sort()).toEqual([
+        'octavo-tensorflow.json',
+        'octavo_tensorflow_ops.so',
+        'tfjs_binding.node',
+      ])
       expect(readFileSync(earlier).subarray(1, 4).toString()).toBe('ELF')
       expect(findLinkedBinding({ OCTAVO_TENSORFLOW: folder })).toEqual({ file: earlier, manifest })
       expect(existsSync(wheel.loaded)).toBe(true)

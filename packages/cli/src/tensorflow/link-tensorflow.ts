@@ -1,7 +1,15 @@
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { bindingFileName, findTfjsNode, type LinkManifest, manifestFileName } from '@octavo/core/tensorflow'
-import { compileBinding, findCompiler } from './compile-binding.ts'
+import {
+  bindingFileName,
+  findTfjsNode,
+  type LinkManifest,
+  manifestFileName,
+  opsFileName,
+  type TfjsNodePackage,
+} from '@octavo/core/tensorflow'
+import { compileBinding, type Compiler, findCompiler } from './compile-binding.ts'
+import { compileOps } from './compile-ops.ts'
 import { findCudaLibraries } from './cuda-libraries.ts'
 import { findPythonTensorflow } from './find-python-tensorflow.ts'
 import { checkVersion, inFolder, inWheel, isTriedVersion, type Libtensorflow } from './libtensorflow.ts'
@@ -55,31 +63,73 @@ export async function linkTensorflow({ python, lib, folder, onProgress }: LinkOp
   )
   const compiler = await findCompiler()
   mkdirSync(folder, { recursive: true })
-  // Beside its place, so that a rename puts it there; a process that has the old file loaded keeps that.
-  const fresh = path.join(folder, `${process.pid}.${bindingFileName}`)
+  // Beside its place, so that renames put it there; a process that has the old files loaded keeps those.
+  const fresh = path.join(folder, `${process.pid}.new`)
+  mkdirSync(fresh, { recursive: true })
   try {
-    onProgress(
-      `compiling the binding of ${tfjsNode.name} ${tfjsNode.version} with ${compiler.version} (about half a minute)`,
-    )
-    await compileBinding({ compiler, library, tfjsNode: tfjsNode.folder, cudaLibraries, output: fresh })
-    onProgress('checking that it computes')
-    const verified = await verifyBinding(fresh)
-    checkVersion(verified.version)
-    const manifest: LinkManifest = {
-      format: 1,
-      version: verified.version,
-      flavour: library.flavour,
-      library: library.libraries[0] ?? '',
-      cuda: library.cuda,
-      tfjsNode: `${tfjsNode.name} ${tfjsNode.version}`,
-      compiler: compiler.version,
-    }
-    writeFileSync(`${fresh}.json`, `${JSON.stringify(manifest, null, 2)}\n`)
-    renameSync(fresh, path.join(folder, bindingFileName))
-    renameSync(`${fresh}.json`, path.join(folder, manifestFileName))
-    return { manifest, verified, notes: notesOn(library, verified) }
+    const result = await buildIn({ folder: fresh, compiler, tfjsNode, library, cudaLibraries, onProgress })
+    moveInto(folder, fresh)
+    return result
   } finally {
-    for (const file of [fresh, `${fresh}.json`]) rmSync(file, { force: true })
+    rmSync(fresh, { recursive: true, force: true })
+  }
+}
+
+interface Build extends Source {
+  readonly folder: string
+  readonly compiler: Compiler
+  readonly tfjsNode: TfjsNodePackage
+  readonly onProgress: (line: string) => void
+}
+
+async function buildIn({ folder, compiler, tfjsNode, library, cudaLibraries, onProgress }: Build): Promise<LinkResult> {
+  onProgress(
+    `compiling the binding of ${tfjsNode.name} ${tfjsNode.version} and the fused ops with ${compiler.version} (about half a minute)`,
+  )
+  const [binding, ops] = [bindingFileName, opsFileName].map((name) => path.join(folder, name))
+  if (binding === undefined || ops === undefined) throw new RangeError('two files are built')
+  // Both end before the folder goes, whatever becomes of the other.
+  const [compiled, compiledOps] = await Promise.allSettled([
+    compileBinding({ compiler, library, tfjsNode: tfjsNode.folder, cudaLibraries, output: binding }),
+    compileOps({ compiler, library, output: ops }),
+  ])
+  if (compiled.status === 'rejected') throw compiled.reason
+  if (compiledOps.status === 'rejected') throw compiledOps.reason
+  onProgress('checking that it computes')
+  // Without a manifest the ops stay out: the binding first.
+  const verified = await verifyBinding(binding)
+  checkVersion(verified.version)
+  const manifest: LinkManifest = {
+    format: 1,
+    version: verified.version,
+    flavour: library.flavour,
+    library: library.libraries[0] ?? '',
+    cuda: library.cuda,
+    tfjsNode: `${tfjsNode.name} ${tfjsNode.version}`,
+    compiler: compiler.version,
+  }
+  writeFileSync(path.join(folder, manifestFileName), `${JSON.stringify(manifest, null, 2)}\n`)
+  const opsProblem = compiledOps.value ?? (verified.isUsingGpu ? null : await verifyOps(folder))
+  if (opsProblem !== null) rmSync(ops, { force: true })
+  return { manifest, verified, notes: [...notesOn(library, verified), ...notesOnOps(opsProblem)] }
+}
+
+/** Why the ops beside the binding cannot be used, or null. */
+async function verifyOps(folder: string): Promise<string | null> {
+  try {
+    return (await verifyBinding(folder)).missingOps
+  } catch (error) {
+    if (error instanceof TensorflowLinkError) return error.message
+    throw error
+  }
+}
+
+/** The ops first: none are loaded with a binding or a manifest that they do not fit. */
+function moveInto(folder: string, fresh: string): void {
+  for (const name of [opsFileName, bindingFileName, manifestFileName]) {
+    const built = path.join(fresh, name)
+    if (existsSync(built)) renameSync(built, path.join(folder, name))
+    else rmSync(path.join(folder, name), { force: true })
   }
 }
 
@@ -97,4 +147,9 @@ function notesOn({ flavour, cuda }: Libtensorflow, { version, isUsingGpu }: Veri
     notes.push(`it runs on the CPU: ${plainText(explainMissingGpu(cuda?.version ?? null))}`)
   if (!isTriedVersion(version)) notes.push(`Octavo's tests ran with TensorFlow 2.21, not with ${plainText(version)}`)
   return notes
+}
+
+function notesOnOps(problem: string | null): string[] {
+  if (problem === null) return []
+  return [`the fused ops for CPUs are left out, so that decoding takes two to three times as long: ${problem}`]
 }

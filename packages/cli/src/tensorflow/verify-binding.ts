@@ -4,7 +4,12 @@ import { plainText, type ProgramResult, runProgram, tailOf } from './run-program
 import { TensorflowLinkError } from './tensorflow-link-error.ts'
 
 const deviceSchema = z.object({ type: z.string(), name: z.string(), memoryBytes: z.number() })
-const checkSchema = z.object({ version: z.string(), isUsingGpu: z.boolean(), devices: z.array(deviceSchema) })
+const checkSchema = z.object({
+  version: z.string(),
+  isUsingGpu: z.boolean(),
+  devices: z.array(deviceSchema),
+  missingOps: z.string().nullable(),
+})
 const answerSchema = z.union([z.object({ check: checkSchema }), z.object({ error: z.string() })])
 
 export type VerifiedBinding = z.infer<typeof checkSchema>
@@ -13,7 +18,7 @@ export type VerifiedBinding = z.infer<typeof checkSchema>
 const timeoutMs = 30 * 60_000
 
 /**
- * Loads the binding in a process of its own and computes with it.
+ * Loads the binding, a file or what is in a folder, in a process of its own and computes with it.
  *
  * @throws TensorflowLinkError with the reason, a crash included.
  */

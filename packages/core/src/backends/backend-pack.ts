@@ -34,7 +34,7 @@ export interface BackendProvider {
 }
 
 /** Options of one backend, such as its number of threads: plain data that the backend checks. */
-export type BackendOptions = Readonly<Record<string, string | number | undefined>>
+export type BackendOptions = Readonly<Record<string, string | number | boolean | undefined>>
 
 /** Whether a backend could run here. */
 export interface BackendProbe {

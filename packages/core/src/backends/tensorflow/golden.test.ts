@@ -8,15 +8,20 @@ import { createTensorflowPack } from './tensorflow-pack.ts'
 const fixtures = fileURLToPath(new URL('../../../../../fixtures/', import.meta.url))
 
 /** Those of 16 bits are in fixtures/README.md too. */
-const tolerances = [['float32'], ['bfloat16', 8e-2], ['float16', 2e-2]] as const
+const variants = [
+  { dtype: 'float32', fusedOps: true },
+  { dtype: 'float32', fusedOps: false },
+  { dtype: 'bfloat16', fusedOps: true, tolerance: 8e-2 },
+  { dtype: 'float16', fusedOps: true, tolerance: 2e-2 },
+] as const
 
 if (skipReason === null) {
-  for (const [dtype, tolerance] of tolerances) {
-    describeGolden(`tensorflow, ${dtype}`, {
+  for (const { dtype, fusedOps, ...tolerance } of variants) {
+    describeGolden(`tensorflow, ${dtype}, fused ops: ${fusedOps}`, {
       fixtures,
-      ...(tolerance !== undefined && { tolerance }),
+      ...tolerance,
       async createPack() {
-        const pack = await createTensorflowPack({ dtype })
+        const pack = await createTensorflowPack({ dtype, fusedOps })
         await setBackend(pack.name)
         return pack
       },

@@ -11,6 +11,8 @@ export interface OpDevice {
   readonly availableBytes: number
   /** Of matrix products and what goes in and out of them. The residual stream is float32 always. */
   readonly computeDtype: number
+  /** Ops of our own that the loaded library has for this device. */
+  readonly fusedOps: ReadonlySet<string>
   /** A constant that lives as long as the device: an epsilon, a scale. */
   scalar(value: number, dtype?: number): TfeTensor
 }
@@ -25,6 +27,11 @@ export class OpScope {
 
   constructor(device: OpDevice) {
     this.device = device
+  }
+
+  /** Whether this op of ours is there; what it stands for is a sequence of TensorFlow's. */
+  has(name: string): boolean {
+    return this.device.fusedOps.has(name)
   }
 
   /** An op with one output. */

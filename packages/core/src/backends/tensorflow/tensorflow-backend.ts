@@ -15,8 +15,9 @@ export const backendName = 'tensorflow'
 /** tfjs-node's backend, with 16-bit tensors and what our kernels need of it. */
 export interface TensorflowBackend extends NodeKernelBackend, OpDevice {
   readonly stepConstants: StepConstants
-  /** These two are the pack's to set. */
+  /** These three are the pack's to set. */
   computeDtype: number
+  fusedOps: ReadonlySet<string>
   availableBytes: number
   /** The tensor's handle; uploads what waits in JavaScript. Stays the tensor's. */
   handleOf(tensor: TensorInfo): TfeTensor
@@ -42,6 +43,7 @@ export function createTensorflowBackend({
   class OctavoTensorflowBackend extends NodeJSKernelBackend implements TensorflowBackend {
     readonly stepConstants: StepConstants = new StepConstants(this, (handle) => this.adopt(handle))
     computeDtype: number = tfDtype.float32
+    fusedOps: ReadonlySet<string> = new Set()
     availableBytes = 0
     readonly #scalars = new Map<string, TfeTensor>()
 

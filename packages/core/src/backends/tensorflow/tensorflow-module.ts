@@ -7,8 +7,8 @@ import type { TensorflowOptions } from './tensorflow-pack.ts'
  * @example
  * await using llm = await LLM.load('Qwen/Qwen3-0.6B', { backends: [tensorflowBackendWith({ dtype: 'bfloat16' })] })
  */
-export function tensorflowBackendWith({ dtype }: TensorflowOptions): BackendModule {
+export function tensorflowBackendWith(options: TensorflowOptions): BackendModule {
   // Sources run as they are (type stripping); the build puts the entry beside its chunks.
   const entry = import.meta.url.endsWith('.ts') ? './tensorflow-provider.ts' : './tensorflow-provider.js'
-  return { name: 'tensorflow', url: new URL(entry, import.meta.url).href, options: { dtype } }
+  return { name: 'tensorflow', url: new URL(entry, import.meta.url).href, options: { ...options } }
 }

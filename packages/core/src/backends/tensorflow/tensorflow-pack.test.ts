@@ -41,8 +41,10 @@ import { isTensorflowBackend } from './tensorflow-backend.ts'
 import type { TensorflowBackend } from './tensorflow-backend.ts'
 import { createTensorflowPack } from './tensorflow-pack.ts'
 
-if (skipReason === null) describeOps('tensorflow', createTensorflowPack)
-else it.skip(`fused ops on tensorflow: ${skipReason}`, () => {})
+if (skipReason === null) {
+  describeOps('tensorflow', createTensorflowPack)
+  describeOps('tensorflow without fused ops', () => createTensorflowPack({ fusedOps: false }))
+} else it.skip(`fused ops on tensorflow: ${skipReason}`, () => {})
 
 const octavoTiny = fileURLToPath(new URL('../../../models/octavo-tiny', import.meta.url))
 
@@ -68,11 +70,11 @@ function numHandles(): number {
   return testedBinding.getNumOfTensors()
 }
 
-describe.skipIf(skipReason !== null)('the tensorflow pack', () => {
+describe.skipIf(skipReason !== null).each([true, false])('the tensorflow pack, fused ops: %s', (fusedOps) => {
   let pack: BackendPack
 
   beforeEach(async () => {
-    pack = await createTensorflowPack()
+    pack = await createTensorflowPack({ fusedOps })
     await setBackend('tensorflow')
   })
 
@@ -204,7 +206,7 @@ describe.skipIf(skipReason !== null)('the tensorflow pack', () => {
   })
 
   it('gives 16-bit tensors to tfjs as float32 ones', async () => {
-    pack = await createTensorflowPack({ dtype: 'bfloat16' })
+    pack = await createTensorflowPack({ dtype: 'bfloat16', fusedOps })
     const before = memory().numTensors
     const x = tensor2d([
       [1, 2, 3, 4],

@@ -18,6 +18,7 @@ import { moeConfig } from './kernels/moe.ts'
 import { addRmsNormConfig, layerNormConfig, rmsNormConfig } from './kernels/norm.ts'
 import { pagedAttentionConfig } from './kernels/paged-attention.ts'
 import { rotaryEmbeddingConfig } from './kernels/rotary-embedding.ts'
+import { splitColumnsConfig } from './kernels/split-columns.ts'
 import { standardConfigs } from './kernels/standard.ts'
 import { loadTensorflow } from './libtensorflow/load-tensorflow.ts'
 import type { LoadedTensorflow } from './libtensorflow/load-tensorflow.ts'
@@ -34,11 +35,14 @@ export interface TensorflowOptions {
    * memory and are what GPUs are fast at; the residual stream, norms and the softmax of attention stay float32.
    */
   readonly dtype?: DType
+  /** Whether to run the fused ops that `octavo tensorflow link` compiled, where it did. Default: true. */
+  readonly fusedOps?: boolean
 }
 
 const kernelConfigs = [
   embeddingConfig,
   linearConfig,
+  splitColumnsConfig,
   rmsNormConfig,
   addRmsNormConfig,
   layerNormConfig,
@@ -58,11 +62,15 @@ const kernelConfigs = [
  *
  * @throws BackendUnavailableError where libtensorflow or tfjs-node is missing, with the remedy.
  */
-export async function createTensorflowPack({ dtype = 'float32' }: TensorflowOptions = {}): Promise<BackendPack> {
+export async function createTensorflowPack({
+  dtype = 'float32',
+  fusedOps = true,
+}: TensorflowOptions = {}): Promise<BackendPack> {
   const loaded = loadTensorflow()
   if ('reason' in loaded) throw new BackendUnavailableError(`TensorFlow: ${loaded.reason}.`)
   const backend = startBackend(loaded)
   backend.computeDtype = tfDtype[dtype]
+  backend.fusedOps = fusedOps ? loaded.fusedOps.names : new Set()
   const maxMemoryBytes = deviceMemoryBytes(loaded)
   let usedBytes = 0
   const use = (sizeInBytes: number): void => {

@@ -21,6 +21,7 @@ describe('the provider of tensorflow', () => {
 
   it('takes the options that it has', async () => {
     await expect(backendProvider.probe({ threads: 2 })).rejects.toThrow('threads: is not an option of tensorflow')
+    await expect(backendProvider.probe({ fusedOps: 1 })).rejects.toThrow('fusedOps: must be true or false, got 1')
     await expect(backendProvider.create({ dtype: 'int8' })).rejects.toThrow(/dtype: must be one of float32/)
   })
 })

@@ -53,11 +53,15 @@ const dtypes: readonly DType[] = ['float32', 'bfloat16', 'float16']
 
 function parseOptions(options: BackendOptions = {}): TensorflowOptions {
   for (const name of Object.keys(options)) {
-    if (name !== 'dtype') throw new InvalidConfigError(name, 'is not an option of tensorflow; that is dtype')
+    if (name !== 'dtype' && name !== 'fusedOps')
+      throw new InvalidConfigError(name, 'is not an option of tensorflow; those are dtype and fusedOps')
   }
   const value = options['dtype']
   const dtype = dtypes.find((known) => known === value)
   if (value !== undefined && dtype === undefined)
     throw new InvalidConfigError('dtype', `must be one of ${dtypes.join(', ')}, got ${JSON.stringify(value)}`)
-  return dtype === undefined ? {} : { dtype }
+  const fusedOps = options['fusedOps']
+  if (fusedOps !== undefined && typeof fusedOps !== 'boolean')
+    throw new InvalidConfigError('fusedOps', `must be true or false, got ${JSON.stringify(fusedOps)}`)
+  return { ...(dtype !== undefined && { dtype }), ...(fusedOps !== undefined && { fusedOps }) }
 }

@@ -83,6 +83,19 @@ export class TfKvStorage implements KvStorage {
     }
   }
 
+  /** As `scatter` in one op of ours, of float32 keys and values `[n, numKvHeads * headDim]` at `slots` `[n]`. */
+  write(ops: OpScope, layer: number, rows: { slots: TfeTensor; keys: TfeTensor; values: TfeTensor }): void {
+    const { keys, values } = this.#layer(layer)
+    ops.runMany('OctavoKvWrite', [keys, values, rows.keys, rows.values, rows.slots], { numOutputs: 0 })
+  }
+
+  /** An op of ours that reads the layer's keys and values in place, between its `query` and its other inputs. */
+  attend(ops: OpScope, layer: number, { query, rest }: { query: TfeTensor; rest: readonly TfeTensor[] }): TfeTensor {
+    const { keys, values } = this.#layer(layer)
+    const name = rest.length === 3 ? 'OctavoPagedAttentionSinks' : 'OctavoPagedAttention'
+    return ops.run(name, [query, keys, values, ...rest])
+  }
+
   /** Rows of the variables that hold these slots: `[slots.length * numKvHeads]`, heads of a slot one after the other. */
   rowsOf(slots: Int32Array): Int32Array {
     const { numKvHeads } = this.layout

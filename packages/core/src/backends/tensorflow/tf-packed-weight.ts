@@ -68,8 +68,25 @@ export class TfPackedWeight implements PackedWeight {
     this.#stored = withOps(backend, (ops) => this.#upload(ops, bytes))
   }
 
-  /** x `[n, cols]` → `x @ weight^T` `[n, rows]`, in the dtype of `x`. */
-  multiply(ops: OpScope, x: TfeTensor): TfeTensor {
+  /** x `[n, cols]` → `x @ weight^T`, plus a bias `[rows]`, `[n, rows]` in the dtype of `x`. */
+  multiply(ops: OpScope, x: TfeTensor, bias: TfeTensor | null = null): TfeTensor {
+    const fused = this.#multiplyFused(ops, x, bias)
+    if (fused !== null) return fused
+    const product = this.#product(ops, x)
+    return bias === null ? product : ops.run('AddV2', [product, ops.cast(bias, product.dtype)])
+  }
+
+  /** Rows as they are stored, in an op of ours; null where it does not serve. */
+  #multiplyFused(ops: OpScope, x: TfeTensor, bias: TfeTensor | null): TfeTensor | null {
+    const stored = this.#live()
+    if (x.dtype !== tfDtype.float32 || stored.kind !== 'rows' || !ops.has('OctavoLinear')) return null
+    const { matrix } = stored
+    if (matrix.dtype !== tfDtype.float32 && matrix.dtype !== tfDtype.bfloat16) return null
+    if (bias === null) return ops.run('OctavoLinear', [x, matrix])
+    return ops.run('OctavoLinearBias', [x, matrix, ops.cast(bias, tfDtype.float32)])
+  }
+
+  #product(ops: OpScope, x: TfeTensor): TfeTensor {
     if (!this.#isTable) this.#transpose(x.dtype)
     const stored = this.#live()
     if (stored.kind === 'rows' && stored.matrix.dtype === x.dtype)

@@ -15,6 +15,8 @@ export interface TensorflowCheck {
   readonly isUsingGpu: boolean
   /** Empty for a binding that cannot list them. */
   readonly devices: readonly TfDevice[]
+  /** Why it runs without our fused ops; null where it has them. */
+  readonly missingOps: string | null
 }
 
 /**
@@ -25,10 +27,15 @@ export interface TensorflowCheck {
 export async function verifyTensorflow(): Promise<TensorflowCheck> {
   const loaded = loadTensorflow()
   if ('reason' in loaded) throw new BackendUnavailableError(loaded.reason)
-  const { binding, version } = loaded
+  const { binding, version, fusedOps } = loaded
   checkMatMul(binding)
   await checkPagedAttention()
-  return { version, isUsingGpu: binding.isUsingGpuDevice(), devices: binding.listDevices?.() ?? [] }
+  return {
+    version,
+    isUsingGpu: binding.isUsingGpuDevice(),
+    devices: binding.listDevices?.() ?? [],
+    missingOps: fusedOps.missing,
+  }
 }
 
 function checkMatMul(binding: TfjsBinding): void {

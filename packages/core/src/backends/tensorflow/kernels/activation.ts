@@ -6,7 +6,7 @@ import { assert, unreachable } from '../../../util/assert.ts'
 import type { TfeTensor } from '../libtensorflow/tfjs-binding.ts'
 import type { OpScope } from '../op-scope.ts'
 import { tensorflowKernel } from '../tensorflow-kernel.ts'
-import { intAttr } from '../tf-op.ts'
+import { intAttr, tfDtype } from '../tf-op.ts'
 
 export const activationConfig = tensorflowKernel<ActivationAttrs>(activationKernel, ({ attrs, ops, input }) =>
   activate(ops, input('x'), attrs.kind),
@@ -17,10 +17,20 @@ export const gatedActivationConfig = tensorflowKernel<GatedActivationAttrs>(
   ({ attrs, ops, input }) => activateGated(ops, input('gateUp'), attrs.kind),
 )
 
+/** By their numbers in native code, which has no erf for `gelu`. */
+const fusedKinds: ReadonlyMap<GatedActivationKind, number> = new Map([
+  ['silu', 0],
+  ['gelu_tanh', 1],
+  ['swiglu_oss', 2],
+])
+
 const halves = [intAttr('num_split', 2)]
 
 /** gateUp `[n, 2 * features]` → `[n, features]`. */
 export function activateGated(ops: OpScope, gateUp: TfeTensor, kind: GatedActivationKind): TfeTensor {
+  const fusedKind = fusedKinds.get(kind)
+  if (fusedKind !== undefined && gateUp.dtype === tfDtype.float32 && ops.has('OctavoGatedActivation'))
+    return ops.run('OctavoGatedActivation', [gateUp, ops.device.scalar(fusedKind, tfDtype.int32)])
   const [gate, up] = ops.runMany('Split', [ops.hostInt(1), gateUp], { numOutputs: 2, attrs: halves })
   assert(gate !== undefined && up !== undefined, 'a gated activation has two halves')
   if (kind !== 'swiglu_oss') return ops.run('Mul', [activate(ops, gate, kind), up])

@@ -17,6 +17,12 @@ export const rmsNormConfig = tensorflowKernel<RmsNormAttrs>(rmsNormKernel, ({ at
 export const addRmsNormConfig = tensorflowKernel<RmsNormAttrs>(addRmsNormKernel, ({ attrs, ops, input }) => {
   const [x, residual] = [input('x'), input('residual')].map((term) => ops.cast(term, tfDtype.float32))
   assert(x !== undefined && residual !== undefined, 'a sum has two terms')
+  if (ops.has('OctavoAddRmsNorm')) {
+    const inputs = [x, residual, input('weight'), ops.device.scalar(attrs.epsilon)]
+    const [normed, total] = ops.runMany('OctavoAddRmsNorm', inputs, { numOutputs: 2 })
+    assert(normed !== undefined && total !== undefined, 'a sum and its norm are two tensors')
+    return [ops.cast(normed, ops.device.computeDtype), total]
+  }
   const sum = ops.run('AddV2', [x, residual])
   return [rmsNorm(ops, sum, { weight: input('weight'), epsilon: attrs.epsilon }), sum]
 })
@@ -43,6 +49,7 @@ function rmsNorm(ops: OpScope, x: TfeTensor, scaling: Scaling): TfeTensor {
 }
 
 function scaleByMeanSquare(ops: OpScope, x: TfeTensor, { weight, epsilon }: Scaling): TfeTensor {
+  if (ops.has('OctavoRmsNorm')) return ops.run('OctavoRmsNorm', [x, weight, ops.device.scalar(epsilon)])
   const meanSquare = ops.run('Mean', [ops.run('Square', [x]), ops.hostInt(1)], keepDims)
   const factor = ops.run('Rsqrt', [ops.run('AddV2', [meanSquare, ops.device.scalar(epsilon)])])
   return ops.run('Mul', [ops.run('Mul', [x, factor]), weight])

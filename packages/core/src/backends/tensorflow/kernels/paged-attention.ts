@@ -10,7 +10,7 @@ import { asTfKv, tensorflowKernel } from '../tensorflow-kernel.ts'
 import type { TfKvStorage } from '../tf-kv-storage.ts'
 import { boolAttr, tfDtype } from '../tf-op.ts'
 
-/** Gathers each group's keys and values and attends with batched products; the softmax is float32. */
+/** One op of ours that reads the cache in place; or gathers each group's keys and values and attends with batched products. The softmax is float32. */
 export const pagedAttentionConfig = tensorflowKernel<PagedAttentionAttrs>(
   pagedAttentionKernel,
   ({ attrs, ops, steps, input, optionalInput }) => {
@@ -19,6 +19,9 @@ export const pagedAttentionConfig = tensorflowKernel<PagedAttentionAttrs>(
     const { headDim } = kv.layout
     const query = input('query')
     const sinks = optionalInput('sinks')
+    if (canFuse(ops, query, headDim)) {
+      return kv.attend(ops, attrs.layer, { query, rest: fusedInputs(ops, attrs, { steps, kv, sinks }) })
+    }
     const plan = planOf(ops, attrs, { steps, kv, hasSinks: sinks !== null })
     // Scaled here, where it takes fewer products than on the scores.
     const scaled = ops.run('Mul', [query, ops.device.scalar(scale / (softcap ?? 1), query.dtype)])
@@ -29,6 +32,41 @@ export const pagedAttentionConfig = tensorflowKernel<PagedAttentionAttrs>(
     return ops.cast(inBatchOrder(ops, results, plan, [metadata.numTokens, numHeads * headDim]), query.dtype)
   },
 )
+
+/** As wide as the op's heads may be. */
+const maxFusedHeadDim = 1024
+
+function canFuse(ops: OpScope, query: TfeTensor, headDim: number): boolean {
+  const isFloat32 = query.dtype === tfDtype.float32 && ops.device.computeDtype === tfDtype.float32
+  return isFloat32 && headDim <= maxFusedHeadDim && ops.has('OctavoPagedAttention')
+}
+
+/** What the op takes behind the cache: a plan of integers, scale and softcap, and the sinks where there are some. */
+function fusedInputs(
+  ops: OpScope,
+  { metadata, numHeads, scale, softcap, slidingWindow }: PagedAttentionAttrs,
+  { steps, kv, sinks }: { steps: StepConstants; kv: TfKvStorage; sinks: TfeTensor | null },
+): TfeTensor[] {
+  const { numKvHeads, headDim } = kv.layout
+  const plan = steps.get(ops, metadata, {
+    name: `fused ${numHeads} ${numKvHeads} ${headDim} ${slidingWindow}`,
+    make(own, keep) {
+      const { blockSize, numSeqs, maxBlocksPerSeq, queryStartLoc, seqLens, blockTables } = metadata
+      const numbers = [numHeads, numKvHeads, headDim, blockSize, slidingWindow ?? 0, numSeqs, maxBlocksPerSeq]
+      const lists = [
+        queryStartLoc.subarray(0, numSeqs + 1),
+        seqLens.subarray(0, numSeqs),
+        blockTables.subarray(0, numSeqs * maxBlocksPerSeq),
+      ]
+      return keep(own.deviceInts(Int32Array.from([numbers, ...lists].flatMap((list) => [...list]))))
+    },
+  })
+  const factors = steps.get(ops, metadata, {
+    name: `factors ${scale} ${softcap}`,
+    make: (own, keep) => keep(own.floats(Float32Array.of(scale, softcap ?? 0))),
+  })
+  return [plan, factors, ...(sinks === null ? [] : [sinks])]
+}
 
 function planOf(
   ops: OpScope,

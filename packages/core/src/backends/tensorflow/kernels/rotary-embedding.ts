@@ -5,14 +5,21 @@ import type { TfeTensor } from '../libtensorflow/tfjs-binding.ts'
 import type { OpScope } from '../op-scope.ts'
 import type { StepConstants } from '../step-constants.ts'
 import { tensorflowKernel } from '../tensorflow-kernel.ts'
-import { intAttr } from '../tf-op.ts'
+import { intAttr, tfDtype } from '../tf-op.ts'
 
-/** `x * cosines + swapped(x) * sines`, where `swapped` exchanges the two halves of the rotated dimensions. */
+/** One op of ours, or `x * cosines + swapped(x) * sines`, where `swapped` exchanges the two halves of the rotated dimensions. */
 export const rotaryEmbeddingConfig = tensorflowKernel<RotaryEmbeddingAttrs>(
   rotaryEmbeddingKernel,
   ({ attrs, ops, steps, input }) => {
     const { headDim, rotaryDim } = attrs
     const x = input('x')
+    if (ops.has('OctavoRotaryEmbedding') && x.dtype === tfDtype.float32) {
+      const rows = steps.get(ops, attrs.positions, {
+        name: 'rows',
+        make: (own, keep) => keep(own.deviceInts(attrs.positions)),
+      })
+      return ops.run('OctavoRotaryEmbedding', [x, input('table'), rows, ops.device.scalar(headDim, tfDtype.int32)])
+    }
     const [n = 0, features = 0] = x.shape
     const { cosines, sines } = angles(ops, input('table'), { ...attrs, steps, dtype: x.dtype })
     const heads = ops.reshape(x, [n, features / headDim, headDim])

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { messageOf } from '../../../util/message-of.ts'
+import { loadFusedOps, type FusedOps } from './fused-ops.ts'
 import { bindingFileName, findLinkedBinding, type LinkedBinding, type LinkManifest } from './linked-folder.ts'
 import type { NodeKernelBackendClass } from './node-kernel-backend.ts'
 import { shimNodeUtil } from './node-util-shim.ts'
@@ -18,6 +19,8 @@ export interface LoadedTensorflow {
   readonly version: string
   /** The binding's file. */
   readonly source: string
+  /** What runs as one op of ours in place of several of TensorFlow's. */
+  readonly fusedOps: FusedOps
   /** What `octavo tensorflow link` wrote beside the binding; null for any other binding. */
   readonly manifest: LinkManifest | null
 }
@@ -45,7 +48,8 @@ function load(): LoadedTensorflow | TensorflowUnavailable {
   if ('reason' in found) return found
   const { file, manifest, tfjsNode } = found
   try {
-    return { ...loadFrom(file, tfjsNode), manifest }
+    const found = loadFrom(file, tfjsNode)
+    return { ...found, fusedOps: loadFusedOps(found.binding, { file, manifest }), manifest }
   } catch (error) {
     // The linker's message names the library that is missing, on the first line.
     const [message] = messageOf(error).split('\n')
@@ -80,7 +84,7 @@ function ownAddon({ folder }: TfjsNodePackage): { file: string; manifest: null }
   return existsSync(file) ? { file, manifest: null } : null
 }
 
-function loadFrom(file: string, tfjsNode: TfjsNodePackage): Omit<LoadedTensorflow, 'manifest'> {
+function loadFrom(file: string, tfjsNode: TfjsNodePackage): Omit<LoadedTensorflow, 'manifest' | 'fusedOps'> {
   const binding: unknown = createRequire(import.meta.url)(file)
   if (!isTfjsBinding(binding)) throw new Error("it is not tfjs-node's binding")
   shimNodeUtil()

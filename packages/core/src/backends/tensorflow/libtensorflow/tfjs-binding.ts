@@ -43,6 +43,11 @@ export interface TfjsBinding {
   isUsingGpuDevice(): boolean
   /** Only in a binding that `octavo tensorflow link` built. */
   listDevices?(): TfDevice[]
+  /**
+   * Loads a library of ops, which then run as any other. Returns the device that they are for (`CPU`) and their names,
+   * with spaces between. Throws with the reason. Only in a binding that `octavo tensorflow link` built.
+   */
+  loadOps?(file: string): string
   /** libtensorflow's version, such as `2.21.0`. */
   readonly TF_Version: string
   readonly TF_FLOAT: number

@@ -1,0 +1,7 @@
+#include "kernels.h"
+#include "vector.h"
+#include "attention.h"
+#include "linear.h"
+#include "rows.h"
+
+const octavo::Kernels* octavo::Avx2Kernels() { return &kKernels; }
