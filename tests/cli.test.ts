@@ -227,6 +227,8 @@ describe('mistakes', () => {
     [['serve', 'octavo-tiny', '--port', '80000'], '--port'],
     [['serve', 'octavo-tiny', '--max-model-len', '4q'], '--max-model-len'],
     [['serve', 'octavo-tiny', '--dtype', 'int3'], '--dtype'],
+    [['run', 'octavo-tiny', 'Hi', '--dtype', 'half'], 'auto, float32, float16, bfloat16'],
+    [['chat', 'octavo-tiny', '--dtype', ''], '--dtype'],
     [['serve', 'octavo-tiny', '--kv-cache-memory', 'much'], '--kv-cache-memory'],
     [['serve', 'octavo-tiny', '--max-num-seqs', '0'], '--max-num-seqs'],
     [['serve', 'octavo-tiny', '--scheduling-policy', 'lifo'], '--scheduling-policy'],

@@ -1,5 +1,11 @@
 /** What a package that brings a backend needs of core besides the public names: `@octavo/core/backend`. */
-export type { BackendOptions, BackendPack, BackendProbe, BackendProvider } from './backends/backend-pack.ts'
+export type {
+  BackendOptions,
+  BackendPack,
+  BackendProbe,
+  BackendProvider,
+  WarmupPolicy,
+} from './backends/backend-pack.ts'
 export type { BackendModule } from './backends/backend-module.ts'
 export { BackendUnavailableError, InsufficientMemoryError, InvalidConfigError } from './errors.ts'
 

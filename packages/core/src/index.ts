@@ -5,6 +5,7 @@ export { AsyncEngine } from './engine/async-engine.ts'
 export type { EngineHooks } from './engine/async-engine.ts'
 export type { EngineClient, EngineMetrics, GenerateRequest, PromptInput, ServedModel } from './engine/engine-client.ts'
 export type { EngineInfo } from './engine/engine-messages.ts'
+export type { WarmupReport } from './engine/warm-up.ts'
 export type { EngineOptions } from './config/engine-config.ts'
 export type { DownloadProgress } from './loading/hub.ts'
 
@@ -40,7 +41,13 @@ export type { OctavoErrorCode } from './errors.ts'
 
 export { createBackend, probeBackends } from './backends/backend.ts'
 export type { BackendChoice, BackendReport, ChosenBackend } from './backends/backend.ts'
-export type { BackendOptions, BackendPack, BackendProbe, BackendProvider } from './backends/backend-pack.ts'
+export type {
+  BackendOptions,
+  BackendPack,
+  BackendProbe,
+  BackendProvider,
+  WarmupPolicy,
+} from './backends/backend-pack.ts'
 export { loadBackendModules } from './backends/backend-module.ts'
 export type { BackendModule } from './backends/backend-module.ts'
 export { tensorflowBackendWith } from './backends/tensorflow/tensorflow-module.ts'

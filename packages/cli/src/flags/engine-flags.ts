@@ -20,12 +20,10 @@ export function addModelFlags(command: Command): Command {
     .option('--backend <name>', 'auto, or a name that `octavo env` lists (auto; OCTAVO_BACKEND)')
     .addOption(threadsOption())
     .addOption(
-      new Option('--dtype <dtype>', 'how weights are kept in memory (auto: as stored)').choices([
-        'auto',
-        'float32',
-        'float16',
-        'bfloat16',
-      ]),
+      new Option(
+        '--dtype <dtype>',
+        'how weights are kept in memory, and what the backend tensorflow computes in (auto: as stored, and float32)',
+      ).choices(['auto', 'float32', 'float16', 'bfloat16']),
     )
     .option(
       '--max-model-len <tokens>',
@@ -34,7 +32,7 @@ export function addModelFlags(command: Command): Command {
     )
     .option('--kv-cache-memory <size>', 'bytes, a size such as 2GiB, or a share of free memory such as 40% (40%)')
     .addOption(
-      new Option('--kv-cache-dtype <dtype>', 'how keys and values are kept (auto: float32)').choices([
+      new Option('--kv-cache-dtype <dtype>', 'how keys and values are kept (auto: as computed)').choices([
         'auto',
         'float32',
         'bfloat16',
@@ -43,6 +41,8 @@ export function addModelFlags(command: Command): Command {
     )
     .option('--block-size <tokens>', 'tokens per KV block (16)', integer(1, 1024))
     .option('--max-num-batched-tokens <tokens>', 'tokens computed in one step (512)', tokenCount)
+    .option('--warmup', 'run each size of batch once before serving, on tensorflow (auto: with a GPU)')
+    .option('--no-warmup', 'serve at once; the first requests wait for what a GPU prepares at first use')
     .option('--no-enable-prefix-caching', 'compute every prompt anew')
     .option('--chat-template <jinja>', 'template text or file that replaces the model’s own', templateText)
     .addOption(
@@ -73,7 +73,7 @@ export function addServingFlags(command: Command): Command {
 export function engineOptionsOf(model: string, flags: EngineFlags): EngineOptions {
   const { revision, backend, dtype, maxModelLen, kvCacheMemory, blockSize, maxNumBatchedTokens, enablePrefixCaching } =
     flags
-  const { kvCacheDtype } = flags
+  const { kvCacheDtype, warmup } = flags
   const { chatTemplate, generationConfig, maxNumSeqs, schedulingPolicy, servedModelName, maxLogprobs, seed } = flags
   const { enableChunkedPrefill, longPrefillTokenThreshold } = flags
   const options = {
@@ -84,6 +84,7 @@ export function engineOptionsOf(model: string, flags: EngineFlags): EngineOption
     maxModelLen,
     kvCacheMemory,
     kvCacheDtype,
+    warmup,
     blockSize,
     maxNumBatchedTokens,
     enablePrefixCaching,

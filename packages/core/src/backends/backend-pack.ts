@@ -14,11 +14,23 @@ export interface BackendPack {
   /** The dtypes that `createKvStorage` takes: first the one in which this pack computes, and float32 among them. */
   readonly kvCacheDtypes: readonly [KvDType, ...KvDType[]]
   /**
+   * Of a backend that prepares itself by what it runs: the engine may run each size of batch once before it serves, and
+   * then fills batches up to these sizes. Left out where there is nothing to prepare.
+   */
+  readonly warmup?: WarmupPolicy
+  /**
    * Makes a weight of what `fill` writes. `stored`, where given, says that the same rows, in order, lie in files unchanged:
    * a pack may read them there itself, and calls `fill` where it can't.
    */
   packWeight(spec: PackedWeightSpec, fill: FillWeight, stored?: readonly StoredRows[] | null): PackedWeight
   createKvStorage(layout: KvLayout): KvStorage
+}
+
+export interface WarmupPolicy {
+  /** Whether the engine option `warmup: 'auto'` does it. */
+  readonly isDefault: boolean
+  /** Ascending, up to `maxModelLen`: one for each kind of shape that decodes of such contexts have. */
+  contextLengths(maxModelLen: number): readonly number[]
 }
 
 /** A backend that can be chosen: core has its own, other packages pass theirs in as values. */

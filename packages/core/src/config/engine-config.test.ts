@@ -48,6 +48,8 @@ describe('resolveEngineConfig', () => {
     ['kvCacheMemory', { kvCacheMemory: null }],
     ['longPrefillTokenThreshold', { longPrefillTokenThreshold: -1 }],
     ['schedulingPolicy', { schedulingPolicy: 'sjf' }],
+    ['warmup', { warmup: 'always' }],
+    ['warmup', { warmup: 1 }],
     ['generationConfig', { generationConfig: 'vllm' }],
     ['maxLogprobs', { maxLogprobs: -2 }],
     ['blockSize', { blockSize: 0 }],

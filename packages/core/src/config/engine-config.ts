@@ -12,7 +12,10 @@ export interface EngineOptions {
   readonly revision?: string
   /** `auto`, or a backend's name as `octavo env` lists them. */
   readonly backend?: string
-  /** How weights are kept in memory: `auto` as stored. Arithmetic is float32 in any case. */
+  /**
+   * How weights are kept in memory: `auto` as stored. Arithmetic is float32 in any case, but for the backend `tensorflow`
+   * where `tensorflowBackendWith` says otherwise, as the command's `--dtype` does.
+   */
   readonly dtype?: DType | 'auto'
   /** Tokens of prompt and output together; default: the model's own context, less where memory does not allow it. */
   readonly maxModelLen?: number
@@ -30,6 +33,12 @@ export interface EngineOptions {
    * twice and four times the tokens in the same memory.
    */
   readonly kvCacheDtype?: KvDType | 'auto'
+  /**
+   * Runs each size of batch once before serving, so that no request waits for what a backend prepares at first use, and
+   * fills batches up to these sizes. `auto`, the default: where that pays, which is on the backend `tensorflow` with a
+   * GPU. Backends with nothing to prepare ignore it.
+   */
+  readonly warmup?: boolean | 'auto'
   /** Sequences share the KV blocks of equal beginnings. Default true. */
   readonly enablePrefixCaching?: boolean
   /** A prompt may be computed in pieces, beside other sequences. Off, the whole context must fit in one step. Default true. */
@@ -61,6 +70,7 @@ export interface EngineConfig {
   readonly blockSize: number
   readonly kvCacheMemory: MemoryBudget
   readonly kvCacheDtype: KvDType | 'auto'
+  readonly warmup: boolean | 'auto'
   readonly enablePrefixCaching: boolean
   readonly enableChunkedPrefill: boolean
   readonly longPrefillTokenThreshold: number
@@ -82,6 +92,7 @@ const defaults = {
   blockSize: 16,
   kvCacheMemory: '40%',
   kvCacheDtype: 'auto',
+  warmup: 'auto',
   enablePrefixCaching: true,
   enableChunkedPrefill: true,
   longPrefillTokenThreshold: 0,
@@ -135,6 +146,7 @@ function checkValues(options: MergedOptions): void {
   checkBoolean('enableChunkedPrefill', options.enableChunkedPrefill)
   checkOneOf('dtype', options.dtype, ['auto', 'float32', 'float16', 'bfloat16'])
   checkOneOf('kvCacheDtype', options.kvCacheDtype, ['auto', ...allKvDTypes])
+  checkOneOf('warmup', options.warmup, ['auto', true, false])
   checkOneOf('schedulingPolicy', options.schedulingPolicy, ['fcfs', 'priority'])
   checkOneOf('generationConfig', options.generationConfig, ['auto', 'octavo'])
   checkInteger('maxNumSeqs', options.maxNumSeqs, [1, 65_536])
@@ -218,8 +230,8 @@ function checkBoolean(option: string, value: unknown): void {
     throw new InvalidConfigError(option, `must be true or false, got ${JSON.stringify(value)}`)
 }
 
-function checkOneOf(option: string, value: unknown, allowed: readonly string[]): void {
-  if (!allowed.includes(value as string))
+function checkOneOf(option: string, value: unknown, allowed: readonly unknown[]): void {
+  if (!allowed.includes(value))
     throw new InvalidConfigError(option, `must be one of ${allowed.join(', ')}, got ${JSON.stringify(value)}`)
 }
 

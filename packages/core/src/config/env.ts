@@ -1,4 +1,4 @@
-/** The only reader of `process.env` in core: everything else takes values. */
+/** The only user of `process.env` in core is this file: everything else takes values. */
 export interface OctavoEnv {
   /** OCTAVO_BACKEND: which backend to use when no option names one. */
   readonly backend: string | null
@@ -31,4 +31,12 @@ export function readEnv(env: Readonly<Record<string, string | undefined>> = proc
     hfCacheDir: text('HF_HUB_CACHE') ?? (hfHome === null ? null : `${hfHome}/hub`),
     hfEndpoint: text('HF_ENDPOINT'),
   }
+}
+
+/**
+ * Sets a variable for libraries that are loaded later, unless the user has set it, be it to nothing. Reaches them only where
+ * this thread's environment is the process's: in the main thread, and in workers that share it.
+ */
+export function setEnvDefault(name: string, value: string, env: NodeJS.ProcessEnv = process.env): void {
+  env[name] ??= value
 }

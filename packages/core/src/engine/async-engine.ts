@@ -89,6 +89,10 @@ export class AsyncEngine implements EngineClient {
     const engine = new AsyncEngine(config, front, { worker, info })
     created.engine = engine
     if (created.dead !== null) throw created.dead
+    if (info.warmup !== null) {
+      const { numSteps, tookMs } = info.warmup
+      logger.info(`warmed up ${info.backend} with ${numSteps} batches in ${(tookMs / 1000).toFixed(1)} s`)
+    }
     if (config.maxModelLen === null && info.maxModelLen < front.maxPositions) {
       logger.warn(
         `the context is cut from ${front.maxPositions} to ${info.maxModelLen} tokens, which is what the KV cache holds; set maxModelLen or kvCacheMemory to change that`,

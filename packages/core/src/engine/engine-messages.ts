@@ -6,6 +6,7 @@ import type { KvDType } from '../tensor/kv-storage.ts'
 import type { EngineMetrics } from './engine-client.ts'
 import type { TransferredError } from './error-transfer.ts'
 import type { KvCacheSpec } from './executor.ts'
+import type { WarmupReport } from './warm-up.ts'
 
 /** What the engine thread is started with. */
 export interface EngineThreadData {
@@ -34,4 +35,6 @@ export interface EngineInfo extends KvCacheSpec {
   readonly backend: string
   readonly kvCacheDtype: KvDType
   readonly isBatchInvariant: boolean
+  /** What ran before serving; null where nothing did. */
+  readonly warmup: WarmupReport | null
 }

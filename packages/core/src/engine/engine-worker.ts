@@ -1,4 +1,4 @@
-import { Worker } from 'node:worker_threads'
+import { SHARE_ENV, Worker } from 'node:worker_threads'
 import { EngineDeadError } from '../errors.ts'
 import type { EngineInfo, EngineThreadData, FromEngine, ToEngine } from './engine-messages.ts'
 import { fromTransferredError } from './error-transfer.ts'
@@ -24,7 +24,12 @@ export class EngineWorker {
     const entry = import.meta.url.endsWith('.ts') ? './engine-thread.ts' : './engine-thread.js'
     // Whoever started the thread may be busy for a while before it asks.
     this.#ready.promise.catch(() => {})
-    this.#worker = new Worker(new URL(entry, import.meta.url), { workerData: data, name: 'octavo-engine' })
+    // Libraries that the thread loads read the process's environment, and so must the thread write it.
+    this.#worker = new Worker(new URL(entry, import.meta.url), {
+      workerData: data,
+      name: 'octavo-engine',
+      env: SHARE_ENV,
+    })
     this.#events = events
     this.#worker.on('message', (message: FromEngine) => this.#receive(message))
     this.#worker.on('error', (error) => this.#fail(error))

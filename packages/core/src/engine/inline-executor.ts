@@ -6,7 +6,7 @@ import { singleRank } from '../layers/communicator.ts'
 import { openCheckpoint } from '../loading/checkpoint.ts'
 import type { WeightSource } from '../loading/weight-source.ts'
 import { getModelDefinition } from '../models/registry.ts'
-import type { BackendPack, BackendProvider } from '../backends/backend-pack.ts'
+import type { BackendPack, BackendProvider, WarmupPolicy } from '../backends/backend-pack.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import { isDense, weightFormats } from '../tensor/dtype.ts'
 import type { KvDType } from '../tensor/kv-storage.ts'
@@ -15,6 +15,7 @@ import type { EngineInfo } from './engine-messages.ts'
 import type { Executor } from './executor.ts'
 import { checkWeightsFit, type MemoryLimits, sizeKvCache } from './kv-cache-size.ts'
 import { ModelRunner } from './model-runner.ts'
+import { paddedSizes, warmUp } from './warm-up.ts'
 
 export interface InlineExecutorOptions {
   readonly config: EngineConfig
@@ -51,11 +52,11 @@ export class InlineExecutor implements Executor {
         communicator: singleRank,
         ...(onProgress && { onProgress }),
       })
-      const limits = memoryLimits(pack, model.weightBytes)
+      const memory = memoryLimits(pack, model.weightBytes)
       const size = sizeKvCache(
         config,
         { shape: model.kvShape, dtype, maxPositions: modelConfig.maxPositionEmbeddings },
-        limits,
+        memory,
       )
       const kv = pack.createKvStorage({
         ...model.kvShape,
@@ -63,7 +64,9 @@ export class InlineExecutor implements Executor {
         numBlocks: size.numBlocks,
         blockSize: config.blockSize,
       })
-      this.#runner = new ModelRunner({ model, kv })
+      const policy = warmupOf(pack, config.warmup)
+      const paddedSize = policy && paddedSizes(config.maxNumBatchedTokens)
+      this.#runner = new ModelRunner({ model, kv, ...(paddedSize && { paddedSize }) })
       return {
         ...size,
         blockSize: config.blockSize,
@@ -71,6 +74,7 @@ export class InlineExecutor implements Executor {
         weightBytes: model.weightBytes,
         backend: pack.name,
         isBatchInvariant: pack.isBatchInvariant,
+        warmup: policy && warmUp(this.#runner, policy, { ...config, maxModelLen: size.maxModelLen }),
       }
     } finally {
       source.close()
@@ -96,6 +100,11 @@ function kvDTypeOf({ name, kvCacheDtypes }: BackendPack, dtype: EngineConfig['kv
     'kvCacheDtype',
     `is ${dtype}, but the ${name} backend keeps keys and values in ${kvCacheDtypes.join(', ')} only; leave the option out, or choose the backend native or cpu`,
   )
+}
+
+function warmupOf({ warmup }: BackendPack, option: EngineConfig['warmup']): WarmupPolicy | null {
+  const isWanted = option === 'auto' ? warmup?.isDefault : option
+  return isWanted ? (warmup ?? null) : null
 }
 
 /** What the weights will take in memory: as stored, or in the dtype asked for. */

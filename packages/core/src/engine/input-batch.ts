@@ -51,9 +51,12 @@ export interface BatchInputs {
 export class InputBatch {
   readonly #rows = new Map<string, SequenceRow>()
   readonly #blockSize: number
+  readonly #paddedSize: (numTokens: number) => number
 
-  constructor(blockSize: number) {
+  /** `paddedSize`: to how many tokens a batch is filled up, with sequences of one token in the null block. */
+  constructor(blockSize: number, paddedSize: (numTokens: number) => number = (numTokens) => numTokens) {
     this.#blockSize = blockSize
+    this.#paddedSize = paddedSize
   }
 
   /** Brings the rows up to date with the plan and lays out the step. */
@@ -70,16 +73,18 @@ export class InputBatch {
     return row
   }
 
-  #layOut({ scheduled, numTokens }: SchedulerOutput): BatchInputs {
+  #layOut({ scheduled, numTokens: numScheduled }: SchedulerOutput): BatchInputs {
     const rows = scheduled.map(({ id }) => this.#get(id))
+    const numTokens = this.#paddedSize(numScheduled)
+    const numSeqs = rows.length + numTokens - numScheduled
     const maxBlocksPerSeq = Math.max(1, ...rows.map((row) => row.blockIds.length))
     const inputIds = new Int32Array(numTokens)
     const positions = new Int32Array(numTokens)
     const slotMapping = new Int32Array(numTokens)
-    const queryStartLoc = new Int32Array(rows.length + 1)
-    const seqLens = new Int32Array(rows.length)
-    const promptLens = Int32Array.from(rows, (row) => row.numPromptTokens)
-    const blockTables = new Int32Array(rows.length * maxBlocksPerSeq)
+    const queryStartLoc = new Int32Array(numSeqs + 1)
+    const seqLens = new Int32Array(numSeqs)
+    const promptLens = new Int32Array(numSeqs)
+    const blockTables = new Int32Array(numSeqs * maxBlocksPerSeq)
     const entries: BatchEntry[] = []
     let at = 0
     rows.forEach((row, s) => {
@@ -95,10 +100,11 @@ export class InputBatch {
       }
       queryStartLoc[s + 1] = at
       seqLens[s] = row.numComputedTokens + count
+      promptLens[s] = row.numPromptTokens
     })
     const attention = {
       numTokens,
-      numSeqs: rows.length,
+      numSeqs,
       blockSize: this.#blockSize,
       queryStartLoc,
       seqLens,
@@ -108,6 +114,25 @@ export class InputBatch {
       slotMapping,
       positions,
     }
+    this.#fillUp(attention, entries)
     return { inputIds, attention, entries }
   }
+
+  /** As long as the longest decode of the batch, so that they attend together with it; their blocks are the null block. */
+  #fillUp(
+    { numSeqs, queryStartLoc, seqLens, promptLens, positions, slotMapping }: Padded,
+    entries: readonly BatchEntry[],
+  ): void {
+    const length = entries.reduce((max, { numTokens }, s) => (numTokens === 1 ? Math.max(max, seqLens[s]!) : max), 1)
+    for (let s = entries.length; s < numSeqs; s++) {
+      const at = queryStartLoc[s]!
+      queryStartLoc[s + 1] = at + 1
+      seqLens[s] = length
+      promptLens[s] = 1
+      positions[at] = length - 1
+      slotMapping[at] = (length - 1) % this.#blockSize
+    }
+  }
 }
+
+type Padded = AttentionMetadata & Required<Pick<AttentionMetadata, 'promptLens'>>

@@ -14,6 +14,8 @@ import { type BatchEntry, InputBatch, type SequenceRow } from './input-batch.ts'
 export interface ModelRunnerOptions {
   readonly model: CausalLM
   readonly kv: KvStorage
+  /** To how many tokens batches, and rows of logits, are filled up; default: to none more. */
+  readonly paddedSize?: (numTokens: number) => number
 }
 
 /** Logits of this many rows at once: bounds their memory when a whole prompt's logprobs are asked for. */
@@ -39,11 +41,13 @@ export class ModelRunner {
   readonly #model: CausalLM
   readonly #kv: KvStorage
   readonly #batch: InputBatch
+  readonly #paddedSize: (numTokens: number) => number
 
-  constructor({ model, kv }: ModelRunnerOptions) {
+  constructor({ model, kv, paddedSize = (numTokens) => numTokens }: ModelRunnerOptions) {
     this.#model = model
     this.#kv = kv
-    this.#batch = new InputBatch(kv.layout.blockSize)
+    this.#paddedSize = paddedSize
+    this.#batch = new InputBatch(kv.layout.blockSize, paddedSize)
   }
 
   executeModel(plan: SchedulerOutput): ModelRunnerOutput {
@@ -71,8 +75,10 @@ export class ModelRunner {
   #useLogits(hidden: tf.Tensor2D, requests: readonly LogitsRequest[], { sampled, scores }: LogitsResults): void {
     const { vocabSize } = this.#model.config
     const rows = requests.map(({ batchRow }) => batchRow)
+    const numRows = Math.max(rows.length, Math.min(maxLogitRows, this.#paddedSize(rows.length)))
+    rows.push(...Array.from({ length: numRows - rows.length }, () => rows[0] ?? 0))
     const logits = tf.tidy(() => this.#model.computeLogits(gatherRows(hidden, rows)))
-    assert(logits.size === requests.length * vocabSize, 'logits have the wrong shape')
+    assert(logits.size === numRows * vocabSize, 'logits have the wrong shape')
     const drawn = this.#tryDraw(logits, requests)
     const isDone = requests.every((_, i) => drawn.has(i))
     // NOTE: not returned through tidy, which would look for tensors in every element.

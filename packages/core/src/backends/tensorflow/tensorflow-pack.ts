@@ -27,6 +27,7 @@ import type { TensorflowBackend } from './tensorflow-backend.ts'
 import { TfKvStorage } from './tf-kv-storage.ts'
 import { tfDtype } from './tf-op.ts'
 import { TfPackedWeight } from './tf-packed-weight.ts'
+import { warmupPolicy } from './warm-up-policy.ts'
 
 export interface TensorflowOptions {
   /**
@@ -83,6 +84,7 @@ export async function createTensorflowPack({
     name: backendName,
     isBatchInvariant: false,
     maxMemoryBytes,
+    warmup: warmupPolicy(backend.isUsingGpuDevice),
     kvCacheDtypes: dtype === 'bfloat16' ? ['bfloat16', 'float32'] : ['float32', 'bfloat16'],
     get usedBytes() {
       return usedBytes

@@ -23,10 +23,24 @@ export interface PackingOptions {
  * `rows`: dense, `[rows, cols]`. `columns`: dense and transposed, `[cols, part of the rows]` each, which TensorFlow multiplies
  * two to three times faster from four rows of activations on. `planes`: codes and scales.
  */
-type Stored =
+export type Stored =
   | { readonly kind: 'rows'; readonly matrix: TfeTensor }
   | { readonly kind: 'columns'; readonly parts: readonly TfeTensor[] }
   | { readonly kind: 'planes'; readonly format: BlockFormat; readonly planes: StoredPlanes }
+
+/** Where a weight lies that was stacked with others: it has no handles of its own any more. */
+export interface WeightStack {
+  /** The weight at `index` as it would lie alone; the handles belong to `ops`. */
+  view(ops: OpScope, index: number): Stored
+  /** One of its weights is disposed. */
+  leave(): void
+}
+
+interface Stacked {
+  readonly kind: 'stacked'
+  readonly stack: WeightStack
+  readonly index: number
+}
 
 /** Elements that are widened at once. On CPUs that is memory which the allocator keeps for the next time. */
 const chunkElements = { cpu: 2 ** 22, gpu: 2 ** 26 }
@@ -46,7 +60,7 @@ export class TfPackedWeight implements PackedWeight {
   readonly #onDispose: (sizeInBytes: number) => void
   /** Its rows are looked up, so it stays as it is stored. */
   #isTable = false
-  #stored: Stored | null
+  #stored: Stored | Stacked | null
 
   constructor(
     backend: TensorflowBackend,
@@ -88,14 +102,14 @@ export class TfPackedWeight implements PackedWeight {
 
   #product(ops: OpScope, x: TfeTensor): TfeTensor {
     if (!this.#isTable) this.#transpose(x.dtype)
-    const stored = this.#live()
+    const stored = this.#view(ops)
     if (stored.kind === 'rows' && stored.matrix.dtype === x.dtype)
       return ops.run('MatMul', [x, stored.matrix], transposeB)
     const products =
       stored.kind === 'columns'
         ? stored.parts.map((part) => multiplyWide(ops, x, part))
-        : this.#chunks().map(([start, count]) => {
-            const chunk = this.#widened(ops, [start, count], x.dtype)
+        : this.chunks(x.dtype).map(([start, count]) => {
+            const chunk = widened(ops, stored, { start, count, dtype: x.dtype, weight: this })
             const product = ops.run('MatMul', [x, chunk], transposeB)
             ops.free(chunk)
             return product
@@ -117,14 +131,53 @@ export class TfPackedWeight implements PackedWeight {
 
   dispose(): void {
     if (this.#stored === null) return
-    for (const { id } of handlesOf(this.#stored)) this.#backend.binding.deleteTensor(id)
+    if (this.#stored.kind === 'stacked') this.#stored.stack.leave()
+    else this.#free(this.#stored)
     this.#stored = null
     this.#onDispose(this.sizeInBytes)
   }
 
-  #live(): Stored {
+  /** The stack it belongs to, or null. */
+  get stack(): WeightStack | null {
+    const stored = this.#live()
+    return stored.kind === 'stacked' ? stored.stack : null
+  }
+
+  /** Its own handles as they were uploaded; null once a product has transposed them, or after it was stacked. */
+  get uploaded(): Exclude<Stored, { kind: 'columns' }> | null {
+    const stored = this.#live()
+    return stored.kind === 'rows' || stored.kind === 'planes' ? stored : null
+  }
+
+  /** Frees its own handles: from now on it lies in `stack`. */
+  moveTo(stack: WeightStack, index: number): void {
+    const stored = this.#live()
+    assert(stored.kind !== 'stacked', 'a packed weight was stacked twice')
+    this.#free(stored)
+    this.#stored = { kind: 'stacked', stack, index }
+  }
+
+  /** `[start, count]` of the rows that a product in `dtype` takes at once: all of them where none must be widened. */
+  chunks(dtype: number): [start: number, count: number][] {
+    const stored = this.#live()
+    if (stored.kind === 'rows' && stored.matrix.dtype === dtype) return [[0, this.rows]]
+    const elements = this.#backend.isUsingGpuDevice ? chunkElements.gpu : chunkElements.cpu
+    const rows = Math.max(1, Math.floor(elements / this.cols))
+    return Array.from({ length: ceilDiv(this.rows, rows) }, (_, i) => [i * rows, Math.min(rows, this.rows - i * rows)])
+  }
+
+  #live(): Stored | Stacked {
     assert(this.#stored !== null, 'a packed weight was used after dispose')
     return this.#stored
+  }
+
+  #view(ops: OpScope): Stored {
+    const stored = this.#live()
+    return stored.kind === 'stacked' ? stored.stack.view(ops, stored.index) : stored
+  }
+
+  #free(stored: Stored): void {
+    for (const { id } of handlesOf(stored)) this.#backend.binding.deleteTensor(id)
   }
 
   #upload(ops: OpScope, bytes: Uint8Array<ArrayBuffer>): Stored {
@@ -138,7 +191,7 @@ export class TfPackedWeight implements PackedWeight {
 
   /** Rows as `[n, cols]`: dense ones in their own dtype, blocks as float32. */
   #rowsAt(ops: OpScope, ids: TfeTensor): TfeTensor {
-    const stored = this.#live()
+    const stored = this.#view(ops)
     switch (stored.kind) {
       case 'rows':
         return ops.gather(stored.matrix, ids)
@@ -158,9 +211,8 @@ export class TfPackedWeight implements PackedWeight {
     const stored = this.#live()
     if (stored.kind !== 'rows') return
     const { matrix } = stored
-    const ranges: [number, number][] = matrix.dtype === dtype ? [[0, this.rows]] : this.#chunks()
     const parts = withOps(this.#backend, (ops) => {
-      const made = ranges.map(([start, count]) => {
+      const made = this.chunks(dtype).map(([start, count]) => {
         const part = count === this.rows ? matrix : ops.slice(matrix, [start, 0], [count, this.cols])
         return ops.run('Transpose', [part, ops.hostInts([1, 0])])
       })
@@ -169,29 +221,24 @@ export class TfPackedWeight implements PackedWeight {
     this.#backend.binding.deleteTensor(matrix.id)
     this.#stored = { kind: 'columns', parts }
   }
+}
 
-  /** `count` rows from `start` on, as `[count, cols]` in `dtype`. */
-  #widened(ops: OpScope, [start, count]: [number, number], dtype: number): TfeTensor {
-    const stored = this.#live()
-    assert(stored.kind !== 'columns', 'columns are widened by part')
-    const isAll = count === this.rows
-    if (stored.kind === 'rows') {
-      return ops.cast(isAll ? stored.matrix : ops.slice(stored.matrix, [start, 0], [count, this.cols]), dtype)
-    }
-    return withOps(this.#backend, (own) => {
-      const part = isAll
-        ? stored.planes
-        : mapPlanes(stored.planes, (plane) => own.slice(plane, [start, 0, 0], [count, -1, -1]))
-      return ops.take(own.release(own.cast(dequantizePlanes(own, stored.format, part), dtype)))
-    })
+/** `count` rows from `start` on, as `[count, cols]` in `dtype`. */
+function widened(
+  ops: OpScope,
+  stored: Exclude<Stored, { kind: 'columns' }>,
+  { start, count, dtype, weight }: { start: number; count: number; dtype: number; weight: PackedWeightSpec },
+): TfeTensor {
+  const isAll = count === weight.rows
+  if (stored.kind === 'rows') {
+    return ops.cast(isAll ? stored.matrix : ops.slice(stored.matrix, [start, 0], [count, weight.cols]), dtype)
   }
-
-  /** `[start, count]` of the rows that are widened at once. */
-  #chunks(): [start: number, count: number][] {
-    const elements = this.#backend.isUsingGpuDevice ? chunkElements.gpu : chunkElements.cpu
-    const rows = Math.max(1, Math.floor(elements / this.cols))
-    return Array.from({ length: ceilDiv(this.rows, rows) }, (_, i) => [i * rows, Math.min(rows, this.rows - i * rows)])
-  }
+  return withOps(ops.device, (own) => {
+    const part = isAll
+      ? stored.planes
+      : mapPlanes(stored.planes, (plane) => own.slice(plane, [start, 0, 0], [count, -1, -1]))
+    return ops.take(own.release(own.cast(dequantizePlanes(own, stored.format, part), dtype)))
+  })
 }
 
 function multiplyWide(ops: OpScope, x: TfeTensor, part: TfeTensor): TfeTensor {
@@ -210,11 +257,11 @@ function denseMatrix(
   return ops.run('Bitcast', [ops.bytes(bytes, [rows, cols, 2])], [typeAttr('type', tfDtype[format])])
 }
 
-function mapPlanes(planes: StoredPlanes, map: (plane: TfeTensor) => TfeTensor): StoredPlanes {
+export function mapPlanes(planes: StoredPlanes, map: (plane: TfeTensor) => TfeTensor): StoredPlanes {
   return new Map([...planes].map(([name, plane]) => [name, map(plane)]))
 }
 
-function handlesOf(stored: Stored): readonly TfeTensor[] {
+export function handlesOf(stored: Stored): readonly TfeTensor[] {
   switch (stored.kind) {
     case 'rows':
       return [stored.matrix]

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -63,6 +64,22 @@ describeLinked('loadTensorflow with a linked TensorFlow (skipped without OCTAVO_
     expect(backend.floatPrecision()).toBe(32)
     const { loadTensorflow } = await import('./load-tensorflow.ts')
     expect(loadTensorflow()).toBe(found)
+  })
+
+  it('says nothing of how TensorFlow was compiled, unless asked to', () => {
+    const url = new URL('./load-tensorflow.ts', import.meta.url).href
+    const program = `
+      import { loadTensorflow } from ${JSON.stringify(url)}
+      const { binding, NodeJSKernelBackend, packageName } = loadTensorflow()
+      new NodeJSKernelBackend(binding, packageName)`
+    const stderrOf = (level: string | undefined): string => {
+      const env = { ...process.env, OCTAVO_TENSORFLOW: linked, TF_CPP_MIN_LOG_LEVEL: level }
+      const args = ['--input-type=module', '-e', program]
+      return spawnSync(process.execPath, args, { env, encoding: 'utf8' }).stderr
+    }
+    expect(stderrOf(undefined)).not.toContain('cpu_feature_guard')
+    expect(stderrOf('0')).toContain('cpu_feature_guard')
+    expect(stderrOf('')).toContain('cpu_feature_guard')
   })
 
   it('loads in threads, one after the other and several at once', async () => {

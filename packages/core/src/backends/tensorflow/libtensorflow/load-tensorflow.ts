@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
+import { setEnvDefault } from '../../../config/env.ts'
 import { messageOf } from '../../../util/message-of.ts'
 import { loadFusedOps, type FusedOps } from './fused-ops.ts'
 import { bindingFileName, findLinkedBinding, type LinkedBinding, type LinkManifest } from './linked-folder.ts'
@@ -47,6 +48,8 @@ function load(): LoadedTensorflow | TensorflowUnavailable {
   const found = findTensorflow()
   if ('reason' in found) return found
   const { file, manifest, tfjsNode } = found
+  // Without its lines about how it was compiled; the level is read once, when the library is loaded.
+  setEnvDefault('TF_CPP_MIN_LOG_LEVEL', '1')
   try {
     const found = loadFrom(file, tfjsNode)
     return { ...found, fusedOps: loadFusedOps(found.binding, { file, manifest }), manifest }

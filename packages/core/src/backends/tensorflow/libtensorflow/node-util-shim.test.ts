@@ -1,8 +1,11 @@
+import { spawnSync } from 'node:child_process'
 import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, it } from 'vitest'
 import { shimNodeUtil } from './node-util-shim.ts'
 
 const util = createRequire(import.meta.url)('node:util') as Record<string, unknown>
+const shim = fileURLToPath(new URL('./node-util-shim.ts', import.meta.url))
 const names = ['isArray', 'isNullOrUndefined'] as const
 const before = names.map((name) => [name, Object.getOwnPropertyDescriptor(util, name)] as const)
 
@@ -22,10 +25,24 @@ describe('shimNodeUtil', () => {
     expect([[], {}, null].map((value) => isArray!(value))).toEqual([true, false, false])
   })
 
-  it("leaves Node's own alone", () => {
+  it('leaves what Node has, but for the one that warns', () => {
     const own = (): boolean => false
-    Object.defineProperty(util, 'isArray', { value: own, configurable: true, writable: true })
+    for (const name of names) Object.defineProperty(util, name, { value: own, configurable: true, writable: true })
     shimNodeUtil()
-    expect(util['isArray']).toBe(own)
+    expect(util['isNullOrUndefined']).toBe(own)
+    expect(util['isArray']).toBe(Array.isArray)
+  })
+
+  it('takes no warning from anybody else', () => {
+    const program = `
+      const util = require('node:util')
+      const { shimNodeUtil } = require(${JSON.stringify(shim)})
+      shimNodeUtil()
+      util.isArray([])
+      util.deprecate(() => {}, 'another is deprecated', 'DEP9999')()`
+    const { stderr, status } = spawnSync(process.execPath, ['-e', program], { encoding: 'utf8' })
+    expect(status).toBe(0)
+    expect(stderr).toContain('another is deprecated')
+    expect(stderr).not.toContain('isArray')
   })
 })
