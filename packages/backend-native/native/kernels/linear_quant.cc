@@ -43,6 +43,22 @@ AlignedArray<T> AllocateAligned(size_t count) {
   return AlignedArray<T>(static_cast<T*>(memory));
 }
 
+/// Memory for one product's activations, 64-byte aligned, valid until the thread's next call. Kept, as large as it ever
+/// had to be: to have huge pages found, cleared and mapped again can take half as long as a prefill's product.
+/// Throws std::bad_alloc.
+uint8_t* Scratch(int64_t bytes) {
+  thread_local AlignedArray<uint8_t> memory;
+  thread_local size_t size = 0;
+  const size_t pages = (static_cast<size_t>(bytes) + kHugePage - 1) / kHugePage;
+  if (pages * kHugePage > size) {
+    memory.reset();
+    size = 0;
+    memory = AllocateAligned<uint8_t>(pages * kHugePage);
+    size = pages * kHugePage;
+  }
+  return memory.get();
+}
+
 struct QuantKernels {
   void (*quantize)(const QuantizedActivations&, const float*, int64_t, int64_t, QuantizeOptions);
   void (*int8)(const QuantPanels&, const QuantizedActivations&, const QuantTask&);
@@ -159,14 +175,13 @@ class QuantizedMatrix final : public Matrix {
     const int64_t count = n * panels_.blocks;
     // One allocation: codes and what a whole tile reads behind them, scales, sums, corrections.
     const int64_t code_bytes = CeilDiv(count * kBlock + 512, 64) * 64;
-    const AlignedArray<uint8_t> memory =
-        AllocateAligned<uint8_t>(static_cast<size_t>(code_bytes + count * 4 * (2 + options.parts) + 64));
-    float* scales = reinterpret_cast<float*>(memory.get() + code_bytes);
-    std::memset(memory.get() + count * kBlock, 0, static_cast<size_t>(code_bytes - count * kBlock));
+    uint8_t* const memory = Scratch(code_bytes + count * 4 * (2 + options.parts) + 64);
+    float* scales = reinterpret_cast<float*>(memory + code_bytes);
+    std::memset(memory + count * kBlock, 0, static_cast<size_t>(code_bytes - count * kBlock));
     const QuantizedActivations activations{n,
                                            cols,
                                            panels_.blocks,
-                                           reinterpret_cast<int8_t*>(memory.get()),
+                                           reinterpret_cast<int8_t*>(memory),
                                            scales,
                                            scales + count,
                                            reinterpret_cast<int32_t*>(scales + 2 * count)};
@@ -184,10 +199,10 @@ class QuantizedMatrix final : public Matrix {
                                    ? activations.NumTiles() * activations.Steps() * kTileTokens * kStepCols
                                    : CeilDiv(n * cols * 2, 64) * 64;
     const int64_t scale_bytes = activations.chunks * activations.NumTiles() * kTileTokens * 4;
-    const AlignedArray<uint8_t> memory = AllocateAligned<uint8_t>(static_cast<size_t>(code_bytes + scale_bytes));
-    activations.tiles = reinterpret_cast<int8_t*>(memory.get());
-    activations.pairs = reinterpret_cast<int16_t*>(memory.get());
-    activations.scales = reinterpret_cast<float*>(memory.get() + code_bytes);
+    uint8_t* const memory = Scratch(code_bytes + scale_bytes);
+    activations.tiles = reinterpret_cast<int8_t*>(memory);
+    activations.pairs = reinterpret_cast<int16_t*>(memory);
+    activations.scales = reinterpret_cast<float*>(memory + code_bytes);
     QuantizeTokens(n, pool, [&](int64_t begin, int64_t end) { wide_kernels_.quantize(activations, x, begin, end); });
     const WidePanels wide{panels_, units_.data(), units_.data() + panels_.NumPanels() * kPanelRows};
     const auto kernel = activations.is_tiled ? wide_kernels_.tiles : wide_kernels_.pairs;

@@ -77,6 +77,13 @@ inline void PrefetchStream(const uint8_t* block) {
   }
 }
 
+/// Before StoreWideRows: both lines that it may write.
+inline void PrefetchWideRows(const WidePanels& w, const QuantTask& task, int64_t panel, int64_t token) {
+  const float* const y = task.y + token * w.panels.rows + panel * kPanelRows;
+  __builtin_prefetch(y, 1);
+  __builtin_prefetch(y + kPanelRows - 1, 1);
+}
+
 inline void StoreWideRows(const WidePanels& w, const QuantTask& task, int64_t panel, int64_t token, __m512 sum) {
   const int64_t first = panel * kPanelRows;
   const int64_t left = w.panels.rows - first;
