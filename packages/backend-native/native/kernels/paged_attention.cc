@@ -14,8 +14,18 @@ namespace {
 constexpr int64_t kInlineWork = int64_t{1} << 19;
 /// Tasks per thread: enough for an even finish.
 constexpr int64_t kTasksPerThread = 4;
+/// Rows of a task that are not cut further for the sake of the threads.
+constexpr int64_t kFewestRows = 64;
 /// Floats of partial results at most; what would need more is not cut into ranges.
 constexpr int64_t kMaxPartialFloats = int64_t{1} << 23;
+
+constexpr size_t kLineFloats = 64 / sizeof(float);
+
+/// Vectors of 64 bytes that lie across two cache lines cost two loads.
+float* AlignToLine(float* memory) {
+  const size_t past = reinterpret_cast<uintptr_t>(memory) / sizeof(float) % kLineFloats;
+  return memory + (kLineFloats - past) % kLineFloats;
+}
 
 bool IsWorthThreads(const PagedAttentionArgs& args) {
   int64_t work = 0;
@@ -56,17 +66,26 @@ int64_t MostHeadsPerTask(const PagedAttentionArgs& args, int num_threads) {
   return most > 1 ? most : 1;
 }
 
+/// Rows of a task: many, because they share the packed keys and values, but no more than leave each thread its tasks.
+int64_t MostRowsPerTask(const PagedAttentionArgs& args, int num_threads) {
+  const int64_t wanted = num_threads > 1 ? num_threads * kTasksPerThread : 1;
+  int64_t most = kAttentionRows;
+  while (most > kFewestRows && args.num_tokens * args.heads / most < wanted) most /= 2;
+  return most;
+}
+
 /// All rows of all sequences on all KV heads, the longest tasks of a sequence first.
 std::vector<AttentionTask> CutRows(const PagedAttentionArgs& args, int num_threads) {
   std::vector<AttentionTask> tasks;
   const int64_t group = args.heads / args.kv_heads;
   const int64_t most_heads = MostHeadsPerTask(args, num_threads);
+  const int64_t most_rows = MostRowsPerTask(args, num_threads);
   for (int64_t s = 0; s < args.num_seqs; s++) {
     const int64_t num_rows = (args.query_start_loc[s + 1] - args.query_start_loc[s]) * group;
-    const int64_t num_cuts = (num_rows + kAttentionRows - 1) / kAttentionRows;
+    const int64_t num_cuts = (num_rows + most_rows - 1) / most_rows;
     for (int64_t cut = num_cuts - 1; cut >= 0; cut--) {
-      const int64_t row_begin = cut * kAttentionRows;
-      const int64_t row_end = row_begin + kAttentionRows < num_rows ? row_begin + kAttentionRows : num_rows;
+      const int64_t row_begin = cut * most_rows;
+      const int64_t row_end = row_begin + most_rows < num_rows ? row_begin + most_rows : num_rows;
       const int64_t fitting_heads = kAttentionRows / (row_end - row_begin);
       const int64_t num_heads = fitting_heads < most_heads ? fitting_heads : most_heads;
       for (int64_t kv = 0; kv < args.kv_heads; kv += num_heads) {
@@ -134,17 +153,18 @@ void PagedAttention(const PagedAttentionArgs& args, ThreadPool& pool) {
   const int num_threads = IsWorthThreads(args) ? pool.num_threads() : 1;
   std::vector<AttentionTask> tasks = CutRows(args, num_threads);
   const size_t scratch_size = static_cast<size_t>(AttentionScratchSize(args.head_dim));
-  const std::unique_ptr<float[]> scratch(new float[scratch_size * static_cast<size_t>(num_threads)]);
+  const std::unique_ptr<float[]> memory(new float[scratch_size * static_cast<size_t>(num_threads) + kLineFloats]);
+  float* const scratch = AlignToLine(memory.get());
   if (num_threads == 1) {
-    for (const AttentionTask& task : tasks) attend(task, scratch.get());
+    for (const AttentionTask& task : tasks) attend(task, scratch);
     return;
   }
   std::unique_ptr<float[]> partials;
   const std::vector<AttentionTask> merges = CutRanges(tasks, num_threads, partials);
   pool.ParallelFor(static_cast<int64_t>(tasks.size()), [&](int64_t i, int thread) {
-    attend(tasks[static_cast<size_t>(i)], scratch.get() + scratch_size * static_cast<size_t>(thread));
+    attend(tasks[static_cast<size_t>(i)], scratch + scratch_size * static_cast<size_t>(thread));
   });
-  for (const AttentionTask& task : merges) merge(task, scratch.get());
+  for (const AttentionTask& task : merges) merge(task, scratch);
 }
 
 }  // namespace octavo

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 
+#include "paged_attention_packing.h"
 #include "paged_attention_products.h"
 #include "paged_attention_rows.h"
 #include "paged_attention_softmax.h"
@@ -23,7 +24,9 @@ class AttentionRun {
   using Reg = typename V::Reg;
   using Row = CachedRow<Rows>;
   using Element = typename Rows::Element;
+  using Packing = AttentionPacking<V, Rows>;
   using Products = AttentionProducts<V, Rows>;
+  using PackedProducts = AttentionProducts<V, FloatRows<V>>;
   using State = SoftmaxState<V>;
   static constexpr int kWidth = V::kWidth;
   static constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(Element));  // elements of a cache line
@@ -36,15 +39,22 @@ class AttentionRun {
         group_(args_.heads / args_.kv_heads),
         num_heads_(task.kv_end - task.kv_begin),
         num_rows_(task.row_end - task.row_begin),
+        num_shares_((num_rows_ + V::kTileRows - 1) / V::kTileRows),
         padded_(PaddedHeadDim(args_.head_dim)),
         first_token_(args_.query_start_loc[task.sequence]),
         first_position_(args_.seq_lens[task.sequence] - (args_.query_start_loc[task.sequence + 1] - first_token_)),
         end_key_(Smaller(EndKey(num_rows_ - 1), task.range_end * kAttentionRange)),
         block_table_(args_.block_tables + task.sequence * args_.max_blocks_per_seq),
-        packed_keys_(scratch),
-        scores_(packed_keys_ + kAttentionTile * args_.head_dim),
-        total_(scores_ + 8 * kAttentionTile, padded_),
-        part_(total_.End(), padded_) {}
+        packs_values_(num_rows_ > 2 * V::kTileRows),
+        score_scale_(args_.scale, args_.softcap),
+        packed_queries_(scratch),
+        packed_keys_(packed_queries_ + kAttentionRows * padded_),
+        packed_values_(packed_keys_ + kAttentionTile * padded_),
+        scores_(packed_values_ + kAttentionTile * padded_),
+        total_(scores_ + State::kStepRows * kAttentionTile, padded_),
+        part_(total_.End(), padded_) {
+    for (int64_t j = 0; j < kAttentionTile; j++) packed_rows_[j] = {packed_values_ + j * padded_, nullptr};
+  }
 
   void Attend() {
     for (int64_t range = task_.range_begin; range < task_.range_end; range++) {
@@ -52,6 +62,7 @@ class AttentionRun {
       const State& state = is_first && task_.partials == nullptr ? total_ : part_;
       state.Clear(num_heads_ * num_rows_);
       AttendRange(range, state);
+      state.Finish(num_heads_ * num_rows_);
       if (task_.partials != nullptr) StorePartials(range);
       else if (!is_first) MergeRange(range);
     }
@@ -80,6 +91,8 @@ class AttentionRun {
   bool SeesRange(int64_t r, int64_t range) const {
     return FirstKey(r) < (range + 1) * kAttentionRange && EndKey(r) > range * kAttentionRange;
   }
+  /// A KV head's rows in shares of almost equal size, at most kTileRows.
+  int64_t FirstOfShare(int64_t share) const { return num_rows_ * share / num_shares_; }
   int64_t Head(int64_t kv, int64_t r) const { return (task_.kv_begin + kv) * group_ + (task_.row_begin + r) % group_; }
   int64_t QueryOffset(int64_t kv, int64_t r) const {
     return ((first_token_ + (task_.row_begin + r) / group_) * args_.heads + Head(kv, r)) * args_.head_dim;
@@ -91,6 +104,7 @@ class AttentionRun {
 
   void AttendRange(int64_t range, const State& state) {
     // Rows are in the order of their positions, so the first one has the first key and the last one the last.
+    const bool is_first = range == task_.range_begin;
     const int64_t begin = Larger(range * kAttentionRange, FirstKey(0));
     const int64_t end = Smaller((range + 1) * kAttentionRange, EndKey(num_rows_ - 1));
     int64_t tile = begin / kAttentionTile * kAttentionTile;
@@ -105,16 +119,36 @@ class AttentionRun {
       const int64_t next = tile + kAttentionTile;
       num_next_ = Clamp(Smaller(end_key_ - next, kAttentionTile));
       FindRows(next_keys_, next_values_, next, 0, num_next_);
-      // Rows in shares of almost equal size, at most kTileRows.
-      const int64_t num_shares = (num_rows_ + V::kTileRows - 1) / V::kTileRows;
-      PlanPrefetch(num_shares);
+      PlanPrefetch();
       for (int64_t kv = 0; kv < num_heads_; kv++) {
-        PackKeys(kv, first, last);
-        for (int64_t share = 0; share < num_shares; share++) {
-          const int64_t r = num_rows_ * share / num_shares;
-          AttendTile(tile, kv, r, static_cast<int>(num_rows_ * (share + 1) / num_shares - r), state);
+        Packing::PackKeys(packed_keys_, keys_, kv, first, last, args_.head_dim, [this] { PrefetchNext(); });
+        if (packs_values_) Packing::PackValues(packed_values_, padded_, values_, kv, first, last, args_.head_dim);
+        for (int64_t share = 0; share < num_shares_; share++) {
+          const int64_t r = FirstOfShare(share);
+          if (is_first && tile <= begin) {
+            PackQueries(kv, share);
+            PrefetchRows(args_.query, kv, share + 1);
+          }
+          if (next >= end_key_ && task_.partials == nullptr) PrefetchRows(args_.out, kv, share);
+          AttendTile(tile, kv, r, static_cast<int>(FirstOfShare(share + 1) - r), state);
         }
       }
+    }
+  }
+
+  void PackQueries(int64_t kv, int64_t share) {
+    const int64_t first = FirstOfShare(share);
+    const int64_t count = FirstOfShare(share + 1) - first;
+    float* to = packed_queries_ + (kv * num_rows_ + first) * padded_;
+    for (int64_t i = 0; i < count; i++) Packing::PackQuery(to, args_.query + QueryOffset(kv, first + i), i, count, args_.head_dim);
+  }
+
+  /// Asks for a share's rows of `rows`, which is laid out as the query.
+  void PrefetchRows(const float* rows, int64_t kv, int64_t share) const {
+    if (share == num_shares_) return;
+    for (int64_t r = FirstOfShare(share); r < FirstOfShare(share + 1); r++) {
+      const float* row = rows + QueryOffset(kv, r);
+      for (int64_t d = 0; d < args_.head_dim; d += 16) V::Prefetch(row + d);
     }
   }
 
@@ -136,46 +170,11 @@ class AttentionRun {
     }
   }
 
-  /// packed_keys_ `[tile / span, head_dim, span]` = one head's keys of the tile with positions in the lanes, zeros where
-  /// there is none.
-  void PackKeys(int64_t kv, int64_t first, int64_t last) {
-    constexpr int64_t kSpan = Products::kSpan;
-    const int64_t head = kv * args_.head_dim;
-    for (int64_t j = first / kWidth * kWidth; j < last; j += kWidth) {
-      float* to = packed_keys_ + j / kSpan * kSpan * args_.head_dim + j % kSpan;
-      const bool is_whole = j >= first && j + kWidth <= last;
-      int64_t d = 0;
-      if (is_whole) {
-        for (; d + kWidth <= args_.head_dim; d += kWidth) {
-          PrefetchNext();
-          Reg rows[kWidth];
-          for (int i = 0; i < kWidth; i++) {
-            const Row& key = keys_[j + i];
-            rows[i] = Rows::Load(key.elements + head + d, Rows::ScaleOf(key, kv));
-          }
-          V::Transpose(rows);
-          for (int i = 0; i < kWidth; i++) V::Store(to + (d + i) * kSpan, rows[i]);
-        }
-      }
-      for (; d < args_.head_dim; d += kWidth) {
-        const int count = static_cast<int>(Smaller(args_.head_dim - d, kWidth));
-        Reg rows[kWidth];
-        for (int i = 0; i < kWidth; i++) {
-          const Row& key = keys_[j + i];
-          const bool is_there = j + i >= first && j + i < last;
-          rows[i] = is_there ? Rows::LoadPart(key.elements + head + d, count, Rows::ScaleOf(key, kv)) : V::Zero();
-        }
-        V::Transpose(rows);
-        for (int i = 0; i < count; i++) V::Store(to + (d + i) * kSpan, rows[i]);
-      }
-    }
-  }
-
   /// Plans to ask for the next tile's keys and values in small portions during the work on this one, so that they
   /// come from memory behind it.
-  void PlanPrefetch(int64_t num_shares) {
+  void PlanPrefetch() {
     const int64_t num_blocks = kAttentionTile / kWidth * ((args_.head_dim + kWidth - 1) / kWidth);
-    const int64_t num_steps = num_heads_ * (num_blocks + num_rows_ + 2 * num_shares);
+    const int64_t num_steps = num_heads_ * (num_blocks * Packing::kSteps + 2 * num_shares_);
     const int64_t num_lines = 2 * num_next_ * ((num_heads_ * args_.head_dim + kLine - 1) / kLine);
     prefetch_step_ = (num_lines + num_steps - 1) / num_steps;
     prefetch_row_ = 0;
@@ -198,21 +197,14 @@ class AttentionRun {
   void AttendTile(int64_t tile, int64_t kv, int64_t r, int count, const State& state) {
     int64_t begin[V::kTileRows] = {};
     int64_t end[V::kTileRows] = {};
-    const float* queries[V::kTileRows] = {};
     for (int i = 0; i < count; i++) {
       begin[i] = Clamp(FirstKey(r + i) - tile);
       end[i] = Clamp(EndKey(r + i) - tile);
-      queries[i] = args_.query + QueryOffset(kv, r + i);
     }
     if (begin[0] >= end[count - 1]) return;
     PrefetchNext();
-    ScoreTile(queries, begin[0], end[count - 1], count);
-    for (int i = 0; i < count; i++) {
-      PrefetchNext();
-      if (begin[i] >= end[i]) continue;
-      const int64_t at = kv * num_rows_ + r + i;
-      state.AddScores(at, scores_ + i * kAttentionTile, begin[i], end[i], args_.scale, args_.softcap);
-    }
+    ScoreTile(packed_queries_ + (kv * num_rows_ + r) * padded_, begin[0], end[count - 1], count);
+    state.AddScores(kv * num_rows_ + r, count, scores_, begin, end, score_scale_, decays_);
     PrefetchNext();
     // Keys that all rows see go through the product together, those before and behind row by row.
     const int64_t common = begin[count - 1];
@@ -222,7 +214,7 @@ class AttentionRun {
     for (int i = 0; i < count; i++) AddValues(kv, r + i, i, 1, Larger(begin[i], common_end), end[i], state);
   }
 
-  void ScoreTile(const float* const* queries, int64_t begin, int64_t end, int count) {
+  void ScoreTile(const float* queries, int64_t begin, int64_t end, int count) {
     constexpr int64_t kSpan = Products::kSpan;
     for (int64_t span = begin / kSpan * kSpan; span < end; span += kSpan) {
       const int64_t first = Larger(begin - span, 0) / kWidth;
@@ -232,17 +224,19 @@ class AttentionRun {
     }
   }
 
-  void AddValues(int64_t kv, int64_t r, int score_row, int count, int64_t begin, int64_t end, const State& state) const {
+  /// A row's first keys of the tile also let what it had decay.
+  void AddValues(int64_t kv, int64_t r, int score_row, int count, int64_t begin, int64_t end, const State& state) {
     if (begin >= end) return;
     float* sums = state.sums + (kv * num_rows_ + r) * padded_;
     const float* weights = scores_ + score_row * kAttentionTile;
-    Products::AddValues(sums, padded_, weights, values_, kv, begin, end, args_.head_dim, count);
+    float* decays = decays_ + score_row;
+    if (packs_values_) PackedProducts::AddValues(sums, padded_, decays, weights, packed_rows_, 0, begin, end, args_.head_dim, count);
+    else Products::AddValues(sums, padded_, decays, weights, values_, kv, begin, end, args_.head_dim, count);
+    for (int i = 0; i < count; i++) decays[i] = 1.0f;
   }
 
   void MergeRange(int64_t range) const {
-    for (int64_t at = 0; at < num_heads_ * num_rows_; at++) {
-      if (SeesRange(at % num_rows_, range)) total_.Merge(at, part_.max[at], part_.sum[at], part_.sums + at * padded_);
-    }
+    total_.MergeRows(part_, num_heads_ * num_rows_, [&](int64_t at) { return SeesRange(at % num_rows_, range); });
   }
 
   void StorePartials(int64_t range) const {
@@ -278,17 +272,24 @@ class AttentionRun {
   const PagedAttentionArgs& args_;
   const AttentionTask& task_;
   const int64_t group_;
-  const int64_t num_heads_;  // KV heads
-  const int64_t num_rows_;   // of each
+  const int64_t num_heads_;   // KV heads
+  const int64_t num_rows_;    // of each
+  const int64_t num_shares_;  // of these
   const int64_t padded_;
   const int64_t first_token_;     // of the sequence, in the batch
   const int64_t first_position_;  // of that token
   const int64_t end_key_;         // behind the last one that any row sees
   const int32_t* const block_table_;
+  const bool packs_values_;  // where several shares read them
+  const ScoreScale<V> score_scale_;
+  float* const packed_queries_;
   float* const packed_keys_;
+  float* const packed_values_;
   float* const scores_;  // [kTileRows, tile]
   const State total_;    // states of [KV heads, rows]
   const State part_;
+  float decays_[State::kStepRows];  // of a share: what its sums are yet to be multiplied by
+  CachedRow<FloatRows<V>> packed_rows_[kAttentionTile];
   Row keys_[kAttentionTile];
   Row values_[kAttentionTile];
   Row next_keys_[kAttentionTile];

@@ -23,17 +23,17 @@ struct AttentionProducts {
   static constexpr int kSpan = V::kTileVecs * kWidth;
 
   /// scores[r][lane] = sum over d of queries[r][d] * keys[d][lane], for num_rows x num_vecs vectors of lanes.
-  /// keys `[head_dim, kSpan]`, rows of scores `kAttentionTile` apart.
-  static void Score(float* scores, const float* const* queries, const float* keys, int64_t head_dim, int num_rows, int num_vecs) {
+  /// queries `[head_dim / kQueryRun, num_rows, kQueryRun]`, keys `[head_dim, kSpan]`, rows of scores `kAttentionTile` apart.
+  static void Score(float* scores, const float* queries, const float* keys, int64_t head_dim, int num_rows, int num_vecs) {
     DispatchRows<1>(num_rows, num_vecs, [&](auto rows, auto vecs) {
       ScoreTile<decltype(rows)::value, decltype(vecs)::value>(scores, queries, keys, head_dim);
     });
   }
 
-  /// sums[r][d] += sum over keys begin <= j < end of weights[r][j] * values[j][head][d] for d < head_dim.
+  /// sums[r][d] = decays[r] * sums[r][d] + sum over keys begin <= j < end of weights[r][j] * values[j][head][d], d < head_dim.
   /// Rows of sums `stride` apart, with room for whole vectors; rows of weights `kAttentionTile` apart.
-  static void AddValues(float* sums, int64_t stride, const float* weights, const CachedRow<Rows>* values,
-                        int64_t head, int64_t begin, int64_t end, int64_t head_dim, int num_rows) {
+  static void AddValues(float* sums, int64_t stride, const float* decays, const float* weights, const CachedRow<Rows>* values, int64_t head,
+                        int64_t begin, int64_t end, int64_t head_dim, int num_rows) {
     for (int64_t d = 0; d < head_dim; d += kSpan) {
       const int64_t rest = head_dim - d;
       const int num_vecs = static_cast<int>(rest < kSpan ? (rest + kWidth - 1) / kWidth : V::kTileVecs);
@@ -41,8 +41,8 @@ struct AttentionProducts {
       DispatchRows<1>(num_rows, num_vecs, [&](auto rows, auto vecs) {
         constexpr int kRows = decltype(rows)::value;
         constexpr int kVecs = decltype(vecs)::value;
-        if (last == kWidth) ValueTile<kRows, kVecs, false>(sums + d, stride, weights, values, head, head * head_dim + d, begin, end, kWidth);
-        else ValueTile<kRows, kVecs, true>(sums + d, stride, weights, values, head, head * head_dim + d, begin, end, last);
+        if (last == kWidth) ValueTile<kRows, kVecs, false>(sums + d, stride, decays, weights, values, head, head * head_dim + d, begin, end, kWidth);
+        else ValueTile<kRows, kVecs, true>(sums + d, stride, decays, weights, values, head, head * head_dim + d, begin, end, last);
       });
     }
   }
@@ -65,19 +65,20 @@ struct AttentionProducts {
   }
 
   template <int kRows, int kVecs>
-  static void ScoreTile(float* scores, const float* const* queries, const float* keys, int64_t head_dim) {
-    const float* query[kRows];
-    for (int r = 0; r < kRows; r++) query[r] = queries[r];
+  static void ScoreTile(float* scores, const float* queries, const float* keys, int64_t head_dim) {
     Reg sums[kRows][kVecs];
     OCTAVO_UNROLL for (int r = 0; r < kRows; r++) {
       OCTAVO_UNROLL for (int v = 0; v < kVecs; v++) sums[r][v] = V::Zero();
     }
-    for (int64_t d = 0; d < head_dim; d++) {
-      Reg key[kVecs];
-      OCTAVO_UNROLL for (int v = 0; v < kVecs; v++) key[v] = V::Load(keys + d * kSpan + v * kWidth);
-      OCTAVO_UNROLL for (int r = 0; r < kRows; r++) {
-        const Reg q = V::Set(query[r][d]);
-        OCTAVO_UNROLL for (int v = 0; v < kVecs; v++) sums[r][v] = V::Fma(q, key[v], sums[r][v]);
+    for (int64_t d = 0; d < head_dim; d += kQueryRun, queries += kRows * kQueryRun) {
+      const int64_t count = head_dim - d < kQueryRun ? head_dim - d : kQueryRun;
+      for (int64_t k = 0; k < count; k++, keys += kSpan) {
+        Reg key[kVecs];
+        OCTAVO_UNROLL for (int v = 0; v < kVecs; v++) key[v] = V::Load(keys + v * kWidth);
+        OCTAVO_UNROLL for (int r = 0; r < kRows; r++) {
+          const Reg q = V::Set(queries[r * kQueryRun + k]);
+          OCTAVO_UNROLL for (int v = 0; v < kVecs; v++) sums[r][v] = V::Fma(q, key[v], sums[r][v]);
+        }
       }
     }
     OCTAVO_UNROLL for (int r = 0; r < kRows; r++) {
@@ -87,11 +88,12 @@ struct AttentionProducts {
 
   /// kIsPart: of the last vector only the first `last` lanes exist in `values`.
   template <int kRows, int kVecs, bool kIsPart>
-  static void ValueTile(float* sums, int64_t stride, const float* weights, const CachedRow<Rows>* values,
-                        int64_t head, int64_t offset, int64_t begin, int64_t end, int last) {
+  static void ValueTile(float* sums, int64_t stride, const float* decays, const float* weights, const CachedRow<Rows>* values, int64_t head,
+                        int64_t offset, int64_t begin, int64_t end, int last) {
     Reg totals[kRows][kVecs];
     OCTAVO_UNROLL for (int r = 0; r < kRows; r++) {
-      OCTAVO_UNROLL for (int v = 0; v < kVecs; v++) totals[r][v] = V::Load(sums + r * stride + v * kWidth);
+      const Reg decay = V::Set(decays[r]);
+      OCTAVO_UNROLL for (int v = 0; v < kVecs; v++) totals[r][v] = V::Mul(decay, V::Load(sums + r * stride + v * kWidth));
     }
     for (int64_t j = begin; j < end; j++) {
       const auto* from = values[j].elements + offset;

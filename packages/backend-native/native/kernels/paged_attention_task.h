@@ -12,7 +12,9 @@ constexpr int64_t kAttentionTile = 64;
 /// Keys of one partial result, at absolute positions 0, 256, 512, ...: whoever computes it, it has the same bits.
 constexpr int64_t kAttentionRange = 256;
 /// Most rows of a task, those of all its KV heads together.
-constexpr int64_t kAttentionRows = 128;
+constexpr int64_t kAttentionRows = 256;
+/// Elements of a query row that lie together once it is packed.
+constexpr int64_t kQueryRun = 16;
 /// Floats before a partial result's accumulator: its maximum and its sum.
 constexpr int64_t kPartialHeader = 16;
 
@@ -33,9 +35,11 @@ struct AttentionTask {
 inline int64_t PaddedHeadDim(int64_t head_dim) { return (head_dim + 15) / 16 * 16; }
 inline int64_t PartialSize(int64_t head_dim) { return kPartialHeader + PaddedHeadDim(head_dim); }
 
-/// Floats that a task may write in its scratch: packed keys, scores, two sets of accumulators with their maxima and sums.
+/// Floats that a task may write in its scratch: packed queries, keys and values, scores, two sets of accumulators
+/// with their maxima and sums.
 inline int64_t AttentionScratchSize(int64_t head_dim) {
-  return kAttentionTile * head_dim + 8 * kAttentionTile + 2 * kAttentionRows * (PaddedHeadDim(head_dim) + 2);
+  const int64_t padded = PaddedHeadDim(head_dim);
+  return kAttentionRows * padded + 2 * kAttentionTile * padded + 16 * kAttentionTile + 2 * kAttentionRows * (padded + 16 + 2);
 }
 
 using AttendFunction = void(const AttentionTask& task, float* scratch);

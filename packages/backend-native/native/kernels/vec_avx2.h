@@ -69,6 +69,7 @@ struct VecAvx2 {
     const __m256i rest = _mm256_sub_epi32(exponent, half);
     return Mul(Mul(a, PowerOfTwo(half)), PowerOfTwo(rest));
   }
+  static Reg ExponentOf(Reg a) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 23)); }
 
   static Mask Less(Reg a, Reg b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
   static Mask Lanes(int64_t begin, int64_t end) {
@@ -88,6 +89,9 @@ struct VecAvx2 {
     __m128 r = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     r = _mm_max_ps(r, _mm_movehl_ps(r, r));
     return _mm_cvtss_f32(_mm_max_ss(r, _mm_movehdup_ps(r)));
+  }
+  static void ReduceMaxRows(float* to, const Reg (&rows)[kTileRows]) {
+    for (int i = 0; i < kTileRows; i++) to[i] = ReduceMax(rows[i]);
   }
   static float First(Reg a) { return _mm256_cvtss_f32(a); }
 

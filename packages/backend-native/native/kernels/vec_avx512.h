@@ -9,9 +9,9 @@ namespace octavo {
 
 struct VecAvx512 {
   static constexpr int kWidth = 16;
-  /// 24 accumulators, four vectors and a broadcast of 32 registers.
-  static constexpr int kTileRows = 6;
-  static constexpr int kTileVecs = 4;
+  /// 16 accumulators, two vectors and a broadcast of 32 registers; eight rows are often the query heads of a token.
+  static constexpr int kTileRows = 8;
+  static constexpr int kTileVecs = 2;
 
   using Reg = __m512;
   using Mask = __mmask16;
@@ -50,6 +50,7 @@ struct VecAvx512 {
   }
   static Reg Round(Reg a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
   static Reg ScaleByPowerOfTwo(Reg a, Reg n) { return _mm512_scalef_ps(a, n); }
+  static Reg ExponentOf(Reg a) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 23)); }
 
   static Mask Less(Reg a, Reg b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
   static Mask Lanes(int64_t begin, int64_t end) { return static_cast<Mask>(Below(end) & ~Below(begin)); }
@@ -66,6 +67,20 @@ struct VecAvx512 {
     __m128 q = _mm_max_ps(_mm256_castps256_ps128(r), _mm256_extractf128_ps(r, 1));
     q = _mm_max_ps(q, _mm_movehl_ps(q, q));
     return _mm_cvtss_f32(_mm_max_ss(q, _mm_movehdup_ps(q)));
+  }
+  static void ReduceMaxRows(float* to, const Reg (&rows)[kTileRows]) {
+    static_assert(kTileRows == 8, "the tree has eight leaves");
+    // Two rows side by side in 64 bits, then four in a 128-bit lane, then the lanes: lane i of the last holds row i.
+    Reg pairs[4];
+    for (int i = 0; i < 4; i++) {
+      pairs[i] = Max(_mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]), _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]));
+    }
+    Reg quads[2];
+    for (int i = 0; i < 2; i++) {
+      quads[i] = Max(_mm512_shuffle_ps(pairs[2 * i], pairs[2 * i + 1], 0x44), _mm512_shuffle_ps(pairs[2 * i], pairs[2 * i + 1], 0xee));
+    }
+    const Reg halves = Max(_mm512_shuffle_f32x4(quads[0], quads[1], 0x44), _mm512_shuffle_f32x4(quads[0], quads[1], 0xee));
+    Store(to, Max(_mm512_shuffle_f32x4(halves, halves, 0x08), _mm512_shuffle_f32x4(halves, halves, 0x0d)));
   }
   static float First(Reg a) { return _mm512_cvtss_f32(a); }
 

@@ -65,6 +65,7 @@ struct VecNeon {
     const int32x4_t half = vshrq_n_s32(exponent, 1);
     return Mul(Mul(a, PowerOfTwo(half)), PowerOfTwo(vsubq_s32(exponent, half)));
   }
+  static Reg ExponentOf(Reg a) { return vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(a), 23)); }
 
   static Mask Less(Reg a, Reg b) { return vcltq_f32(a, b); }
   static Mask Lanes(int64_t begin, int64_t end) {
@@ -80,6 +81,9 @@ struct VecNeon {
     return vget_lane_f32(pair, 0) + vget_lane_f32(pair, 1);
   }
   static float ReduceMax(Reg a) { return vmaxvq_f32(a); }
+  static void ReduceMaxRows(float* to, const Reg (&rows)[kTileRows]) {
+    for (int i = 0; i < kTileRows; i++) to[i] = ReduceMax(rows[i]);
+  }
   static float First(Reg a) { return vgetq_lane_f32(a, 0); }
 
   static void Transpose(Reg (&rows)[kWidth]) {

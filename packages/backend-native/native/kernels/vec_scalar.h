@@ -115,6 +115,17 @@ struct VecScalar {
     return a;
   }
 
+  /// The lowest nine bits as sign and exponent of a power of two.
+  static Reg ExponentOf(Reg a) {
+    for (int i = 0; i < kWidth; i++) {
+      uint32_t bits;
+      std::memcpy(&bits, &a.lane[i], sizeof bits);
+      bits <<= 23;
+      std::memcpy(&a.lane[i], &bits, sizeof bits);
+    }
+    return a;
+  }
+
   static Mask Less(Reg a, Reg b) {
     Mask m;
     for (int i = 0; i < kWidth; i++) m.lane[i] = a.lane[i] < b.lane[i];
@@ -136,6 +147,10 @@ struct VecScalar {
     const float even = a.lane[0] > a.lane[2] ? a.lane[0] : a.lane[2];
     const float odd = a.lane[1] > a.lane[3] ? a.lane[1] : a.lane[3];
     return even > odd ? even : odd;
+  }
+  /// to[i] = ReduceMax(rows[i]); `to` has room for whole vectors.
+  static void ReduceMaxRows(float* to, const Reg (&rows)[kTileRows]) {
+    for (int i = 0; i < kTileRows; i++) to[i] = ReduceMax(rows[i]);
   }
   static float First(Reg a) { return a.lane[0]; }
 

@@ -13,6 +13,7 @@ const numBlocks = seqLens.map((seqLen) => Math.ceil(seqLen / blockSize))
 const maxBlocks = Math.max(...numBlocks)
 
 interface Features {
+  readonly scale: number
   readonly slidingWindow: number
   readonly softcap: number
   readonly sinks: Float32Array | null
@@ -32,8 +33,15 @@ const values = seqLens.map((seqLen) => random.floats(seqLen * kvWidth))
 const blockIds = random.permutation(numBlocks.reduce((sum, count) => sum + count, 0))
 const blockTables = numBlocks.map((count) => blockIds.splice(0, count))
 const features: readonly (readonly [string, Features])[] = [
-  ['plain', { slidingWindow: 0, softcap: 0, sinks: null }],
-  ['window, softcap and sinks', { slidingWindow: 300, softcap: 3, sinks: random.floats(heads, 2) }],
+  ['plain', { scale: headDim ** -0.5, slidingWindow: 0, softcap: 0, sinks: null }],
+  [
+    'window, softcap and sinks',
+    { scale: headDim ** -0.5, slidingWindow: 300, softcap: 3, sinks: random.floats(heads, 2) },
+  ],
+]
+const odd: readonly (readonly [string, Features])[] = [
+  ['a negative scale', { scale: -0.1, slidingWindow: 0, softcap: 0, sinks: null }],
+  ['logits so far apart that one key has all the weight', { scale: 1e28, slidingWindow: 300, softcap: 0, sinks: null }],
 ]
 
 const sequenceSlots = seqLens.map((seqLen, s) =>
@@ -73,8 +81,7 @@ function attend(pool: NativePool, kv: NativeKvCache, chunks: readonly Chunk[], o
   })
   const lens = Int32Array.from(chunks, ({ to }) => to)
   const out = new Float32Array(query.length).fill(NaN)
-  const { slidingWindow, softcap, sinks } = options
-  const scale = headDim ** -0.5
+  const { scale, slidingWindow, softcap, sinks } = options
   pool.pagedAttention(
     ...([kv, 0, out, query, starts, lens, tables, blockSize, numTokens, heads, headDim, scale] as const),
     ...([slidingWindow, softcap, sinks] as const),
@@ -94,7 +101,7 @@ function attendPlainly(s: number, position: number, options: Features): Float64A
       for (let d = 0; d < headDim; d++) {
         dot += queries[s]![position * width + head * headDim + d]! * keys[s]![j * kvWidth + kvOffset + d]!
       }
-      const score = dot * headDim ** -0.5
+      const score = dot * options.scale
       scores.push(options.softcap > 0 ? options.softcap * Math.tanh(score / options.softcap) : score)
     }
     const logits = options.sinks === null ? scores : [...scores, options.sinks[head]!]
@@ -121,7 +128,7 @@ describe.skipIf(testedAddon === null)('pagedAttention over several key ranges', 
   const addon = testedAddon as NativeAddon
 
   describe.each(testedIsas)('%s', (isa) => {
-    it.each(features)('is right: %s', (_, options) => {
+    it.each([...features, ...odd])('is right: %s', (_, options) => {
       expect(addon.setIsa(isa)).toBe(true)
       const kv = createCache(addon, 'float32')
       const pool = new addon.Pool(1)
