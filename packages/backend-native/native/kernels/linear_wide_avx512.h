@@ -83,7 +83,7 @@ inline void StoreWideRows(const WidePanels& w, const QuantTask& task, int64_t pa
   const __mmask16 mask = static_cast<__mmask16>(left < kPanelRows ? (1u << left) - 1 : 0xffffu);
   __m512 value = _mm512_mul_ps(sum, _mm512_loadu_ps(w.units + first));
   if (task.bias != nullptr) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, task.bias + first));
-  _mm512_mask_storeu_ps(task.y + token * w.panels.rows + first, mask, value);
+  _mm512_mask_storeu_ps(task.At(token, panel), mask, value);
 }
 
 }  // namespace
