@@ -10,6 +10,7 @@ Napi::Function MatrixObject::Define(Napi::Env env) {
   return DefineClass(env, "Matrix",
                      {
                          InstanceAccessor<&MatrixObject::Bytes>("bytes"),
+                         InstanceAccessor<&MatrixObject::PanelRows>("panelRows"),
                          InstanceMethod<&MatrixObject::ReadRow>("readRow"),
                          InstanceMethod<&MatrixObject::Dispose>("dispose"),
                      });
@@ -28,6 +29,10 @@ const Matrix& MatrixObject::Live(Napi::Env env) const {
 
 Napi::Value MatrixObject::Bytes(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(Live(info.Env()).Bytes()));
+}
+
+Napi::Value MatrixObject::PanelRows(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(Live(info.Env()).PanelRows()));
 }
 
 /// readRow(row, out Float32Array[cols])

@@ -22,6 +22,7 @@ class MatrixObject : public Napi::ObjectWrap<MatrixObject> {
 
  private:
   Napi::Value Bytes(const Napi::CallbackInfo& info);
+  Napi::Value PanelRows(const Napi::CallbackInfo& info);
   void ReadRow(const Napi::CallbackInfo& info);
   void Dispose(const Napi::CallbackInfo& info);
 

@@ -16,6 +16,8 @@ Napi::Function PoolObject::Define(Napi::Env env) {
                          InstanceMethod<&PoolObject::CreateMatrix>("createMatrix"),
                          InstanceMethod<&PoolObject::MapMatrix>("mapMatrix"),
                          InstanceMethod<&PoolObject::Linear>("linear"),
+                         InstanceMethod<&PoolObject::GatedLinear>("gatedLinear"),
+                         InstanceMethod<&PoolObject::LinearParts>("linearParts"),
                          InstanceMethod<&PoolObject::Embedding>("embedding"),
                          InstanceMethod<&PoolObject::MatMul>("matMul"),
                          InstanceMethod<&PoolObject::RmsNorm>("rmsNorm"),

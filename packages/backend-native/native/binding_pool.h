@@ -27,6 +27,8 @@ class PoolObject : public Napi::ObjectWrap<PoolObject> {
   Napi::Value CreateMatrix(const Napi::CallbackInfo& info);
   Napi::Value MapMatrix(const Napi::CallbackInfo& info);
   void Linear(const Napi::CallbackInfo& info);
+  void GatedLinear(const Napi::CallbackInfo& info);
+  void LinearParts(const Napi::CallbackInfo& info);
   void Embedding(const Napi::CallbackInfo& info);
   void MatMul(const Napi::CallbackInfo& info);
 

@@ -59,6 +59,22 @@ class MatrixArguments : public Arguments {
   bool is_dense;
 };
 
+/// What all products with a matrix have in common: matrix, (1), x[n, cols], n, bias[rows] | null.
+class LinearArguments : public Arguments {
+ public:
+  explicit LinearArguments(const Napi::CallbackInfo& info)
+      : Arguments(info),
+        matrix(Object<MatrixObject>(0, "matrix", Env().GetInstanceData<AddonData>()->matrix_class).Live(Env())),
+        n(Integer(3, "n", 0, INT32_MAX)) {}
+
+  LinearInput Input() const {
+    return {Floats(2, "x", n * matrix.cols), n, OptionalFloats(4, "bias", matrix.rows)};
+  }
+
+  const Matrix& matrix;
+  const int64_t n;
+};
+
 /// Null where the rows could not be read.
 Napi::Value MakeMatrix(const MatrixArguments& arguments, const StoredRows& stored, ThreadPool& pool) {
   const Napi::Env env = arguments.Env();
@@ -106,15 +122,39 @@ Napi::Value PoolObject::MapMatrix(const Napi::CallbackInfo& info) {
 
 /// linear(matrix, y[n, rows], x[n, cols], n, bias[rows] | null)
 void PoolObject::Linear(const Napi::CallbackInfo& info) {
-  const Arguments arguments(info);
+  const LinearArguments arguments(info);
+  float* y = arguments.Floats(1, "y", arguments.n * arguments.matrix.rows);
+  arguments.matrix.Linear(y, arguments.Input(), Live(info.Env()));
+}
+
+/// gatedLinear(matrix, y[n, rows / 2], x[n, cols], n, bias[rows] | null, kind): half the rows are whole panels.
+void PoolObject::GatedLinear(const Napi::CallbackInfo& info) {
+  const LinearArguments arguments(info);
+  const Matrix& matrix = arguments.matrix;
+  if (matrix.rows % (2 * matrix.PanelRows()) != 0) ThrowRange(info.Env(), "a half of the matrix is not whole panels");
+  const auto kind = static_cast<GatedKind>(arguments.Integer(5, "kind", 0, 3));
+  float* y = arguments.Floats(1, "y", arguments.n * (matrix.rows / 2));
+  matrix.GatedLinear(y, kind, arguments.Input(), Live(info.Env()));
+}
+
+/// linearParts(matrix, widths Int32Array[parts], x[n, cols], n, bias[rows] | null, ...y[n, width]): all parts but the last
+/// are whole panels.
+void PoolObject::LinearParts(const Napi::CallbackInfo& info) {
+  const LinearArguments arguments(info);
   const Napi::Env env = info.Env();
-  const Matrix& matrix =
-      arguments.Object<MatrixObject>(0, "matrix", env.GetInstanceData<AddonData>()->matrix_class).Live(env);
-  const int64_t n = arguments.Integer(3, "n", 0, INT32_MAX);
-  float* y = arguments.Floats(1, "y", n * matrix.rows);
-  const float* x = arguments.Floats(2, "x", n * matrix.cols);
-  const float* bias = arguments.OptionalFloats(4, "bias", matrix.rows);
-  if (n > 0) matrix.Linear(y, x, n, bias, Live(env));
+  const Matrix& matrix = arguments.matrix;
+  const int64_t num_parts = arguments.Length(1, "widths");
+  const int32_t* widths = arguments.Integers(1, "widths", num_parts);
+  std::vector<LinearPart> parts;
+  int64_t total = 0;
+  for (int64_t i = 0; i < num_parts; i++) {
+    if (widths[i] < 0) ThrowRange(env, "a part has less than no width");
+    if (total % matrix.PanelRows() != 0) ThrowRange(env, "a part before the last is not whole panels");
+    total += widths[i];
+    parts.push_back({arguments.Floats(static_cast<size_t>(5 + i), "y", arguments.n * widths[i]), widths[i]});
+  }
+  if (total != matrix.rows) ThrowRange(env, "the parts do not add up to the rows of the matrix");
+  matrix.LinearParts(parts.data(), num_parts, arguments.Input(), Live(env));
 }
 
 /// embedding(matrix, out[n, cols], ids Int32Array[n])
@@ -156,7 +196,7 @@ void PoolObject::MatMul(const Napi::CallbackInfo& info) {
     b = b_columns.data();
   }
   const StoredRows b_rows(reinterpret_cast<const uint8_t*>(b), n, k * static_cast<int64_t>(sizeof(float)));
-  MakeDenseMatrix(Format::kFloat32, k, b_rows, pool)->Linear(out, a, m, nullptr, pool);
+  MakeDenseMatrix(Format::kFloat32, k, b_rows, pool)->Linear(out, {a, m, nullptr}, pool);
 }
 
 }  // namespace octavo

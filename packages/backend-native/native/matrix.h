@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "kernels/ops.h"
 #include "stored_rows.h"
 #include "thread_pool.h"
 
@@ -17,15 +18,42 @@ enum class Format : int32_t { kFloat32, kFloat16, kBfloat16, kQ8_0, kQ4_0, kQ4_1
 /// per 256 columns (kernels/linear_wide.h).
 enum class Activations : int32_t { kFloat32, kInt8, kInt8Wide };
 
+/// What a weight is multiplied by, and what is added.
+struct LinearInput {
+  const float* x;  // [n, cols]
+  int64_t n;
+  const float* bias;  // [rows] or null
+};
+
+/// Neighbouring rows of a weight, whose product goes to an array of their own.
+struct LinearPart {
+  float* y;  // [n, rows]
+  int64_t rows;
+};
+
 /// A weight matrix [rows, cols] = [outFeatures, inFeatures], packed once at load, immutable afterwards.
 class Matrix {
  public:
   Matrix(int64_t rows, int64_t cols) : rows(rows), cols(cols) {}
   virtual ~Matrix() = default;
 
-  /// y[n, rows] = x[n, cols] @ W^T + bias (bias may be null). Every output element is reduced in one order,
-  /// whatever n is and however many threads run: bit for bit the same alone and in a batch.
-  virtual void Linear(float* y, const float* x, int64_t n, const float* bias, ThreadPool& pool) const = 0;
+  /// y[n, rows] = x[n, cols] @ W^T + bias. Every output element is reduced in one order, whatever n is, however many
+  /// threads run and wherever it goes: bit for bit the same alone, in a batch, and in the two functions below.
+  void Linear(float* y, const LinearInput& input, ThreadPool& pool) const {
+    const LinearPart whole = {y, rows};
+    LinearParts(&whole, 1, input, pool);
+  }
+
+  /// As Linear, but each part's columns to its y; together they are all rows, and all but the last are whole panels.
+  virtual void LinearParts(const LinearPart* parts, int64_t num_parts, const LinearInput& input,
+                           ThreadPool& pool) const = 0;
+
+  /// y[n, rows / 2] = act(gate) * up, where the first half of the rows makes the gate; both are whole panels. The product
+  /// itself is held for some panels or tokens at a time only.
+  virtual void GatedLinear(float* y, GatedKind kind, const LinearInput& input, ThreadPool& pool) const = 0;
+
+  /// Rows that are computed together.
+  virtual int64_t PanelRows() const = 0;
 
   /// The stored values of one row as float32.
   virtual void ReadRow(int64_t row, float* out) const = 0;

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <functional>
 
+#include "scratch_pool.h"
+
 namespace octavo {
 
 class ThreadPool {
@@ -20,9 +22,13 @@ class ThreadPool {
   /// `thread` in [0, num_threads) names the scratch that a task may use. Not reentrant.
   void ParallelFor(int64_t num_tasks, const std::function<void(int64_t task, int thread)>& task);
 
+  /// What operations on this pool work in.
+  ScratchPool& scratch() { return scratch_; }
+
  private:
   struct Impl;
   Impl* impl_;
+  ScratchPool scratch_;
 };
 
 }  // namespace octavo

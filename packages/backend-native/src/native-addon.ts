@@ -28,6 +28,8 @@ export interface NativeAddon {
 export interface NativeMatrix {
   /** What it takes in memory, the kernels' own layout and all. */
   readonly bytes: number
+  /** Rows that are computed together. */
+  readonly panelRows: number
   readRow(row: number, out: Float32Array): void
   dispose(): void
 }
@@ -61,6 +63,24 @@ export interface NativePool {
     x: Float32Array, // [n, cols]
     n: number,
     bias: Float32Array | null, // [rows]
+  ): void
+  /** As `linear`, then `gatedActivation`; half the rows must be whole panels. */
+  gatedLinear(
+    matrix: NativeMatrix,
+    y: Float32Array, // [n, rows / 2]
+    x: Float32Array, // [n, cols]
+    n: number,
+    bias: Float32Array | null, // [rows]
+    kind: number,
+  ): void
+  /** As `linear`, each part of the columns into an array of its own; all but the last must be whole panels. */
+  linearParts(
+    matrix: NativeMatrix,
+    widths: Int32Array, // [parts]
+    x: Float32Array, // [n, cols]
+    n: number,
+    bias: Float32Array | null, // [rows]
+    ...parts: Float32Array[] // [n, width]
   ): void
   embedding(matrix: NativeMatrix, out: Float32Array /* [n, cols] */, ids: Int32Array /* [n] */): void
   matMul(

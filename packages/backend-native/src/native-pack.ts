@@ -13,8 +13,10 @@ import type { BackendPack } from '@octavo/core/backend'
 import { activationConfig, gatedActivationConfig } from './kernels/activation.ts'
 import { embeddingConfig } from './kernels/embedding.ts'
 import { gatherConfig } from './kernels/gather.ts'
+import { gatedLinearConfig } from './kernels/gated-linear.ts'
 import { kvWriteConfig } from './kernels/kv-write.ts'
 import { linearConfig } from './kernels/linear.ts'
+import { linearPartsConfig } from './kernels/linear-parts.ts'
 import { batchMatMulConfig, fusedMatMulConfig } from './kernels/mat-mul.ts'
 import { moeConfig } from './kernels/moe.ts'
 import { addRmsNormConfig, layerNormConfig, rmsNormConfig } from './kernels/norm.ts'
@@ -22,7 +24,6 @@ import { pagedAttentionConfig } from './kernels/paged-attention.ts'
 import { rotaryEmbeddingConfig } from './kernels/rotary-embedding.ts'
 import { sampleConfig } from './kernels/sample.ts'
 import { sliceConfig } from './kernels/slice.ts'
-import { splitColumnsConfig } from './kernels/split-columns.ts'
 import { loadNativeAddon } from './native-addon.ts'
 import type { Isa, NativeAddon } from './native-addon.ts'
 import { NativeBackend } from './native-backend.ts'
@@ -48,6 +49,8 @@ export interface NativeOptions {
 const kernelConfigs = [
   embeddingConfig,
   linearConfig,
+  gatedLinearConfig,
+  linearPartsConfig,
   rmsNormConfig,
   addRmsNormConfig,
   layerNormConfig,
@@ -62,7 +65,6 @@ const kernelConfigs = [
   fusedMatMulConfig,
   gatherConfig,
   sliceConfig,
-  splitColumnsConfig,
 ]
 
 /**

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "../cpu_features.h"
+#include "gate_rows.h"
 #include "linear_dense_memory.h"
 #include "linear_dense_values.h"
 #include "pack_panel.h"
@@ -14,6 +15,9 @@ namespace {
 
 /// Far enough that memory answers in time; the hardware's own prefetcher stops at every 4 KiB.
 constexpr int64_t kAheadBytes = 8192;
+
+/// Tokens whose gate and up projection wait for each other: 256 KiB at most.
+constexpr int64_t kGatedTokens = 1024;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -59,23 +63,38 @@ class DenseMatrix final : public Matrix {
     });
   }
 
-  void Linear(float* y, const float* x, int64_t n, const float* bias, ThreadPool& pool) const override {
-    if (cols == 0) return FillBias(y, n, bias);
-    if (n == 0) return;
-    const int64_t chunk = CeilDiv(n, CeilDiv(n, MaxChunk()));
-    DenseMemory packed(n > 1 ? static_cast<size_t>(std::min(n, chunk) * cols) * sizeof(float) : 0);
-    for (int64_t start = 0; start < n; start += chunk) {
-      Chunk part = {y + start * rows, x + start * cols, std::min(chunk, n - start), bias, 0};
-      part.num_tiles = CeilDiv(part.n, kernels_.max_width);
-      if (part.n > 1) part.x = PackChunk(packed.As<float>(), part, pool);
-      const int64_t num_groups = NumGroups(part.num_tiles, pool);
-      pool.ParallelFor(num_panels_ * num_groups, [&](int64_t task, int) {
-        const int64_t group = task % num_groups;
-        const int64_t first_tile = part.num_tiles * group / num_groups;
-        RunPanel(part, task / num_groups, first_tile, part.num_tiles * (group + 1) / num_groups);
+  void LinearParts(const LinearPart* parts, int64_t num_parts, const LinearInput& input,
+                   ThreadPool& pool) const override {
+    ForChunks(input, MaxChunk(), pool, [&](const Chunk& chunk) {
+      ForTasks(chunk, num_panels_, pool, [&](int64_t panel, const Tiles& tiles, int) {
+        int64_t i = 0, first_row = panel * kernels_.panel_rows;
+        for (; i + 1 < num_parts && first_row >= parts[i].rows; i++) first_row -= parts[i].rows;
+        const int64_t stride = parts[i].rows;
+        RunPanel(chunk, tiles, panel, parts[i].y + (chunk.start + tiles.first_token) * stride + first_row, stride);
       });
-    }
+    });
   }
+
+  void GatedLinear(float* y, GatedKind kind, const LinearInput& input, ThreadPool& pool) const override {
+    const GateRows gate(kind);
+    const int64_t panel_rows = kernels_.panel_rows, features = rows / 2, num_units = features / panel_rows;
+    const int64_t max_chunk = std::min(MaxChunk(), kGatedTokens / kernels_.max_width * kernels_.max_width);
+    const int64_t scratch_size = std::min(input.n, max_chunk) * 2 * panel_rows;
+    const ScratchPool::Block scratch(pool.scratch(), static_cast<size_t>(scratch_size * pool.num_threads()) * sizeof(float));
+    ForChunks(input, max_chunk, pool, [&](const Chunk& chunk) {
+      ForTasks(chunk, num_units, pool, [&](int64_t unit, const Tiles& tiles, int thread) {
+        const int64_t stride = 2 * panel_rows;
+        float* const gates = scratch.As<float>() + thread * scratch_size;
+        float* const ups = gates + panel_rows;
+        RunPanel(chunk, tiles, unit, gates, stride);
+        RunPanel(chunk, tiles, num_units + unit, ups, stride);
+        gate.Run(y + (chunk.start + tiles.first_token) * features + unit * panel_rows, features,
+                 GateInput{gates, ups, stride}, tiles.num_tokens, panel_rows);
+      });
+    });
+  }
+
+  int64_t PanelRows() const override { return kernels_.panel_rows; }
 
   void ReadRow(int64_t row, float* out) const override {
     const uint8_t* panel = Panel(row / kernels_.panel_rows);
@@ -92,7 +111,7 @@ class DenseMatrix final : public Matrix {
  private:
   /// Activation rows that are packed and multiplied together.
   struct Chunk {
-    float* y;        // [n, rows]
+    int64_t start;
     const float* x;  // packed: [block][tile][k][width]; one row alone needs no packing
     int64_t n;
     const float* bias;
@@ -100,6 +119,13 @@ class DenseMatrix final : public Matrix {
 
     /// Tiles differ by one row at most: 13 rows make 7 + 6, not 12 + 1.
     int64_t TileStart(int64_t tile) const { return n * tile / num_tiles; }
+  };
+
+  /// One task's share of a chunk: tiles [first, last).
+  struct Tiles {
+    int64_t first, last;
+    int64_t first_token;  // of the chunk
+    int64_t num_tokens;
   };
 
   int64_t PaddedCols() const { return format_ == Format::kBfloat16 ? cols + cols % 2 : cols; }
@@ -112,10 +138,6 @@ class DenseMatrix final : public Matrix {
     return format_ == Format::kFloat16 ? FloatFromHalf(bits) : FloatFromBfloat16(bits);
   }
 
-  void FillBias(float* y, int64_t n, const float* bias) const {
-    for (int64_t i = 0; i < n * rows; i++) y[i] = bias == nullptr ? 0.0f : bias[i % rows];
-  }
-
   /// The packed activations of a chunk stay within about a core's L2, with tiles enough to pay for a widened block.
   int64_t MaxChunk() const {
     constexpr int64_t kFloats = 256 * 1024;
@@ -123,10 +145,31 @@ class DenseMatrix final : public Matrix {
     return tiles * kernels_.max_width;
   }
 
-  int64_t NumGroups(int64_t num_tiles, const ThreadPool& pool) const {
-    if (pool.num_threads() == 1) return 1;
-    const int64_t wanted = CeilDiv(4 * pool.num_threads(), std::max<int64_t>(num_panels_, 1));
-    return std::max<int64_t>(1, std::min(wanted, num_tiles));
+  template <typename Run>
+  void ForChunks(const LinearInput& input, int64_t max_chunk, ThreadPool& pool, const Run& run) const {
+    const auto [x, n, bias] = input;
+    if (n == 0) return;
+    const int64_t size = CeilDiv(n, CeilDiv(n, max_chunk));
+    const ScratchPool::Block packed(pool.scratch(), n > 1 ? static_cast<size_t>(std::min(n, size) * cols) * sizeof(float) : 0);
+    for (int64_t start = 0; start < n; start += size) {
+      Chunk chunk = {start, x + start * cols, std::min(size, n - start), bias, 0};
+      chunk.num_tiles = CeilDiv(chunk.n, kernels_.max_width);
+      if (chunk.n > 1) chunk.x = PackChunk(packed.As<float>(), chunk, pool);
+      run(chunk);
+    }
+  }
+
+  /// Calls run(unit, tiles, thread); tokens are split too where units are too few for the threads.
+  template <typename Run>
+  static void ForTasks(const Chunk& chunk, int64_t num_units, ThreadPool& pool, const Run& run) {
+    const int64_t wanted = CeilDiv(4 * pool.num_threads(), num_units);
+    const int64_t num_groups = pool.num_threads() == 1 ? 1 : std::min(wanted, chunk.num_tiles);
+    pool.ParallelFor(num_units * num_groups, [&](int64_t task, int thread) {
+      const int64_t group = task % num_groups;
+      const int64_t first = chunk.num_tiles * group / num_groups, last = chunk.num_tiles * (group + 1) / num_groups;
+      const int64_t token = chunk.TileStart(first);
+      run(task / num_groups, Tiles{first, last, token, chunk.TileStart(last) - token}, thread);
+    });
   }
 
   /// out[i][row] = element i of the row.
@@ -152,20 +195,20 @@ class DenseMatrix final : public Matrix {
     }
   }
 
-  const float* PackChunk(float* out, const Chunk& part, ThreadPool& pool) const {
+  const float* PackChunk(float* out, const Chunk& chunk, ThreadPool& pool) const {
     const auto pack_block = [&](int64_t block, int) {
       const int64_t first_k = block * kDenseBlock;
       const int64_t num_k = std::min(kDenseBlock, cols - first_k);
-      for (int64_t tile = 0; tile < part.num_tiles; tile++) {
-        const int64_t start = part.TileStart(tile);
-        PackActivations(out + first_k * part.n + start * num_k, part.x + start * cols, cols, first_k, num_k,
-                        part.TileStart(tile + 1) - start);
+      for (int64_t tile = 0; tile < chunk.num_tiles; tile++) {
+        const int64_t start = chunk.TileStart(tile);
+        PackActivations(out + first_k * chunk.n + start * num_k, chunk.x + start * cols, cols, first_k, num_k,
+                        chunk.TileStart(tile + 1) - start);
       }
     };
     // Waking the pool costs more than a small copy.
     constexpr int64_t kWorthSharing = 64 * 1024;
     const int64_t num_blocks = CeilDiv(cols, kDenseBlock);
-    if (part.n * cols >= kWorthSharing) {
+    if (chunk.n * cols >= kWorthSharing) {
       pool.ParallelFor(num_blocks, pack_block);
     } else {
       for (int64_t block = 0; block < num_blocks; block++) pack_block(block, 0);
@@ -173,9 +216,10 @@ class DenseMatrix final : public Matrix {
     return out;
   }
 
-  void RunPanel(const Chunk& part, int64_t panel, int64_t first_tile, int64_t last_tile) const {
+  /// `y`: where the first token's result of the panel's first row goes; `stride`: from a token's to the next one's.
+  void RunPanel(const Chunk& chunk, const Tiles& tiles, int64_t panel, float* y, int64_t stride) const {
     // From three tiles on it pays to widen a block once instead of in every tile.
-    const bool is_reused = last_tile - first_tile > 2;
+    const bool is_reused = tiles.last - tiles.first > 2;
     const bool is_widened = is_reused && format_ != Format::kFloat32;
     const int format = static_cast<int>(is_widened ? Format::kFloat32 : format_);
     const int64_t block_bytes = kDenseBlock * kernels_.panel_rows * ElementBytes(format_);
@@ -185,18 +229,18 @@ class DenseMatrix final : public Matrix {
       const int64_t num_k = std::min(kDenseBlock, cols - first_k);
       const uint8_t* stored = Panel(panel) + first_k * kernels_.panel_rows * ElementBytes(format_);
       if (is_widened) kernels_.widen[static_cast<int>(format_)](widened, stored, num_k);
-      const float* bias = first_k + num_k == cols && part.bias != nullptr ? part.bias + first_row : nullptr;
-      for (int64_t tile = first_tile; tile < last_tile; tile++) {
-        if (is_reused) PrefetchShare(stored + block_bytes, block_bytes, tile - first_tile, last_tile - first_tile);
-        const int64_t start = part.TileStart(tile);
-        const int64_t width = part.TileStart(tile + 1) - start;
+      const float* bias = first_k + num_k == cols && chunk.bias != nullptr ? chunk.bias + first_row : nullptr;
+      for (int64_t tile = tiles.first; tile < tiles.last; tile++) {
+        if (is_reused) PrefetchShare(stored + block_bytes, block_bytes, tile - tiles.first, tiles.last - tiles.first);
+        const int64_t start = chunk.TileStart(tile);
+        const int64_t width = chunk.TileStart(tile + 1) - start;
         DenseTile args = {};
         args.weights = is_widened ? static_cast<const void*>(widened) : stored;
-        args.ahead = !is_reused && tile == first_tile ? kAheadBytes : 0;
-        args.x = part.x + first_k * part.n + start * num_k;
+        args.ahead = !is_reused && tile == tiles.first ? kAheadBytes : 0;
+        args.x = chunk.x + first_k * chunk.n + start * num_k;
         args.num_k = num_k;
-        args.y = part.y + start * rows + first_row;
-        args.y_stride = rows;
+        args.y = y + (start - tiles.first_token) * stride;
+        args.y_stride = stride;
         args.num_rows = rows - first_row;
         args.is_first = first_k == 0;
         args.bias = bias;

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "gate_rows.h"
 #include "linear_dense.h"
 #include "linear_dense_amx.h"
 #include "linear_dense_memory.h"
@@ -29,6 +30,9 @@ int64_t ElementIndex(Format format, int64_t row, int64_t k) {
 
 int64_t WeightParts(Format format) { return format == Format::kBfloat16 ? 1 : 2; }
 
+/// Of a chunk.
+constexpr int64_t kMaxTokens = 192;
+
 class AmxMatrix final : public Matrix {
  public:
   AmxMatrix(Format format, int64_t rows, int64_t cols)
@@ -48,31 +52,49 @@ class AmxMatrix final : public Matrix {
     return is_complete && is_finite;
   }
 
-  void Linear(float* y, const float* x, int64_t n, const float* bias, ThreadPool& pool) const override {
-    if (n == 0) return;
-    // A block of k of a chunk of tokens stays in L2 while all panels pass by; the sums wait in y between blocks of k.
-    constexpr int64_t kMaxTokens = 192, kMaxTokenSteps = kMaxTokens * 32;
-    // Equal chunks of whole pairs of tiles: a short last one would read all weights for little.
-    constexpr int64_t kPair = 2 * kAmxTokens;
-    const int64_t chunk = std::min(n, CeilDiv(CeilDiv(n, CeilDiv(n, kMaxTokens)), kPair) * kPair);
-    const int64_t block_steps = std::min(kMaxTokenSteps / chunk, num_steps_);
-    // Taken apart, weights that meet one tile of tokens are used at once, in L1; else they wait for the others in L2.
-    const bool is_split = WeightParts(format_) > 1;
-    const int64_t slice_steps = is_split ? std::min<int64_t>(block_steps, chunk <= kAmxTokens ? 4 : 32) : block_steps;
-    const int64_t split_elements = chunk * block_steps * kAmxParts * kAmxStep;
-    const int64_t slice_elements = is_split ? slice_steps * WeightParts(format_) * kElementsPerStep : 0;
-    const int64_t num_elements = split_elements + slice_elements * pool.num_threads();
-    const DenseMemory memory(static_cast<size_t>(num_elements) * sizeof(uint16_t));
-    uint16_t* elements = memory.As<uint16_t>();
-    const Scratch scratch = {elements, elements + split_elements, slice_steps, slice_elements};
-    for (int64_t token = 0; token < n; token += chunk) {
-      for (int64_t step = 0; step < num_steps_; step += block_steps) {
-        const Block block = {step, std::min(block_steps, num_steps_ - step), std::min(chunk, n - token)};
-        Split(scratch.x, x + token * cols, block, pool);
-        Multiply(y + token * rows, scratch, block, bias, pool);
-      }
-    }
+  void LinearParts(const LinearPart* parts, int64_t num_parts, const LinearInput& input,
+                   ThreadPool& pool) const override {
+    ForBlocks(input, pool, [&](const Block& block, const Scratch& scratch) {
+      ForTasks(num_panels_, pool, [&](int64_t begin, int64_t end, int thread) {
+        int64_t i = 0, first = 0;
+        for (int64_t panel = begin; panel < end; panel++) {
+          for (; i + 1 < num_parts && panel * kAmxPanel >= first + parts[i].rows; i++) first += parts[i].rows;
+          const int64_t stride = parts[i].rows;
+          float* const y = parts[i].y + block.first_token * stride + panel * kAmxPanel - first;
+          MultiplyPanel(scratch, block, input.bias, {panel, panel + 1 < end, thread}, y, stride);
+        }
+      });
+    });
   }
+
+  /// The sums of a panel of the gate and its counterpart wait side by side for their last block of k, which takes less
+  /// time than waiting in rows of y.
+  void GatedLinear(float* y, GatedKind kind, const LinearInput& input, ThreadPool& pool) const override {
+    constexpr int64_t kStride = 2 * kAmxPanel;
+    const GateRows gate(kind);
+    const int64_t features = rows / 2, num_units = features / kAmxPanel, unit_size = ChunkOf(input.n) * kStride;
+    const ScratchPool::Block memory(pool.scratch(), static_cast<size_t>(ChunkOf(input.n) * rows) * sizeof(float));
+    float* const sums = memory.As<float>();
+    ForBlocks(input, pool, [&](const Block& block, const Scratch& scratch) {
+      const bool is_last = block.first_step + block.num_steps == num_steps_;
+      ForTasks(num_units, pool, [&](int64_t begin, int64_t end, int thread) {
+        float* const first = sums + begin * unit_size;
+        float* at = first;
+        for (int64_t i = begin; i < end; i++, at += unit_size)
+          MultiplyPanel(scratch, block, input.bias, {i, i + 1 < end, thread}, at, kStride);
+        at = first + kAmxPanel;
+        for (int64_t i = begin; i < end; i++, at += unit_size)
+          MultiplyPanel(scratch, block, input.bias, {num_units + i, i + 1 < end, thread}, at, kStride);
+        at = first;
+        for (int64_t i = begin; i < end && is_last; i++, at += unit_size) {
+          gate.Run(y + block.first_token * features + i * kAmxPanel, features, GateInput{at, at + kAmxPanel, kStride},
+                   block.n, kAmxPanel);
+        }
+      });
+    });
+  }
+
+  int64_t PanelRows() const override { return kAmxPanel; }
 
   void ReadRow(int64_t row, float* out) const override {
     const uint16_t* panel = Panel(row / kAmxPanel);
@@ -85,7 +107,9 @@ class AmxMatrix final : public Matrix {
   size_t Bytes() const override { return static_cast<size_t>(num_panels_ * num_steps_ * kStepBytes); }
 
  private:
+  /// A stretch of k of a chunk of tokens.
   struct Block {
+    int64_t first_token;
     int64_t first_step;
     int64_t num_steps;
     int64_t n;
@@ -97,6 +121,45 @@ class AmxMatrix final : public Matrix {
     int64_t slice_steps;
     int64_t slice_elements;
   };
+
+  struct PanelTask {
+    int64_t panel;
+    bool has_next;  // the same thread's next panel follows it
+    int thread;
+  };
+
+  /// Equal chunks of whole pairs of tiles: a short last one would read all weights for little.
+  static int64_t ChunkOf(int64_t n) {
+    constexpr int64_t kPair = 2 * kAmxTokens;
+    return n == 0 ? 0 : std::min(n, CeilDiv(CeilDiv(n, CeilDiv(n, kMaxTokens)), kPair) * kPair);
+  }
+
+  /// Calls run(block, scratch) with the block's activations taken apart.
+  template <typename Run>
+  void ForBlocks(const LinearInput& input, ThreadPool& pool, const Run& run) const {
+    const auto [x, n, bias] = input;
+    if (n == 0) return;
+    // A block of k of a chunk of tokens stays in L2 while all panels pass by; the sums wait in y between blocks of k.
+    constexpr int64_t kMaxTokenSteps = kMaxTokens * 32;
+    const int64_t chunk = ChunkOf(n);
+    const int64_t block_steps = std::min(kMaxTokenSteps / chunk, num_steps_);
+    // Taken apart, weights that meet one tile of tokens are used at once, in L1; else they wait for the others in L2.
+    const bool is_split = WeightParts(format_) > 1;
+    const int64_t slice_steps = is_split ? std::min<int64_t>(block_steps, chunk <= kAmxTokens ? 4 : 32) : block_steps;
+    const int64_t split_elements = chunk * block_steps * kAmxParts * kAmxStep;
+    const int64_t slice_elements = is_split ? slice_steps * WeightParts(format_) * kElementsPerStep : 0;
+    const int64_t num_elements = split_elements + slice_elements * pool.num_threads();
+    const ScratchPool::Block memory(pool.scratch(), static_cast<size_t>(num_elements) * sizeof(uint16_t));
+    uint16_t* elements = memory.As<uint16_t>();
+    const Scratch scratch = {elements, elements + split_elements, slice_steps, slice_elements};
+    for (int64_t token = 0; token < n; token += chunk) {
+      for (int64_t step = 0; step < num_steps_; step += block_steps) {
+        const Block block = {token, step, std::min(block_steps, num_steps_ - step), std::min(chunk, n - token)};
+        Split(scratch.x, x + token * cols, block, pool);
+        run(block, scratch);
+      }
+    }
+  }
 
   uint16_t* Panel(int64_t panel) const { return weights_.As<uint16_t>() + panel * num_steps_ * kElementsPerStep; }
 
@@ -149,19 +212,20 @@ class AmxMatrix final : public Matrix {
     }
   }
 
-  void Multiply(float* y, const Scratch& scratch, const Block& block, const float* bias, ThreadPool& pool) const {
+  /// Calls run(begin, end, thread) for units of one panel or two.
+  template <typename Run>
+  static void ForTasks(int64_t num_units, ThreadPool& pool, const Run& run) {
     // Neighbours in one task, so that a thread knows which weights it needs next.
-    const int64_t group = std::clamp<int64_t>(num_panels_ / (8 * pool.num_threads()), 1, 8);
-    pool.ParallelFor(CeilDiv(num_panels_, group), [&](int64_t task, int thread) {
-      const int64_t end = std::min(num_panels_, (task + 1) * group);
-      for (int64_t panel = task * group; panel < end; panel++) {
-        MultiplyPanel(y, scratch, block, bias, panel, panel + 1 < end, thread);
-      }
+    const int64_t group = std::clamp<int64_t>(num_units / (8 * pool.num_threads()), 1, 8);
+    pool.ParallelFor(CeilDiv(num_units, group), [&](int64_t task, int thread) {
+      run(task * group, std::min(num_units, (task + 1) * group), thread);
     });
   }
 
-  void MultiplyPanel(float* y, const Scratch& scratch, const Block& block, const float* bias, int64_t panel,
-                     bool has_next, int thread) const {
+  /// `y`: where the block's first token's result of the panel's first row goes.
+  void MultiplyPanel(const Scratch& scratch, const Block& block, const float* bias, const PanelTask& task, float* y,
+                     int64_t y_stride) const {
+    const auto [panel, has_next, thread] = task;
     const int64_t first_row = panel * kAmxPanel;
     for (int64_t start = 0; start < block.num_steps; start += scratch.slice_steps) {
       const int64_t first_step = block.first_step + start;
@@ -179,8 +243,8 @@ class AmxMatrix final : public Matrix {
       else if (has_next) args.next = stored + num_steps_ * kElementsPerStep;
       args.next_step_bytes = kStepBytes;
       args.n = block.n;
-      args.y = y + first_row;
-      args.y_stride = rows;
+      args.y = y;
+      args.y_stride = y_stride;
       args.num_rows = rows - first_row;
       args.is_first = first_step == 0;
       if (bias != nullptr && first_step + args.num_steps == num_steps_) args.bias = bias + first_row;

@@ -163,8 +163,14 @@ template <typename Run>
 struct QuantTask {
   int64_t panel_begin, panel_end;
   int64_t tile_begin, tile_end;
-  float* y;           // [n, rows]
+  float* y;           // where the first token's result of the first panel's first row goes; neighbours follow
+  int64_t y_stride;   // from a token's results to the next one's
   const float* bias;  // [rows] or null
+
+  /// Where a token's results of a panel go.
+  [[gnu::always_inline]] float* At(int64_t token, int64_t panel) const {
+    return y + (token - tile_begin * kTileTokens) * y_stride + (panel - panel_begin) * kPanelRows;
+  }
 };
 
 struct FloatActivations {

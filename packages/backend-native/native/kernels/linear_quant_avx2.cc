@@ -169,7 +169,7 @@ void AddTile(const QuantPanels& w, int64_t panel, int64_t rows, int64_t begin, i
 inline void StoreRows(const QuantTask& task, int64_t rows, int64_t panel, int64_t token, const float* sums) {
   const int64_t first = panel * kPanelRows;
   const int64_t count = rows - first < kPanelRows ? rows - first : kPanelRows;
-  float* y = task.y + token * rows + first;
+  float* y = task.At(token, panel);
   for (int64_t r = 0; r < count; r++) y[r] = task.bias == nullptr ? sums[r] : sums[r] + task.bias[first + r];
 }
 

@@ -205,15 +205,14 @@ inline void StoreRows512(const QuantTask& task, int64_t rows, int64_t panel, int
   const __mmask16 mask = static_cast<__mmask16>(rows - first < kPanelRows ? (1u << (rows - first)) - 1 : 0xffffu);
   __m512 sum = _mm512_load_ps(sums);
   if (task.bias != nullptr) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, task.bias + first));
-  _mm512_mask_storeu_ps(task.y + token * rows + first, mask, sum);
+  _mm512_mask_storeu_ps(task.At(token, panel), mask, sum);
 }
 
 /// Asks for what StoreRows512 will write: by then it is in the second-level cache.
-inline void PrefetchOutput(const QuantTask& task, int64_t rows, int64_t panel0, int64_t panel1, int64_t token0,
-                           int64_t tokens) {
+inline void PrefetchOutput(const QuantTask& task, int64_t panel0, int64_t panel1, int64_t token0, int64_t tokens) {
   for (int64_t t = token0; t < token0 + tokens; t++) {
     for (int64_t panel = panel0; panel < panel1; panel++) {
-      _mm_prefetch(reinterpret_cast<const char*>(task.y + t * rows + panel * kPanelRows), _MM_HINT_T1);
+      _mm_prefetch(reinterpret_cast<const char*>(task.At(t, panel)), _MM_HINT_T1);
     }
   }
 }
@@ -233,7 +232,7 @@ void DriveInt8(const QuantPanels& w, const QuantizedActivations& x, const QuantT
     const int64_t step = tokens <= whole_k_tokens ? w.blocks : kChunkBlocks;
     for (int64_t panel0 = task.panel_begin; panel0 < task.panel_end; panel0 += group) {
       const int64_t panel1 = panel0 + group < task.panel_end ? panel0 + group : task.panel_end;
-      PrefetchOutput(task, w.rows, panel0, panel1, token0, tokens);
+      PrefetchOutput(task, panel0, panel1, token0, tokens);
       for (int64_t panel = panel0; panel < panel1; panel++)
         __builtin_memset(sums[panel - panel0], 0, static_cast<size_t>(tokens) * 64);
       for (int64_t b = 0; b < w.blocks; b += step) {

@@ -111,12 +111,12 @@ struct Outputs {
     sums = from;
     panel = of_panel;
     next = 0;
-    for (int64_t t = 0; t < kOutputsAhead && t < tokens; t++) PrefetchWideRows(w, task, panel, token_begin + t);
+    for (int64_t t = 0; t < kOutputsAhead && t < tokens; t++) PrefetchWideRows(task, panel, token_begin + t);
   }
 
   void Advance(int64_t count) {
     for (; next < count; next++) {
-      if (next + kOutputsAhead < tokens) PrefetchWideRows(w, task, panel, token_begin + next + kOutputsAhead);
+      if (next + kOutputsAhead < tokens) PrefetchWideRows(task, panel, token_begin + next + kOutputsAhead);
       StoreWideRows(w, task, panel, token_begin + next, _mm512_load_ps((*sums)[next]));
     }
   }

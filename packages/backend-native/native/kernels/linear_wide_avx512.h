@@ -78,8 +78,8 @@ inline void PrefetchStream(const uint8_t* block) {
 }
 
 /// Before StoreWideRows: both lines that it may write.
-inline void PrefetchWideRows(const WidePanels& w, const QuantTask& task, int64_t panel, int64_t token) {
-  const float* const y = task.y + token * w.panels.rows + panel * kPanelRows;
+inline void PrefetchWideRows(const QuantTask& task, int64_t panel, int64_t token) {
+  const float* const y = task.At(token, panel);
   __builtin_prefetch(y, 1);
   __builtin_prefetch(y + kPanelRows - 1, 1);
 }
@@ -90,7 +90,7 @@ inline void StoreWideRows(const WidePanels& w, const QuantTask& task, int64_t pa
   const __mmask16 mask = static_cast<__mmask16>(left < kPanelRows ? (1u << left) - 1 : 0xffffu);
   __m512 value = _mm512_mul_ps(sum, _mm512_loadu_ps(w.units + first));
   if (task.bias != nullptr) value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, task.bias + first));
-  _mm512_mask_storeu_ps(task.y + token * w.panels.rows + first, mask, value);
+  _mm512_mask_storeu_ps(task.At(token, panel), mask, value);
 }
 
 }  // namespace

@@ -96,7 +96,7 @@ void LinearWideScalar(const WidePanels& w, const WideActivations& x, const Quant
       for (int64_t t = 0; t < tokens; t++) {
         for (int64_t row = panel * kPanelRows; row < panels.rows && row < (panel + 1) * kPanelRows; row++) {
           const float value = sums[t][row - panel * kPanelRows] * w.units[row];
-          task.y[(token0 + t) * panels.rows + row] = task.bias == nullptr ? value : value + task.bias[row];
+          task.At(token0 + t, panel)[row - panel * kPanelRows] = task.bias == nullptr ? value : value + task.bias[row];
         }
       }
     }

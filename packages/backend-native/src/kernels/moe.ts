@@ -3,6 +3,7 @@ import type { GatedActivationKind, MoeAttrs, MoeExpert, MoeRouting } from '@octa
 import type { NativeBackend } from '../native-backend.ts'
 import { asNativeWeight, matrixShape, nativeKernel, valuesOf } from '../native-kernel.ts'
 import { gatedCodes } from './activation.ts'
+import { runGatedLinear } from './gated-linear.ts'
 
 /** The tokens that chose one expert, ascending, and the weight that each gives it. */
 interface Assignment {
@@ -33,26 +34,30 @@ function gatherRows(
   return rows
 }
 
-/** rows `[n, hiddenSize]` → `[n, 2 * intermediateSize]` */
-function projectGateUp(
+/** rows `[n, hiddenSize]` → `act(gate) * up` `[n, intermediateSize]` */
+function projectGated(
   backend: NativeBackend,
   { gateUp, gateUpBias, down }: MoeExpert,
-  rows: Float32Array,
-  n: number,
+  call: { rows: Float32Array; n: number; kind: GatedActivationKind },
 ): Float32Array<ArrayBuffer> {
+  const { rows, n, kind } = call
+  const [whole] = gateUp
+  assert(whole !== undefined, 'moe: an expert has a gate')
+  if (gateUp.length === 1) return runGatedLinear(backend, whole, { x: rows, n, bias: gateUpBias, kind })
   const width = 2 * down.cols
-  const out = backend.allocate(n * width)
+  const products = backend.allocate(n * width)
   let first = 0
   for (const part of gateUp) {
-    const end = first + part.rows
-    const product = gateUp.length === 1 ? out : backend.allocate(n * part.rows)
-    backend.pool.linear(asNativeWeight(part).matrix, product, rows, n, gateUpBias?.subarray(first, end) ?? null)
-    if (product !== out) {
-      for (let i = 0; i < n; i++) out.set(product.subarray(i * part.rows, (i + 1) * part.rows), i * width + first)
-      backend.release(product)
-    }
-    first = end
+    const product = backend.allocate(n * part.rows)
+    const bias = gateUpBias?.subarray(first, first + part.rows) ?? null
+    backend.pool.linear(asNativeWeight(part).matrix, product, rows, n, bias)
+    for (let i = 0; i < n; i++) products.set(product.subarray(i * part.rows, (i + 1) * part.rows), i * width + first)
+    backend.release(product)
+    first += part.rows
   }
+  const out = backend.allocate(n * down.cols)
+  backend.pool.gatedActivation(out, products, gatedCodes[kind], n, down.cols)
+  backend.release(products)
   return out
 }
 
@@ -65,12 +70,9 @@ function runExpert(
   activation: GatedActivationKind,
 ): Float32Array<ArrayBuffer> {
   const { down, downBias } = expert
-  const gateUp = projectGateUp(backend, expert, rows, n)
-  const hidden = backend.allocate(n * down.cols)
-  backend.pool.gatedActivation(hidden, gateUp, gatedCodes[activation], n, down.cols)
+  const hidden = projectGated(backend, expert, { rows, n, kind: activation })
   const output = backend.allocate(n * down.rows)
   backend.pool.linear(asNativeWeight(down).matrix, output, hidden, n, downBias)
-  backend.release(gateUp)
   backend.release(hidden)
   return output
 }

@@ -1,4 +1,3 @@
-import { gatedActivation } from '../ops/gated-activation.ts'
 import type { GatedActivationKind } from '../ops/gated-activation.ts'
 import { createMergedLinear, createRowLinear, shardRange } from './linear.ts'
 import type { Mlp } from './mlp.ts'
@@ -36,5 +35,5 @@ export function createGatedMlp(loader: WeightLoader, options: GatedMlpOptions): 
     outFeatures: hiddenSize,
     hasBias,
   })
-  return { forward: (x) => down.forward(gatedActivation(gateUp.forward(x), activation)) }
+  return { forward: (x) => down.forward(gateUp.forwardGated(x, activation)) }
 }

@@ -1,6 +1,9 @@
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import type { RowRange } from '../loading/weight-source.ts'
+import type { GatedActivationKind } from '../ops/gated-activation.ts'
+import { gatedLinear } from '../ops/gated-linear.ts'
 import { linear } from '../ops/linear.ts'
+import { linearParts } from '../ops/linear-parts.ts'
 import type { WeightLoader } from './weight-loader.ts'
 
 /** Which part of which tensors one linear layer of this rank takes. */
@@ -21,6 +24,10 @@ export interface LinearSlice {
 export interface LoadedLinear {
   /** x `[n, cols]` → `x @ W^T + bias` `[n, rows]`. */
   apply(x: Tensor2D, bias: Tensor1D | null): Tensor2D
+  /** As `apply`, then `act(gate) * up` of its two halves → `[n, rows / 2]`. */
+  applyGated(x: Tensor2D, bias: Tensor1D | null, kind: GatedActivationKind): Tensor2D
+  /** As `apply`, cut into parts `[n, width]`. */
+  applyParts(x: Tensor2D, bias: Tensor1D | null, widths: readonly number[]): Tensor2D[]
 }
 
 /** How a linear layer stores and applies its weight: the seam for quantization methods. */
@@ -38,6 +45,10 @@ export const unquantized: LinearMethod = {
       ...(rowOrder === null ? {} : { rowOrder }),
       ...(cols === null ? {} : { cols }),
     })
-    return { apply: (x, bias) => linear(x, weight, bias) }
+    return {
+      apply: (x, bias) => linear(x, weight, bias),
+      applyGated: (x, bias, kind) => gatedLinear(x, weight, { bias, kind }),
+      applyParts: (x, bias, widths) => linearParts(x, weight, { bias, widths }),
+    }
   },
 }

@@ -2,7 +2,8 @@ import { add, concat } from '@tensorflow/tfjs-core'
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import { InvalidConfigError } from '../errors.ts'
 import type { RowRange } from '../loading/weight-source.ts'
-import { splitColumns } from '../ops/split-columns.ts'
+import { gatedActivation } from '../ops/gated-activation.ts'
+import type { GatedActivationKind } from '../ops/gated-activation.ts'
 import { assert } from '../util/assert.ts'
 import type { Communicator } from './communicator.ts'
 import { unquantized } from './linear-method.ts'
@@ -19,6 +20,8 @@ export interface Linear {
 export interface MergedLinear extends Linear {
   /** One tensor per part. */
   forwardParts(x: Tensor2D): Tensor2D[]
+  /** Of a gate and an up projection: `act(gate(x)) * up(x)`. */
+  forwardGated(x: Tensor2D, kind: GatedActivationKind): Tensor2D
 }
 
 export interface LinearOptions {
@@ -105,7 +108,8 @@ export function createMergedLinear(loader: WeightLoader, options: MergedLinearOp
     const tensor = bias === null ? null : loader.tensor(bias)
     return {
       forward: (x) => loaded.apply(x, tensor),
-      forwardParts: (x) => splitColumns(loaded.apply(x, tensor), widths),
+      forwardParts: (x) => loaded.applyParts(x, tensor, widths),
+      forwardGated: (x, kind) => loaded.applyGated(x, tensor, kind),
     }
   }
   let from = 0
@@ -126,7 +130,8 @@ export function createMergedLinear(loader: WeightLoader, options: MergedLinearOp
     return (x: Tensor2D) => loaded.apply(x, tensor)
   })
   const forwardParts = (x: Tensor2D): Tensor2D[] => layers.map((layer) => layer(x))
-  return { forward: (x) => concat(forwardParts(x), 1), forwardParts }
+  const forward = (x: Tensor2D): Tensor2D => concat(forwardParts(x), 1)
+  return { forward, forwardParts, forwardGated: (x, kind) => gatedActivation(forward(x), kind) }
 }
 
 export interface QkvLinearOptions {

@@ -9,7 +9,6 @@ import { gatedActivation, gatedActivationComposite } from './gated-activation.ts
 import { layerNorm, layerNormComposite } from './layer-norm.ts'
 import { addRmsNorm, rmsNorm, rmsNormComposite } from './rms-norm.ts'
 import { rotaryEmbedding, rotaryEmbeddingComposite } from './rotary-embedding.ts'
-import { splitColumns, splitColumnsComposite } from './split-columns.ts'
 
 const shapes = [
   [1, 1],
@@ -21,28 +20,8 @@ const shapes = [
 ] as const
 const epsilon = 1e-5
 
-/** The ops that treat rows one by one: splitting, norms, rotary embedding, activations. */
+/** The ops that treat rows one by one: norms, rotary embedding, activations. */
 export function describeElementwiseOps(getPack: () => BackendPack): void {
-  it('splitColumns cuts as slices do', () => {
-    const random = new RandomData(9)
-    for (const [n, widths] of [
-      [1, [5]],
-      [3, [16, 1, 8]],
-      [600, [64, 32, 32]],
-    ] as const) {
-      const x = random.matrix(
-        n,
-        widths.reduce((sum, width) => sum + width, 0),
-      )
-      const [parts, slices] = [splitColumns(x, widths), splitColumnsComposite(x, widths)]
-      parts.forEach((part, i) => {
-        expect(part.shape).toEqual([n, widths[i]])
-        expectSameBits(take(part), take(slices[i]!), `part ${i}`)
-      })
-      x.dispose()
-    }
-  })
-
   describe('norms', () => {
     it('rmsNorm equals its composite', () => {
       const random = new RandomData(10)

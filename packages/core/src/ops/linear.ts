@@ -17,8 +17,7 @@ export interface LinearAttrs {
  * The composite has gradients with respect to x and bias; a packed weight is a constant.
  */
 export function linear(x: Tensor2D, weight: PackedWeight, bias: Tensor1D | null): Tensor2D {
-  assert(x.shape[1] === weight.cols, `linear: x has ${x.shape[1]} features, the weight takes ${weight.cols}`)
-  assert(bias === null || bias.shape[0] === weight.rows, `linear: bias does not have ${weight.rows} elements`)
+  assertLinearShapes('linear', x, weight, bias)
   const attrs: LinearAttrs = { weight }
   if (!hasKernel(linearKernel)) return linearComposite(x, weight, bias)
   return runOp<Tensor2D>(linearKernel, bias === null ? { x } : { x, bias }, attrs)
@@ -29,6 +28,11 @@ export function linearComposite(x: Tensor2D, weight: PackedWeight, bias: Tensor1
     const product: Tensor2D = matMul(x, readWeight(weight), false, true)
     return bias === null ? product : add<Tensor2D>(product, bias)
   })
+}
+
+export function assertLinearShapes(op: string, x: Tensor2D, weight: PackedWeight, bias: Tensor1D | null): void {
+  assert(x.shape[1] === weight.cols, `${op}: x has ${x.shape[1]} features, the weight takes ${weight.cols}`)
+  assert(bias === null || bias.shape[0] === weight.rows, `${op}: bias does not have ${weight.rows} elements`)
 }
 
 /** The whole matrix as a float32 tensor `[rows, cols]`, for composites. */

@@ -1,4 +1,4 @@
-import { add, grad, grads, mul, reshape, setBackend, sum, tensor1d, tensor2d } from '@tensorflow/tfjs-core'
+import { add, concat, grad, grads, mul, reshape, setBackend, sum, tensor1d, tensor2d } from '@tensorflow/tfjs-core'
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { BackendPack } from '../backends/backend-pack.ts'
@@ -7,8 +7,10 @@ import { registerGradients } from '../tensor/register-gradients.ts'
 import { activation } from './activation.ts'
 import { RandomData } from './random-data.case.ts'
 import { gatedActivation } from './gated-activation.ts'
+import { gatedLinear } from './gated-linear.ts'
 import { layerNorm } from './layer-norm.ts'
 import { linear } from './linear.ts'
+import { linearParts } from './linear-parts.ts'
 import { moe } from './moe.ts'
 import { hasKernel } from './op.ts'
 import { addRmsNorm, rmsNorm } from './rms-norm.ts'
@@ -84,6 +86,14 @@ describe('gradients under a tape', () => {
 
   it.each(['silu', 'gelu', 'gelu_tanh', 'swiglu_oss'] as const)('of gatedActivation %s', (kind) => {
     expectGradient((x) => gatedActivation(x, kind), [3, 6], 5)
+  })
+
+  it('of gatedLinear and linearParts', () => {
+    const packed = new RandomData(9).weight(pack, 'float32', [8, 6])
+    const bias = new RandomData(10).vector(8)
+    expectGradient((x) => gatedLinear(x, packed, { bias, kind: 'silu' }), [3, 6], 9)
+    expectGradient((x) => concat(linearParts(x, packed, { bias, widths: [3, 5] }), 1), [3, 6], 10)
+    packed.dispose()
   })
 
   it.each(['silu', 'gelu', 'gelu_tanh'] as const)('of activation %s', (kind) => {

@@ -1,4 +1,4 @@
-import { tensor2d } from '@tensorflow/tfjs-core'
+import { slice, tensor2d, tidy } from '@tensorflow/tfjs-core'
 import { describe, expect, it } from 'vitest'
 import type { BackendPack } from '../backends/backend-pack.ts'
 import { dequantizeRow } from '../tensor/dequantize.ts'
@@ -7,7 +7,10 @@ import type { WeightFormat } from '../tensor/dtype.ts'
 import { expectClose, expectRowInvariance, expectSameBits, expectTensorsLeft, take } from './expectations.case.ts'
 import { RandomData } from './random-data.case.ts'
 import { embedding, embeddingComposite } from './embedding.ts'
+import { gatedActivation } from './gated-activation.ts'
+import { gatedLinear } from './gated-linear.ts'
 import { linear, linearComposite } from './linear.ts'
+import { linearParts } from './linear-parts.ts'
 
 /** Two widths per format: dense ones need no whole vectors, block formats take whole blocks. */
 function widthsOf(format: WeightFormat): readonly number[] {
@@ -15,10 +18,20 @@ function widthsOf(format: WeightFormat): readonly number[] {
   return block === 1 ? [1, 37, 96, 260] : [block, 3 * block]
 }
 
+/** Tokens and features of one half or part: whole panels of any kernel, and not; one token, one tile of them, more. */
+const outputShapes = [
+  [1, 64],
+  [1, 7],
+  [5, 32],
+  [16, 96],
+  [37, 64],
+  [37, 19],
+] as const
+
 /** A lone sum of 768 products may cancel to little, and backends add in different orders. */
 const sumTolerance = 5e-5
 
-/** Packed weights, `embedding` and `linear`, in every format. */
+/** Packed weights, `embedding` and the products, in every format. */
 export function describeWeightOps(getPack: () => BackendPack): void {
   describe.each(allWeightFormats)('weights in %s', (format) => {
     it('keep their bytes, count them, and free them', () => {
@@ -83,26 +96,77 @@ export function describeWeightOps(getPack: () => BackendPack): void {
       }
     })
 
-    it('linear gives every row the same bits in any batch', ({ skip }) => {
+    it('gatedLinear is a linear and a gatedActivation, bit for bit', () => {
+      const random = new RandomData(6)
+      const cols = widthsOf(format).at(-1)!
+      for (const [n, features] of outputShapes) {
+        const weight = random.weight(getPack(), format, [2 * features, cols])
+        const [x, bias] = [random.matrix(n, cols), random.vector(2 * features)]
+        for (const options of [
+          { bias, kind: 'silu' },
+          { bias: null, kind: 'gelu_tanh' },
+        ] as const) {
+          const expected = tidy(() => gatedActivation(linear(x, weight, options.bias), options.kind))
+          const fused = gatedLinear(x, weight, options)
+          expect(fused.shape).toEqual([n, features])
+          expectSameBits(take(fused), take(expected), `[${n}, ${features}], ${options.kind}`)
+        }
+        weight.dispose()
+        x.dispose()
+        bias.dispose()
+      }
+    })
+
+    it('linearParts are the columns of a linear, bit for bit', () => {
+      const random = new RandomData(7)
+      const cols = widthsOf(format).at(-1)!
+      for (const [n, features] of outputShapes) {
+        const widths = [features, 32, 3]
+        const rows = features + 35
+        const weight = random.weight(getPack(), format, [rows, cols])
+        const [x, bias] = [random.matrix(n, cols), random.vector(rows)]
+        for (const each of [bias, null]) {
+          const whole = linear(x, weight, each)
+          linearParts(x, weight, { bias: each, widths }).forEach((part, i) => {
+            const first = i === 0 ? 0 : i === 1 ? features : features + 32
+            expect(part.shape).toEqual([n, widths[i]])
+            expectSameBits(take(part), take(slice(whole, [0, first], [n, widths[i]!])), `[${n}, ${rows}], part ${i}`)
+          })
+          whole.dispose()
+        }
+        weight.dispose()
+        x.dispose()
+        bias.dispose()
+      }
+    })
+
+    it('the products give every row the same bits in any batch', ({ skip }) => {
       if (!getPack().isBatchInvariant) skip('the pack does not promise batch invariance')
       const random = new RandomData(4)
       const cols = widthsOf(format).at(-1)!
       for (const rows of [13, 64]) {
         const weight = random.weight(getPack(), format, [rows, cols])
         const bias = random.vector(rows)
-        expectRowInvariance(random.floats(67 * cols), cols, (x) => linear(x, weight, bias))
+        const values = random.floats(67 * cols)
+        expectRowInvariance(values, cols, (x) => linear(x, weight, bias))
+        if (rows === 64) expectRowInvariance(values, cols, (x) => gatedLinear(x, weight, { bias, kind: 'silu' }))
         weight.dispose()
         bias.dispose()
       }
     })
   })
 
-  it('linear and embedding leave one tensor each', () => {
+  it('leave one tensor each, or one per part', () => {
     const random = new RandomData(5)
     const weight = random.weight(getPack(), 'float16', [6, 10])
     const x = random.matrix(3, 10)
     const bias = random.vector(6)
-    expectTensorsLeft(() => [linear(x, weight, bias), embedding(Int32Array.of(1, 2), weight)])
+    expectTensorsLeft(() => [
+      linear(x, weight, bias),
+      gatedLinear(x, weight, { bias, kind: 'silu' }),
+      ...linearParts(x, weight, { bias, widths: [2, 4] }),
+      embedding(Int32Array.of(1, 2), weight),
+    ])
     for (const tensor of [x, bias]) tensor.dispose()
     weight.dispose()
   })

@@ -13,12 +13,11 @@ import type { BackendPack } from '../backend-pack.ts'
 import { activationConfig, gatedActivationConfig } from './kernels/activation.ts'
 import { embeddingConfig } from './kernels/embedding.ts'
 import { kvWriteConfig } from './kernels/kv-write.ts'
-import { linearConfig } from './kernels/linear.ts'
+import { linearConfig, linearPartsConfig } from './kernels/linear.ts'
 import { moeConfig } from './kernels/moe.ts'
 import { addRmsNormConfig, layerNormConfig, rmsNormConfig } from './kernels/norm.ts'
 import { pagedAttentionConfig } from './kernels/paged-attention.ts'
 import { rotaryEmbeddingConfig } from './kernels/rotary-embedding.ts'
-import { splitColumnsConfig } from './kernels/split-columns.ts'
 import { standardConfigs } from './kernels/standard.ts'
 import { loadTensorflow } from './libtensorflow/load-tensorflow.ts'
 import type { LoadedTensorflow } from './libtensorflow/load-tensorflow.ts'
@@ -43,7 +42,7 @@ export interface TensorflowOptions {
 const kernelConfigs = [
   embeddingConfig,
   linearConfig,
-  splitColumnsConfig,
+  linearPartsConfig,
   rmsNormConfig,
   addRmsNormConfig,
   layerNormConfig,
