@@ -1,7 +1,7 @@
 /** What a package that brings a backend needs of core besides the public names: `@octavo/core/backend`. */
 export type { BackendOptions, BackendPack, BackendProbe, BackendProvider } from './backends/backend-pack.ts'
 export type { BackendModule } from './backends/backend-module.ts'
-export { BackendUnavailableError, InsufficientMemoryError, InvalidConfigError } from './errors.ts'
+export { BackendUnavailableError, CheckpointError, InsufficientMemoryError, InvalidConfigError } from './errors.ts'
 
 export { allWeightFormats, isDense, rowBytes, weightFormats } from './tensor/dtype.ts'
 export type { WeightFormat } from './tensor/dtype.ts'
