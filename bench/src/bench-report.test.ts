@@ -7,6 +7,7 @@ import type { EngineSpeed, SpeedRound } from './run-speed.ts'
 const speed = (prefill: number, decode: number): EngineSpeed => ({
   description: 'an engine',
   loadMs: 1000,
+  loadAndFirstTokenMs: 1500,
   peakRssBytes: 2e9,
   prefill: { 128: prefill },
   decode: { 4: decode },
@@ -37,6 +38,7 @@ test('values are medians of the rounds, shares are of the limit', () => {
   expect(markdown).toContain('| prefill 128, tok/s | 400.0 (40 %) | 50.0 (5 %) | 8.00 |')
   expect(markdown).toMatch(/\| decode 4, tok\/s \| 41\.0 \(\d+ %\) \| 10\.0 \(\d+ %\) \| 4\.10 \|/)
   expect(markdown).toContain('| load, ms | 1000 (5 %) | 1000 (5 %) | 1.00 |')
+  expect(markdown).toContain('| load and first token, ms | 1500 | 1500 | 1.00 |')
 })
 
 test('an engine that failed in a round counts where it did not, one that never ran has no column', () => {
@@ -55,5 +57,5 @@ test('without a limit there are no shares of it', () => {
   const { markdown, json } = createReport(createRun([{ limits: unknown, engines: { octavo: speed(100, 40) } }]))
   expect(markdown).toContain('Limits: — GB/s read, — TOPS')
   expect(markdown).toContain('| prefill 128, tok/s | 100.0 |')
-  expect(JSON.parse(json)).toMatchObject({ threads: 2, rows: { length: 4 }, speed: { rounds: [{ limits: unknown }] } })
+  expect(JSON.parse(json)).toMatchObject({ threads: 2, rows: { length: 5 }, speed: { rounds: [{ limits: unknown }] } })
 })

@@ -3,10 +3,11 @@ import { readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import type { BenchEngine, CreateEngine } from './bench-engine.ts'
 import type { HostAnswers, HostMessage, HostRequest } from './host-messages.ts'
-import { measureSpeed } from './measure-speed.ts'
+import { generateFirstToken, measureSpeed } from './measure-speed.ts'
 import { playWorkload } from './play-workload.ts'
 
 let engine: BenchEngine | null = null
+let loadStartedAt = 0
 
 function send(message: HostMessage): void {
   process.send?.(message)
@@ -15,11 +16,15 @@ function send(message: HostMessage): void {
 async function answer(request: HostRequest): Promise<HostAnswers[HostRequest['type']]> {
   if (request.type === 'load') {
     const { createEngine } = (await import(pathToFileURL(request.module).href)) as { createEngine: CreateEngine }
-    const start = performance.now()
+    loadStartedAt = performance.now()
     engine = await createEngine(request.options)
-    return { loadMs: performance.now() - start, description: engine.description }
+    return { loadMs: performance.now() - loadStartedAt, description: engine.description }
   }
   if (engine === null) throw new Error('No engine is loaded.')
+  if (request.type === 'first-token') {
+    await generateFirstToken(engine)
+    return { loadAndFirstTokenMs: performance.now() - loadStartedAt }
+  }
   if (request.type === 'speed') {
     const speed = await measureSpeed(engine, request.plan, (text) => send({ type: 'progress', text }))
     return { ...speed, peakRssBytes: peakRssBytes() }

@@ -7,7 +7,9 @@ const options = (modelPath: string) => ({ type: 'load', module, options: { model
 
 test('an engine is loaded, measured and served in a process of its own', async () => {
   await using host = new EngineProcess('Fake')
-  expect(await host.ask(options('a model'))).toMatchObject({ description: 'fake of a model' })
+  const loaded = await host.ask(options('a model'))
+  expect(loaded).toMatchObject({ description: 'fake of a model' })
+  expect((await host.ask({ type: 'first-token' })).loadAndFirstTokenMs).toBeGreaterThanOrEqual(loaded.loadMs)
   const plan = { prefill: [8], decode: [1, 2], promptLength: 4, numTokens: 4 }
   const speed = await host.ask({ type: 'speed', plan })
   expect(speed.prefill[8]).toBeGreaterThan(0)

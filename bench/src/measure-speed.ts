@@ -34,6 +34,11 @@ export async function measureSpeed(
   return speed
 }
 
+/** A short prompt up to the first token of its answer: what an engine leaves for the first request counts there. */
+export async function generateFirstToken(engine: BenchEngine): Promise<void> {
+  await measurePrefill(engine, 8)
+}
+
 /** Prompt tokens per second until the first token of the answer. */
 async function measurePrefill(engine: BenchEngine, length: number): Promise<number> {
   await engine.prepare({ numSeqs: 1, maxModelLen: length + 64 })

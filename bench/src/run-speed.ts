@@ -16,6 +16,7 @@ export interface SpeedOptions {
 export interface EngineSpeed extends Speed {
   readonly description: string
   readonly loadMs: number
+  readonly loadAndFirstTokenMs: number
   readonly peakRssBytes: number
 }
 
@@ -58,6 +59,8 @@ export async function runSpeed({ engines, files, threads, plan, numRounds }: Spe
 async function measureEngine(engine: KnownEngine, options: EngineOptions, plan: SpeedPlan): Promise<EngineSpeed> {
   await using host = new EngineProcess(engine.label)
   const loaded = await host.ask({ type: 'load', module: engine.module, options })
-  console.error(`  ${engine.label}: loaded in ${loaded.loadMs.toFixed(0)} ms`)
-  return { ...loaded, ...(await host.ask({ type: 'speed', plan })) }
+  const first = await host.ask({ type: 'first-token' })
+  const [loadMs, firstMs] = [loaded.loadMs, first.loadAndFirstTokenMs].map((ms) => ms.toFixed(0))
+  console.error(`  ${engine.label}: loaded in ${loadMs} ms, first token at ${firstMs} ms`)
+  return { ...loaded, ...first, ...(await host.ask({ type: 'speed', plan })) }
 }

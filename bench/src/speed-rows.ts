@@ -63,6 +63,12 @@ function measuresOf({ plan }: SpeedResult, model: BenchModel, fileBytes: number)
       limit: 'readBytesPerSecond',
       use: (value) => loadBytes(value, fileBytes),
     },
+    {
+      name: 'load and first token',
+      unit: 'ms',
+      isHigherBetter: false,
+      of: ({ loadAndFirstTokenMs }) => loadAndFirstTokenMs,
+    },
     { name: 'peak RSS', unit: 'MB', isHigherBetter: false, of: ({ peakRssBytes }) => peakRssBytes / 1e6 },
   ]
 }

@@ -1,10 +1,12 @@
-// A packed weight as a JavaScript object: made by Pool.createMatrix, freed by dispose or by the garbage collector.
+// A packed weight as a JavaScript object: made by Pool.createMatrix, mapMatrix or deferMatrix, freed by dispose or by the
+// garbage collector.
 #pragma once
 
 #include <napi.h>
 
 #include <memory>
 
+#include "deferred_matrix.h"
 #include "matrix.h"
 
 namespace octavo {
@@ -17,8 +19,11 @@ class MatrixObject : public Napi::ObjectWrap<MatrixObject> {
   void Finalize(Napi::BasicEnv env) override;
 
   void Hold(std::unique_ptr<Matrix> matrix);
-  /// Throws after dispose.
+  void Hold(std::shared_ptr<DeferredMatrix> matrix);
+  /// Throws after dispose, and before a deferred matrix is packed.
   const Matrix& Live(Napi::Env env) const;
+  /// The matrix while it waits to be packed, else null. Throws after dispose.
+  DeferredMatrix* Deferred(Napi::Env env);
 
  private:
   Napi::Value Bytes(const Napi::CallbackInfo& info);
@@ -26,7 +31,9 @@ class MatrixObject : public Napi::ObjectWrap<MatrixObject> {
   void ReadRow(const Napi::CallbackInfo& info);
   void Dispose(const Napi::CallbackInfo& info);
 
+  // One of them, or none after dispose.
   std::unique_ptr<Matrix> matrix_;
+  std::shared_ptr<DeferredMatrix> deferred_;
 };
 
 }  // namespace octavo

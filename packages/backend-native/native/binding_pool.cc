@@ -15,6 +15,9 @@ Napi::Function PoolObject::Define(Napi::Env env) {
                          InstanceMethod<&PoolObject::Dispose>("dispose"),
                          InstanceMethod<&PoolObject::CreateMatrix>("createMatrix"),
                          InstanceMethod<&PoolObject::MapMatrix>("mapMatrix"),
+                         InstanceMethod<&PoolObject::DeferMatrix>("deferMatrix"),
+                         InstanceMethod<&PoolObject::PackMatrix>("packMatrix"),
+                         InstanceAccessor<&PoolObject::PendingBytes>("pendingBytes"),
                          InstanceMethod<&PoolObject::Linear>("linear"),
                          InstanceMethod<&PoolObject::GatedLinear>("gatedLinear"),
                          InstanceMethod<&PoolObject::LinearParts>("linearParts"),
@@ -46,6 +49,7 @@ ThreadPool& PoolObject::Live(Napi::Env env) const {
 }
 
 void PoolObject::Dispose(const Napi::CallbackInfo&) {
+  queue_.reset();
   pool_.reset();
   sample_scratch_ = {};
 }

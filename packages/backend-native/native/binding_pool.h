@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "kernels/sample.h"
+#include "mapped_file.h"
+#include "pack_queue.h"
 #include "thread_pool.h"
 
 namespace octavo {
@@ -26,10 +28,13 @@ class PoolObject : public Napi::ObjectWrap<PoolObject> {
 
   Napi::Value CreateMatrix(const Napi::CallbackInfo& info);
   Napi::Value MapMatrix(const Napi::CallbackInfo& info);
+  Napi::Value DeferMatrix(const Napi::CallbackInfo& info);
+  Napi::Value PackMatrix(const Napi::CallbackInfo& info);
+  Napi::Value PendingBytes(const Napi::CallbackInfo& info);
   void Linear(const Napi::CallbackInfo& info);
   void GatedLinear(const Napi::CallbackInfo& info);
   void LinearParts(const Napi::CallbackInfo& info);
-  void Embedding(const Napi::CallbackInfo& info);
+  Napi::Value Embedding(const Napi::CallbackInfo& info);
   void MatMul(const Napi::CallbackInfo& info);
 
   void RmsNorm(const Napi::CallbackInfo& info);
@@ -47,6 +52,8 @@ class PoolObject : public Napi::ObjectWrap<PoolObject> {
   Napi::Value MeasureMultiply(const Napi::CallbackInfo& info);
 
   std::unique_ptr<ThreadPool> pool_;
+  std::unique_ptr<PackQueue> queue_;  // from the first deferred matrix on
+  MappedFiles files_;
   std::vector<SampleScratch> sample_scratch_;
 };
 

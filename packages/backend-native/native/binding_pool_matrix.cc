@@ -1,6 +1,7 @@
 // The operations of Pool on packed weights, and float32 matrix products.
 #include <algorithm>
 #include <memory>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -48,7 +49,6 @@ class MatrixArguments : public Arguments {
     const auto [block_elements, block_bytes] = kLayouts[static_cast<int>(format)];
     if (cols % block_elements != 0) ThrowRange(Env(), "a row of the matrix is not whole blocks");
     row_bytes = cols / block_elements * block_bytes;
-    is_dense = block_elements == 1;
   }
 
   const Format format;
@@ -56,7 +56,6 @@ class MatrixArguments : public Arguments {
   const int64_t cols;
   const Activations activations;
   int64_t row_bytes;
-  bool is_dense;
 };
 
 /// What all products with a matrix have in common: matrix, (1), x[n, cols], n, bias[rows] | null.
@@ -76,32 +75,23 @@ class LinearArguments : public Arguments {
 };
 
 /// Null where the rows could not be read.
-Napi::Value MakeMatrix(const MatrixArguments& arguments, const StoredRows& stored, ThreadPool& pool) {
-  const Napi::Env env = arguments.Env();
-  const auto [format, cols] = std::pair(arguments.format, arguments.cols);
-  std::unique_ptr<Matrix> matrix = arguments.is_dense
-                                       ? MakeDenseMatrix(format, cols, stored, pool)
-                                       : MakeQuantizedMatrix(format, cols, stored, arguments.activations, pool);
+std::unique_ptr<Matrix> Make(Format format, int64_t cols, Activations activations, const StoredRows& stored,
+                             ThreadPool& pool) {
+  if (kLayouts[static_cast<int>(format)].block_elements == 1) return MakeDenseMatrix(format, cols, stored, pool);
+  return MakeQuantizedMatrix(format, cols, stored, activations, pool);
+}
+
+template <typename Held>
+Napi::Value MakeObject(const Napi::Env& env, Held matrix) {
   if (matrix == nullptr) return env.Null();
   const Napi::Object object = env.GetInstanceData<AddonData>()->matrix_class.New({});
   MatrixObject::Unwrap(object)->Hold(std::move(matrix));
   return object;
 }
 
-}  // namespace
-
-/// createMatrix(format, rows, cols, bytes Uint8Array, activations): Matrix. `bytes` as stored, only read.
-Napi::Value PoolObject::CreateMatrix(const Napi::CallbackInfo& info) {
-  const MatrixArguments arguments(info);
-  const uint8_t* bytes = arguments.Bytes(3, "bytes", arguments.rows * arguments.row_bytes);
-  return MakeMatrix(arguments, StoredRows(bytes, arguments.rows, arguments.row_bytes), Live(info.Env()));
-}
-
-/// mapMatrix(format, rows, cols, runs Float64Array[n, 4], activations): Matrix | null. A run is rows of an open file:
-/// descriptor, position of the first, bytes from one to the next, count. Null where they can't be had.
-Napi::Value PoolObject::MapMatrix(const Napi::CallbackInfo& info) {
-  const MatrixArguments arguments(info);
-  const Napi::Env env = info.Env();
+/// The rows that (3) names; null where they are not in their files.
+std::unique_ptr<StoredRows> MapRows(const MatrixArguments& arguments, MappedFiles& files) {
+  const Napi::Env env = arguments.Env();
   const int64_t length = arguments.Length(3, "runs");
   const double* runs = arguments.Doubles(3, "runs", length);
   std::vector<StoredRows::FileRun> file_runs;
@@ -116,8 +106,69 @@ Napi::Value PoolObject::MapMatrix(const Napi::CallbackInfo& info) {
     rows += file_runs.back().count;
   }
   if (length % 4 != 0 || rows != arguments.rows) ThrowRange(env, "runs do not add up to the rows of the matrix");
-  const std::unique_ptr<StoredRows> stored = StoredRows::TryMap(file_runs, arguments.row_bytes);
-  return stored == nullptr ? env.Null() : MakeMatrix(arguments, *stored, Live(env));
+  return StoredRows::TryMap(file_runs, arguments.row_bytes, files);
+}
+
+MatrixObject& ObjectOf(const Arguments& arguments) {
+  return arguments.Object<MatrixObject>(0, "matrix", arguments.Env().GetInstanceData<AddonData>()->matrix_class);
+}
+
+}  // namespace
+
+/// createMatrix(format, rows, cols, bytes Uint8Array, activations): Matrix. `bytes` as stored, only read.
+Napi::Value PoolObject::CreateMatrix(const Napi::CallbackInfo& info) {
+  const MatrixArguments arguments(info);
+  const uint8_t* bytes = arguments.Bytes(3, "bytes", arguments.rows * arguments.row_bytes);
+  const StoredRows stored(bytes, arguments.rows, arguments.row_bytes);
+  return MakeObject(info.Env(),
+                    Make(arguments.format, arguments.cols, arguments.activations, stored, Live(info.Env())));
+}
+
+/// mapMatrix(format, rows, cols, runs Float64Array[n, 4], activations): Matrix | null. A run is rows of an open file:
+/// descriptor, position of the first, bytes from one to the next, count. Null where they can't be had.
+Napi::Value PoolObject::MapMatrix(const Napi::CallbackInfo& info) {
+  const MatrixArguments arguments(info);
+  const std::unique_ptr<StoredRows> stored = MapRows(arguments, files_);
+  if (stored == nullptr) return info.Env().Null();
+  return MakeObject(info.Env(),
+                    Make(arguments.format, arguments.cols, arguments.activations, *stored, Live(info.Env())));
+}
+
+/// deferMatrix(format, rows, cols, runs, activations): Matrix | null. As mapMatrix, but packed later: by packMatrix, or
+/// before that in the background. The files may be closed after the call.
+Napi::Value PoolObject::DeferMatrix(const Napi::CallbackInfo& info) {
+  const MatrixArguments arguments(info);
+  Live(info.Env());
+  std::shared_ptr<const StoredRows> stored = MapRows(arguments, files_);
+  if (stored == nullptr) return info.Env().Null();
+  const auto [format, cols, activations] = std::tuple(arguments.format, arguments.cols, arguments.activations);
+  auto matrix = std::make_shared<DeferredMatrix>(
+      std::move(stored), cols, [format = format, cols = cols, activations = activations](const StoredRows& rows, ThreadPool& pool) {
+        return Make(format, cols, activations, rows, pool);
+      });
+  if (queue_ == nullptr) queue_ = std::make_unique<PackQueue>();
+  queue_->Add(matrix);
+  return MakeObject(info.Env(), std::move(matrix));
+}
+
+/// packMatrix(matrix): boolean. Packs a deferred matrix where that is still to be done. False where its file has changed.
+Napi::Value PoolObject::PackMatrix(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  const Napi::Env env = info.Env();
+  MatrixObject& object = ObjectOf(arguments);
+  ThreadPool& pool = Live(env);
+  if (DeferredMatrix* deferred = object.Deferred(env)) {
+    const PackQueue::StepAside aside(queue_.get());
+    std::unique_ptr<Matrix> matrix = deferred->Take(pool);
+    if (matrix == nullptr) return Napi::Boolean::New(env, false);
+    object.Hold(std::move(matrix));
+  }
+  return Napi::Boolean::New(env, true);
+}
+
+/// pendingBytes: what deferred matrices will take that are not packed yet.
+Napi::Value PoolObject::PendingBytes(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), queue_ == nullptr ? 0.0 : static_cast<double>(queue_->PendingBytes()));
 }
 
 /// linear(matrix, y[n, rows], x[n, cols], n, bias[rows] | null)
@@ -157,21 +208,28 @@ void PoolObject::LinearParts(const Napi::CallbackInfo& info) {
   matrix.LinearParts(parts.data(), num_parts, arguments.Input(), Live(env));
 }
 
-/// embedding(matrix, out[n, cols], ids Int32Array[n])
-void PoolObject::Embedding(const Napi::CallbackInfo& info) {
+/// embedding(matrix, out[n, cols], ids Int32Array[n]): boolean. A deferred matrix is not packed for it; false where its
+/// file has changed.
+Napi::Value PoolObject::Embedding(const Napi::CallbackInfo& info) {
   const Arguments arguments(info);
   const Napi::Env env = info.Env();
-  const Matrix& matrix =
-      arguments.Object<MatrixObject>(0, "matrix", env.GetInstanceData<AddonData>()->matrix_class).Live(env);
+  MatrixObject& object = ObjectOf(arguments);
+  const DeferredMatrix* deferred = object.Deferred(env);
+  const int64_t rows = deferred != nullptr ? deferred->rows : object.Live(env).rows;
+  const int64_t cols = deferred != nullptr ? deferred->cols : object.Live(env).cols;
   const int64_t n = arguments.Length(2, "ids");
   const int32_t* ids = arguments.Integers(2, "ids", n);
-  float* out = arguments.Floats(1, "out", n * matrix.cols);
+  float* out = arguments.Floats(1, "out", n * cols);
   for (int64_t i = 0; i < n; i++) {
-    if (ids[i] < 0 || ids[i] >= matrix.rows) {
-      ThrowRange(env, "row " + std::to_string(ids[i]) + " is outside [0, " + std::to_string(matrix.rows) + ")");
+    if (ids[i] < 0 || ids[i] >= rows) {
+      ThrowRange(env, "row " + std::to_string(ids[i]) + " is outside [0, " + std::to_string(rows) + ")");
     }
   }
-  Live(env).ParallelFor(n, [&](int64_t i, int) { matrix.ReadRow(ids[i], out + i * matrix.cols); });
+  ThreadPool& pool = Live(env);
+  if (deferred != nullptr) return Napi::Boolean::New(env, deferred->ReadRows(ids, n, out, pool));
+  const Matrix& matrix = object.Live(env);
+  pool.ParallelFor(n, [&](int64_t i, int) { matrix.ReadRow(ids[i], out + i * cols); });
+  return Napi::Boolean::New(env, true);
 }
 
 /// matMul(out[m, n], a, b, m, k, n, transposeA, transposeB): a is [m, k] or, transposed, [k, m]; b [k, n] or [n, k].

@@ -4,7 +4,6 @@
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #endif
 
@@ -18,20 +17,9 @@ int64_t PageSize() {
   return size;
 }
 
-uint8_t* MapFile(int fd, int64_t start, int64_t end) {
-  struct stat info;
-  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || end > info.st_size) return nullptr;
-  void* data = mmap(nullptr, static_cast<size_t>(end - start), PROT_READ, MAP_SHARED, fd, start);
-  return data == MAP_FAILED ? nullptr : static_cast<uint8_t*>(data);
-}
-
-void UnmapFile(uint8_t* data, int64_t bytes) { munmap(data, static_cast<size_t>(bytes)); }
-
 #else
 
 int64_t PageSize() { return 4096; }
-uint8_t* MapFile(int, int64_t, int64_t) { return nullptr; }
-void UnmapFile(uint8_t*, int64_t) {}
 
 #endif
 
@@ -63,47 +51,25 @@ StoredRows::StoredRows(const uint8_t* bytes, int64_t rows, int64_t row_bytes) : 
   Append(bytes, row_bytes, rows);
 }
 
-std::unique_ptr<StoredRows> StoredRows::TryMap(const std::vector<FileRun>& runs, int64_t row_bytes) {
+std::unique_ptr<StoredRows> StoredRows::TryMap(const std::vector<FileRun>& runs, int64_t row_bytes,
+                                               MappedFiles& files) {
   std::unique_ptr<StoredRows> stored(new StoredRows(row_bytes));
-  if (!stored->Map(runs)) return nullptr;
+  for (const FileRun& run : runs) {
+    // The quotient, as the product could overflow.
+    const bool is_sane = run.count > 0 && run.position >= 0 && run.stride >= row_bytes && row_bytes > 0 &&
+                         (INT64_MAX - run.position - row_bytes) / run.stride >= run.count;
+    if (!is_sane) return nullptr;
+    const std::shared_ptr<MappedFile> file = files.TryGet(run.fd);
+    if (file == nullptr || run.position + (run.count - 1) * run.stride + row_bytes > file->stamp().bytes) return nullptr;
+    std::vector<std::shared_ptr<MappedFile>>& own = stored->files_;
+    if (std::find(own.begin(), own.end(), file) == own.end()) own.push_back(file);
+    stored->Append(file->data() + run.position, run.stride, run.count);
+  }
   return stored;
 }
 
-StoredRows::~StoredRows() {
-  for (const Mapping& mapping : mappings_) {
-    if (mapping.data != nullptr) UnmapFile(mapping.data, mapping.end - mapping.start);
-  }
-}
-
-/// One mapping per file, from its first row to its last.
-bool StoredRows::Map(const std::vector<FileRun>& runs) {
-  const auto find = [this](int fd) {
-    return std::find_if(mappings_.begin(), mappings_.end(), [fd](const Mapping& mapping) { return mapping.fd == fd; });
-  };
-  for (const FileRun& run : runs) {
-    // The quotient, as the product could overflow.
-    const bool is_sane = run.count > 0 && run.position >= 0 && run.stride >= row_bytes_ && row_bytes_ > 0 &&
-                         (INT64_MAX - run.position - row_bytes_) / run.stride >= run.count;
-    if (!is_sane) return false;
-    const int64_t start = run.position / PageSize() * PageSize();
-    const int64_t end = run.position + (run.count - 1) * run.stride + row_bytes_;
-    const auto mapping = find(run.fd);
-    if (mapping == mappings_.end()) {
-      mappings_.push_back({run.fd, start, end, nullptr});
-    } else {
-      mapping->start = std::min(mapping->start, start);
-      mapping->end = std::max(mapping->end, end);
-    }
-  }
-  for (Mapping& mapping : mappings_) {
-    mapping.data = MapFile(mapping.fd, mapping.start, mapping.end);
-    if (mapping.data == nullptr) return false;
-  }
-  for (const FileRun& run : runs) {
-    const Mapping& mapping = *find(run.fd);
-    Append(mapping.data + (run.position - mapping.start), run.stride, run.count);
-  }
-  return true;
+bool StoredRows::IsUnchanged() const {
+  return std::all_of(files_.begin(), files_.end(), [](const auto& file) { return file->IsUnchanged(); });
 }
 
 void StoredRows::Append(const uint8_t* data, int64_t stride, int64_t count) {
@@ -134,7 +100,7 @@ bool StoredRows::EachSpan(int64_t first, int64_t count, const Visit& visit) cons
 }
 
 bool StoredRows::Fetch(int64_t first, int64_t count) const {
-  if (mappings_.empty()) return true;
+  if (files_.empty()) return true;
   return EachSpan(first, count, [](const uint8_t* data, int64_t bytes) {
     const int64_t before = OffsetInPage(data);
     return FetchPages(const_cast<uint8_t*>(data) - before, bytes + before);
@@ -142,7 +108,7 @@ bool StoredRows::Fetch(int64_t first, int64_t count) const {
 }
 
 void StoredRows::Release(int64_t first, int64_t count) const {
-  if (mappings_.empty()) return;
+  if (files_.empty()) return;
   // Whole pages only: those at the ends hold rows that another thread may be reading.
   EachSpan(first, count, [](const uint8_t* data, int64_t bytes) {
     const int64_t before = (PageSize() - OffsetInPage(data)) % PageSize();

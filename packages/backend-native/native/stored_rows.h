@@ -7,11 +7,12 @@
 #include <memory>
 #include <vector>
 
+#include "mapped_file.h"
 #include "thread_pool.h"
 
 namespace octavo {
 
-/// Rows of `row_bytes` each, in order. Files are mapped only for as long as the object lives.
+/// Rows of `row_bytes` each, in order. Files stay mapped for as long as the object lives.
 class StoredRows {
  public:
   /// Equally spaced rows of an open file.
@@ -25,13 +26,15 @@ class StoredRows {
   /// Rows one after the other; `bytes` must outlive the object.
   StoredRows(const uint8_t* bytes, int64_t rows, int64_t row_bytes);
   /// Null where a run does not lie in its file, or where the file can't be mapped.
-  static std::unique_ptr<StoredRows> TryMap(const std::vector<FileRun>& runs, int64_t row_bytes);
-  ~StoredRows();
+  static std::unique_ptr<StoredRows> TryMap(const std::vector<FileRun>& runs, int64_t row_bytes, MappedFiles& files);
   StoredRows(const StoredRows&) = delete;
   StoredRows& operator=(const StoredRows&) = delete;
 
   int64_t rows() const { return rows_; }
   int64_t row_bytes() const { return row_bytes_; }
+
+  /// Whether the files still hold what they held when they were mapped.
+  bool IsUnchanged() const;
 
   /// Where the rows [first, first + count) begin.
   void Locate(int64_t first, int64_t count, const uint8_t** out) const;
@@ -49,15 +52,8 @@ class StoredRows {
     int64_t first;
     int64_t count;
   };
-  struct Mapping {
-    int fd;
-    int64_t start;  // in the file; whole pages
-    int64_t end;
-    uint8_t* data;
-  };
 
   explicit StoredRows(int64_t row_bytes) : row_bytes_(row_bytes) {}
-  bool Map(const std::vector<FileRun>& runs);
   void Append(const uint8_t* data, int64_t stride, int64_t count);
   template <class Visit>
   bool EachSpan(int64_t first, int64_t count, const Visit& visit) const;
@@ -65,7 +61,7 @@ class StoredRows {
   const int64_t row_bytes_;
   int64_t rows_ = 0;
   std::vector<Run> runs_;
-  std::vector<Mapping> mappings_;
+  std::vector<std::shared_ptr<MappedFile>> files_;  // each once; none for rows of an array
 };
 
 constexpr int64_t kMostPanelRows = 32;

@@ -7,10 +7,7 @@
 #include <thread>
 #include <vector>
 
-#if defined(__unix__) || defined(__APPLE__)
-#include <csignal>
-#include <pthread.h>
-#endif
+#include "block_signals.h"
 
 namespace octavo {
 namespace {
@@ -37,22 +34,6 @@ bool SpinUntil(const Predicate& is_done) {
   } while (std::chrono::steady_clock::now() < end);
   return is_done();
 }
-
-/// Signals belong to Node's threads: a handler must not run on a worker's stack.
-class BlockSignals {
- public:
-#if defined(__unix__) || defined(__APPLE__)
-  BlockSignals() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &previous_);
-  }
-  ~BlockSignals() { pthread_sigmask(SIG_SETMASK, &previous_, nullptr); }
-
- private:
-  sigset_t previous_;
-#endif
-};
 
 constexpr int64_t kMaxTasksPerRound = INT64_C(0xffffffff);
 

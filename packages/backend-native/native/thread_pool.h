@@ -12,7 +12,7 @@ class ThreadPool {
  public:
   /// `num_threads` counts the calling thread; 1 runs everything inline.
   explicit ThreadPool(int num_threads);
-  ~ThreadPool();
+  virtual ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
@@ -20,7 +20,7 @@ class ThreadPool {
 
   /// Calls task(i, thread) for each i in [0, num_tasks), tasks handed out dynamically; returns when all are done.
   /// `thread` in [0, num_threads) names the scratch that a task may use. Not reentrant.
-  void ParallelFor(int64_t num_tasks, const std::function<void(int64_t task, int thread)>& task);
+  virtual void ParallelFor(int64_t num_tasks, const std::function<void(int64_t task, int thread)>& task);
 
   /// What operations on this pool work in.
   ScratchPool& scratch() { return scratch_; }

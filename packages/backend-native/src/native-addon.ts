@@ -26,7 +26,7 @@ export interface NativeAddon {
 
 /** A packed weight `[rows, cols]`. */
 export interface NativeMatrix {
-  /** What it takes in memory, the kernels' own layout and all. */
+  /** What it takes in memory, the kernels' own layout and all; before it is packed, what it takes in the file. */
   readonly bytes: number
   /** Rows that are computed together. */
   readonly panelRows: number
@@ -57,6 +57,15 @@ export interface NativePool {
     runs: Float64Array, // [n, 4]: descriptor, position of the first row, bytes from row to row, rows
     activations: number,
   ): NativeMatrix | null
+  /**
+   * As `mapMatrix`, but packed later: by `packMatrix`, or before that in the background. Till then only `embedding`,
+   * `bytes` and `dispose` take it. The files may be closed after the call.
+   */
+  deferMatrix(format: number, rows: number, cols: number, runs: Float64Array, activations: number): NativeMatrix | null
+  /** Packs a deferred matrix with all threads, where that is still to be done. False where its file has changed. */
+  packMatrix(matrix: NativeMatrix): boolean
+  /** What deferred matrices will take that are not packed yet. */
+  readonly pendingBytes: number
   linear(
     matrix: NativeMatrix,
     y: Float32Array, // [n, rows]
@@ -82,7 +91,8 @@ export interface NativePool {
     bias: Float32Array | null, // [rows]
     ...parts: Float32Array[] // [n, width]
   ): void
-  embedding(matrix: NativeMatrix, out: Float32Array /* [n, cols] */, ids: Int32Array /* [n] */): void
+  /** Of a deferred matrix, too; false where its file has changed. */
+  embedding(matrix: NativeMatrix, out: Float32Array /* [n, cols] */, ids: Int32Array /* [n] */): boolean
   matMul(
     out: Float32Array, // [m, n]
     a: Float32Array, // [m, k], transposed [k, m]

@@ -2,10 +2,13 @@
 export interface NativeEnv {
   /** OCTAVO_THREADS: how many threads compute, where no option says so. */
   readonly threads: string | null
+  /** OCTAVO_PACKING: when weights of files are packed, where no option says so. */
+  readonly packing: string | null
   /** OCTAVO_NATIVE_ADDON: another build of the addon, such as one with sanitizers. */
   readonly addonFile: string | null
 }
 
 export function readNativeEnv(env: Readonly<Record<string, string | undefined>> = process.env): NativeEnv {
-  return { threads: env['OCTAVO_THREADS']?.trim() || null, addonFile: env['OCTAVO_NATIVE_ADDON']?.trim() || null }
+  const text = (name: string): string | null => env[name]?.trim() || null
+  return { threads: text('OCTAVO_THREADS'), packing: text('OCTAVO_PACKING'), addonFile: text('OCTAVO_NATIVE_ADDON') }
 }

@@ -14,6 +14,6 @@ const url = new URL(entry, import.meta.url).href
 export const nativeBackend: BackendModule = { name: 'native', url }
 
 /** As `nativeBackend`, with options. */
-export function nativeBackendWith({ threads, activations, isa }: NativeOptions): BackendModule {
-  return { name: 'native', url, options: { threads, activations, isa } }
+export function nativeBackendWith({ threads, activations, packing, isa }: NativeOptions): BackendModule {
+  return { name: 'native', url, options: { threads, activations, packing, isa } }
 }

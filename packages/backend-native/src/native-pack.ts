@@ -30,7 +30,9 @@ import { NativeBackend } from './native-backend.ts'
 import { backendName, shareInputs } from './native-kernel.ts'
 import { NativeKvStorage } from './native-kv-storage.ts'
 import { activationChoices, NativePackedWeight } from './native-packed-weight.ts'
-import type { ActivationChoice } from './native-packed-weight.ts'
+import type { ActivationChoice, PackingOptions } from './native-packed-weight.ts'
+import { resolvePackingTime } from './packing-time.ts'
+import type { PackingTime } from './packing-time.ts'
 import { resolveThreadCount } from './thread-count.ts'
 
 export interface NativeOptions {
@@ -42,6 +44,12 @@ export interface NativeOptions {
    * exact and slower. `auto`, the default: where rows have at least 512 columns `int8-wide` with AMX, else `int8`.
    */
   readonly activations?: ActivationChoice
+  /**
+   * When weights that lie in files are packed for the kernels: `deferred`, the default, takes the first request at once and
+   * packs on first use and in the background; `at-load` packs all before the model counts as loaded, so that the first
+   * request has nothing to wait for, and the checkpoint may be changed afterwards. Default: OCTAVO_PACKING, else `deferred`.
+   */
+  readonly packing?: PackingTime
   /** An instruction set below the best one, for tests. It holds for the whole process. */
   readonly isa?: Isa
 }
@@ -82,6 +90,7 @@ export async function createNativePack(options: NativeOptions = {}): Promise<Bac
       'activations',
       `must be one of ${activationChoices.join(', ')}, got ${JSON.stringify(activations)}`,
     )
+  const packing = resolvePackingTime(options.packing)
   const loaded = loadNativeAddon()
   if ('reason' in loaded) throw new BackendUnavailableError(`The native addon: ${loaded.reason}.`)
   const { addon } = loaded
@@ -90,6 +99,15 @@ export async function createNativePack(options: NativeOptions = {}): Promise<Bac
   const backend = startBackend(addon, numThreads)
   let usedBytes = 0
   const onDispose = (sizeInBytes: number): void => void (usedBytes -= sizeInBytes)
+  const packingOptions: PackingOptions = {
+    get pool() {
+      return backend.pool
+    },
+    activations,
+    isa,
+    packing,
+    onDispose,
+  }
   return {
     name: backendName,
     isBatchInvariant: true,
@@ -98,8 +116,11 @@ export async function createNativePack(options: NativeOptions = {}): Promise<Bac
     get usedBytes() {
       return usedBytes
     },
+    get pendingBytes() {
+      return backend.pool.pendingBytes
+    },
     packWeight(spec, fill, stored = null) {
-      const weight = new NativePackedWeight(spec, { fill, stored }, { pool: backend.pool, activations, isa, onDispose })
+      const weight = new NativePackedWeight(spec, { fill, stored }, packingOptions)
       usedBytes += weight.sizeInBytes
       return weight
     },

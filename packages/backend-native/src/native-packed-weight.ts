@@ -1,6 +1,7 @@
-import { assert, isDense, rowBytes } from '@octavo/core/backend'
+import { assert, CheckpointError, isDense, rowBytes } from '@octavo/core/backend'
 import type { FillWeight, PackedWeight, PackedWeightSpec, StoredRows, WeightFormat } from '@octavo/core/backend'
 import type { Isa, NativeMatrix, NativePool } from './native-addon.ts'
+import type { PackingTime } from './packing-time.ts'
 
 /**
  * How quantized weights meet activations: as int8 per row and block of 32, as int8 per row and 256 columns (weights then as
@@ -38,9 +39,12 @@ const minInt8Cols = 512
 const activationCodes: Readonly<Record<ActivationFormat, number>> = { float32: 0, int8: 1, 'int8-wide': 2 }
 
 export interface PackingOptions {
+  /** Of the moment: it may become another one. */
   readonly pool: NativePool
   readonly activations: ActivationChoice
   readonly isa: Isa
+  /** Default: at load. */
+  readonly packing?: PackingTime
   readonly onDispose: (sizeInBytes: number) => void
 }
 
@@ -57,30 +61,40 @@ export class NativePackedWeight implements PackedWeight {
   readonly cols: number
   /** As stored; the kernels' layout may add a little padding. */
   readonly sizeInBytes: number
-  readonly #onDispose: (sizeInBytes: number) => void
+  readonly #options: PackingOptions
   #matrix: NativeMatrix | null
+  /** Where it lies as long as it is not known to be packed. */
+  #file: string | null = null
 
   constructor({ format, rows, cols }: PackedWeightSpec, bytes: WeightBytes, options: PackingOptions) {
-    const { pool, onDispose } = options
+    this.#options = options
     this.format = format
     this.rows = rows
     this.cols = cols
     const stride = rowBytes(format, cols)
     assert(Number.isInteger(stride), `a ${format} row of ${cols} elements is not whole blocks`)
     this.sizeInBytes = rows * stride
-    this.#onDispose = onDispose
     const activationCode = activationCodes[activationFormat(options, { format, cols })]
-    const runs = bytes.stored === null || rows === 0 ? null : toRuns(bytes.stored)
     // Where a file can't be mapped, or has become shorter, reading it either works or says what is wrong.
-    this.#matrix =
-      (runs && pool.mapMatrix(formatCodes[format], rows, cols, runs, activationCode)) ??
-      this.#readMatrix(pool, bytes.fill, activationCode)
+    this.#matrix = this.#mapMatrix(bytes.stored ?? [], activationCode) ?? this.#readMatrix(bytes.fill, activationCode)
   }
 
-  /** For kernels. */
+  /**
+   * For kernels: packed.
+   * @throws CheckpointError where the weight is needed for the first time and its file has changed since it was loaded.
+   */
   get matrix(): NativeMatrix {
-    assert(this.#matrix !== null, 'a packed weight was used after dispose')
-    return this.#matrix
+    const matrix = this.#live()
+    if (this.#file !== null) {
+      if (!this.#options.pool.packMatrix(matrix)) throw hasChanged(this.#file)
+      this.#file = null
+    }
+    return matrix
+  }
+
+  /** out `[ids.length, cols]` = the rows as float32; it need not be packed for that. Throws as `matrix` does. */
+  readRows(ids: Int32Array, out: Float32Array): void {
+    if (!this.#options.pool.embedding(this.#live(), out, ids)) throw hasChanged(this.#file ?? '')
   }
 
   readRow(row: number, out: Float32Array): void {
@@ -88,9 +102,26 @@ export class NativePackedWeight implements PackedWeight {
     this.matrix.readRow(row, out.length === this.cols ? out : out.subarray(0, this.cols))
   }
 
-  #readMatrix(pool: NativePool, fill: FillWeight, activationCode: number): NativeMatrix {
+  #live(): NativeMatrix {
+    assert(this.#matrix !== null, 'a packed weight was used after dispose')
+    return this.#matrix
+  }
+
+  #mapMatrix(stored: readonly StoredRows[], activationCode: number): NativeMatrix | null {
+    const [first] = stored
+    if (first === undefined || this.rows === 0) return null
+    const { pool, packing } = this.#options
+    const args = [formatCodes[this.format], this.rows, this.cols, toRuns(stored), activationCode] as const
+    if (packing !== 'deferred') return pool.mapMatrix(...args)
+    const matrix = pool.deferMatrix(...args)
+    if (matrix !== null) this.#file = first.file
+    return matrix
+  }
+
+  #readMatrix(fill: FillWeight, activationCode: number): NativeMatrix {
     const stored = new Uint8Array(this.sizeInBytes)
     fill(stored)
+    const { pool } = this.#options
     const matrix = pool.createMatrix(formatCodes[this.format], this.rows, this.cols, stored, activationCode)
     // Frees the copy now instead of at some later garbage collection: a large model would be held twice till then.
     stored.buffer.transfer(0)
@@ -101,8 +132,15 @@ export class NativePackedWeight implements PackedWeight {
     if (this.#matrix === null) return
     this.#matrix.dispose()
     this.#matrix = null
-    this.#onDispose(this.sizeInBytes)
+    this.#options.onDispose(this.sizeInBytes)
   }
+}
+
+function hasChanged(file: string): CheckpointError {
+  return new CheckpointError(
+    file,
+    'has changed since the model was loaded, and some of its weights were to be read only now; load the model again (replace checkpoints by renaming, never in place, or load with OCTAVO_PACKING=at-load)',
+  )
 }
 
 function toRuns(stored: readonly StoredRows[]): Float64Array {

@@ -5,6 +5,7 @@ import type { Isa } from './native-addon.ts'
 import { createNativePack } from './native-pack.ts'
 import type { NativeOptions } from './native-pack.ts'
 import { activationChoices } from './native-packed-weight.ts'
+import { resolvePackingTime } from './packing-time.ts'
 import { resolveThreadCount } from './thread-count.ts'
 
 /** Before core's wasm and cpu in the choice `auto`. Engine threads look for it under this name (`BackendModule`). */
@@ -23,7 +24,7 @@ export const backendProvider: BackendProvider = {
   create: (options) => createNativePack(parseOptions(options)),
 }
 
-const optionNames = new Set(['threads', 'activations', 'isa'])
+const optionNames = new Set(['threads', 'activations', 'packing', 'isa'])
 const isas: readonly Isa[] = ['scalar', 'avx2', 'avx512', 'amx', 'neon', 'dotprod']
 
 function parseOptions(options: BackendOptions = {}): NativeOptions {
@@ -35,8 +36,14 @@ function parseOptions(options: BackendOptions = {}): NativeOptions {
   if (threads !== undefined && typeof threads !== 'number')
     throw new InvalidConfigError('threads', `must be a number, got ${JSON.stringify(threads)}`)
   const activations = oneOf('activations', options['activations'], activationChoices)
+  const packing = options['packing'] === undefined ? null : resolvePackingTime(options['packing'])
   const isa = oneOf('isa', options['isa'], isas)
-  return { ...(threads && { threads }), ...(activations && { activations }), ...(isa && { isa }) }
+  return {
+    ...(threads && { threads }),
+    ...(activations && { activations }),
+    ...(packing && { packing }),
+    ...(isa && { isa }),
+  }
 }
 
 function oneOf<T extends string>(name: string, value: unknown, allowed: readonly T[]): T | null {

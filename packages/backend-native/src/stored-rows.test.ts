@@ -64,7 +64,7 @@ describe.skipIf(testedAddon === null)('a matrix of stored rows', () => {
           { format, rows, cols },
           {
             fill: (target) => target.set(bytes),
-            stored: stored ? [{ fd, position: 4099, stride: rowBytes(format, cols), count: rows }] : null,
+            stored: stored ? [{ file: 'rows', fd, position: 4099, stride: rowBytes(format, cols), count: rows }] : null,
           },
           { pool, activations: 'auto', isa: 'scalar', onDispose: () => {} },
         )
@@ -139,7 +139,7 @@ describe.skipIf(testedAddon === null)('a matrix of stored rows', () => {
 
   it('reads through `fill` what can not be mapped, and passes on what that throws', () => {
     const fd = file(new Uint8Array(100))
-    const stored = [{ fd, position: 0, stride: 34, count: 10 }]
+    const stored = [{ file: 'rows', fd, position: 0, stride: 34, count: 10 }]
     const options = { pool, activations: 'auto', isa: 'scalar', onDispose: () => {} } as const
     const spec = { format: 'q8_0', rows: 10, cols: 32 } as const
     const fill = (bytes: Uint8Array): void => {

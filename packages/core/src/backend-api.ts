@@ -7,7 +7,7 @@ export type {
   WarmupPolicy,
 } from './backends/backend-pack.ts'
 export type { BackendModule } from './backends/backend-module.ts'
-export { BackendUnavailableError, InsufficientMemoryError, InvalidConfigError } from './errors.ts'
+export { BackendUnavailableError, CheckpointError, InsufficientMemoryError, InvalidConfigError } from './errors.ts'
 
 export { allWeightFormats, isDense, rowBytes, weightFormats } from './tensor/dtype.ts'
 export type { WeightFormat } from './tensor/dtype.ts'

@@ -5,6 +5,6 @@ import { asNativeWeight, nativeKernel } from '../native-kernel.ts'
 export const embeddingConfig = nativeKernel<EmbeddingAttrs>(embeddingKernel, ({ attrs, backend }) => {
   const { ids, weight } = attrs
   const out = backend.allocate(ids.length * weight.cols)
-  backend.pool.embedding(asNativeWeight(weight).matrix, out, ids)
+  asNativeWeight(weight).readRows(ids, out)
   return backend.makeOutput2d([ids.length, weight.cols], out)
 })

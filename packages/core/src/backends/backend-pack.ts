@@ -11,6 +11,8 @@ export interface BackendPack {
   readonly maxMemoryBytes: number | null
   /** Bytes of the weights and KV caches that this pack made and that are not yet disposed. */
   readonly usedBytes: number
+  /** Of `usedBytes`, those that are not taken from the machine's memory yet: weights that it packs after they are loaded. */
+  readonly pendingBytes?: number
   /** The dtypes that `createKvStorage` takes: first the one in which this pack computes, and float32 among them. */
   readonly kvCacheDtypes: readonly [KvDType, ...KvDType[]]
   /**
@@ -20,7 +22,8 @@ export interface BackendPack {
   readonly warmup?: WarmupPolicy
   /**
    * Makes a weight of what `fill` writes. `stored`, where given, says that the same rows, in order, lie in files unchanged:
-   * a pack may read them there itself, and calls `fill` where it can't.
+   * a pack may read them there itself, then or (having mapped the files) later, and calls `fill` where it can't. Who uses
+   * a weight whose file has changed in between gets a CheckpointError.
    */
   packWeight(spec: PackedWeightSpec, fill: FillWeight, stored?: readonly StoredRows[] | null): PackedWeight
   createKvStorage(layout: KvLayout): KvStorage

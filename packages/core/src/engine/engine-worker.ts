@@ -66,9 +66,10 @@ export class EngineWorker {
   }
 
   async close(): Promise<void> {
+    // A thread that failed is on its way out, too: whoever waits for that must not find the process gone.
+    this.#worker.ref()
     if (this.#isClosing) return this.#exited.promise
     this.#isClosing = true
-    this.#worker.ref()
     this.send({ type: 'shutdown' })
     await this.#exited.promise
   }

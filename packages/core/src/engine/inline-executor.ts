@@ -120,11 +120,12 @@ function weightBytesAtRest(source: WeightSource, dtype: EngineConfig['dtype']): 
   return total
 }
 
-/** Free memory less a reserve for activations and the rest of the process. */
+/** Free memory less what weights are still to take, and a reserve for activations and the rest of the process. */
 function memoryLimits(pack: BackendPack, usedBytes: number): MemoryLimits {
   const reserve = 64 * 1024 ** 2
+  const pending = pack.pendingBytes ?? 0 // before the free memory: a weight may be packed meanwhile
   return {
-    availableBytes: Math.max(0, process.availableMemory() - reserve),
+    availableBytes: Math.max(0, process.availableMemory() - pending - reserve),
     backendBytes: pack.maxMemoryBytes === null ? null : Math.max(0, pack.maxMemoryBytes - usedBytes - 2 * reserve),
   }
 }

@@ -61,7 +61,7 @@ export class StoredWeights implements WeightSource {
 
   locate(name: string, rows?: RowRange): readonly StoredRows[] {
     const { file, ...place } = this.#place(name, rows)
-    return [{ fd: file.fd, ...place }]
+    return [{ file: file.path, fd: file.fd, ...place }]
   }
 
   readFloat32(name: string, rows?: RowRange): Float32Array {
@@ -73,7 +73,7 @@ export class StoredWeights implements WeightSource {
   }
 
   /** The rows lie one after the other; that they end inside the file was checked when it was opened. */
-  #place(name: string, rows?: RowRange): Omit<StoredRows, 'fd'> & { readonly file: TensorFile } {
+  #place(name: string, rows?: RowRange): Omit<StoredRows, 'fd' | 'file'> & { readonly file: TensorFile } {
     const { info, position } = this.#require(name)
     const stride = rowBytes(info.format, weightCols(info))
     const { start, end } = rows ?? { start: 0, end: weightRows(info) }

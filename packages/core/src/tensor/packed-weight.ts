@@ -27,6 +27,8 @@ export type FillWeight = (bytes: Uint8Array) => void
 
 /** Equally spaced rows of an open file, in the bytes that `FillWeight` would write. */
 export interface StoredRows {
+  /** The file's path, for messages. */
+  readonly file: string
   /** File descriptor, open while `packWeight` runs. */
   readonly fd: number
   /** Of the first row, in bytes. */
