@@ -150,39 +150,39 @@ inline void Soften(float* scores, int64_t first, int64_t end, float softcap, flo
   *total += Sum(added);
 }
 
-inline void StartItem(const octavo::Attention& a, const octavo::AttentionItem& item, const AttentionScratch& s) {
-  const int64_t shared = a.num_heads / a.num_kv_heads, padded = Padded(a.head_dim);
+/** visit(row of the batch, its head, place in the item's scratch) for each query of an item. */
+template <typename Visit>
+inline void ForQueries(const octavo::Attention& a, const octavo::AttentionItem& item, const Visit& visit) {
+  const int64_t shared = a.num_heads / a.num_kv_heads;
   const int64_t queries = item.num_rows * shared;
   for (int64_t h = 0; h < item.num_kv_heads; h++) {
-    for (int64_t q = 0; q < queries; q++) {
-      const int64_t row = item.first_row + q / shared;
-      const int64_t head = (item.first_kv_head + h) * shared + q % shared;
-      const float* from = a.query + (row * a.num_heads + head) * a.head_dim;
-      float* to = s.queries + (h * queries + q) * padded;
-      float* sums = s.sums + (h * queries + q) * padded;
-      for (int64_t d = 0; d < padded; d++) {
-        to[d] = d < a.head_dim ? from[d] * a.scale : 0;
-        sums[d] = 0;
-      }
-      s.maxima[h * queries + q] = a.sinks != nullptr ? a.sinks[head] : kMasked;
-      s.totals[h * queries + q] = a.sinks != nullptr ? 1 : 0;
-    }
+    for (int64_t q = 0; q < queries; q++)
+      visit(item.first_row + q / shared, (item.first_kv_head + h) * shared + q % shared, h * queries + q);
   }
 }
 
-inline void EndItem(const octavo::Attention& a, const octavo::AttentionItem& item, const AttentionScratch& s) {
-  const int64_t shared = a.num_heads / a.num_kv_heads, padded = Padded(a.head_dim);
-  const int64_t queries = item.num_rows * shared;
-  for (int64_t h = 0; h < item.num_kv_heads; h++) {
-    for (int64_t q = 0; q < queries; q++) {
-      const int64_t row = item.first_row + q / shared;
-      const int64_t head = (item.first_kv_head + h) * shared + q % shared;
-      float* to = a.out + (row * a.num_heads + head) * a.head_dim;
-      const float* sums = s.sums + (h * queries + q) * padded;
-      const float factor = 1 / s.totals[h * queries + q];
-      for (int64_t d = 0; d < a.head_dim; d++) to[d] = sums[d] * factor;
+inline void StartItem(const octavo::Attention& a, const octavo::AttentionItem& item, const AttentionScratch& s) {
+  const int64_t padded = Padded(a.head_dim);
+  ForQueries(a, item, [&](int64_t row, int64_t head, int64_t at) {
+    const float* from = a.query + (row * a.num_heads + head) * a.head_dim;
+    float* to = s.queries + at * padded;
+    float* sums = s.sums + at * padded;
+    for (int64_t d = 0; d < padded; d++) {
+      to[d] = d < a.head_dim ? from[d] * a.scale : 0;
+      sums[d] = 0;
     }
-  }
+    s.maxima[at] = a.sinks != nullptr ? a.sinks[head] : kMasked;
+    s.totals[at] = a.sinks != nullptr ? 1 : 0;
+  });
+}
+
+inline void EndItem(const octavo::Attention& a, const octavo::AttentionItem& item, const AttentionScratch& s) {
+  ForQueries(a, item, [&](int64_t row, int64_t head, int64_t at) {
+    float* to = a.out + (row * a.num_heads + head) * a.head_dim;
+    const float* sums = s.sums + at * Padded(a.head_dim);
+    const float factor = 1 / s.totals[at];
+    for (int64_t d = 0; d < a.head_dim; d++) to[d] = sums[d] * factor;
+  });
 }
 
 /** Keys and values `[start, start + n)` of one head, of which row `r` of the item sees those up to its own position. */

@@ -1,4 +1,4 @@
-import { slice, tidy } from '@tensorflow/tfjs-core'
+import { split, tidy } from '@tensorflow/tfjs-core'
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import type { PackedWeight } from '../tensor/packed-weight.ts'
 import { assert } from '../util/assert.ts'
@@ -36,13 +36,5 @@ export function linearPartsComposite(
   weight: PackedWeight,
   { bias, widths }: LinearPartsOptions,
 ): Tensor2D[] {
-  return tidy(() => {
-    const product = linear(x, weight, bias)
-    let start = 0
-    return widths.map((width) => {
-      const part = slice(product, [0, start], [x.shape[0], width])
-      start += width
-      return part
-    })
-  })
+  return tidy(() => split(linear(x, weight, bias), [...widths], 1))
 }
