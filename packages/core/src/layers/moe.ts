@@ -1,6 +1,6 @@
 import { moe } from '../ops/moe.ts'
 import type { MoeExpert } from '../ops/moe.ts'
-import type { GatedActivationKind } from '../ops/gated-activation.ts'
+import type { FusedGatedKind } from '../ops/gated-activation.ts'
 import type { MoeScoring } from '../ops/moe-routing.ts'
 import type { RowRange } from '../loading/weight-source.ts'
 import type { Mlp } from './mlp.ts'
@@ -32,7 +32,7 @@ export interface MoeOptions {
   readonly intermediateSize: number
   readonly scoring: MoeScoring
   readonly renormalize: boolean
-  readonly activation: GatedActivationKind
+  readonly activation: FusedGatedKind
   expert(index: number): ExpertWeights
 }
 

@@ -2,7 +2,7 @@ import type { ModelActivation, ModelConfig } from '../config/model-config.ts'
 import { UnsupportedModelError } from '../errors.ts'
 import type { QkvLinearOptions } from '../layers/linear.ts'
 import type { ExpertWeights, MoeOptions } from '../layers/moe.ts'
-import type { GatedActivationKind } from '../ops/gated-activation.ts'
+import type { FusedGatedKind, GatedActivationKind } from '../ops/gated-activation.ts'
 
 /**
  * How one architecture differs from the generic decoder: options and weight names. Names leave out the prefix that all
@@ -118,13 +118,14 @@ export function gatedMlp(config: ModelConfig): MlpDesign {
     prefixes: { gate: 'mlp.gate_proj', up: 'mlp.up_proj' },
     down: 'mlp.down_proj',
     hasBias: config.hasMlpBias,
-    activation: gatedKind(config),
+    activation: config.activation,
   }
 }
 
-export function gatedKind({ activation, file }: ModelConfig): GatedActivationKind {
+/** Of experts, which run in one kernel. */
+export function expertKind({ activation, file }: ModelConfig): FusedGatedKind {
   if (activation !== 'relu') return activation
-  throw new UnsupportedModelError(`${file}: a gated MLP with relu is not supported; known are silu and gelu.`)
+  throw new UnsupportedModelError(`${file}: experts with relu are not supported; known are silu and gelu.`)
 }
 
 /**
@@ -148,7 +149,7 @@ export function moeMlp(
     hasRouterBias: false,
     scoring: 'softmax',
     renormalize,
-    activation: gatedKind(config),
+    activation: expertKind(config),
     expert(prefix, index, has) {
       const experts = prefix + names.experts
       const plain = { isTransposed: false, isInterleaved: false, gateUpBias: null, downBias: null }

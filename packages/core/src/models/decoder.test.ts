@@ -92,6 +92,22 @@ function renamed(source: WeightSource, toStored: (name: string) => string | null
   }
 }
 
+describe('a gated MLP', () => {
+  it('may have relu', async () => {
+    const config = { ...readConfig('llama'), activation: 'relu' as const }
+    const [relu, silu] = [await load('llama', { config }), await load('llama')]
+    const logits = logitsOf(relu)
+    expect(logits.every(Number.isFinite)).toBe(true)
+    expect(maxDifference(logits, logitsOf(silu))).toBeGreaterThan(1e-3)
+    for (const model of [relu, silu]) model.dispose()
+  })
+
+  it('has no relu in experts, and says so', async () => {
+    const config = { ...readConfig('mixtral'), activation: 'relu' as const }
+    await expect(load('mixtral', { config })).rejects.toThrow('experts with relu are not supported')
+  })
+})
+
 describe('tensor parallelism', () => {
   it.each([
     ['llama', 2],

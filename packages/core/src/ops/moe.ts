@@ -3,7 +3,7 @@ import type { Tensor2D } from '@tensorflow/tfjs-core'
 import type { PackedWeight } from '../tensor/packed-weight.ts'
 import { assert } from '../util/assert.ts'
 import { gatedActivationComposite } from './gated-activation.ts'
-import type { GatedActivationKind } from './gated-activation.ts'
+import type { FusedGatedKind } from './gated-activation.ts'
 import { linearComposite } from './linear.ts'
 import { routeTokens } from './moe-routing.ts'
 import type { MoeRoutingOptions } from './moe-routing.ts'
@@ -25,7 +25,7 @@ export interface MoeExpert {
 
 export interface MoeAttrs extends MoeRoutingOptions {
   readonly experts: readonly MoeExpert[]
-  readonly activation: GatedActivationKind
+  readonly activation: FusedGatedKind
 }
 
 /**
