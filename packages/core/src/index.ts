@@ -33,6 +33,7 @@ export {
   InvalidConfigError,
   InvalidRequestError,
   ModelNotFoundError,
+  NoGradientError,
   OctavoError,
   TokenizerError,
   UnsupportedModelError,

@@ -2,6 +2,8 @@ import { getKernel, setBackend } from '@tensorflow/tfjs-core'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { BackendPack } from '../backends/backend-pack.ts'
 import { activationKernel } from './activation.ts'
+import { describeAttention } from './attention.case.ts'
+import { attentionKernel } from './attention.ts'
 import { embeddingKernel } from './embedding.ts'
 import { gatedActivationKernel } from './gated-activation.ts'
 import { kvWriteKernel } from './kv-write.ts'
@@ -32,6 +34,7 @@ const opKernels = [
   rotaryEmbeddingKernel,
   kvWriteKernel,
   pagedAttentionKernel,
+  attentionKernel,
   gatedActivationKernel,
   activationKernel,
   moeKernel,
@@ -64,6 +67,7 @@ export function describeOps(
     describeElementwiseOps(getPack)
     describeKvStorage(getPack)
     describePagedAttention(getPack)
+    describeAttention(getPack)
     describeMoe(getPack)
   })
 }

@@ -8,6 +8,7 @@ import { expectClose, expectRowInvariance, expectSameBits, take } from '../../op
 import { kvWrite } from '../../ops/kv-write.ts'
 import { linear, linearComposite } from '../../ops/linear.ts'
 import { moe } from '../../ops/moe.ts'
+import { describeAttentionBits } from '../../ops/attention.case.ts'
 import { describeOps } from '../../ops/ops.case.ts'
 import { pagedAttention, pagedAttentionComposite } from '../../ops/paged-attention.ts'
 import { RandomData } from '../../ops/random-data.case.ts'
@@ -18,6 +19,7 @@ import { createCpuPack } from '../cpu/cpu-pack.ts'
 import { createWasmPack, wasmProvider } from './wasm-pack.ts'
 
 describeOps('wasm', createWasmPack)
+describeAttentionBits(createWasmPack)
 
 describe('createWasmPack', () => {
   let pack: BackendPack
