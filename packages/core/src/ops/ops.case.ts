@@ -14,6 +14,7 @@ import { pagedAttentionKernel } from './paged-attention.ts'
 import { addRmsNormKernel, rmsNormKernel } from './rms-norm.ts'
 import { rotaryEmbeddingKernel } from './rotary-embedding.ts'
 import { describeElementwiseOps } from './elementwise-ops.case.ts'
+import { describeGradients } from './gradients.case.ts'
 import { describeKvStorage } from './kv-storage.case.ts'
 import { describeMoe } from './moe.case.ts'
 import { describePagedAttention } from './paged-attention.case.ts'
@@ -69,5 +70,6 @@ export function describeOps(
     describePagedAttention(getPack)
     describeAttention(getPack)
     describeMoe(getPack)
+    describeGradients(getPack)
   })
 }
