@@ -1,10 +1,11 @@
 import { createRequire } from 'node:module'
 import os from 'node:os'
 import { type BackendReport, createBackend, formatBytes, loadBackendModules, OctavoError } from '@octavo/core'
+import { describeTensorflow, type TensorflowDescription } from '@octavo/core/tensorflow'
 import type { Command } from 'commander'
 import { backendModules, type BackendFlags } from '../backend-modules.ts'
 import { threadsOption } from '../flags/engine-flags.ts'
-import { describeTensorflow, formatTensorflow, type TensorflowDescription } from '../tensorflow/describe-tensorflow.ts'
+import { formatTensorflow } from '../ui/format-tensorflow.ts'
 import { readVersion } from '../version.ts'
 
 /** What a report of a problem should begin with. */

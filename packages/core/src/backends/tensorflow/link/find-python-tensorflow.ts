@@ -1,7 +1,8 @@
 import { statSync } from 'node:fs'
 import path from 'node:path'
 import { z } from 'zod'
-import { plainText, runProgram, tailOf } from './run-program.ts'
+import { plainText } from '../../../util/plain-text.ts'
+import { runProgram, tailOf } from './run-program.ts'
 import { TensorflowLinkError } from './tensorflow-link-error.ts'
 
 /** TensorFlow as a Python environment has it. */

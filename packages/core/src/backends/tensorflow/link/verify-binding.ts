@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
-import { plainText, type ProgramResult, runProgram, tailOf } from './run-program.ts'
+import { plainText } from '../../../util/plain-text.ts'
+import { type ProgramResult, runProgram, tailOf } from './run-program.ts'
 import { TensorflowLinkError } from './tensorflow-link-error.ts'
 
 const deviceSchema = z.object({ type: z.string(), name: z.string(), memoryBytes: z.number() })
@@ -24,7 +25,7 @@ const timeoutMs = 30 * 60_000
  */
 export async function verifyBinding(file: string, env: NodeJS.ProcessEnv = process.env): Promise<VerifiedBinding> {
   // Sources run as they are (type stripping); the build puts the entry beside its chunks.
-  const entry = import.meta.url.endsWith('.ts') ? './verification.ts' : './verification.js'
+  const entry = import.meta.url.endsWith('.ts') ? './verification.ts' : './tensorflow-verification.js'
   const result = await runProgram(process.execPath, [fileURLToPath(new URL(entry, import.meta.url))], {
     timeoutMs,
     env: { ...env, OCTAVO_TENSORFLOW: file },

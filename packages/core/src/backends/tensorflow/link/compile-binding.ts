@@ -1,8 +1,9 @@
 import { createRequire } from 'node:module'
 import path from 'node:path'
-import { packageFile } from '../package-file.ts'
+import { packageFile } from '../../../util/package-file.ts'
 import type { Libtensorflow } from './libtensorflow.ts'
-import { plainText, runProgram, tailOf } from './run-program.ts'
+import { plainText } from '../../../util/plain-text.ts'
+import { runProgram, tailOf } from './run-program.ts'
 import { TensorflowLinkError } from './tensorflow-link-error.ts'
 
 export interface Compiler {
@@ -62,7 +63,7 @@ export function compilerArguments({ library, tfjsNode, cudaLibraries, output }: 
   return [
     ...['-std=c++17', '-O2', '-fPIC', '-fvisibility=hidden', '-w', '-DNAPI_VERSION=8'],
     ...['-isystem', nodeHeaders, '-isystem', tfjsNode, '-isystem', library.include],
-    packageFile('native/tensorflow_binding.cc'),
+    packageFile('native/tensorflow/binding.cc'),
     ...(process.platform === 'darwin'
       ? ['-bundle', '-undefined', 'dynamic_lookup', ...library.libraries]
       : linuxLinkArguments(library.libraries, cudaLibraries)),

@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { findLinkedBinding } from '@octavo/core/tensorflow'
+import { findLinkedBinding } from '../libtensorflow/linked-folder.ts'
 import { describe, expect, it } from 'vitest'
 import { linkTensorflow, type LinkResult } from './link-tensorflow.ts'
 import { Planted } from './planted.case.ts'
