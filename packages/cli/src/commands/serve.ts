@@ -1,6 +1,7 @@
 import { consoleLogger, type EngineClient, resolveOptions } from '@octavo/core'
 import { checkAddress, createApp, listen } from '@octavo/server'
 import type { Command } from 'commander'
+import { readCliEnv } from '../cli-env.ts'
 import { addEngineFlags, type EngineFlags, engineOptionsOf, servingGroups } from '../flags/engine-flags.ts'
 import { addOptionFlags } from '../flags/option-flags.ts'
 import { serveOptionTable } from '../flags/serve-options.ts'
@@ -20,7 +21,8 @@ export function addServeCommand(program: Command): void {
 
 async function serve(model: string, flags: EngineFlags): Promise<void> {
   const { host, port, shutdownTimeout, ...options } = resolveOptions(serveOptionTable, { ...flags })
-  const apiKeys = options.apiKey ?? apiKeysOf(process.env)
+  const { apiKey } = readCliEnv()
+  const apiKeys = options.apiKey ?? (apiKey === null ? [] : [apiKey])
   // A stop while the model is still loading has nothing to drain.
   const forget = onStopSignal(() => process.exit(0))
   await checkAddress({ host, port })
@@ -55,11 +57,6 @@ function announceStop(engine: EngineClient, timeoutSeconds: number): void {
   const names = numSeqs === 1 ? '1 running sequence' : `${numSeqs} running sequences`
   const wait = `waiting for ${names}, up to ${timeoutSeconds} s; Ctrl-C again stops at once`
   consoleLogger.info(numSeqs > 0 && timeoutSeconds > 0 ? `stopping: ${wait}` : 'stopping')
-}
-
-function apiKeysOf(env: NodeJS.ProcessEnv): readonly string[] {
-  const key = env['OCTAVO_API_KEY']?.trim() ?? ''
-  return key === '' ? [] : [key]
 }
 
 function isLoopback(host: string): boolean {

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module'
 import path from 'node:path'
+import { readEnv } from '../../../config/env.ts'
 import { packageFile } from '../../../util/package-file.ts'
 import type { Libtensorflow } from './libtensorflow.ts'
 import { plainText } from '../../../util/plain-text.ts'
@@ -13,11 +14,11 @@ export interface Compiler {
 }
 
 /** `CXX`, else the first of g++, clang++ and c++. @throws TensorflowLinkError when none runs. */
-export async function findCompiler(env: NodeJS.ProcessEnv = process.env): Promise<Compiler> {
-  const named = env['CXX']?.trim()
-  const programs = named ? [named] : ['g++', 'clang++', 'c++']
+export async function findCompiler(env?: NodeJS.ProcessEnv): Promise<Compiler> {
+  const named = readEnv(env).compiler
+  const programs = named !== null ? [named] : ['g++', 'clang++', 'c++']
   for (const program of programs) {
-    const { exitCode, stdout } = await runProgram(program, ['--version'], { timeoutMs: 30_000, env })
+    const { exitCode, stdout } = await runProgram(program, ['--version'], { timeoutMs: 30_000, ...(env && { env }) })
     if (exitCode === 0) return { program, version: plainText(stdout.split('\n', 1)[0] ?? '') }
   }
   throw new TensorflowLinkError(

@@ -53,6 +53,7 @@ describe.skipIf(library === undefined || !canCompile)(
       const { manifest, verified, notes } = await wheel.linkInto(folder)
       expect(manifest).toMatchObject({ flavour: 'cuda', cuda: { version: '12.5.1', cudnn: null }, library })
       expect(verified.devices.map(({ type }) => type)).toContain('CPU')
+      expect(verified.missingOps).toBeNull()
       expect(verified.isUsingGpu || notes[0]?.startsWith('it runs on the CPU: ')).toBe(true)
       expect(readdirSync(folder).sort()).toEqual([
         'octavo-tensorflow.json',

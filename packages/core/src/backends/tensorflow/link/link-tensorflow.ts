@@ -106,7 +106,8 @@ async function buildIn({ folder, compiler, tfjsNode, library, cudaLibraries, onP
   writeFileSync(path.join(folder, manifestFileName), `${JSON.stringify(manifest, null, 2)}\n`)
   const opsProblem = compiledOps.value ?? (verified.isUsingGpu ? null : await verifyOps(folder))
   if (opsProblem !== null) rmSync(ops, { force: true })
-  return { manifest, verified, notes: [...notesOn(library, verified), ...notesOnOps(opsProblem)] }
+  const notes = [...notesOn(library, verified), ...notesOnOps(opsProblem)]
+  return { manifest, verified: { ...verified, missingOps: opsProblem }, notes }
 }
 
 /** Why the ops beside the binding cannot be used, or null. */
