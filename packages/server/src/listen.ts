@@ -51,9 +51,8 @@ export async function checkAddress({ host = '127.0.0.1', port = 8000 }: ListenOp
     await once(probe, 'listening')
   } catch (error) {
     throw explainListenError(error, { host, port })
-  } finally {
-    probe.close()
   }
+  await new Promise((resolve) => probe.close(resolve))
 }
 
 function explainListenError(error: unknown, { host, port }: { host: string; port: number }): unknown {

@@ -13,7 +13,7 @@ export const helpLayout: HelpConfiguration = {
     option instanceof NegatableOption ? option.flags.replace('--', '--[no-]') : option.flags,
   // Choices and defaults are in it.
   optionDescription: (option: Option) => option.description,
-  formatItem(term: string, termWidth: number, description: string, helper: Help) {
+  formatItem(...[term, termWidth, description, helper]: Parameters<Help['formatItem']>) {
     const head = `  ${term}`
     const indent = ' '.repeat(termWidth + 4)
     const width = (helper.helpWidth ?? 80) - indent.length
