@@ -21,6 +21,7 @@ import { StepRunner } from '../models/step-runner.case.ts'
 import { singleRank } from './communicator.ts'
 import { emptyContext } from './empty-context.case.ts'
 import type { ForwardContext } from './forward-context.ts'
+import { registerGradients } from '../tensor/register-gradients.ts'
 import { createMergedLinear, createReplicatedLinear } from './linear.ts'
 import { createLoadedLinear, moduleOf, planeNames, unquantized } from './linear-method.ts'
 import type { LinearMethod, LinearMethods, LoadedLinear } from './linear-method.ts'
@@ -32,6 +33,7 @@ const ids = [5, 250, 33, 17, 99, 480, 2]
 let pack: BackendPack
 beforeAll(async () => {
   pack = await createCpuPack()
+  await registerGradients()
   await setBackend('cpu')
 })
 afterEach(() => {

@@ -86,20 +86,22 @@ export function createLoadedLinear(apply: LoadedLinear['apply']): LoadedLinear {
 /** Weights as stored, one tensor `<module>.weight`; GGUF's blocks count too, since kernels widen them on the fly. */
 export const unquantized: LinearMethod = {
   canMerge: (loader, names) => loader.canStack(names),
-  load: (loader, selection) => loadedLinear(loader.matrix(selection)),
-  loadEmbedding(loader, selection) {
-    const weight = loader.matrix(selection)
-    return { ...loadedLinear(weight), embed: (ids) => embedding(ids, weight) }
-  },
+  load: (loader, selection) => createPackedLinear(loader.matrix(selection)),
+  loadEmbedding: (loader, selection) => createPackedEmbedding(loader.matrix(selection)),
 }
 
 export const unquantizedMethods: LinearMethods = () => unquantized
 
-function loadedLinear(weight: PackedWeight): LoadedLinear {
+/** The fused ops on a weight of any format. */
+export function createPackedLinear(weight: PackedWeight): LoadedLinear {
   return {
     packed: weight,
     apply: (x, bias) => linear(x, weight, bias),
     applyGated: (x, options) => gatedLinear(x, weight, options),
     applyParts: (x, options) => linearParts(x, weight, options),
   }
+}
+
+export function createPackedEmbedding(weight: PackedWeight): LoadedEmbedding {
+  return { ...createPackedLinear(weight), embed: (ids) => embedding(ids, weight) }
 }

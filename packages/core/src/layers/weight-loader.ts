@@ -10,7 +10,7 @@ import type { RowRange, WeightSource } from '../loading/weight-source.ts'
 import { WeightView } from '../loading/weight-view.ts'
 import type { WeightLayout } from '../loading/weight-view.ts'
 import type { DType } from '../tensor/dtype.ts'
-import type { PackedWeight } from '../tensor/packed-weight.ts'
+import type { FillWeight, PackedWeight, PackedWeightSpec, StoredRows } from '../tensor/packed-weight.ts'
 import type { Communicator } from './communicator.ts'
 import { unquantizedMethods } from './linear-method.ts'
 import type { LinearMethods } from './linear-method.ts'
@@ -74,6 +74,13 @@ export class WeightLoader {
     const weight = loadMatrix(this.source, pack, { ...selection, dtype })
     this.own(weight, weight.sizeInBytes)
     for (const name of selection.names) this.#progress(name)
+    return weight
+  }
+
+  /** A weight of what `fill` writes, such as the planes of a grouped format (`BackendPack.packWeight`). */
+  pack(spec: PackedWeightSpec, fill: FillWeight, stored: readonly StoredRows[] | null = null): PackedWeight {
+    const weight = this.#options.pack.packWeight(spec, fill, stored)
+    this.own(weight, weight.sizeInBytes)
     return weight
   }
 

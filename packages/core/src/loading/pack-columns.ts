@@ -1,12 +1,13 @@
 import type { BackendPack } from '../backends/backend-pack.ts'
 import { CheckpointError } from '../errors.ts'
 import { isDense, rowBytes, weightFormats } from '../tensor/dtype.ts'
+import type { WeightFormat } from '../tensor/dtype.ts'
 import type { FillWeight, PackedWeight, PackedWeightSpec, StoredRows } from '../tensor/packed-weight.ts'
 import type { RowRange } from './weight-source.ts'
 
 /** The arguments of `packWeight`, for all columns. */
 interface WholeMatrix {
-  readonly spec: PackedWeightSpec
+  readonly spec: Omit<PackedWeightSpec, 'format'> & { readonly format: WeightFormat }
   readonly fill: FillWeight
   readonly stored: readonly StoredRows[] | null
 }
