@@ -24,7 +24,7 @@ import type { ForwardContext } from './forward-context.ts'
 import { registerGradients } from '../tensor/register-gradients.ts'
 import { createMergedLinear, createReplicatedLinear } from './linear.ts'
 import { createLoadedLinear, moduleOf, planeNames, unquantized } from './linear-method.ts'
-import type { LinearMethod, LinearMethods, LoadedLinear } from './linear-method.ts'
+import type { LinearMethod, LinearMethods, LoadedLinear, MethodLoader } from './linear-method.ts'
 import { MemoryWeights, randomValues } from './memory-weights.case.ts'
 import { WeightLoader } from './weight-loader.ts'
 
@@ -73,7 +73,7 @@ function scaledBy(factor: number): LinearMethod {
       return bias === null ? product : add<Tensor2D>(product, bias)
     })
   }
-  const read = (loader: WeightLoader, selection: Parameters<LinearMethod['load']>[1]): Tensor2D => {
+  const read = (loader: MethodLoader, selection: Parameters<LinearMethod['load']>[1]): Tensor2D => {
     const values = loader.hostMatrix(selection)
     const cols = selection.cols === undefined ? selection.expectedShape[1] : selection.cols.end - selection.cols.start
     const table = keep(

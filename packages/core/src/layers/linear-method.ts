@@ -7,9 +7,10 @@ import type { GatedActivationKind } from '../ops/gated-activation.ts'
 import { gatedLinear } from '../ops/gated-linear.ts'
 import { linear } from '../ops/linear.ts'
 import { linearParts } from '../ops/linear-parts.ts'
-import type { PackedWeight } from '../tensor/packed-weight.ts'
+import type { WeightView } from '../loading/weight-view.ts'
+import type { FillWeight, PackedWeight, PackedWeightSpec, StoredRows } from '../tensor/packed-weight.ts'
+import type { Communicator } from './communicator.ts'
 import type { ForwardContext } from './forward-context.ts'
-import type { WeightLoader } from './weight-loader.ts'
 
 /** A loaded weight `[rows, cols]`, freed together with the loader that read it. */
 export interface LoadedLinear {
@@ -42,19 +43,37 @@ export interface LoadedEmbedding extends LoadedLinear {
   embed(ids: Int32Array, context: ForwardContext): Tensor2D
 }
 
+/** What a method has of the loader (`WeightLoader`), which owns what it hands out and is given. */
+export interface MethodLoader {
+  readonly communicator: Communicator
+  /** For tensors that are not taken as a matrix or vector; whoever computes without one says `skip`. */
+  readonly source: WeightView
+  has(name: string): boolean
+  /** Whether these tensors can become one weight without being converted. */
+  canStack(names: readonly string[]): boolean
+  /** Throws CheckpointError where a tensor is missing or has another shape. */
+  matrix(selection: MatrixSelection): PackedWeight
+  /** The same rows and columns as float32 values `[rows * cols]`, owned by nobody: for methods that compute with them. */
+  hostMatrix(selection: MatrixSelection): Float32Array
+  /** A weight of what `fill` writes, such as the planes of a grouped format (`BackendPack.packWeight`). */
+  pack(spec: PackedWeightSpec, fill: FillWeight, stored?: readonly StoredRows[] | null): PackedWeight
+  /** Takes over something else that must be freed with the weights. */
+  own(owned: { dispose(): void }, sizeInBytes?: number): void
+}
+
 /**
  * How linear layers store and apply their weights: the seam for quantization, adapters, capture, training. A method may
  * wrap another: it loads by that one, and hands out `createLoadedLinear` around what came back.
  */
 export interface LinearMethod {
   /** Whether the weights of these tensors can be loaded as one, rows under rows, without a conversion nobody asked for. */
-  canMerge(loader: WeightLoader, names: readonly string[]): boolean
+  canMerge(loader: MethodLoader, names: readonly string[]): boolean
   /**
    * Loads what the selection says of tensors `<module>.weight`; a format of several planes asks for its own names beside
    * them (`planeNames`). What must be freed is the loader's to own.
    */
-  load(loader: WeightLoader, selection: MatrixSelection): LoadedLinear
-  loadEmbedding(loader: WeightLoader, selection: MatrixSelection): LoadedEmbedding
+  load(loader: MethodLoader, selection: MatrixSelection): LoadedLinear
+  loadEmbedding(loader: MethodLoader, selection: MatrixSelection): LoadedEmbedding
 }
 
 /** What a weight is for, where a method is chosen by more than its name. */

@@ -13,7 +13,7 @@ import type { DType } from '../tensor/dtype.ts'
 import type { FillWeight, PackedWeight, PackedWeightSpec, StoredRows } from '../tensor/packed-weight.ts'
 import type { Communicator } from './communicator.ts'
 import { unquantizedMethods } from './linear-method.ts'
-import type { LinearMethods } from './linear-method.ts'
+import type { LinearMethods, MethodLoader } from './linear-method.ts'
 
 export interface WeightLoaderOptions {
   readonly source: WeightSource
@@ -35,7 +35,7 @@ interface Owned {
  * Loads a model's weights and owns them: whatever it hands out lives until `dispose`, also when loading stops half-way.
  * Names are the layers' own, in full.
  */
-export class WeightLoader {
+export class WeightLoader implements MethodLoader {
   readonly communicator: Communicator
   readonly linearMethods: LinearMethods
   readonly source: WeightView
