@@ -4,6 +4,7 @@ import { parseModelConfig } from '../config/model-config.ts'
 import { InvalidConfigError } from '../errors.ts'
 import { singleRank } from '../layers/communicator.ts'
 import { openCheckpoint } from '../loading/checkpoint.ts'
+import { tryWeight } from '../loading/weight-source.ts'
 import type { WeightSource } from '../loading/weight-source.ts'
 import { getModelDefinition } from '../models/registry.ts'
 import type { BackendPack, BackendProvider, WarmupPolicy } from '../backends/backend-pack.ts'
@@ -113,7 +114,7 @@ function warmupOf({ warmup }: BackendPack, option: EngineConfig['warmup']): Warm
 function weightBytesAtRest(source: WeightSource, dtype: EngineConfig['dtype']): number {
   let total = 0
   for (const name of source.names()) {
-    const info = source.get(name)
+    const info = tryWeight(source, name)
     if (info === null) continue
     const numElements = info.shape.reduce((product, dim) => product * dim, 1)
     const isKept = dtype === 'auto' || (info.shape.length < 2 && isDense(info.format))

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
+import type { ForwardContext } from '../layers/forward-context.ts'
 import type { CausalLM } from '../models/model.ts'
 import { hasKernel } from '../ops/op.ts'
 import { sample, sampleKernel, type SampleRow } from '../ops/sample.ts'
@@ -63,10 +64,11 @@ export class ModelRunner {
     const requests = entries.flatMap(logitsRequests)
     const sampled: SampledTokens[] = []
     const scores = new Map<string, TokenLogprobs[]>()
+    const context = { metadata: attention, kv: this.#kv, tokens: null }
     tf.tidy(() => {
-      const hidden = this.#model.forward(inputIds, attention, this.#kv)
+      const hidden = this.#model.forward(inputIds, context)
       for (let start = 0; start < requests.length; start += maxLogitRows) {
-        this.#useLogits(hidden, requests.slice(start, start + maxLogitRows), { sampled, scores })
+        this.#useLogits({ hidden, context }, requests.slice(start, start + maxLogitRows), { sampled, scores })
       }
     })
     return { sampled, promptLogprobs: entries.flatMap((entry) => promptLogprobsOf(entry, scores)), failed: [] }
@@ -77,12 +79,18 @@ export class ModelRunner {
     this.#kv.dispose()
   }
 
-  #useLogits(hidden: tf.Tensor2D, requests: readonly LogitsRequest[], { sampled, scores }: LogitsResults): void {
+  #useLogits(
+    { hidden, context }: { hidden: tf.Tensor2D; context: ForwardContext },
+    requests: readonly LogitsRequest[],
+    { sampled, scores }: LogitsResults,
+  ): void {
     const { vocabSize } = this.#model.config
     const rows = requests.map(({ batchRow }) => batchRow)
     const numRows = Math.max(rows.length, Math.min(maxLogitRows, this.#paddedSize(rows.length)))
     rows.push(...Array.from({ length: numRows - rows.length }, () => rows[0] ?? 0))
-    const logits = tf.tidy(() => this.#model.computeLogits(gatherRows(hidden, rows)))
+    const logits = tf.tidy(() =>
+      this.#model.computeLogits(gatherRows(hidden, rows), { ...context, tokens: Int32Array.from(rows) }),
+    )
     assert(logits.size === numRows * vocabSize, 'logits have the wrong shape')
     const drawn = this.#tryDraw(logits, requests)
     const isDone = requests.every((_, i) => drawn.has(i))

@@ -51,7 +51,7 @@ describe.each(converted)('fixture %s as a GGUF file of architecture %s', (name, 
     for (const tensor of expected.names()) {
       const info = weights.get(tensor)
       const values = expected.readFloat32(tensor)
-      if (info?.isConv1dTransposed === true) {
+      if (info?.orientation === 'out-in') {
         const [rows = 0, cols = 0] = expected.get(tensor)?.shape ?? []
         expect(info.shape).toEqual([cols, rows])
         const transposed = values.map((_, i) => values[(i % rows) * cols + Math.floor(i / rows)] ?? 0)
@@ -65,7 +65,7 @@ describe.each(converted)('fixture %s as a GGUF file of architecture %s', (name, 
         expect(Math.max(...found.map((value, i) => Math.abs(value - (values[i] ?? 0))))).toBeLessThan(2e-7)
       } else expect(found, tensor).toEqual(values)
     }
-    expect(weights.names().filter((tensor) => weights.get(tensor)?.isConv1dTransposed === true).length).toBe(
+    expect(weights.names().filter((tensor) => weights.get(tensor)?.orientation === 'out-in').length).toBe(
       name === 'gpt2' ? 12 : 0,
     )
     weights.close()

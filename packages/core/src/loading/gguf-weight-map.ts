@@ -22,7 +22,8 @@ interface WeightView {
   readonly headDim: number | null
   /** Subtract 1 and present as float32. */
   readonly isShifted: boolean
-  readonly isConv1dTransposed: boolean
+  /** Hugging Face has it the other way round. */
+  readonly isOutIn: boolean
 }
 
 /** GGUF's tensors under Hugging Face's names and with its conventions. What has no HF name keeps its own. */
@@ -55,7 +56,7 @@ export class GgufWeights implements WeightSource {
       shape,
       format,
       sizeInBytes,
-      ...(view.isConv1dTransposed && { isConv1dTransposed: true }),
+      ...(view.isOutIn && { orientation: 'out-in' }),
     }
   }
 
@@ -204,7 +205,7 @@ export function mapGgufWeights(
       rowStart: 0,
       headDim: null,
       isShifted: false,
-      isConv1dTransposed: false,
+      isOutIn: false,
     }
     const match = /^blk\.(\d+)\.([a-z_]+)(?:\.(\d+))?\.(weight|bias)$/.exec(tensor.name)
     const [, layer = '', part = '', expert, ending = ''] = match ?? []
@@ -224,8 +225,8 @@ export function mapGgufWeights(
     else {
       const name = `${prefix}.${layerName}.${ending}`
       const headDim = architecture.hasInterleavedRotary ? rotaryHeadDim(part, tensor, fields) : null
-      const isConv1dTransposed = architecture.hasConv1d && ending === 'weight' && tensor.shape.length === 2
-      add(name, shiftNorm({ ...view, headDim, isConv1dTransposed }, architecture))
+      const isOutIn = architecture.hasConv1d && ending === 'weight' && tensor.shape.length === 2
+      add(name, shiftNorm({ ...view, headDim, isOutIn }, architecture))
     }
   }
   return views

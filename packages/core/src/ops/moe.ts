@@ -64,7 +64,7 @@ export function moeComposite(x: Tensor2D, routerLogits: Tensor2D, options: MoeAt
   const n = x.shape[0]
   return tidy(() => {
     const { expertIds } = routeTokens(routerLogits.dataSync<'float32'>(), experts.length, options)
-    const gates = expertGates(routerLogits, expertIds, options) // [n, numExperts], zero where not chosen
+    const gates = expertGates(routerLogits, expertIds, options)
     let result: Tensor2D = zerosLike(x)
     for (const e of [...new Set(expertIds)].sort((a, b) => a - b)) {
       const expert = experts[e]
@@ -84,7 +84,8 @@ export function moeComposite(x: Tensor2D, routerLogits: Tensor2D, options: MoeAt
   })
 }
 
-function expertGates(routerLogits: Tensor2D, expertIds: Int32Array, options: MoeAttrs): Tensor2D {
+/** `[n, numExperts]`: the kept probabilities, zero where not chosen; they have gradients. */
+export function expertGates(routerLogits: Tensor2D, expertIds: Int32Array, options: MoeRoutingOptions): Tensor2D {
   const { topK, scoring, renormalize } = options
   const [n, numExperts] = routerLogits.shape
   const chosen = new Float32Array(n * numExperts)
