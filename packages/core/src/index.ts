@@ -31,6 +31,7 @@ export {
   HubError,
   InsufficientMemoryError,
   InvalidConfigError,
+  InvalidLogitsError,
   InvalidRequestError,
   ModelNotFoundError,
   OctavoError,
