@@ -18,6 +18,7 @@ export type OctavoErrorCode =
   | 'engine_dead'
   | 'engine_overloaded'
   | 'invalid_logits'
+  | 'no_gradient'
 
 /** The base of all errors that a caller can act on. */
 export class OctavoError extends Error {
@@ -171,5 +172,12 @@ export class EngineOverloadedError extends OctavoError {
 export class InvalidLogitsError extends OctavoError {
   constructor(message: string) {
     super('invalid_logits', message)
+  }
+}
+
+/** An op without a gradient ran under a gradient tape. */
+export class NoGradientError extends OctavoError {
+  constructor(message: string) {
+    super('no_gradient', message)
   }
 }

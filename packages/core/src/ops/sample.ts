@@ -1,10 +1,10 @@
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import { assert } from '../util/assert.ts'
-import { runOp } from './op.ts'
+import { refuseTape, runOp } from './op.ts'
 
 /**
  * Tensor input: `logits` `[n, vocabSize]`, which stay as they are; output int32 `[rows.length]`: token ids, or a code of
- * `noToken`. There is no composite: a backend without the kernel samples on the host (`sampling/draw-token.ts`), and the
+ * `noTokenCodes`. There is no composite: a backend without the kernel samples on the host (`sampling/draw-token.ts`), and the
  * kernel must draw the very same tokens.
  */
 export const sampleKernel = 'OctavoSample'
@@ -51,8 +51,12 @@ export interface SampleAttrs {
   readonly rows: readonly SampleRow[]
 }
 
-/** A token id per entry of `rows`, or why there is none. The active backend must have the kernel (`hasKernel`). */
+/**
+ * A token id per entry of `rows`, or why there is none. The active backend must have the kernel (`hasKernel`).
+ * @throws NoGradientError under a gradient tape.
+ */
 export function sample(logits: Tensor2D, rows: readonly SampleRow[]): (number | NoToken)[] {
+  refuseTape('sample', 'Draw tokens before the tape starts, or after it ended.')
   for (const { row, draw } of rows) {
     assert(row >= 0 && row < logits.shape[0], `sample: row ${row} of ${logits.shape[0]}`)
     assert(draw.allowedTokenIds === null, 'sample: a list of allowed tokens')
