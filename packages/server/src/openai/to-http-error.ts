@@ -35,6 +35,7 @@ function fromOctavoError(error: OctavoError): HttpError {
     case 'engine_dead':
       return new HttpError(500, 'The engine has failed and cannot serve; see /health and the server log.')
     case 'invalid_logits':
+    case 'no_gradient':
     case 'invalid_config':
     case 'unsupported_model':
     case 'checkpoint_error':
