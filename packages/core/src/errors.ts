@@ -17,6 +17,7 @@ export type OctavoErrorCode =
   | 'hub_error'
   | 'engine_dead'
   | 'engine_overloaded'
+  | 'invalid_logits'
   | 'no_gradient'
 
 /** The base of all errors that a caller can act on. */
@@ -164,6 +165,13 @@ export class EngineDeadError extends OctavoError {
 export class EngineOverloadedError extends OctavoError {
   constructor(message: string) {
     super('engine_overloaded', message)
+  }
+}
+
+/** The model computed what is no distribution (NaN) for one request, which ends; the engine goes on. */
+export class InvalidLogitsError extends OctavoError {
+  constructor(message: string) {
+    super('invalid_logits', message)
   }
 }
 

@@ -35,6 +35,7 @@ export {
   HubError,
   InsufficientMemoryError,
   InvalidConfigError,
+  InvalidLogitsError,
   InvalidRequestError,
   ModelNotFoundError,
   NoGradientError,

@@ -46,7 +46,11 @@ struct SampleScratch {
   void Resize(int64_t n);
 };
 
-/// out[i] = the token drawn from rows[i]. `scratch`: grown to the pool's number of threads.
+/// In place of a token: every one is banned, or a logit is NaN (`noTokenCodes` of packages/core/src/ops/sample.ts).
+constexpr int32_t kSampleAllBanned = -1;
+constexpr int32_t kSampleNaN = -2;
+
+/// out[i] = the token drawn from rows[i], or one of these codes. `scratch`: grown to the pool's number of threads.
 void SampleRows(int32_t* out, const std::vector<SampleRow>& rows, int64_t n, std::vector<SampleScratch>& scratch, ThreadPool& pool);
 
 }  // namespace octavo

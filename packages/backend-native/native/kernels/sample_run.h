@@ -14,7 +14,7 @@
 
 namespace octavo {
 
-/// out [blocks] = the largest of each block of x[0 .. n); NaN never is, -infinity where nothing else is there.
+/// out [blocks] = the largest of each block of x[0 .. n); NaN where one of them is.
 using SampleBlockMaxFunction = void(float* out, const float* x, int64_t n);
 /// Weights of a block, 0 for logits that are not >= threshold; returns their sum.
 using SampleWeightsFunction = uint64_t(uint32_t* out, const float* x, int64_t n, double largest, double scale, double threshold);
@@ -37,7 +37,10 @@ template <class V>
 struct SampleRun {
   static void BlockMax(float* out, const float* x, int64_t n) {
     for (int64_t start = 0; start < n; start += kSampleBlock) {
-      out[start / kSampleBlock] = MaxOf(x + start, n - start < kSampleBlock ? n - start : kSampleBlock);
+      const int64_t length = n - start < kSampleBlock ? n - start : kSampleBlock;
+      int is_nan = 0;
+      for (int64_t i = start; i < start + length; i++) is_nan |= x[i] != x[i] ? 1 : 0;
+      out[start / kSampleBlock] = is_nan != 0 ? std::numeric_limits<float>::quiet_NaN() : MaxOf(x + start, length);
     }
   }
 

@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { resolveEngineConfig } from '../config/engine-config.ts'
 import { CheckpointError, type EngineDeadError, ModelNotFoundError } from '../errors.ts'
 import { resolveSamplingParams } from '../sampling-params.ts'
+import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import { EngineWorker, type EngineWorkerEvents } from './engine-worker.ts'
 
@@ -22,27 +23,40 @@ const request = (id: string, promptTokenIds: number[]): SequenceRequest => ({
 })
 
 describe('EngineWorker', () => {
-  it('computes, and says when a step failed', async () => {
-    const finished = Promise.withResolvers<number[]>()
+  it('computes, fails single requests, and says when a step failed', async () => {
+    const updatesOf = new Map<string, SequenceUpdate[]>()
+    const ended = (id: string): Promise<SequenceUpdate | undefined> =>
+      vi.waitFor(() => {
+        const last = updatesOf.get(id)?.at(-1)
+        expect(last?.finishReason ?? null).not.toBeNull()
+        return last
+      })
     const dead = Promise.withResolvers<EngineDeadError>()
-    const tokenIds: number[] = []
     const worker = EngineWorker.start(
       { config, modelPath, backends: [] },
       {
         ...noEvents,
         onUpdates({ updates }) {
-          tokenIds.push(...updates.flatMap((update) => update.newTokenIds))
-          if (updates.some((update) => update.finishReason !== null)) finished.resolve(tokenIds)
+          for (const update of updates) updatesOf.set(update.id, [...(updatesOf.get(update.id) ?? []), update])
         },
         onDead: dead.resolve,
       },
     )
     expect(await worker.ready).toMatchObject({ maxModelLen: 1024, blockSize: 16 })
     worker.send({ type: 'add', requests: [request('good', [100, 101, 102])] })
-    expect(await finished.promise).toHaveLength(4)
+    await ended('good')
+    expect(updatesOf.get('good')?.flatMap(({ newTokenIds }) => newTokenIds)).toHaveLength(4)
 
-    // The front refuses such a token id; past it, the step must fail loudly, not read foreign memory.
-    worker.send({ type: 'add', requests: [request('bad', [99_999_999])] })
+    // Such a token id must fail its request, not read foreign memory, and others go on.
+    worker.send({ type: 'add', requests: [request('bad', [100, 99_999_999]), request('good again', [100, 101, 102])] })
+    const ends = await Promise.all([ended('bad'), ended('good again')])
+    expect(ends).toMatchObject([
+      { newTokenIds: [], finishReason: 'error', error: { name: 'InvalidRequestError' } },
+      { finishReason: 'length', error: null },
+    ])
+    expect(ends[0]?.error?.message).toMatch(/token 99999999 at position 1/)
+
+    worker.send({ type: 'add', requests: [{ ...request('no params', [1]), params: null as never }] })
     const error = await dead.promise
     expect(error).toMatchObject({ name: 'EngineDeadError', code: 'engine_dead' })
     expect(error.message).toMatch(/The engine stopped: .*start the engine again/)

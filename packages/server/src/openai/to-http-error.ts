@@ -34,6 +34,8 @@ function fromOctavoError(error: OctavoError): HttpError {
       return new HttpError(503, error.message, { headers: { 'retry-after': '1' } })
     case 'engine_dead':
       return new HttpError(500, 'The engine has failed and cannot serve; see /health and the server log.')
+    case 'invalid_logits':
+    case 'no_gradient':
     case 'invalid_config':
     case 'unsupported_model':
     case 'checkpoint_error':
