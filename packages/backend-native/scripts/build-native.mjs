@@ -6,6 +6,7 @@ import { execFile, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -17,7 +18,7 @@ const arch = process.argv.find((argument) => argument.startsWith('--arch='))?.sl
 const isCross = arch !== process.arch
 const build = path.join(root, isSanitized ? 'build-sanitize' : isCross ? `build-${arch}` : 'build')
 const target = path.join(build, 'octavo_native.node')
-const numJobs = 2
+const numJobs = availableParallelism()
 
 const avx2 = ['-mavx2', '-mfma', '-mf16c']
 // GCC 12's own intrinsics read a variable that they leave undefined on purpose (its bug 105593).
@@ -32,7 +33,7 @@ const avx512 = [
   '-mavx512vnni',
   '-mavx512bf16',
 ]
-/** By the end of a file's name; everything else is compiled for the least CPU of its architecture. */
+/** Of isa/<name>.cc; everything else is compiled for the least CPU of its architecture. */
 const isaFlags = {
   avx2,
   avx512,
@@ -68,6 +69,8 @@ function flags() {
     // values could round differently, and a result would depend on the batch.
     '-ffp-contract=off',
     ...['-Wall', '-Wextra', '-Werror'],
+    // Where a worker is ended in the middle of a call, nothing can be thrown there any more: the call just returns.
+    '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
     ...['-DNAPI_VERSION=8', '-DNODE_ADDON_API_CPP_EXCEPTIONS_ALL', '-DNODE_ADDON_API_DISABLE_DEPRECATED'],
     ...['-isystem', path.join(folderOf('node-api-headers'), 'include'), '-isystem', folderOf('node-addon-api')],
     ...['-I', source],
@@ -110,7 +113,7 @@ function sourcesOf(file, found = new Map()) {
 function plan(version) {
   const common = flags()
   return filesWith('.cc').flatMap((file) => {
-    const isa = Object.keys(isaFlags).find((name) => file.endsWith(`_${name}.cc`))
+    const isa = Object.keys(isaFlags).find((name) => file === path.join('isa', `${name}.cc`))
     if (isa !== undefined && isaArchitectures[isa] !== arch) return []
     const arguments_ = [...common, ...(isa === undefined ? [] : isaFlags[isa])]
     const object = path.join(build, 'objects', `${file.replaceAll(path.sep, '-')}.o`)
@@ -124,7 +127,9 @@ function isUpToDate({ object, key }) {
 }
 
 async function compileAll(compiler, units) {
-  const waiting = units.filter((unit) => !isUpToDate(unit))
+  // Those of the instruction sets take longest: they begin first.
+  const rank = ({ file }) => (file.startsWith('isa') ? 0 : 1)
+  const waiting = units.filter((unit) => !isUpToDate(unit)).sort((a, b) => rank(a) - rank(b))
   const failures = []
   const work = async () => {
     for (let unit = waiting.shift(); unit !== undefined; unit = waiting.shift()) {

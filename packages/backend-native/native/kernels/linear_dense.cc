@@ -4,11 +4,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include "../cpu_features.h"
 #include "gate_rows.h"
+#include "kernel_table.h"
 #include "linear_dense_memory.h"
 #include "linear_dense_values.h"
-#include "pack_panel.h"
 
 namespace octavo {
 namespace {
@@ -23,17 +22,6 @@ int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 int64_t ElementBytes(Format format) { return format == Format::kFloat32 ? 4 : 2; }
 
-const DenseKernels& KernelsOf(Isa isa) {
-#if defined(__x86_64__)
-  if (isa == Isa::kAvx512 || isa == Isa::kAmx) return DenseKernelsAvx512();
-  if (isa == Isa::kAvx2) return DenseKernelsAvx2();
-#elif defined(__aarch64__)
-  if (isa != Isa::kScalar) return DenseKernelsNeon();
-#endif
-  (void)isa;
-  return DenseKernelsScalar();
-}
-
 /// x [width, cols] -> out [num_k][width] from `first_k` on.
 void PackActivations(float* out, const float* x, int64_t cols, int64_t first_k, int64_t num_k, int64_t width) {
   for (int64_t i = 0; i < width; i++) {
@@ -47,7 +35,7 @@ class DenseMatrix final : public Matrix {
   DenseMatrix(Format format, int64_t rows, int64_t cols)
       : Matrix(rows, cols),
         format_(format),
-        kernels_(KernelsOf(CurrentIsa())),
+        kernels_(Kernels().dense),
         num_panels_(CeilDiv(rows, kernels_.panel_rows)),
         panel_bytes_(PaddedCols() * kernels_.panel_rows * ElementBytes(format)),
         data_(static_cast<size_t>(num_panels_ * panel_bytes_)) {}
@@ -176,7 +164,7 @@ class DenseMatrix final : public Matrix {
   template <int64_t kBytes>
   void PackElements(uint8_t* out, const uint8_t* const* panel_rows, int64_t count) const {
     const int64_t stride = kernels_.panel_rows * kBytes;
-    const PackKernels& pack = CurrentPackKernels();
+    const PackKernels& pack = Kernels().pack;
     const auto sixteen = kBytes == 4 ? pack.words : pack.halves;
     int64_t row = 0;
     for (; row + kPackedRows <= kernels_.panel_rows; row += kPackedRows)
@@ -265,9 +253,7 @@ class DenseMatrix final : public Matrix {
 }  // namespace
 
 std::unique_ptr<Matrix> MakeDenseMatrix(Format format, int64_t cols, const StoredRows& stored, ThreadPool& pool) {
-  if (CurrentIsa() == Isa::kAmx) {
-    if (std::unique_ptr<Matrix> matrix = TryMakeAmxMatrix(format, cols, stored, pool)) return matrix;
-  }
+  if (std::unique_ptr<Matrix> matrix = TryMakeTileMatrix(format, cols, stored, pool)) return matrix;
   auto matrix = std::make_unique<DenseMatrix>(format, stored.rows(), cols);
   if (!matrix->Pack(stored, pool)) return nullptr;
   return matrix;

@@ -178,25 +178,19 @@ struct FloatActivations {
   int64_t n;
 };
 
-// y = x @ W^T + bias. Integer activations, per output element, blocks ascending, each step one fused multiply-add:
-//
-//     acc = fma(float(sum of x * code over the block, exact), x_scale * w_scale, acc)   [once per half where halves
-//     have scales] acc = fma(x_scaled_sum, w_min, acc)                                               [formats with a
-//     minimum]
-//
-// so that every instruction set gives the same bits.
-void LinearInt8Scalar(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task);
-void LinearInt8Avx2(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task);
-void LinearInt8Avx512(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task);
-void LinearInt8Amx(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task);
-void LinearInt8Neon(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task);
-void LinearInt8Dotprod(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task);
-
-// Float activations, per output element and chunk of 256 k: four sums over k % 4 = 0..3 in ascending order, then
-// total += (s0 + s1) + (s2 + s3), chunks ascending.
-void LinearFloatScalar(const QuantPanels& w, const FloatActivations& x, const QuantTask& task);
-void LinearFloatAvx2(const QuantPanels& w, const FloatActivations& x, const QuantTask& task);
-void LinearFloatAvx512(const QuantPanels& w, const FloatActivations& x, const QuantTask& task);
-void LinearFloatNeon(const QuantPanels& w, const FloatActivations& x, const QuantTask& task);
+/// y = x @ W^T + bias.
+struct QuantKernels {
+  void (*quantize)(const QuantizedActivations& out, const float* x, int64_t begin, int64_t end, QuantizeOptions options);
+  /// Integer activations, per output element, blocks ascending, each step one fused multiply-add:
+  ///
+  ///     acc = fma(float(sum of x * code over the block, exact), x_scale * w_scale, acc)   once per half where halves have scales
+  ///     acc = fma(x_scaled_sum, w_min, acc)                                               formats with a minimum
+  ///
+  /// so that every instruction set gives the same bits.
+  void (*int8)(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task);
+  /// Float activations, per output element and chunk of 256 k: four sums over k % 4 = 0..3 in ascending order, then
+  /// total += (s0 + s1) + (s2 + s3), chunks ascending.
+  void (*float32)(const QuantPanels& w, const FloatActivations& x, const QuantTask& task);
+};
 
 }  // namespace octavo

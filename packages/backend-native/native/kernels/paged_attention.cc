@@ -2,9 +2,8 @@
 #include <memory>
 #include <vector>
 
+#include "kernel_table.h"
 #include "ops.h"
-#include "paged_attention_task.h"
-#include "pick_kernel.h"
 
 namespace octavo {
 
@@ -148,8 +147,8 @@ std::vector<AttentionTask> CutRanges(std::vector<AttentionTask>& tasks, int num_
 }  // namespace
 
 void PagedAttention(const PagedAttentionArgs& args, ThreadPool& pool) {
-  auto* const attend = OCTAVO_PICK_KERNEL(Attend);
-  auto* const merge = OCTAVO_PICK_KERNEL(MergePartials);
+  const auto attend = Kernels().attend;
+  const auto merge = Kernels().merge_partials;
   const int num_threads = IsWorthThreads(args) ? pool.num_threads() : 1;
   std::vector<AttentionTask> tasks = CutRows(args, num_threads);
   const size_t scratch_size = static_cast<size_t>(AttentionScratchSize(args.head_dim));

@@ -1,4 +1,4 @@
-// One share of paged attention: online softmax over key tiles, as a template over the vectors of vec_*.h and the stored
+// One share of paged attention: online softmax over key tiles, as a template over the vectors of isa/*/vec.h and the stored
 // type of the cache.
 //
 //   range of 256 keys:  tile | tile | tile | tile      online softmax from tile to tile
@@ -299,29 +299,24 @@ class AttentionRun {
   int64_t prefetch_row_, prefetch_column_;  // the next one; keys in even rows, values in odd ones
 };
 
-/// The one entry for an instruction set: takes the run of the cache's type.
+/// The entries of the table: take the run of the cache's type.
 template <class V>
-class AttentionKernel {
- public:
-  AttentionKernel(const AttentionTask& task, float* scratch) : task_(task), scratch_(scratch) {}
-
-  void Attend() const {
-    switch (task_.args->kv.type) {
+struct AttentionKernel {
+  static void Attend(const AttentionTask& task, float* scratch) {
+    switch (task.args->kv.type) {
       case KvType::kFloat32:
-        return AttentionRun<V, FloatRows<V>>(task_, scratch_).Attend();
+        return AttentionRun<V, FloatRows<V>>(task, scratch).Attend();
       case KvType::kBfloat16:
-        return AttentionRun<V, Bfloat16Rows<V>>(task_, scratch_).Attend();
+        return AttentionRun<V, Bfloat16Rows<V>>(task, scratch).Attend();
       case KvType::kInt8:
-        return AttentionRun<V, Int8Rows<V>>(task_, scratch_).Attend();
+        return AttentionRun<V, Int8Rows<V>>(task, scratch).Attend();
     }
   }
 
   /// Reads no cache, so any type's run will do.
-  void MergePartials() const { AttentionRun<V, FloatRows<V>>(task_, scratch_).MergePartials(); }
-
- private:
-  const AttentionTask& task_;
-  float* const scratch_;
+  static void MergePartials(const AttentionTask& task, float* scratch) {
+    AttentionRun<V, FloatRows<V>>(task, scratch).MergePartials();
+  }
 };
 
 }  // namespace octavo
