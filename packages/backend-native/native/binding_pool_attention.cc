@@ -45,6 +45,7 @@ void PoolObject::PagedAttention(const Napi::CallbackInfo& info) {
   args.heads = arguments.Integer(9, "heads", 1, 1 << 20);
   args.head_dim = arguments.Integer(10, "headDim", memory.head_dim, memory.head_dim);
   args.kv_heads = memory.kv_heads;
+  if (args.heads > kMaxCount / args.head_dim) ThrowRange(env, "a row of queries is longer than any array");
   if (args.heads % args.kv_heads != 0) {
     ThrowRange(env, "the heads do not share the cache's heads evenly");
   }
@@ -58,7 +59,7 @@ void PoolObject::PagedAttention(const Napi::CallbackInfo& info) {
   args.max_blocks_per_seq = args.num_seqs == 0 ? 0 : table_length / args.num_seqs;
   args.scale = arguments.Float(11, "scale");
   args.sliding_window = arguments.Integer(12, "slidingWindow", 0, INT32_MAX);
-  args.softcap = arguments.Float(13, "softcap");
+  args.softcap = arguments.Float(13, "softcap", 0.0f);
   args.sinks = arguments.OptionalFloats(14, "sinks", args.heads);
   CheckBatch(env, args, memory.num_slots);
   if (args.num_tokens > 0) octavo::PagedAttention(args, Live(env));

@@ -10,6 +10,7 @@ import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { weightFormats } from '../../core/src/tensor/dtype.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const source = path.join(root, 'native')
@@ -75,7 +76,7 @@ function flags() {
     '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
     ...['-DNAPI_VERSION=8', '-DNODE_ADDON_API_CPP_EXCEPTIONS_ALL', '-DNODE_ADDON_API_DISABLE_DEPRECATED'],
     ...['-isystem', path.join(folderOf('node-api-headers'), 'include'), '-isystem', folderOf('node-addon-api')],
-    ...['-I', source],
+    ...['-I', source, '-I', build],
   ]
 }
 
@@ -85,6 +86,17 @@ function linkFlags() {
   // The C++ library is our own: nobody else may find its symbols in us, so that what we do not call can be left out.
   const alone = ['-static-libstdc++', '-static-libgcc', '-Wl,--exclude-libs,ALL', '-Wl,--gc-sections']
   return ['-shared', '-pthread', ...alone]
+}
+
+/** Core's table of formats for C++: X(enumerator, "name", block elements, block bytes). */
+function writeFormats() {
+  const file = path.join(build, 'formats.generated.h')
+  const lines = Object.entries(weightFormats).map(([name, { blockElements, blockBytes }]) => {
+    const enumerator = name.startsWith('q') ? name.toUpperCase() : name.charAt(0).toUpperCase() + name.slice(1)
+    return `X(k${enumerator}, "${name}", ${blockElements}, ${blockBytes})`
+  })
+  const text = `#pragma once\n\n#define OCTAVO_FORMATS(X) \\\n  ${lines.join(' \\\n  ')}\n`
+  if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text)
 }
 
 function filesWith(extension) {
@@ -101,8 +113,9 @@ function hash(...parts) {
 
 /** The file's text and that of all headers of ours that it includes, however deep. */
 function sourcesOf(file, found = new Map()) {
-  if (found.has(file) || !existsSync(path.join(source, file))) return found
-  const text = readFileSync(path.join(source, file), 'utf8')
+  const place = [source, build].map((folder) => path.join(folder, file)).find((candidate) => existsSync(candidate))
+  if (found.has(file) || place === undefined) return found
+  const text = readFileSync(place, 'utf8')
   found.set(file, text)
   for (const [, header] of text.matchAll(/^#include "(.+)"/gm)) {
     sourcesOf(path.normalize(path.join(path.dirname(file), header)), found)
@@ -194,6 +207,7 @@ async function main() {
   }
   const startedAt = performance.now()
   mkdirSync(path.join(build, 'objects'), { recursive: true })
+  writeFormats()
   const units = plan(found.version)
   const numCompiled = await compileAll(found.compiler, units)
   await link(found.compiler, units)

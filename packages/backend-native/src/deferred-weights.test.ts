@@ -193,7 +193,7 @@ describe.skipIf(testedAddon === null)('a deferred weight', () => {
 
   it('is not used before it is packed', () => {
     const source = file(storedBytes(small, 1))
-    const matrix = pool.deferMatrix(3, small.rows, small.cols, Float64Array.of(source.fd, 0, 68, small.rows), 0)
+    const matrix = pool.deferMatrix('q8_0', small.rows, small.cols, Float64Array.of(source.fd, 0, 68, small.rows), 'float32')
     closeSync(source.fd)
     expect(matrix).not.toBeNull()
     if (matrix === null) return
@@ -210,7 +210,7 @@ describe.skipIf(testedAddon === null)('a deferred weight', () => {
   it('is null where the rows are not in the file', () => {
     const source = file(storedBytes(small, 1))
     const defer = (position: number, fd = source.fd) =>
-      pool.deferMatrix(3, small.rows, small.cols, Float64Array.of(fd, position, 68, small.rows), 0)
+      pool.deferMatrix('q8_0', small.rows, small.cols, Float64Array.of(fd, position, 68, small.rows), 'float32')
     expect(defer(1)).toBeNull()
     expect(defer(0, 2 ** 30)).toBeNull()
     closeSync(source.fd)

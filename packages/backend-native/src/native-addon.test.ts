@@ -4,10 +4,6 @@ import { describe, expect, it } from 'vitest'
 import type { NativeAddon } from './native-addon.ts'
 import { testedAddon, testedIsas } from './tested-isas.case.ts'
 
-/** Formats as `NativePackedWeight` numbers them. */
-const float32 = 0
-const q80 = 3
-
 function floats(length: number): Float32Array {
   return Float32Array.from({ length }, (_, i) => Math.sin(i + 1))
 }
@@ -44,7 +40,7 @@ describe.skipIf(testedAddon === null)('the addon', () => {
 
   it('checks types and lengths before it touches memory', () => {
     const pool = new addon.Pool(2)
-    const matrix = pool.createMatrix(float32, 3, 4, bytesOf(floats(12)), 0)
+    const matrix = pool.createMatrix('float32', 3, 4, bytesOf(floats(12)), 'float32')
     const [y, x] = [floats(6), floats(8)]
     expect(() => pool.linear(matrix, y, x, 3, null)).toThrow(RangeError)
     expect(() => pool.linear(matrix, y, x.subarray(1), 2, null)).toThrow(/x has 7 elements, not 8/)
@@ -57,9 +53,10 @@ describe.skipIf(testedAddon === null)('the addon', () => {
     expect(() => Reflect.apply(pool.linear, pool, [Object.create(matrix), y, x, 2, null])).toThrow()
     expect(() => Reflect.apply(pool.linear, {}, [matrix, y, x, 2, null])).toThrow()
     expect(() => Reflect.apply(pool.linear, pool, [])).toThrow(TypeError)
-    expect(() => pool.createMatrix(q80, 1, 33, new Uint8Array(34), 0)).toThrow(/not whole blocks/)
-    expect(() => pool.createMatrix(q80, 1, 32, new Uint8Array(33), 0)).toThrow(/bytes has 33 elements, not 34/)
-    expect(() => pool.createMatrix(99, 1, 32, new Uint8Array(34), 0)).toThrow(RangeError)
+    expect(() => pool.createMatrix('q8_0', 1, 33, new Uint8Array(34), 'float32')).toThrow(/not whole blocks/)
+    expect(() => pool.createMatrix('q8_0', 1, 32, new Uint8Array(33), 'float32')).toThrow(/bytes has 33 elements, not 34/)
+    expect(() => Reflect.apply(pool.createMatrix, pool, ['q9', 1, 32, new Uint8Array(34), 'int8'])).toThrow(/format must be one of .*q6_k, got q9/)
+    expect(() => Reflect.apply(pool.createMatrix, pool, [3, 1, 32, new Uint8Array(34), 'int8'])).toThrow(TypeError)
     expect(() => pool.embedding(matrix, floats(4), Int32Array.of(3))).toThrow(/row 3 is outside \[0, 3\)/)
     expect(() => matrix.readRow(-1, floats(4))).toThrow(RangeError)
     expect(() => new addon.Pool(0)).toThrow(RangeError)
@@ -73,7 +70,7 @@ describe.skipIf(testedAddon === null)('the addon', () => {
 
   it('does not follow tables out of the cache', () => {
     const pool = new addon.Pool(1)
-    const kv = new addon.KvCache(2, 8, 4, 4, 0) // two blocks of 4 slots, one head of 4
+    const kv = new addon.KvCache(2, 8, 4, 4, 'float32') // two blocks of 4 slots, one head of 4
     const attend = (start: number[], lens: number[], tables: number[], layer = 0): void => {
       const numTokens = start.at(-1)!
       const integers = [start, lens, tables].map((values) => Int32Array.from(values)) as [
@@ -111,7 +108,7 @@ describe.skipIf(testedAddon === null)('the addon', () => {
     expect(() => kv.copySlots(0, 2, 4)).toThrow(/overlap/)
     kv.dispose()
     expect(() => attend([0, 2], [5], [1, 0])).toThrow(/after dispose/)
-    expect(() => new addon.KvCache(65536, 2 ** 31 - 1, 2 ** 24, 128, 0)).toThrow(/larger than any memory/)
+    expect(() => new addon.KvCache(65536, 2 ** 31 - 1, 2 ** 24, 128, 'float32')).toThrow(/larger than any memory/)
   })
 
   it('gives the same bits with any number of threads', () => {
@@ -119,7 +116,7 @@ describe.skipIf(testedAddon === null)('the addon', () => {
     const [weights, x] = [floats(rows * cols), floats(n * cols)]
     const run = (threads: number): Float32Array => {
       const pool = new addon.Pool(threads)
-      const matrix = pool.createMatrix(float32, rows, cols, bytesOf(weights), 0)
+      const matrix = pool.createMatrix('float32', rows, cols, bytesOf(weights), 'float32')
       const y = new Float32Array(n * rows)
       // Often enough that a task handed out twice, or not at all, would show.
       for (let i = 0; i < 200; i++) pool.linear(matrix, y.fill(0), x, n, null)
@@ -136,7 +133,7 @@ describe.skipIf(testedAddon === null)('the addon', () => {
     const pool = new addon.Pool(4)
     const workers = [...threadIds()].filter((id) => !before.has(id))
     expect(workers).toHaveLength(3)
-    const matrix = pool.createMatrix(float32, 512, 512, bytesOf(floats(512 * 512)), 0)
+    const matrix = pool.createMatrix('float32', 512, 512, bytesOf(floats(512 * 512)), 'float32')
     for (let i = 0; i < 50; i++) pool.linear(matrix, new Float32Array(512), floats(512), 1, null)
     await sleep(100)
     const used = workers.map(cpuTicks)
@@ -153,8 +150,8 @@ describe.skipIf(testedAddon === null)('the addon', () => {
     const churn = (numCalls: number): void => {
       for (let i = 0; i < numCalls; i++) {
         pool.rmsNorm(out, x, weight, 1, 8, 1e-6)
-        if (i % 200 === 0) pool.createMatrix(float32, 64, 64, bytes, 0).dispose()
-        if (i % 200 === 100) new addon.KvCache(2, 64, 64, 64, 0).dispose()
+        if (i % 200 === 0) pool.createMatrix('float32', 64, 64, bytes, 'float32').dispose()
+        if (i % 200 === 100) new addon.KvCache(2, 64, 64, 64, 'float32').dispose()
       }
     }
     churn(200_000)

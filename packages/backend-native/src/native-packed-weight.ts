@@ -1,28 +1,7 @@
 import { assert, CheckpointError, isDense, rowBytes } from '@octavo/core/backend'
 import type { FillWeight, PackedWeight, PackedWeightSpec, StoredRows, WeightFormat } from '@octavo/core/backend'
-import type { Isa, NativeMatrix, NativePool } from './native-addon.ts'
+import type { ActivationFormat, Isa, NativeMatrix, NativePool } from './native-addon.ts'
 import type { PackingTime } from './packing-time.ts'
-
-/**
- * How quantized weights meet activations: as int8 per row and block of 32, as int8 per row and 256 columns (weights then as
- * 16-bit fixed-point numbers of their row: native/kernels/linear_wide.h), or the weights widened to float32.
- */
-export type ActivationFormat = 'int8' | 'int8-wide' | 'float32'
-
-/** In the order of `Format` in native/matrix.h. */
-const formatCodes: Readonly<Record<WeightFormat, number>> = {
-  float32: 0,
-  float16: 1,
-  bfloat16: 2,
-  q8_0: 3,
-  q4_0: 4,
-  q4_1: 5,
-  q5_0: 6,
-  q5_1: 7,
-  q4_k: 8,
-  q5_k: 9,
-  q6_k: 10,
-}
 
 /**
  * `auto`: int8 from this row length on, wide where there is a tile unit, which would have to stop at every block of 32.
@@ -34,9 +13,6 @@ export type ActivationChoice = ActivationFormat | 'auto'
 export const activationChoices: readonly ActivationChoice[] = ['auto', 'int8', 'int8-wide', 'float32']
 
 const minInt8Cols = 512
-
-/** In the order of `Activations` in native/matrix.h. */
-const activationCodes: Readonly<Record<ActivationFormat, number>> = { float32: 0, int8: 1, 'int8-wide': 2 }
 
 export interface PackingOptions {
   /** Of the moment: it may become another one. */
@@ -74,9 +50,9 @@ export class NativePackedWeight implements PackedWeight {
     const stride = rowBytes(format, cols)
     assert(Number.isInteger(stride), `a ${format} row of ${cols} elements is not whole blocks`)
     this.sizeInBytes = rows * stride
-    const activationCode = activationCodes[activationFormat(options, { format, cols })]
-    // Where a file can't be mapped, or has become shorter, reading it either works or says what is wrong.
-    this.#matrix = this.#mapMatrix(bytes.stored ?? [], activationCode) ?? this.#readMatrix(bytes.fill, activationCode)
+    const activations = activationFormat(options, { format, cols })
+    // Where the rows are not in their file, which may have become shorter, filling either works or says what is wrong.
+    this.#matrix = this.#readMatrix(bytes.stored ?? [], activations) ?? this.#fillMatrix(bytes.fill, activations)
   }
 
   /**
@@ -107,22 +83,22 @@ export class NativePackedWeight implements PackedWeight {
     return this.#matrix
   }
 
-  #mapMatrix(stored: readonly StoredRows[], activationCode: number): NativeMatrix | null {
+  #readMatrix(stored: readonly StoredRows[], activations: ActivationFormat): NativeMatrix | null {
     const [first] = stored
     if (first === undefined || this.rows === 0) return null
     const { pool, packing } = this.#options
-    const args = [formatCodes[this.format], this.rows, this.cols, toRuns(stored), activationCode] as const
-    if (packing !== 'deferred') return pool.mapMatrix(...args)
+    const args = [this.format, this.rows, this.cols, toRuns(stored), activations] as const
+    if (packing !== 'deferred') return pool.readMatrix(...args)
     const matrix = pool.deferMatrix(...args)
     if (matrix !== null) this.#file = first.file
     return matrix
   }
 
-  #readMatrix(fill: FillWeight, activationCode: number): NativeMatrix {
+  #fillMatrix(fill: FillWeight, activations: ActivationFormat): NativeMatrix {
     const stored = new Uint8Array(this.sizeInBytes)
     fill(stored)
     const { pool } = this.#options
-    const matrix = pool.createMatrix(formatCodes[this.format], this.rows, this.cols, stored, activationCode)
+    const matrix = pool.createMatrix(this.format, this.rows, this.cols, stored, activations)
     // Frees the copy now instead of at some later garbage collection: a large model would be held twice till then.
     stored.buffer.transfer(0)
     return matrix

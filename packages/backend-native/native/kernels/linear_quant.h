@@ -47,26 +47,26 @@ struct QuantTraits {
   int code_bits;
   int offset;
   ScaleKind scales;
-  int64_t stored_block;  // elements
-  int64_t stored_bytes;  // per stored block
+  int64_t stored_block = 0;  // elements
+  int64_t stored_bytes = 0;  // per stored block
 };
 
 static constexpr QuantTraits kQuantTraits[] = {
-    {Format::kQ8_0, 8, 0, ScaleKind::kBlockScale, 32, 34},
-    {Format::kQ4_0, 4, 8, ScaleKind::kBlockScale, 32, 18},
-    {Format::kQ4_1, 4, 0, ScaleKind::kBlockScaleMin, 32, 20},
-    {Format::kQ5_0, 5, 16, ScaleKind::kBlockScale, 32, 22},
-    {Format::kQ5_1, 5, 0, ScaleKind::kBlockScaleMin, 32, 24},
-    {Format::kQ4_K, 4, 0, ScaleKind::kSuperScaleMin, 256, 144},
-    {Format::kQ5_K, 5, 0, ScaleKind::kSuperScaleMin, 256, 176},
-    {Format::kQ6_K, 6, 32, ScaleKind::kSuperHalves, 256, 210},
+    {Format::kQ8_0, 8, 0, ScaleKind::kBlockScale},    {Format::kQ4_0, 4, 8, ScaleKind::kBlockScale},
+    {Format::kQ4_1, 4, 0, ScaleKind::kBlockScaleMin}, {Format::kQ5_0, 5, 16, ScaleKind::kBlockScale},
+    {Format::kQ5_1, 5, 0, ScaleKind::kBlockScaleMin}, {Format::kQ4_K, 4, 0, ScaleKind::kSuperScaleMin},
+    {Format::kQ5_K, 5, 0, ScaleKind::kSuperScaleMin}, {Format::kQ6_K, 6, 32, ScaleKind::kSuperHalves},
 };
 
 static constexpr QuantTraits TraitsOf(Format format) {
   for (const QuantTraits& traits : kQuantTraits) {
-    if (traits.format == format) return traits;
+    if (traits.format != format) continue;
+    QuantTraits all = traits;
+    all.stored_block = LayoutOf(format).block_elements;
+    all.stored_bytes = LayoutOf(format).block_bytes;
+    return all;
   }
-  return {format, 0, 0, ScaleKind::kBlockScale, 0, 0};
+  return {format, 0, 0, ScaleKind::kBlockScale};
 }
 
 static constexpr int64_t CodeBytesPerBlock(int code_bits) {

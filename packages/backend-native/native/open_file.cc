@@ -1,10 +1,10 @@
-#include "mapped_file.h"
+#include "open_file.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #endif
@@ -31,49 +31,54 @@ bool ReadStamp(int fd, FileStamp* stamp) {
 
 }  // namespace
 
-std::shared_ptr<MappedFile> MappedFile::TryMap(int fd) {
+std::shared_ptr<OpenFile> OpenFile::TryOpen(int fd) {
   FileStamp stamp;
   if (!ReadStamp(fd, &stamp) || stamp.bytes == 0) return nullptr;
   const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (own < 0) return nullptr;
-  void* data = mmap(nullptr, static_cast<size_t>(stamp.bytes), PROT_READ, MAP_SHARED, own, 0);
-  if (data == MAP_FAILED) {
-    close(own);
-    return nullptr;
+  return std::shared_ptr<OpenFile>(new OpenFile(own, stamp));
+}
+
+OpenFile::~OpenFile() { close(fd_); }
+
+bool OpenFile::Read(int64_t position, int64_t bytes, uint8_t* out) const {
+  while (bytes > 0) {
+    const ssize_t count = pread(fd_, out, static_cast<size_t>(bytes), static_cast<off_t>(position));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return false;
+    position += count;
+    bytes -= count;
+    out += count;
   }
-  return std::shared_ptr<MappedFile>(new MappedFile(own, static_cast<uint8_t*>(data), stamp));
+  return true;
 }
 
-MappedFile::~MappedFile() {
-  munmap(data_, static_cast<size_t>(stamp_.bytes));
-  close(fd_);
-}
-
-bool MappedFile::IsUnchanged() const {
+bool OpenFile::IsUnchanged() const {
   FileStamp stamp;
   return ReadStamp(fd_, &stamp) && stamp == stamp_;
 }
 
-std::shared_ptr<MappedFile> MappedFiles::TryGet(int fd) {
+std::shared_ptr<OpenFile> OpenFiles::TryGet(int fd) {
   FileStamp stamp;
   if (!ReadStamp(fd, &stamp)) return nullptr;
   files_.erase(std::remove_if(files_.begin(), files_.end(), [](const auto& file) { return file.expired(); }),
                files_.end());
-  for (const std::weak_ptr<MappedFile>& known : files_) {
-    std::shared_ptr<MappedFile> file = known.lock();
+  for (const std::weak_ptr<OpenFile>& known : files_) {
+    std::shared_ptr<OpenFile> file = known.lock();
     if (file != nullptr && file->stamp() == stamp) return file;
   }
-  std::shared_ptr<MappedFile> file = MappedFile::TryMap(fd);
+  std::shared_ptr<OpenFile> file = OpenFile::TryOpen(fd);
   if (file != nullptr) files_.push_back(file);
   return file;
 }
 
 #else
 
-std::shared_ptr<MappedFile> MappedFile::TryMap(int) { return nullptr; }
-MappedFile::~MappedFile() {}
-bool MappedFile::IsUnchanged() const { return false; }
-std::shared_ptr<MappedFile> MappedFiles::TryGet(int) { return nullptr; }
+std::shared_ptr<OpenFile> OpenFile::TryOpen(int) { return nullptr; }
+OpenFile::~OpenFile() {}
+bool OpenFile::IsUnchanged() const { return false; }
+bool OpenFile::Read(int64_t, int64_t, uint8_t*) const { return false; }
+std::shared_ptr<OpenFile> OpenFiles::TryGet(int) { return nullptr; }
 
 #endif
 
