@@ -5,6 +5,7 @@ import type { StoredRows } from '../tensor/packed-weight.ts'
 import { assert } from '../util/assert.ts'
 import { GgufFields, type GgufArchitecture } from './gguf-architecture.ts'
 import type { GgufMetadata, GgufTensor } from './gguf-header.ts'
+import type { RawTensor } from './raw-tensor.ts'
 import { readWidened } from './stored-weights.ts'
 import { weightCols, weightRows, type RowRange, type WeightInfo, type WeightSource } from './weight-source.ts'
 
@@ -94,6 +95,22 @@ export class GgufWeights implements WeightSource {
     return readWidened(this, info, rows)
   }
 
+  /** Whole tensors, and an expert's part of a stack; GGUF's own order of rows is kept. */
+  raw(name: string): RawTensor | null {
+    const view = this.#views.get(name)
+    const stored = view === undefined ? null : this.#stored.raw(view.stored)
+    if (view === undefined || stored === null) return null
+    const share = sizeOf(view.shape) / sizeOf(stored.shape)
+    const first = (view.rowStart / sizeOf(stored.shape.slice(0, -1))) * stored.sizeInBytes
+    return {
+      ...stored,
+      name,
+      shape: view.shape,
+      sizeInBytes: share * stored.sizeInBytes,
+      read: (bytes, start = 0) => stored.read(bytes, first + start),
+    }
+  }
+
   close(): void {
     this.#stored.close()
   }
@@ -154,6 +171,10 @@ export class GgufWeights implements WeightSource {
       bytes.set(source.subarray(from, from + elementBytes), i * elementBytes)
     }
   }
+}
+
+function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1)
 }
 
 /** llama.cpp stores the rotary pair (i, i + half) of a head as rows (2i, 2i + 1). */

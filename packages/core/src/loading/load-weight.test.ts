@@ -243,6 +243,7 @@ describe('GPT-2 Conv1D weights', () => {
       read: (...args) => plain.read(...args),
       locate: (...args) => plain.locate(...args),
       readFloat32: (...args) => plain.readFloat32(...args),
+      raw: (key) => plain.raw(key),
       close: () => plain.close(),
     }
     expect(rowsOf(loadMatrix(gguf, pack, options))).toEqual(rows)

@@ -1,6 +1,7 @@
 import { CheckpointError } from '../errors.ts'
 import type { WeightFormat } from '../tensor/dtype.ts'
 import type { StoredRows } from '../tensor/packed-weight.ts'
+import type { RawTensor } from './raw-tensor.ts'
 
 export interface WeightInfo {
   readonly name: string
@@ -34,6 +35,11 @@ export interface WeightSource {
   locate(name: string, rows?: RowRange): readonly StoredRows[] | null
   /** Reads the given rows widened to float32. */
   readFloat32(name: string, rows?: RowRange): Float32Array
+  /**
+   * The tensor as its file has it, also in a dtype that `get` refuses: integers, bytes, eight-bit floats. `null` where the
+   * checkpoint has no such tensor; throws CheckpointError where its size is not known.
+   */
+  raw(name: string): RawTensor | null
   close(): void
 }
 

@@ -4,6 +4,7 @@ import { memory, setBackend, tidy } from '@tensorflow/tfjs-core'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { BackendPack } from '../backends/backend-pack.ts'
 import { createCpuPack } from '../backends/cpu/cpu-pack.ts'
+import { supportedArchitectures } from '../config/architectures.ts'
 import { parseModelConfig } from '../config/model-config.ts'
 import type { ModelConfig } from '../config/model-config.ts'
 import { CheckpointError, InvalidConfigError, UnsupportedModelError } from '../errors.ts'
@@ -12,7 +13,7 @@ import { ReplayGroup } from '../layers/replay-group.case.ts'
 import { openSafetensors } from '../loading/safetensors.ts'
 import type { WeightSource } from '../loading/weight-source.ts'
 import type { CausalLM, LoadModelContext } from './model.ts'
-import { getModelDefinition, supportedArchitectures } from './registry.ts'
+import { getModelDefinition } from './registry.ts'
 import { StepRunner } from './step-runner.case.ts'
 
 const models = fileURLToPath(new URL('../../../../fixtures/models/', import.meta.url))
@@ -86,6 +87,7 @@ function renamed(source: WeightSource, toStored: (name: string) => string | null
     read: (name, bytes, rows) => source.read(stored(name), bytes, rows),
     locate: (name, rows) => source.locate(stored(name), rows),
     readFloat32: (name, rows) => source.readFloat32(stored(name), rows),
+    raw: (name) => source.raw(stored(name)),
     close: () => source.close(),
   }
 }
