@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import type { ActivationKind, GatedActivationKind, KvDType, WeightFormat } from '@octavo/core/backend'
+import type { ActivationKind, GatedActivationKind, GroupedFormat, KvDType, WeightFormat } from '@octavo/core/backend'
 import { readNativeEnv } from './native-env.ts'
 
 /**
@@ -58,6 +58,19 @@ export interface NativePool {
     cols: number,
     bytes: Uint8Array,
     activations: ActivationFormat,
+  ): NativeMatrix
+  /** A grouped weight (core's `GroupedFormat`) of its planes, scales as stored. */
+  createGroupedMatrix(
+    rows: number,
+    cols: number,
+    bits: number,
+    groupSize: number,
+    scaleDtype: GroupedFormat['scaleDtype'],
+    values: Float32Array, // [2^bits]: what codes stand for
+    codes: Uint8Array,
+    scales: Uint8Array,
+    zeros: Uint8Array | null,
+    order: Int32Array | null, // [cols]: each column's group
   ): NativeMatrix
   /**
    * As `createMatrix`, of rows of open files, which are read during the call. Null where they are not in the files.

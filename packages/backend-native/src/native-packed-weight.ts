@@ -1,13 +1,13 @@
-import {
-  assert,
-  CheckpointError,
-  describeFormat,
-  isDense,
-  isGrouped,
-  rowBytes,
-  UnsupportedModelError,
+import { assert, CheckpointError, codeValues, isDense, isGrouped, planesOf, weightBytes } from '@octavo/core/backend'
+import type {
+  FillWeight,
+  GroupedSpec,
+  PackedFormat,
+  PackedWeight,
+  PackedWeightSpec,
+  StoredRows,
+  WeightFormat,
 } from '@octavo/core/backend'
-import type { FillWeight, PackedWeight, PackedWeightSpec, StoredRows, WeightFormat } from '@octavo/core/backend'
 import type { ActivationFormat, Isa, NativeMatrix, NativePool } from './native-addon.ts'
 import type { PackingTime } from './packing-time.ts'
 
@@ -40,7 +40,7 @@ interface WeightBytes {
 
 /** A weight matrix in the addon's memory, laid out for the kernels. */
 export class NativePackedWeight implements PackedWeight {
-  readonly format: WeightFormat
+  readonly format: PackedFormat
   readonly rows: number
   readonly cols: number
   /** As stored; the kernels' layout may add a little padding. */
@@ -50,21 +50,23 @@ export class NativePackedWeight implements PackedWeight {
   /** Where it lies as long as it is not known to be packed. */
   #file: string | null = null
 
-  constructor({ format, rows, cols }: PackedWeightSpec, bytes: WeightBytes, options: PackingOptions) {
-    if (isGrouped(format))
-      throw new UnsupportedModelError(
-        `The native backend has no weights as ${describeFormat(format)}; choose the wasm backend.`,
-      )
+  constructor(spec: PackedWeightSpec, bytes: WeightBytes, options: PackingOptions) {
+    const { format, rows, cols } = spec
     this.#options = options
     this.format = format
     this.rows = rows
     this.cols = cols
-    const stride = rowBytes(format, cols)
-    assert(Number.isInteger(stride), `a ${format} row of ${cols} elements is not whole blocks`)
-    this.sizeInBytes = rows * stride
+    this.sizeInBytes = weightBytes(spec)
+    if (isGrouped(format)) {
+      const filled = new Uint8Array(this.sizeInBytes)
+      bytes.fill(filled)
+      this.#matrix = createGrouped(options.pool, { format, rows, cols }, filled)
+      return
+    }
     const activations = activationFormat(options, { format, cols })
     // Where the rows are not in their file, which may have become shorter, filling either works or says what is wrong.
-    this.#matrix = this.#readMatrix(bytes.stored ?? [], activations) ?? this.#fillMatrix(bytes.fill, activations)
+    this.#matrix =
+      this.#readMatrix(format, bytes.stored ?? [], activations) ?? this.#fillMatrix(format, bytes.fill, activations)
   }
 
   /**
@@ -95,22 +97,22 @@ export class NativePackedWeight implements PackedWeight {
     return this.#matrix
   }
 
-  #readMatrix(stored: readonly StoredRows[], activations: ActivationFormat): NativeMatrix | null {
+  #readMatrix(format: WeightFormat, stored: readonly StoredRows[], activations: ActivationFormat): NativeMatrix | null {
     const [first] = stored
     if (first === undefined || this.rows === 0) return null
     const { pool, packing } = this.#options
-    const args = [this.format, this.rows, this.cols, toRuns(stored), activations] as const
+    const args = [format, this.rows, this.cols, toRuns(stored), activations] as const
     if (packing !== 'deferred') return pool.readMatrix(...args)
     const matrix = pool.deferMatrix(...args)
     if (matrix !== null) this.#file = first.file
     return matrix
   }
 
-  #fillMatrix(fill: FillWeight, activations: ActivationFormat): NativeMatrix {
+  #fillMatrix(format: WeightFormat, fill: FillWeight, activations: ActivationFormat): NativeMatrix {
     const stored = new Uint8Array(this.sizeInBytes)
     fill(stored)
     const { pool } = this.#options
-    const matrix = pool.createMatrix(this.format, this.rows, this.cols, stored, activations)
+    const matrix = pool.createMatrix(format, this.rows, this.cols, stored, activations)
     // Frees the copy now instead of at some later garbage collection: a large model would be held twice till then.
     stored.buffer.transfer(0)
     return matrix
@@ -122,6 +124,26 @@ export class NativePackedWeight implements PackedWeight {
     this.#matrix = null
     this.#options.onDispose(this.sizeInBytes)
   }
+}
+
+/** Of the planes in `bytes`, which are copied. Activations are never rounded for it. */
+function createGrouped(pool: NativePool, spec: GroupedSpec, bytes: Uint8Array<ArrayBuffer>): NativeMatrix {
+  const { format, rows, cols } = spec
+  const { bits, groupSize, scaleDtype } = format
+  const { codes, order, scales, zeros } = planesOf(spec)
+  const plane = ({ offset, sizeInBytes }: typeof codes): Uint8Array => bytes.subarray(offset, offset + sizeInBytes)
+  return pool.createGroupedMatrix(
+    rows,
+    cols,
+    bits,
+    groupSize === 'channel' ? cols : groupSize,
+    scaleDtype,
+    codeValues(format),
+    plane(codes),
+    plane(scales),
+    zeros && plane(zeros),
+    order && new Int32Array(plane(order).slice().buffer),
+  )
 }
 
 function hasChanged(file: string): CheckpointError {

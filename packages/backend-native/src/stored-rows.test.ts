@@ -102,7 +102,8 @@ describe.skipIf(testedAddon === null)('a matrix of stored rows', () => {
 
   it('is null where the rows are not in the file', () => {
     const fd = file(new Uint8Array(10 * 34))
-    const map = (...runs: number[]): NativeMatrix | null => pool.readMatrix('q8_0', 10, 32, Float64Array.from(runs), 'int8')
+    const map = (...runs: number[]): NativeMatrix | null =>
+      pool.readMatrix('q8_0', 10, 32, Float64Array.from(runs), 'int8')
     expect(map(fd, 0, 34, 10)).not.toBeNull()
     expect(map(fd, 1, 34, 10)).toBeNull()
     expect(map(fd, 0, 35, 10)).toBeNull()
