@@ -31,6 +31,7 @@ Napi::Function PoolObject::Define(Napi::Env env) {
                          InstanceMethod<&PoolObject::GatedActivation>("gatedActivation"),
                          InstanceMethod<&PoolObject::Activation>("activation"),
                          InstanceMethod<&PoolObject::PagedAttention>("pagedAttention"),
+                         InstanceMethod<&PoolObject::Attention>("attention"),
                          InstanceMethod<&PoolObject::CopyColumns>("copyColumns"),
                          InstanceMethod<&PoolObject::ArgmaxRows>("argmaxRows"),
                          InstanceMethod<&PoolObject::SampleRows>("sampleRows"),

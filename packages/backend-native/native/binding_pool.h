@@ -45,6 +45,7 @@ class PoolObject : public Napi::ObjectWrap<PoolObject> {
   void GatedActivation(const Napi::CallbackInfo& info);
   void Activation(const Napi::CallbackInfo& info);
   void PagedAttention(const Napi::CallbackInfo& info);
+  void Attention(const Napi::CallbackInfo& info);
   void CopyColumns(const Napi::CallbackInfo& info);
   void ArgmaxRows(const Napi::CallbackInfo& info);
   void SampleRows(const Napi::CallbackInfo& info);

@@ -182,6 +182,23 @@ export interface NativePool {
     softcap: number, // 0 = none
     sinks: Float32Array | null, // [heads]
   ): void
+  /** Attention without a cache: over keys and values that lie together. */
+  attention(
+    out: Float32Array, // [numTokens, heads * headDim]
+    query: Float32Array, // [numTokens, heads * headDim]
+    key: Float32Array, // [numKeys, kvHeads * headDim]
+    value: Float32Array, // [numKeys, kvHeads * headDim]
+    queryStartLoc: Int32Array, // [numSeqs + 1]
+    keyStartLoc: Int32Array, // [numSeqs + 1]
+    heads: number,
+    kvHeads: number,
+    headDim: number,
+    scale: number,
+    isCausal: boolean,
+    slidingWindow: number, // 0 = none
+    softcap: number, // 0 = none
+    sinks: Float32Array | null, // [heads]
+  ): void
   /** out `[n, count]` = columns `first` … of x `[n, width]`. */
   copyColumns(out: Float32Array, x: Float32Array, n: number, width: number, first: number, count: number): void
   /** out `[rows]`: the index of each row's largest of `n` values, the lowest among equals. */

@@ -1,4 +1,5 @@
 // Cuts paged attention into tasks. Where they are cut decides speed only: see paged_attention_kernel.h.
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -46,7 +47,8 @@ void FindRanges(AttentionTask& task) {
   const int64_t highest = first_position + (task.row_end - 1) / group;
   const int64_t first_key = args.sliding_window > 0 ? lowest - args.sliding_window + 1 : 0;
   task.range_begin = first_key > 0 ? first_key / kAttentionRange : 0;
-  task.range_end = highest / kAttentionRange + 1;
+  const int64_t end_key = std::min(highest + 1 + args.keys_ahead, static_cast<int64_t>(args.seq_lens[task.sequence]));
+  task.range_end = (end_key - 1) / kAttentionRange + 1;
 }
 
 /// Work of a task in ranges x rows; the keys' own way through memory counts as some more rows.

@@ -44,6 +44,7 @@ class AttentionRun {
         first_token_(args_.query_start_loc[task.sequence]),
         first_position_(args_.seq_lens[task.sequence] - (args_.query_start_loc[task.sequence + 1] - first_token_)),
         end_key_(Smaller(EndKey(num_rows_ - 1), task.range_end * kAttentionRange)),
+        first_slot_(args_.first_slots == nullptr ? 0 : args_.first_slots[task.sequence]),
         block_table_(args_.block_tables + task.sequence * args_.max_blocks_per_seq),
         packs_values_(num_rows_ > 2 * V::kTileRows),
         score_scale_(args_.scale, args_.softcap),
@@ -87,7 +88,7 @@ class AttentionRun {
     const int64_t first = args_.sliding_window > 0 ? Position(r) - args_.sliding_window + 1 : 0;
     return first > 0 ? first : 0;
   }
-  int64_t EndKey(int64_t r) const { return Position(r) + 1; }
+  int64_t EndKey(int64_t r) const { return Smaller(Position(r) + 1 + args_.keys_ahead, args_.seq_lens[task_.sequence]); }
   bool SeesRange(int64_t r, int64_t range) const {
     return FirstKey(r) < (range + 1) * kAttentionRange && EndKey(r) > range * kAttentionRange;
   }
@@ -161,7 +162,7 @@ class AttentionRun {
     for (int64_t j = first; j < last;) {
       const int64_t block = (tile + j) / args_.block_size;
       const int64_t end = Smaller(last, (block + 1) * args_.block_size - tile);
-      const int64_t slot = block_table_[block] * args_.block_size + (tile + j) % args_.block_size;
+      const int64_t slot = first_slot_ + block_table_[block] * args_.block_size + (tile + j) % args_.block_size;
       int64_t head = slot * args_.kv_heads + task_.kv_begin;
       for (; j < end; j++, head += args_.kv_heads) {
         keys[j] = {all_keys + head * args_.head_dim, has_scales ? args_.kv.key_scales + head : nullptr};
@@ -279,6 +280,7 @@ class AttentionRun {
   const int64_t first_token_;     // of the sequence, in the batch
   const int64_t first_position_;  // of that token
   const int64_t end_key_;         // behind the last one that any row sees
+  const int64_t first_slot_;
   const int32_t* const block_table_;
   const bool packs_values_;  // where several shares read them
   const ScoreScale<V> score_scale_;
