@@ -85,12 +85,14 @@ describe.skipIf(testedAddon === null)("tfjs's matrix products on native", () => 
     const results: unknown[] = []
     for (const backend of ['native', 'cpu']) {
       await setBackend(backend)
-      for (const result of [matMul(a!, b!), matMul(a!, a!, false, true), matMul(a!, cast(b!, 'float32'))])
+      for (const result of [matMul(a!, b!), matMul(a!, a!, false, true)])
         results.push({ dtype: result.dtype, values: result.dataSync() })
     }
     await setBackend('native')
-    expect(results.slice(0, 3)).toEqual(results.slice(3))
+    expect(results.slice(0, 2)).toEqual(results.slice(2))
     expect(results[0]).toMatchObject({ dtype: 'int32' })
+    // tfjs's `cast` leaves the integers where they are.
+    await expectEqual(() => matMul(cast(a!, 'float32'), cast(b!, 'float32')))
   })
 
   it.each(['linear', 'relu', 'relu6', 'elu', 'sigmoid', 'leakyrelu', 'prelu'] as const)(

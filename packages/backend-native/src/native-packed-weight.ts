@@ -50,7 +50,7 @@ export class NativePackedWeight implements PackedWeight {
   /** Where it lies as long as it is not known to be packed. */
   #file: string | null = null
 
-  constructor(spec: PackedWeightSpec, bytes: WeightBytes, options: PackingOptions) {
+  constructor(spec: PackedWeightSpec, { fill, stored }: WeightBytes, options: PackingOptions) {
     const { format, rows, cols } = spec
     this.#options = options
     this.format = format
@@ -58,15 +58,14 @@ export class NativePackedWeight implements PackedWeight {
     this.cols = cols
     this.sizeInBytes = weightBytes(spec)
     if (isGrouped(format)) {
-      const filled = new Uint8Array(this.sizeInBytes)
-      bytes.fill(filled)
-      this.#matrix = createGrouped(options.pool, { format, rows, cols }, filled)
+      const planes = new Uint8Array(this.sizeInBytes)
+      fill(planes)
+      this.#matrix = createGrouped(options.pool, { format, rows, cols }, planes)
       return
     }
     const activations = activationFormat(options, { format, cols })
     // Where the rows are not in their file, which may have become shorter, filling either works or says what is wrong.
-    this.#matrix =
-      this.#readMatrix(format, bytes.stored ?? [], activations) ?? this.#fillMatrix(format, bytes.fill, activations)
+    this.#matrix = this.#readMatrix(format, stored ?? [], activations) ?? this.#fillMatrix(format, fill, activations)
   }
 
   /**
