@@ -1,10 +1,10 @@
 #include "sample.h"
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 
-#include "pick_kernel.h"
-#include "sample_run.h"
+#include "kernel_table.h"
 #include "sample_select.h"
 
 namespace octavo {
@@ -27,7 +27,7 @@ class RowSampler {
         num_spans_(CeilDiv(n, kSampleSpan)),
         scratch_(scratch),
         pool_(pool),
-        kernels_((*OCTAVO_PICK_KERNEL(GetSample))()) {}
+        kernels_(Kernels().sample) {}
 
   int32_t Draw() {
     Apply();
