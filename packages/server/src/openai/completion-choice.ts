@@ -1,7 +1,6 @@
 import type { CompletionOutput, RequestOutput } from '@octavo/core'
 import type { CompletionChoice, CompletionLogprobs, CompletionRequest } from '@octavo/sdk/protocol'
 import { HttpError } from '../http-error.ts'
-import { wantsPromptOnly } from './completions.ts'
 import { toWireFinishReason } from './finish-reason.ts'
 import type { LegacyToken, TokenNaming } from './logprobs.ts'
 import { completionLogprobs, firstPromptToken, legacyToken } from './logprobs.ts'
@@ -14,6 +13,11 @@ export interface ChoiceContext {
   readonly promptIndex: number
   /** `null` where the engine cannot: only an echo needs it. */
   readonly detokenize: Detokenize | null
+}
+
+/** `echo` with `max_tokens: 0`: the prompt, and its logprobs if asked for, without a completion. */
+export function wantsPromptOnly({ echo, max_tokens: maxTokens }: CompletionRequest): boolean {
+  return echo === true && maxTokens === 0
 }
 
 /** A sample's output, complete or a delta, → a choice. `offset`: code points of the choice's text sent before; 0 = this is its beginning. */
@@ -32,9 +36,9 @@ export function completionChoice(
     text: isPromptOnly ? echoed : echoed + completion.text,
     logprobs: logprobsOf(output, completion, { request, detokenize, offset, isBeginning }),
     finish_reason: finishReason,
-    ...(finishReason !== null && { stop_reason: isPromptOnly ? null : completion.stopReason }),
-    ...(hasTokenIds && { token_ids: isPromptOnly ? [] : [...completion.tokenIds] }),
-    ...(hasTokenIds && isBeginning && { prompt_token_ids: [...output.promptTokenIds] }),
+    stop_reason: isPromptOnly ? null : completion.stopReason,
+    token_ids: hasTokenIds ? (isPromptOnly ? [] : [...completion.tokenIds]) : null,
+    prompt_token_ids: hasTokenIds && isBeginning ? [...output.promptTokenIds] : null,
   }
 }
 
