@@ -44,9 +44,6 @@ export const completionRequestSchema = z
       fail('n', `may be at most ${Math.floor(maxChoices / numPrompts)} for ${numPrompts} prompts, got ${request.n}`)
     if (request.max_tokens === 0 && request.echo !== true)
       fail('max_tokens', 'must be at least 1 (0 is for echo: true), got 0')
-    if (request.stream === true && request.echo === true && request.logprobs != null) {
-      fail('logprobs', 'of an echoed prompt are not available with stream: true')
-    }
   })
 
 function countPrompts(prompt: unknown): number {

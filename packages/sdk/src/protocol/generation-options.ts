@@ -45,7 +45,7 @@ export const generationOptionShape = {
   min_tokens: z.int().min(0).nullish(),
   logit_bias: logitBiasSchema.nullish(),
   allowed_token_ids: tokenIdsSchema.nullish(),
-  bad_words: boundedArray(z.string().min(1), { max: 65_536 }).nullish(),
+  bad_words: boundedArray(z.string().min(1), { max: 1024 }).nullish(),
   skip_special_tokens: z.boolean().nullish(),
   spaces_between_special_tokens: z.boolean().nullish(),
   add_special_tokens: z.boolean().nullish(),

@@ -12,7 +12,7 @@ interface Chunk {
     finish_reason: string | null
     prompt_token_ids: number[] | null
     token_ids?: number[]
-    logprobs: { text_offset: number[] } | null
+    logprobs: { text_offset: number[]; tokens: string[] } | null
   }[]
   usage?: { prompt_tokens: number; completion_tokens: number }
 }
@@ -249,6 +249,22 @@ describe('a streamed answer', () => {
   it('goes on counting text offsets from chunk to chunk', async () => {
     const { response } = await ask({ prompt: 'ab cd ef', max_tokens: 3, logprobs: 0, stream: true })
     expect(chunksOf(response.body).flatMap(({ choices }) => choices[0]?.logprobs?.text_offset ?? [])).toEqual([0, 2, 5])
+  })
+
+  it('has the offsets and logprobs of the complete answer, with echo and held-back text', async () => {
+    const body = { prompt: 'ab cd ef', n: 2, seed: 0, max_tokens: 5, logprobs: 1, echo: true, stop: ['ef zz'] }
+    const whole = (await ask(body)).response.json() as Chunk
+    const streamed = await ask({ ...body, stream: true })
+    for (const { index, text, logprobs } of whole.choices) {
+      const parts = chunksOf(streamed.response.body)
+        .flatMap(({ choices }) => choices)
+        .filter((choice) => choice.index === index)
+      expect(parts.flatMap((part) => part.logprobs?.text_offset ?? [])).toEqual(logprobs?.text_offset)
+      expect(parts.flatMap((part) => part.logprobs?.tokens ?? [])).toEqual(logprobs?.tokens)
+      expect(parts.map((part) => part.text).join('')).toBe(text)
+      for (const [at, token] of (logprobs?.tokens ?? []).entries())
+        expect(text.startsWith(token, logprobs!.text_offset[at])).toBe(true)
+    }
   })
 
   it('has the prompt ids on the first chunk of a choice only', async () => {

@@ -14,8 +14,9 @@ import { parseWire } from '../parse-wire.ts'
 import type { ServerContext } from '../server-context.ts'
 import { completionChoice, wantsPromptOnly, type Detokenize } from './completion-choice.ts'
 import { openaiDialect } from './dialect.ts'
-import { numCodePoints, promptLogprobs } from './logprobs.ts'
+import { promptLogprobs } from './logprobs.ts'
 import { commonRequestFields, samplingParams } from './sampling-params.ts'
+import { TextOffsets } from './text-offsets.ts'
 import { UsageCounter } from './usage.ts'
 
 const defaultMaxTokens = 16
@@ -126,7 +127,13 @@ function completionAnswer(
     counter.add(promptIndex, output, { promptOnly: wantsPromptOnly(request) })
     const hasLogprobs = request.prompt_logprobs != null && output.promptLogprobs !== null
     return output.outputs.map((completion): CompletionChoice => ({
-      ...completionChoice(output, completion, { request, promptIndex, detokenize, offset: 0, isBeginning: true }),
+      ...completionChoice(output, completion, {
+        request,
+        promptIndex,
+        detokenize,
+        offsets: new TextOffsets(),
+        isBeginning: true,
+      }),
       prompt_logprobs: hasLogprobs ? promptLogprobs(output.promptLogprobs) : null,
     }))
   })
@@ -158,17 +165,22 @@ async function* completionChunks(
     ...(hasUsage && { usage: counter.usage() }),
   })
   const isContinuous = request.stream_options?.continuous_usage_stats === true
-  /** Choice → code points of text sent so far. */
-  const lengths = new Map<number, number>()
+  const begun = new Map<number, TextOffsets>()
   for await (const { index: promptIndex, value: output } of outputs) {
     counter.add(promptIndex, output, { promptOnly: wantsPromptOnly(request) })
     for (const completion of output.outputs) {
       const choiceIndex = completion.index + promptIndex * (request.n ?? 1)
-      const offset = lengths.get(choiceIndex)
-      const context = { request, promptIndex, detokenize, offset: offset ?? 0, isBeginning: offset === undefined }
+      const offsets = begun.get(choiceIndex)
+      const context = {
+        request,
+        promptIndex,
+        detokenize,
+        offsets: offsets ?? new TextOffsets(),
+        isBeginning: offsets === undefined,
+      }
       const choice = completionChoice(output, completion, context)
       if (isSilent(choice, completion)) continue
-      lengths.set(choiceIndex, (offset ?? 0) + numCodePoints(choice.text))
+      begun.set(choiceIndex, context.offsets)
       yield chunk([choice], isContinuous)
     }
   }

@@ -92,7 +92,7 @@ export class FakeEngine implements EngineClient {
         requestId: request.requestId,
         prompt,
         promptTokenIds,
-        promptLogprobs: isFinished ? this.#promptLogprobs(request, promptTokenIds) : null,
+        promptLogprobs: kind === 'delta' || isFinished ? this.#promptLogprobs(request, promptTokenIds) : null,
         outputs: samples.flatMap((sample) => sample.take(kind, this.#words)),
         finished: isFinished,
         numCachedTokens: Math.floor(promptTokenIds.length / 16) * 16,
