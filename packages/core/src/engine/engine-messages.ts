@@ -4,7 +4,7 @@ import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import type { KvDType } from '../tensor/kv-storage.ts'
 import type { EngineMetrics } from './engine-client.ts'
-import type { TransferredError } from './error-transfer.ts'
+import type { TransferredError } from '../error-transfer.ts'
 import type { KvCacheSpec } from './executor.ts'
 import type { WarmupReport } from './warm-up.ts'
 

@@ -6,7 +6,7 @@ import { assert } from '../util/assert.ts'
 import { createScheduler } from './create-scheduler.ts'
 import { EngineCore } from './engine-core.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './engine-messages.ts'
-import { toTransferredError } from './error-transfer.ts'
+import { toTransferredError } from '../error-transfer.ts'
 import { InlineExecutor } from './inline-executor.ts'
 
 /** So many steps in a row without a scheduled token or an ended sequence mean that the scheduler is stuck. */
@@ -47,7 +47,8 @@ class EngineThread {
     try {
       let numIdleSteps = 0
       while (this.#core.hasWork && !this.#isShutDown) {
-        const { updates, numTokens } = await this.#core.step()
+        const { updates, numTokens, failure } = await this.#core.step()
+        if (failure !== null) throw failure
         numIdleSteps = numTokens > 0 || updates.length > 0 ? 0 : numIdleSteps + 1
         assert(numIdleSteps < maxIdleSteps, 'the scheduler makes no progress')
         post(this.#port, { type: 'updates', updates, metrics: this.#core.metrics() })

@@ -1,7 +1,7 @@
 import { SHARE_ENV, Worker } from 'node:worker_threads'
 import { EngineDeadError } from '../errors.ts'
 import type { EngineInfo, EngineThreadData, FromEngine, ToEngine } from './engine-messages.ts'
-import { fromTransferredError } from './error-transfer.ts'
+import { fromTransferredError } from '../error-transfer.ts'
 
 export interface EngineWorkerEvents {
   onProgress(loadedBytes: number, totalBytes: number): void

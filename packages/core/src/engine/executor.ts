@@ -11,6 +11,8 @@ export interface KvCacheSpec {
 
 /** Where a plan runs: inline, on worker threads, or on other ranks. */
 export interface Executor {
+  /** Plans that it runs at once; it runs them in the order in which they came. */
+  readonly maxPlansInFlight: number
   initialize(): Promise<KvCacheSpec>
   executeModel(plan: SchedulerOutput): Promise<ModelRunnerOutput>
   shutdown(): Promise<void>

@@ -27,6 +27,7 @@ export interface InlineExecutorOptions {
 
 /** Loads the model and runs plans in this very thread, on one backend. */
 export class InlineExecutor implements Executor {
+  readonly maxPlansInFlight = 1
   readonly #options: InlineExecutorOptions
   #runner: ModelRunner | null = null
 

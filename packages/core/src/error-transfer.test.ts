@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { CheckpointError, InsufficientMemoryError, OctavoError } from '../errors.ts'
+import { CheckpointError, InsufficientMemoryError, OctavoError } from './errors.ts'
 import { fromTransferredError, toTransferredError } from './error-transfer.ts'
 
 describe('errors across threads', () => {

@@ -1,4 +1,4 @@
-import * as errors from '../errors.ts'
+import * as errors from './errors.ts'
 
 /** An error as plain data: structured clone keeps neither the class nor the fields of ours. */
 export interface TransferredError {
