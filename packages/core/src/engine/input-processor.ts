@@ -82,7 +82,8 @@ export class InputProcessor {
       eosTokenIds,
       priority,
       arrivalTime,
-      cacheSalt: this.#cacheSalt(request, promptTokenIds.length),
+      cacheSalt: request.cacheSalt ?? null,
+      cacheKeys: this.#cacheKeys(promptTokenIds.length),
       forkOf: index === 0 ? null : sequenceId(request.requestId, 0),
     }))
     return { requestId: request.requestId, promptText: text, promptTokenIds, params, sequences }
@@ -170,10 +171,9 @@ export class InputProcessor {
   }
 
   /** Keys of long and short prompts differ where LongRoPE rotates them differently: they must not share blocks. */
-  #cacheSalt({ cacheSalt }: GenerateRequest, numPromptTokens: number): string | null {
+  #cacheKeys(numPromptTokens: number): readonly string[] {
     const { longPromptThreshold } = this.#options
-    const isLong = longPromptThreshold !== null && numPromptTokens > longPromptThreshold
-    return isLong ? `long:${cacheSalt ?? ''}` : (cacheSalt ?? null)
+    return longPromptThreshold !== null && numPromptTokens > longPromptThreshold ? ['rotation', 'long'] : []
   }
 
   #nextSeed(): number {
