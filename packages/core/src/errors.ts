@@ -17,6 +17,7 @@ export type OctavoErrorCode =
   | 'hub_error'
   | 'engine_dead'
   | 'engine_overloaded'
+  | 'no_gradient'
 
 /** Text of a message, or a field of the API under core's name: each surface spells it its own way (`maxTokens`, `max_tokens`). */
 export type MessagePart = string | { readonly field: string }
@@ -198,5 +199,12 @@ export class EngineDeadError extends OctavoError {
 export class EngineOverloadedError extends OctavoError {
   constructor(message: string) {
     super('engine_overloaded', message)
+  }
+}
+
+/** An op without a gradient ran under a gradient tape. */
+export class NoGradientError extends OctavoError {
+  constructor(message: string) {
+    super('no_gradient', message)
   }
 }

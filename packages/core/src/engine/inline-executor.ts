@@ -13,7 +13,7 @@ import type { KvDType } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
 import type { EngineInfo } from './engine-messages.ts'
 import type { Executor } from './executor.ts'
-import { checkWeightsFit, type MemoryLimits, sizeKvCache } from './kv-cache-size.ts'
+import { checkMaxModelLen, checkWeightsFit, type MemoryLimits, sizeKvCache } from './kv-cache-size.ts'
 import { ModelRunner } from './model-runner.ts'
 import { paddedSizes, warmUp } from './warm-up.ts'
 
@@ -39,6 +39,7 @@ export class InlineExecutor implements Executor {
     const { config, modelPath, backendProviders, onProgress } = this.#options
     const checkpoint = await openCheckpoint(modelPath)
     const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path)
+    checkMaxModelLen(config, modelConfig.maxPositionEmbeddings)
     const definition = await getModelDefinition(modelConfig)
     const { pack } = await createBackend(config.backend, undefined, backendProviders)
     const dtype = kvDTypeOf(pack, config.kvCacheDtype)

@@ -36,12 +36,6 @@ export function sizeKvCache(
   const budget = budgetBytes(config, memory)
   const numFitting = Math.floor(budget / bytesPerBlock)
   const wanted = config.maxModelLen ?? model.maxPositions
-  if (wanted > model.maxPositions) {
-    throw new InvalidConfigError(
-      'maxModelLen',
-      `is ${wanted}, but the model's position range ends at ${model.maxPositions}; lower it to at most that`,
-    )
-  }
   const fittingLen = Math.max(0, numFitting - 1) * config.blockSize
   const maxModelLen = config.maxModelLen === null ? Math.min(wanted, fittingLen) : wanted
   if (maxModelLen > fittingLen || maxModelLen < Math.min(minAutoModelLen, wanted)) {
@@ -57,6 +51,15 @@ export function sizeKvCache(
   const numUseful = ceilDiv(maxModelLen, config.blockSize) * config.maxNumSeqs + 1
   const numBlocks = Math.min(numFitting, numUseful)
   return { numBlocks, maxModelLen, kvCacheBytes: numBlocks * bytesPerBlock }
+}
+
+/** Before any weight is read. @throws InvalidConfigError when the model has no such positions */
+export function checkMaxModelLen({ maxModelLen }: Pick<EngineConfig, 'maxModelLen'>, maxPositions: number): void {
+  if (maxModelLen === null || maxModelLen <= maxPositions) return
+  throw new InvalidConfigError(
+    'maxModelLen',
+    `is ${maxModelLen}, but the model's position range ends at ${maxPositions}; lower it to at most that`,
+  )
 }
 
 /** @throws InsufficientMemoryError when the weights alone do not fit */
