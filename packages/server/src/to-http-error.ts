@@ -32,6 +32,7 @@ function fromOctavoError(error: OctavoError, nameOf: (field: string) => string):
       return new HttpError(503, message, { headers: { 'retry-after': '1' } })
     case 'engine_dead':
       return new HttpError(500, 'The engine has failed and cannot serve; see /health and the server log.')
+    case 'no_gradient':
     case 'invalid_config':
     case 'unsupported_model':
     case 'checkpoint_error':
