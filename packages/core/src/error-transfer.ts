@@ -11,7 +11,9 @@ export interface TransferredError {
 export function toTransferredError(error: unknown): TransferredError {
   if (!(error instanceof Error)) return { name: 'Error', message: String(error), stack: null, fields: {} }
   const fields = errors.OctavoError.isInstance(error)
-    ? Object.fromEntries(Object.entries(error).filter(([key]) => key !== 'name'))
+    ? Object.fromEntries(
+        Object.entries({ ...error, ...(error.parts && { parts: error.parts }) }).filter(([key]) => key !== 'name'),
+      )
     : {}
   return { name: error.name, message: error.message, stack: error.stack ?? null, fields }
 }

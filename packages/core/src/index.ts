@@ -42,8 +42,9 @@ export {
   OctavoError,
   TokenizerError,
   UnsupportedModelError,
+  messageWith,
 } from './errors.ts'
-export type { OctavoErrorCode } from './errors.ts'
+export type { MessagePart, OctavoErrorCode } from './errors.ts'
 
 export { createBackend, probeBackends } from './backends/backend.ts'
 export type { BackendChoice, BackendReport, ChosenBackend } from './backends/backend.ts'

@@ -35,7 +35,7 @@ constexpr double kWeightUnit = 2147483648.0;
 
 /// The loops over the vocabulary.
 struct SampleKernels {
-  /// out [blocks] = the largest of each block of x[0 .. n); NaN never is, -infinity where nothing else is there.
+  /// out [blocks] = the largest of each block of x[0 .. n); NaN where one of them is.
   void (*block_max)(float* out, const float* x, int64_t n);
   /// Weights of a block, 0 for logits that are not >= threshold; returns their sum.
   uint64_t (*weights)(uint32_t* out, const float* x, int64_t n, double largest, double scale, double threshold);

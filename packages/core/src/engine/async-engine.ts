@@ -145,7 +145,7 @@ export class AsyncEngine implements EngineClient {
     if (this.#requests.has(request.requestId)) {
       throw new InvalidRequestError(
         `A request with id "${request.requestId}" is still running; ids must be unique among running requests.`,
-        'request_id',
+        'requestId',
       )
     }
     const processed: ProcessedRequest = this.#inputProcessor.process(request, Date.now())

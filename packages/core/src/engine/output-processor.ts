@@ -4,6 +4,7 @@ import type { DecodedTokenLogprobs, RequestOutput } from '../sequence/outputs.ts
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { LogprobDecoder } from './logprob-decoder.ts'
 import { SampleOutput } from './sample-output.ts'
+import { compileStops } from './stop-strings.ts'
 
 export interface OutputRequest {
   readonly requestId: string
@@ -41,9 +42,8 @@ export class OutputProcessor {
 
   addRequest(request: OutputRequest): void {
     const { params, promptTokenIds, sequenceIds } = request
-    const samples = sequenceIds.map(
-      (_, index) => new SampleOutput({ index, params, promptTokenIds, decoder: this.#decoder }),
-    )
+    const common = { params, promptTokenIds, decoder: this.#decoder, stops: compileStops(params.stop) }
+    const samples = sequenceIds.map((_, index) => new SampleOutput({ ...common, index }))
     const state: RequestState = { request, samples, promptLogprobs: null, numCachedTokens: 0 }
     this.#requests.set(request.requestId, state)
     sequenceIds.forEach((id, i) => this.#sequences.set(id, { state, sample: samples[i]! }))
@@ -94,7 +94,7 @@ export class OutputProcessor {
       requestId,
       prompt,
       promptTokenIds,
-      promptLogprobs: finished ? promptLogprobs : null,
+      promptLogprobs: outputKind === 'delta' || finished ? promptLogprobs : null,
       outputs,
       finished,
       numCachedTokens,

@@ -1,5 +1,5 @@
 import type { RequestOutput } from '@octavo/core'
-import { HttpError } from '../http-error.ts'
+import { HttpError } from './http-error.ts'
 
 /** The outputs up to and including the finished one; an engine that stops before it has failed. */
 export async function* untilFinished(

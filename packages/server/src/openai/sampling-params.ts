@@ -1,8 +1,9 @@
-import type { SamplingParamsInput } from '@octavo/core'
+import type { GenerateRequest, SamplingParamsInput } from '@octavo/core'
 import type { GenerationOptions } from '@octavo/sdk/protocol'
+import type { Generation } from '../open-generation.ts'
 
 /** What both endpoints share; absent and `null` leave the choice to the model's own defaults. */
-export function samplingParamsFromWire(options: GenerationOptions): SamplingParamsInput {
+export function samplingParams(options: GenerationOptions): SamplingParamsInput {
   return {
     n: options.n ?? undefined,
     minTokens: options.min_tokens ?? undefined,
@@ -24,6 +25,22 @@ export function samplingParamsFromWire(options: GenerationOptions): SamplingPara
     badWords: options.bad_words ?? undefined,
     skipSpecialTokens: options.skip_special_tokens ?? undefined,
     spacesBetweenSpecialTokens: options.spaces_between_special_tokens ?? undefined,
+  }
+}
+
+/** The fields of the engine's request that both endpoints fill alike. */
+export function commonRequestFields(
+  options: GenerationOptions,
+  { engineRequestId, model, cacheSalt }: Pick<Generation, 'engineRequestId' | 'model' | 'cacheSalt'>,
+): Omit<GenerateRequest, 'prompt' | 'params'> {
+  return {
+    requestId: engineRequestId,
+    model,
+    outputKind: options.stream === true ? 'delta' : 'final',
+    priority: options.priority ?? 0,
+    cacheSalt,
+    truncatePromptTokens: options.truncate_prompt_tokens ?? null,
+    truncationSide: options.truncation_side ?? 'left',
   }
 }
 

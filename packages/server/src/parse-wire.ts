@@ -1,4 +1,4 @@
-import { HttpError } from '../http-error.ts'
+import { HttpError } from './http-error.ts'
 
 /** What is used of a zod issue; `errors` holds one list per branch of a failed union. */
 interface Issue {

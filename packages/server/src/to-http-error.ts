@@ -1,16 +1,11 @@
-import { OctavoError } from '@octavo/core'
-import type { ErrorBody } from '@octavo/sdk/protocol'
-import { HttpError } from '../http-error.ts'
+import { messageWith, OctavoError } from '@octavo/core'
+import { HttpError } from './http-error.ts'
 
-/** What a failure means on the wire. Anything unexpected becomes a 500 that says nothing of the inside. */
-export function toHttpError(error: unknown): HttpError {
+/** What a failure means on the wire; `nameOf` spells core's field names its way. Anything unexpected becomes a 500 that says nothing of the inside. */
+export function toHttpError(error: unknown, nameOf: (field: string) => string): HttpError {
   if (error instanceof HttpError) return error
-  if (OctavoError.isInstance(error)) return fromOctavoError(error)
+  if (OctavoError.isInstance(error)) return fromOctavoError(error, nameOf)
   return fromFrameworkError(error) ?? internalError()
-}
-
-export function toErrorBody({ message, type, param, code }: HttpError): ErrorBody {
-  return { error: { message, type, param, code } }
 }
 
 function internalError(): HttpError {
@@ -20,21 +15,25 @@ function internalError(): HttpError {
   )
 }
 
-function fromOctavoError(error: OctavoError): HttpError {
+function fromOctavoError(error: OctavoError, nameOf: (field: string) => string): HttpError {
+  const message = messageWith(error, nameOf)
   switch (error.code) {
-    case 'invalid_request':
-      return fromInvalidRequest(error)
+    case 'invalid_request': {
+      const param = 'param' in error && typeof error.param === 'string' ? nameOf(error.param) : null
+      return new HttpError(400, message, { param })
+    }
     case 'context_length_exceeded':
-      return new HttpError(400, error.message, { code: 'context_length_exceeded' })
+      return new HttpError(400, message, { code: 'context_length_exceeded' })
     case 'chat_template_error':
-      return new HttpError(400, error.message, { param: 'messages' })
+      return new HttpError(400, message, { param: nameOf('messages') })
     case 'model_not_found':
-      return new HttpError(404, error.message, { param: 'model' })
+      return new HttpError(404, message, { param: nameOf('model') })
     case 'engine_overloaded':
-      return new HttpError(503, error.message, { headers: { 'retry-after': '1' } })
+      return new HttpError(503, message, { headers: { 'retry-after': '1' } })
     case 'engine_dead':
       return new HttpError(500, 'The engine has failed and cannot serve; see /health and the server log.')
     case 'invalid_logits':
+      return new HttpError(500, message)
     case 'no_gradient':
     case 'invalid_config':
     case 'unsupported_model':
@@ -45,15 +44,6 @@ function fromOctavoError(error: OctavoError): HttpError {
     case 'hub_error':
       return internalError()
   }
-}
-
-/** The engine names its parameters in camelCase; the client knows the wire's snake_case. */
-function fromInvalidRequest(error: OctavoError): HttpError {
-  const name = 'param' in error && typeof error.param === 'string' ? error.param : null
-  if (name === null) return new HttpError(400, error.message)
-  const param = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
-  const message = error.message.startsWith(name) ? `${param}${error.message.slice(name.length)}` : error.message
-  return new HttpError(400, message, { param })
 }
 
 function fromFrameworkError(error: unknown): HttpError | null {

@@ -1,12 +1,13 @@
 import { once } from 'node:events'
 import type { FastifyReply } from 'fastify'
+import type { Dialect } from './dialect.ts'
 import type { HttpError } from './http-error.ts'
-import { toErrorBody } from './openai/to-http-error.ts'
 
 /** A wrong request fails at once and deserves a real status, so the headers wait for the first event, but not for a long prefill. */
 const maxHeaderDelayMs = 2_000
 
 export interface EventStreamOptions {
+  readonly dialect: Dialect
   /** Fires when nobody listens any more. */
   readonly signal: AbortSignal
   /** Turns a failure in mid-stream into what the client may see. */
@@ -14,13 +15,13 @@ export interface EventStreamOptions {
 }
 
 /**
- * Server-sent events, one JSON per event, then `[DONE]`. A slow reader slows the producer: the next event is asked for
- * only when the socket took the last one. A failure before the first event throws; a later one becomes an event.
+ * Server-sent events, framed by the dialect. A slow reader slows the producer: the next event is asked for only when
+ * the socket took the last one. A failure before the first event throws; a later one becomes an event.
  */
 export async function sendEventStream(
   reply: FastifyReply,
   events: AsyncIterable<unknown>,
-  { signal, explain }: EventStreamOptions,
+  { dialect, signal, explain }: EventStreamOptions,
 ): Promise<FastifyReply> {
   const iterator = events[Symbol.asyncIterator]()
   const first = iterator.next()
@@ -28,14 +29,14 @@ export async function sendEventStream(
   startEventStream(reply)
   try {
     for (let next = await first; next.done !== true; next = await iterator.next()) {
-      await write(reply, `data: ${JSON.stringify(next.value)}\n\n`, signal)
+      await write(reply, dialect.frameEvent(next.value), signal)
     }
   } catch (error) {
-    await write(reply, `data: ${JSON.stringify(toErrorBody(explain(error)))}\n\n`, signal)
+    await write(reply, dialect.frameError(explain(error)), signal)
   } finally {
     await iterator.return?.()
   }
-  if (!reply.raw.destroyed) reply.raw.end('data: [DONE]\n\n')
+  if (!reply.raw.destroyed) reply.raw.end(dialect.endOfStream)
   return reply
 }
 

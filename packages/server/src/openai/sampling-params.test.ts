@@ -1,8 +1,8 @@
 import { completionRequestSchema } from '@octavo/sdk/protocol'
 import { describe, expect, it } from 'vitest'
-import { samplingParamsFromWire } from './sampling-params-from-wire.ts'
+import { samplingParams } from './sampling-params.ts'
 
-describe('samplingParamsFromWire', () => {
+describe('samplingParams', () => {
   it('leaves to the engine what the client leaves out or sets to null', () => {
     const nulls = {
       temperature: null,
@@ -14,7 +14,7 @@ describe('samplingParamsFromWire', () => {
       max_tokens: null,
     }
     for (const extra of [{}, nulls]) {
-      const params = samplingParamsFromWire(completionRequestSchema.parse({ prompt: 'a', ...extra }))
+      const params = samplingParams(completionRequestSchema.parse({ prompt: 'a', ...extra }))
       expect(Object.values(params).filter((value) => value !== undefined)).toEqual([])
     }
   })
@@ -42,7 +42,7 @@ describe('samplingParamsFromWire', () => {
       skip_special_tokens: false,
       spaces_between_special_tokens: false,
     })
-    expect(samplingParamsFromWire(request)).toEqual({
+    expect(samplingParams(request)).toEqual({
       n: 2,
       minTokens: 0,
       temperature: 0,
@@ -67,7 +67,7 @@ describe('samplingParamsFromWire', () => {
   })
 
   it('makes a list of one stop string and numbers of the keys of logit_bias', () => {
-    const params = samplingParamsFromWire(
+    const params = samplingParams(
       completionRequestSchema.parse({ prompt: 'a', stop: 'x', logit_bias: { 7: -100, '012': 5 } }),
     )
     expect(params).toMatchObject({ stop: ['x'], logitBias: { 7: -100, 12: 5 } })

@@ -8,11 +8,13 @@ import {
   ModelNotFoundError,
 } from '@octavo/core'
 import { describe, expect, it } from 'vitest'
-import { toErrorBody, toHttpError } from './to-http-error.ts'
+import { completionFieldName } from '@octavo/sdk/protocol'
+import { openaiDialect } from './openai/dialect.ts'
+import { toHttpError } from './to-http-error.ts'
 
 describe('toHttpError', () => {
   it.each([
-    [new InvalidRequestError('topP must be a number from 0 to 1, got 3.', 'topP'), 400, 'top_p', 400],
+    [new InvalidRequestError([{ field: 'topP' }, ' must be a number from 0 to 1, got 3.'], 'topP'), 400, 'top_p', 400],
     [new InvalidRequestError('The prompt is empty.'), 400, null, 400],
     [new ContextLengthError(10, 5), 400, null, 'context_length_exceeded'],
     [new ChatTemplateError('Roles must alternate.'), 400, 'messages', 400],
@@ -23,11 +25,15 @@ describe('toHttpError', () => {
     [new Error('inside'), 500, null, 500],
     ['a string', 500, null, 500],
   ] as const)('%s', (error, status, param, code) => {
-    expect(toHttpError(error)).toMatchObject({ status, param, code })
+    expect(toHttpError(error, completionFieldName)).toMatchObject({ status, param, code })
   })
 
   it("says the engine's complaint in the wire's words", () => {
-    expect(toErrorBody(toHttpError(new InvalidRequestError('topP must be …', 'topP')))).toEqual({
+    expect(
+      openaiDialect.errorBody(
+        toHttpError(new InvalidRequestError([{ field: 'topP' }, ' must be …'], 'topP'), completionFieldName),
+      ),
+    ).toEqual({
       error: { message: 'top_p must be …', type: 'BadRequestError', param: 'top_p', code: 400 },
     })
   })
@@ -38,12 +44,12 @@ describe('toHttpError', () => {
       code: 'invalid_request',
       param: 'maxTokens',
     })
-    expect(toHttpError(copy)).toMatchObject({ status: 400, param: 'max_tokens' })
+    expect(toHttpError(copy, completionFieldName)).toMatchObject({ status: 400, param: 'max_tokens' })
   })
 
   it('keeps paths and causes of failures inside', () => {
     for (const error of [new EngineDeadError('in /srv'), new CheckpointError('/srv/x', 'y'), new Error('/srv')]) {
-      expect(toHttpError(error).message).not.toContain('/srv')
+      expect(toHttpError(error, completionFieldName).message).not.toContain('/srv')
     }
   })
 })
