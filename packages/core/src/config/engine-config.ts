@@ -51,6 +51,8 @@ export interface EngineOptions {
   readonly seed?: number
   /** Cap on `logprobs` of a request; -1 = none. Default 20. */
   readonly maxLogprobs?: number
+  /** Milliseconds that one step may take before the engine counts as stuck and its health is bad. Default 300,000. */
+  readonly stepTimeoutMs?: number
   /** Jinja text that replaces the checkpoint's chat template. */
   readonly chatTemplate?: string
   /** `auto` (the default): sampling defaults from the checkpoint's generation_config.json; `octavo`: the library's own. */
@@ -77,6 +79,7 @@ export interface EngineConfig {
   readonly schedulingPolicy: 'fcfs' | 'priority'
   readonly seed: number | null
   readonly maxLogprobs: number
+  readonly stepTimeoutMs: number
   readonly chatTemplate: string | null
   readonly generationConfig: 'auto' | 'octavo'
 }
@@ -98,6 +101,7 @@ const defaults = {
   longPrefillTokenThreshold: 0,
   schedulingPolicy: 'fcfs',
   maxLogprobs: 20,
+  stepTimeoutMs: 300_000,
   generationConfig: 'auto',
 } as const
 
@@ -154,6 +158,7 @@ function checkValues(options: MergedOptions): void {
   checkInteger('blockSize', options.blockSize, [1, 1024])
   checkInteger('longPrefillTokenThreshold', options.longPrefillTokenThreshold, [0, 1_048_576])
   checkInteger('maxLogprobs', options.maxLogprobs, [-1, 1_000_000])
+  checkInteger('stepTimeoutMs', options.stepTimeoutMs, [1, 86_400_000])
   if (options.maxModelLen !== undefined) checkInteger('maxModelLen', options.maxModelLen, [2, 16_777_216])
   if (options.seed !== undefined) checkInteger('seed', options.seed, [0, Number.MAX_SAFE_INTEGER])
 }
