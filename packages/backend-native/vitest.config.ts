@@ -6,7 +6,7 @@ export default defineConfig({
     name: 'backend-native',
     include: ['src/**/*.test.ts'],
     testTimeout: 60_000,
-    hookTimeout: 60_000,
+    hookTimeout: 120_000,
     pool: 'forks',
   },
 })

@@ -1,105 +1,104 @@
 // `npm test`: every check of the repository, with a count at the end that .ci/run repeats. With CI=true, as there, the
-// C++ kernels' suites run twice more, and their leak test for longer.
+// C++ kernels' suites run twice more, and their leak test for longer, unless nothing of the addon has changed since they passed.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import os from 'node:os'
 import path from 'node:path'
 import { install } from './install.mjs'
-import { root, run, stateFolder } from './processes.mjs'
+import { machineKey } from './machine-key.mjs'
+import { buildNative } from './native.mjs'
+import { root, stateFolder } from './processes.mjs'
 import { stage } from './stage.mjs'
 import { prepareTensorflow } from './tensorflow.mjs'
+import { failuresOf, readReport } from './test-reports.mjs'
+import { runTasks, showLog } from './turbo.mjs'
 
-/** Each is one call of turbo, which runs what changed and replays the rest. */
-const stages = [
-  { name: 'build', tasks: ['build'], mustPass: true },
-  {
-    name: 'format, lint, imports, unused code',
-    tasks: ['check:format', 'check:lint', 'check:imports', 'check:unused'],
-  },
-  { name: 'types', tasks: ['typecheck'] },
-  { name: 'package contents', tasks: ['check:package'] },
-  { name: 'tests', tasks: ['test'], hasTests: true },
-]
+const checks = ['check:format', 'check:lint', 'check:imports', 'check:unused', 'typecheck', 'check:package']
 
-const nativeFolder = path.join(root, 'packages', 'backend-native')
-
-/** Minutes each: only where CI is set. Each is a program that leaves reports, also where it can only say why it skips. */
-const ciStages = [
-  { name: 'ten million calls of C++ kernels', program: 'test-leaks.mjs', reports: ['leaks'] },
-  { name: 'C++ kernels under sanitizers', program: 'test-sanitized.mjs', reports: ['sanitized'] },
-  { name: 'C++ kernels on an emulated arm64 CPU', program: 'test-neon.mjs', reports: ['neon-dotprod', 'neon-plain'] },
-]
+/** Minutes each: only where CI is set. Tasks of the addon's package, with the reports that they leave. */
+const nativeChecks = {
+  'test:leaks': ['leaks'],
+  'test:sanitized': ['sanitized'],
+  'test:neon': ['neon-dotprod', 'neon-plain'],
+}
+const nativeFolder = path.join('packages', 'backend-native')
 const isCi = process.env.CI === 'true'
+
+/** Where CI keeps what passed: a checkout of its own lives for one run only. */
+const ciCacheFolder = path.join(process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache'), 'octavo', 'turbo')
 
 export async function test() {
   await install()
+  process.env.OCTAVO_MACHINE = machineKey()
   for (const file of reportFiles()) rmSync(file, { force: true })
-  const failed = []
-  for (const { name, tasks, mustPass = false } of stages) {
-    const args = ['run', ...tasks, '--continue=dependencies-successful', '--output-logs=new-only']
-    if (!(await passes(name, 'turbo', args))) {
-      failed.push(name)
-      if (mustPass) return summarize(failed)
-    }
-    if (name === 'build') await stage('TensorFlow', prepareTensorflow)
-  }
-  for (const { name, program } of isCi ? ciStages : []) {
-    if (!(await passes(name, 'node', [path.join(nativeFolder, 'scripts', program)]))) failed.push(name)
-  }
-  return summarize(failed)
+  await stage('C++ kernels', buildNative)
+  const results = await runStage('build', ['build'])
+  if (hasFailed(results)) return summarize(results, { wereTestsRun: false })
+  // Linking is one process that waits for a compiler most of the time.
+  const [checked] = await Promise.all([
+    runStage('format, lint, imports, unused code, types, package contents', checks),
+    stage('TensorFlow', prepareTensorflow),
+  ])
+  results.push(...checked, ...(await runStage('tests', ['test'])))
+  if (isCi) results.push(...(await runNativeChecks()))
+  return summarize(results, { wereTestsRun: true })
 }
 
-function passes(name, command, args) {
+function runNativeChecks() {
+  const name = 'C++ kernels: ten million calls, under sanitizers, on an emulated arm64 CPU'
+  const filter = '@octavo/backend-native'
+  return runStage(name, Object.keys(nativeChecks), { filter, cacheFolder: ciCacheFolder })
+}
+
+/** Returns the tasks that ran; turbo's own failure counts as one of them. */
+function runStage(name, tasks, options) {
   return stage(name, async () => {
-    const { code } = await run(command, args)
-    if (code !== 0) console.error(`  ${name}: FAILED`)
-    return code === 0
+    const { code, results } = await runTasks(tasks, options)
+    const unchanged = results.filter(({ isCached }) => isCached)
+    if (unchanged.length > 0) console.log(`  ${unchanged.length} of ${results.length} unchanged since they passed`)
+    const hasOwnFailure = code !== 0 && !hasFailed(results)
+    return hasOwnFailure ? [...results, { id: name, task: 'turbo', hasPassed: false, isCached: false }] : results
   })
 }
 
-function summarize(failedStages) {
-  const hasTests = (name) =>
-    ciStages.some((known) => known.name === name) ||
-    stages.some((known) => known.name === name && known.hasTests === true)
-  const wereTestsRun = !failedStages.some((name) => stages.find((known) => known.name === name)?.mustPass)
-  const counts = wereTestsRun ? countTests() : { passed: 0, failed: 0, skipped: 0 }
-  // A failing check that is no test counts as one failure, so that the counts agree with the exit code.
-  const failedChecks = failedStages.filter((name) => !hasTests(name))
-  let failed = counts.failed + failedChecks.length
-  if (failed === 0 && failedStages.length > 0) failed = 1
-  const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : ''
-  const line = `${counts.passed} passed, ${failed} failed${skipped}`
-  if (failedStages.length > 0) console.error(`\nFailed: ${failedStages.join('; ')}`)
+function hasFailed(results) {
+  return results.some(({ hasPassed }) => !hasPassed)
+}
+
+function isTest({ task }) {
+  return task === 'test' || task in nativeChecks
+}
+
+function summarize(results, { wereTestsRun }) {
+  const failed = results.filter(({ hasPassed }) => !hasPassed)
+  const reports = wereTestsRun ? reportFiles().map(readReport) : []
+  const counts = { passed: 0, failed: 0, skipped: 0 }
+  for (const report of reports) for (const key of Object.keys(counts)) counts[key] += report[key]
+  for (const result of failed.filter((result) => !isTest(result))) {
+    // A failing check that is no test counts as one failure, so that the counts agree with the exit code.
+    counts.failed++
+    if (result.logFile !== undefined) showLog(result)
+  }
+  const failures = reports.flatMap(failuresOf)
+  for (const { file, name, message } of failures) console.error(`\n── ${file}: ${name}\n${message}`)
+  if (failed.length > 0 && failures.length === 0) failed.filter(isTest).forEach(showLog)
+  if (counts.failed === 0 && failed.length > 0) counts.failed = 1
+  if (failed.length > 0) console.error(`\nFailed: ${failed.map(({ id }) => id).join('; ')}`)
+  return finish(counts)
+}
+
+function finish({ passed, failed, skipped }) {
+  const line = `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`
   mkdirSync(stateFolder, { recursive: true })
   writeFileSync(path.join(stateFolder, 'test-summary.txt'), `${line}\n`)
   console.log(`\n${line}`)
   return failed === 0 ? 0 : 1
 }
 
-/** Sums vitest's reports; a package without one, or a test file that could not even be read, is a failure. */
-function countTests() {
-  const sum = { passed: 0, failed: 0, skipped: 0 }
-  for (const file of reportFiles()) {
-    if (!existsSync(file)) {
-      console.error(`  ${path.relative(root, file)} is missing: the tests there did not run to their end.`)
-      sum.failed++
-      continue
-    }
-    const report = JSON.parse(readFileSync(file, 'utf8'))
-    sum.passed += report.numPassedTests
-    sum.failed += report.numFailedTests
-    sum.skipped += report.numPendingTests + report.numTodoTests
-    sum.failed += report.testResults.filter(
-      ({ status, assertionResults }) =>
-        status === 'failed' && !assertionResults.some((result) => result.status === 'failed'),
-    ).length
-  }
-  return sum
-}
-
 function reportFiles() {
-  const ciReports = isCi ? ciStages.flatMap(({ reports }) => reports) : []
+  const nativeReports = isCi ? Object.values(nativeChecks).flat() : []
   return [
     ...testedFolders().map((folder) => path.join(folder, '.vitest', 'report.json')),
-    ...ciReports.map((report) => path.join(nativeFolder, '.vitest', `${report}.json`)),
+    ...nativeReports.map((report) => path.join(root, nativeFolder, '.vitest', `${report}.json`)),
   ]
 }
 

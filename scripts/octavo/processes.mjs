@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import os from 'node:os'
 import path from 'node:path'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
 /** Something the reader can act on; shown without a stack. */
@@ -60,15 +61,16 @@ export function toolEnv() {
 }
 
 /**
- * Starts a program in the repository. `quiet` keeps its output to show only if it fails; `ipc` opens a message channel;
- * `mayDrain` lets it end in its own time after a signal.
+ * Starts a program in the repository. `quiet` keeps its output to show only if it fails; `onLine` is given each line of it
+ * meanwhile; `ipc` opens a message channel; `mayDrain` lets it end in its own time after a signal.
  */
-export function start(command, args, { quiet = false, ipc = false, mayDrain = false, cwd = root } = {}) {
+export function start(command, args, options = {}) {
+  const { quiet = false, onLine = null, ipc = false, mayDrain = false, cwd = root, env = {} } = options
   if (interruption !== null) throw new Failure('interrupted')
   const output = quiet ? 'pipe' : 'inherit'
   const child = spawn(isWindows ? `"${command}"` : command, args, {
     cwd,
-    env: toolEnv(),
+    env: { ...toolEnv(), ...env },
     stdio: ipc ? ['ignore', output, output, 'ipc'] : ['ignore', output, output],
     detached: !isWindows,
     shell: isWindows && !command.endsWith('.exe') && !ipc,
@@ -76,6 +78,7 @@ export function start(command, args, { quiet = false, ipc = false, mayDrain = fa
   running.set(child, mayDrain)
   const chunks = []
   if (quiet) for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => chunks.push(chunk))
+  if (quiet && onLine !== null) createInterface({ input: child.stdout }).on('line', onLine)
   const done = new Promise((resolve, reject) => {
     child.once('error', (error) => {
       running.delete(child)

@@ -1,8 +1,10 @@
 // `npm start`: build, serve the embedded model, ask it something, and keep serving.
 import path from 'node:path'
 import { install } from './install.mjs'
-import { exitCodeOf, Failure, interruptedBy, root, run, start as startProcess } from './processes.mjs'
+import { buildNative } from './native.mjs'
+import { exitCodeOf, Failure, interruptedBy, root, start as startProcess } from './processes.mjs'
 import { stage } from './stage.mjs'
+import { runTasks, showLog } from './turbo.mjs'
 
 const model = 'octavo-tiny'
 const question = 'Translate to Chinese: The old teacher is reading a new book in the library.'
@@ -10,8 +12,10 @@ const question = 'Translate to Chinese: The old teacher is reading a new book in
 export async function start(args) {
   const { port, rest } = takePort(args)
   await install()
+  await stage('C++ kernels', buildNative)
   await stage('build', async () => {
-    const { code } = await run('turbo', ['run', 'build', '--filter=octavo...', '--output-logs=new-only'])
+    const { code, results } = await runTasks(['build'], { filter: 'octavo...' })
+    results.filter(({ hasPassed }) => !hasPassed).forEach(showLog)
     if (code !== 0) throw new Failure(`The build failed (exit code ${code}); the message is above.`)
   })
 

@@ -6,6 +6,7 @@ import { execFile, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -17,7 +18,9 @@ const arch = process.argv.find((argument) => argument.startsWith('--arch='))?.sl
 const isCross = arch !== process.arch
 const build = path.join(root, isSanitized ? 'build-sanitize' : isCross ? `build-${arch}` : 'build')
 const target = path.join(build, 'octavo_native.node')
-const numJobs = 2
+const numJobs = availableParallelism()
+/** On a terminal a line that counts, elsewhere a line now and then. */
+const progressMs = process.stdout.isTTY ? 0 : 15_000
 
 const avx2 = ['-mavx2', '-mfma', '-mf16c']
 // GCC 12's own intrinsics read a variable that they leave undefined on purpose (its bug 105593).
@@ -123,9 +126,25 @@ function isUpToDate({ object, key }) {
   return existsSync(object) && existsSync(`${object}.hash`) && readFileSync(`${object}.hash`, 'utf8') === key
 }
 
+/** A function to call after each file. */
+function createProgress(total) {
+  let done = 0
+  let shownAt = performance.now()
+  return () => {
+    done++
+    if (performance.now() - shownAt < progressMs) return
+    shownAt = performance.now()
+    const line = `  compiled ${done} of ${total} files`
+    if (process.stdout.isTTY) process.stdout.write(done === total ? '\r\x1b[K' : `\r${line}`)
+    else console.log(line)
+  }
+}
+
 async function compileAll(compiler, units) {
   const waiting = units.filter((unit) => !isUpToDate(unit))
   const failures = []
+  const numCompiled = waiting.length
+  const progress = createProgress(numCompiled)
   const work = async () => {
     for (let unit = waiting.shift(); unit !== undefined; unit = waiting.shift()) {
       const { file, object, arguments_, key } = unit
@@ -134,12 +153,12 @@ async function compileAll(compiler, units) {
           maxBuffer: 64 * 1024 ** 2,
         })
         writeFileSync(`${object}.hash`, key)
+        progress()
       } catch (error) {
         failures.push(`${file}:\n${error.stderr || error.message}`)
       }
     }
   }
-  const numCompiled = waiting.length
   await Promise.all(Array.from({ length: numJobs }, work))
   if (failures.length > 0) throw new Error(`the native kernels do not compile:\n\n${failures.join('\n')}`)
   return numCompiled

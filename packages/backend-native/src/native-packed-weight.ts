@@ -1,4 +1,12 @@
-import { assert, CheckpointError, isDense, rowBytes } from '@octavo/core/backend'
+import {
+  assert,
+  CheckpointError,
+  describeFormat,
+  isDense,
+  isGrouped,
+  rowBytes,
+  UnsupportedModelError,
+} from '@octavo/core/backend'
 import type { FillWeight, PackedWeight, PackedWeightSpec, StoredRows, WeightFormat } from '@octavo/core/backend'
 import type { Isa, NativeMatrix, NativePool } from './native-addon.ts'
 import type { PackingTime } from './packing-time.ts'
@@ -67,6 +75,10 @@ export class NativePackedWeight implements PackedWeight {
   #file: string | null = null
 
   constructor({ format, rows, cols }: PackedWeightSpec, bytes: WeightBytes, options: PackingOptions) {
+    if (isGrouped(format))
+      throw new UnsupportedModelError(
+        `The native backend has no weights as ${describeFormat(format)}; choose the wasm backend.`,
+      )
     this.#options = options
     this.format = format
     this.rows = rows

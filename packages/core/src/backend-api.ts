@@ -8,11 +8,20 @@ export type {
   WarmupPolicy,
 } from './backends/backend-pack.ts'
 export type { EngineModule } from './config/engine-module.ts'
-export { BackendUnavailableError, CheckpointError, InsufficientMemoryError, InvalidConfigError } from './errors.ts'
+export {
+  BackendUnavailableError,
+  CheckpointError,
+  InsufficientMemoryError,
+  InvalidConfigError,
+  UnsupportedModelError,
+} from './errors.ts'
 
 export { allWeightFormats, isDense, rowBytes, weightFormats } from './tensor/dtype.ts'
-export type { WeightFormat } from './tensor/dtype.ts'
-export type { FillWeight, PackedWeight, PackedWeightSpec, StoredRows } from './tensor/packed-weight.ts'
+export type { BlockFormat, WeightFormat } from './tensor/dtype.ts'
+export { codeValues, columnGroups, numGroups, planesOf } from './tensor/grouped-format.ts'
+export type { GroupedFormat, GroupedPlanes, GroupedSpec, PlaneLayout, PlaneName } from './tensor/grouped-format.ts'
+export { describeFormat, isGrouped, weightBytes } from './tensor/packed-weight.ts'
+export type { FillWeight, PackedFormat, PackedWeight, PackedWeightSpec, StoredRows } from './tensor/packed-weight.ts'
 export { allKvDTypes, kvBytesPerToken } from './tensor/kv-storage.ts'
 export type { KvDType, KvLayout, KvStorage } from './tensor/kv-storage.ts'
 

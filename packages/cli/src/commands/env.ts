@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import os from 'node:os'
-import { type BackendReport, createBackend, formatBytes, loadBackendModules, OctavoError } from '@octavo/core'
+import { type BackendReport, createBackend, formatBytes, loadEngineModules, OctavoError } from '@octavo/core'
 import type { Command } from 'commander'
 import { backendModules, type BackendFlags } from '../backend-modules.ts'
 import { threadsOption } from '../flags/engine-flags.ts'
@@ -66,8 +66,8 @@ async function describeEnvironment(flags: EnvFlags): Promise<Environment> {
 
 async function describeBackends(flags: EnvFlags): Promise<Pick<Environment, 'backends' | 'backendError'>> {
   try {
-    const providers = await loadBackendModules(backendModules(flags))
-    const { report } = await createBackend(flags.backend, undefined, providers)
+    const { backends: providers } = await loadEngineModules(backendModules(flags))
+    const { report } = await createBackend(flags.backend, { providers })
     return { backends: report, backendError: null }
   } catch (error) {
     if (!OctavoError.isInstance(error)) throw error

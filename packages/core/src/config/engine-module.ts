@@ -4,7 +4,7 @@ import { messageOf } from '../util/message-of.ts'
 /** What a module may bring to an engine. */
 export type EngineModuleKind = (typeof engineModuleKinds)[number]
 
-const engineModuleKinds = ['backend', 'executor'] as const
+const engineModuleKinds = ['backend', 'executor', 'scheduling-policy'] as const
 
 /** A part of an engine from outside core, as plain data: functions cannot cross to the engine's thread, a module's URL can. */
 export interface EngineModule {

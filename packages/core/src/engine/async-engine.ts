@@ -1,6 +1,7 @@
 import { type EngineConfig, type EngineOptions, resolveEngineConfig } from '../config/engine-config.ts'
 import { checkEngineModules, type EngineModule } from '../config/engine-module.ts'
 import { type EngineDeadError, InvalidRequestError, ModelNotFoundError, OctavoError } from '../errors.ts'
+import { fromTransferredError } from '../error-transfer.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
@@ -44,6 +45,11 @@ export const hookNames: Readonly<Record<keyof EngineHooks, true>> = {
   onLoadProgress: true,
 }
 
+interface CoreOfEngine {
+  readonly core: EngineCoreClient
+  readonly hasPriorities: boolean
+}
+
 interface ActiveRequest {
   readonly queue: AsyncQueue<RequestOutput>
   readonly sequenceIds: readonly string[]
@@ -61,7 +67,7 @@ export class AsyncEngine implements EngineClient {
   readonly #created = Math.floor(Date.now() / 1000)
   #idle: PromiseWithResolvers<void> | null = null
 
-  private constructor(config: EngineConfig, front: FrontModel, core: EngineCoreClient) {
+  private constructor(config: EngineConfig, front: FrontModel, { core, hasPriorities }: CoreOfEngine) {
     this.#config = config
     this.#core = core
     this.#tokenizer = front.tokenizer
@@ -70,7 +76,7 @@ export class AsyncEngine implements EngineClient {
       ...front,
       maxModelLen: core.info.maxModelLen,
       maxLogprobs: config.maxLogprobs,
-      schedulingPolicy: config.schedulingPolicy,
+      hasPriorities,
       seed: config.seed,
     })
     this.#outputProcessor = new OutputProcessor(front.tokenizer)
@@ -107,7 +113,9 @@ export class AsyncEngine implements EngineClient {
       },
     }
     const front = await loadBoth(config, modelPath, { core, events })
-    engine = new AsyncEngine(config, front, core)
+    const hasPriorities =
+      config.schedulingPolicy === 'priority' || modules.some(({ kind }) => kind === 'scheduling-policy')
+    engine = new AsyncEngine(config, front, { core, hasPriorities })
     logStart(engine.info, { config, front, logger })
     return engine
   }
@@ -195,6 +203,7 @@ export class AsyncEngine implements EngineClient {
   }
 
   #receive(updates: readonly SequenceUpdate[]): void {
+    for (const { id, error } of updates) if (error !== null) this.#reject([id], fromTransferredError(error))
     const { outputs, abortedSequenceIds } = this.#outputProcessor.process(updates)
     if (abortedSequenceIds.length > 0) this.#core.abort(abortedSequenceIds)
     for (const output of outputs) {

@@ -76,7 +76,9 @@ async function run(
   for (let step = 0; waiting.length > 0 || core.hasWork; step++) {
     while (waiting[0] !== undefined && waiting[0].step <= step) core.addSequence(waiting.shift()!.request)
     if (!core.hasWork) continue
-    for (const update of (await core.step()).updates) collect(results, update)
+    const { updates, failure } = await core.step()
+    if (failure !== null) throw failure
+    for (const update of updates) collect(results, update)
   }
   await core.shutdown()
   return { results, core }

@@ -19,9 +19,9 @@ export async function createEngineCore(
   { config, modelPath, modules }: EngineCoreData,
   onProgress: (loadedBytes: number, totalBytes: number) => void,
 ): Promise<{ core: EngineCore; info: EngineInfo }> {
-  const { createExecutor, ...workerModules } = await loadEngineModules(modules)
+  const { createExecutor, schedulingPolicy, ...workerModules } = await loadEngineModules(modules)
   const context = { config, modelPath, workerModules, modules, onProgress }
   const executor = createExecutor?.(context) ?? new InlineExecutor(context)
   const info = await executor.initialize()
-  return { core: new EngineCore(createScheduler(config, info), executor), info }
+  return { core: new EngineCore(createScheduler(config, info, schedulingPolicy), executor), info }
 }

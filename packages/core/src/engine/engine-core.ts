@@ -1,4 +1,6 @@
+import { toTransferredError } from '../error-transfer.ts'
 import type { Scheduler } from '../scheduler/scheduler.ts'
+import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import type { EngineMetrics } from './engine-client.ts'
@@ -7,12 +9,21 @@ import type { Executor } from './executor.ts'
 export interface StepResult {
   readonly updates: readonly SequenceUpdate[]
   readonly numTokens: number
+  /** What the executor rejected the plan with; `null` if it ran. The sequences that were in flight have ended with it. */
+  readonly failure: Error | null
+}
+
+interface RunningPlan {
+  readonly plan: SchedulerOutput
+  readonly output: Promise<ModelRunnerOutput>
 }
 
 /** The loop that everything else serves. Knows token ids, never text. */
 export class EngineCore {
   readonly #scheduler: Scheduler
   readonly #executor: Executor
+  /** Oldest first. */
+  readonly #running: RunningPlan[] = []
 
   constructor(scheduler: Scheduler, executor: Executor) {
     this.#scheduler = scheduler
@@ -20,7 +31,7 @@ export class EngineCore {
   }
 
   get hasWork(): boolean {
-    return this.#scheduler.hasUnfinished()
+    return this.#scheduler.hasUnfinished() || this.#running.length > 0
   }
 
   addSequence(request: SequenceRequest): void {
@@ -31,11 +42,13 @@ export class EngineCore {
     this.#scheduler.abortSequence(id)
   }
 
+  /** Hands the executor as many plans as it runs at once, then waits for the oldest of them. */
   async step(): Promise<StepResult> {
-    const plan = this.#scheduler.schedule()
-    const output = await this.#executor.executeModel(plan)
-    const updates = this.#scheduler.updateFromOutput(plan, output)
-    return { updates, numTokens: plan.numTokens }
+    this.#fill()
+    const { plan, output } = this.#running.shift()!
+    const result = await output.catch(toError)
+    if (result instanceof Error) return this.#fail(result)
+    return { updates: this.#scheduler.updateFromOutput(plan, result), numTokens: plan.numTokens, failure: null }
   }
 
   metrics(): EngineMetrics {
@@ -43,6 +56,34 @@ export class EngineCore {
   }
 
   async shutdown(): Promise<void> {
+    await Promise.allSettled(this.#running.map(({ output }) => output))
     await this.#executor.shutdown()
   }
+
+  #fill(): void {
+    while (this.#running.length < this.#executor.maxPlansInFlight) {
+      const plan = this.#scheduler.schedule()
+      if (plan === null) return
+      const output = this.#run(plan)
+      // Not unhandled, if it fails before its turn to be waited for.
+      output.catch(() => {})
+      this.#running.push({ plan, output })
+    }
+  }
+
+  /** Rejects also where the executor throws at once. */
+  async #run(plan: SchedulerOutput): Promise<ModelRunnerOutput> {
+    return this.#executor.executeModel(plan)
+  }
+
+  /** Nothing is freed before nothing runs any more. */
+  async #fail(failure: Error): Promise<StepResult> {
+    await Promise.allSettled(this.#running.map(({ output }) => output))
+    this.#running.length = 0
+    return { updates: this.#scheduler.failPlansInFlight(toTransferredError(failure)), numTokens: 0, failure }
+  }
+}
+
+function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
 }

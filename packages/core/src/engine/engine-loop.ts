@@ -80,8 +80,9 @@ export class EngineLoop {
       let numIdleSteps = 0
       while (this.#core.hasWork && !this.#isShutDown) {
         this.#heartbeat.begin()
-        const { updates, numTokens } = await this.#core.step()
+        const { updates, numTokens, failure } = await this.#core.step()
         this.#heartbeat.end()
+        if (failure !== null) throw failure
         numIdleSteps = numTokens > 0 || updates.length > 0 ? 0 : numIdleSteps + 1
         assert(numIdleSteps < maxIdleSteps, 'the scheduler makes no progress')
         this.#events.onUpdates(updates, this.#core.metrics())

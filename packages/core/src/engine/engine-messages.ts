@@ -3,7 +3,7 @@ import type { SequenceRequest } from '../sequence/sequence.ts'
 import type { EngineCoreData } from './create-engine-core.ts'
 import type { EngineMetrics } from './engine-client.ts'
 import type { EngineInfo } from './engine-info.ts'
-import type { TransferredError } from './error-transfer.ts'
+import type { TransferredError } from '../error-transfer.ts'
 
 /** What the engine thread is started with. */
 export interface EngineThreadData extends EngineCoreData {

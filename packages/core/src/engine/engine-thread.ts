@@ -4,7 +4,7 @@ import { assert } from '../util/assert.ts'
 import { createEngineCore } from './create-engine-core.ts'
 import { EngineLoop } from './engine-loop.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './engine-messages.ts'
-import { toTransferredError } from './error-transfer.ts'
+import { toTransferredError } from '../error-transfer.ts'
 import { Heartbeat } from './heartbeat.ts'
 
 async function start(port: MessagePort, { heartbeat, ...data }: EngineThreadData): Promise<void> {

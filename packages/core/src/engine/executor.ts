@@ -6,6 +6,8 @@ import type { WorkerModules } from './worker.ts'
 
 /** Where a plan runs: in this thread, on worker threads, or on other ranks. It drives one worker per rank. */
 export interface Executor {
+  /** Plans that it runs at once; it runs them in the order in which they came. */
+  readonly maxPlansInFlight: number
   /** Loads the model on every rank and gives all of them a KV cache of the same number of blocks. */
   initialize(): Promise<EngineInfo>
   executeModel(plan: SchedulerOutput): Promise<ModelRunnerOutput>

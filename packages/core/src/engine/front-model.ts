@@ -38,6 +38,7 @@ export function locateModel(
     token: env.hfToken,
     offline: env.isHfOffline,
     endpoint: env.hfEndpoint,
+    proxy: env.proxy,
     ...(hooks.onDownloadProgress && { onProgress: hooks.onDownloadProgress }),
   })
 }

@@ -10,6 +10,7 @@ export type InlineExecutorOptions = Pick<ExecutorContext, 'config' | 'modelPath'
 
 /** One worker, in this very thread. */
 export class InlineExecutor implements Executor {
+  readonly maxPlansInFlight = 1
   readonly #options: InlineExecutorOptions
   readonly #worker: ModelWorker
 

@@ -27,6 +27,7 @@ export class SequenceRow implements SamplingState {
   }
 
   update(data: CachedSequenceData): void {
+    this.tokenIds.push(...data.newTokenIds)
     this.numComputedTokens = data.numComputedTokens
     for (const { index, blockId } of data.replacedBlocks) this.blockIds[index] = blockId
     this.blockIds.push(...data.newBlockIds)

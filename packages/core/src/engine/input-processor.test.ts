@@ -18,7 +18,7 @@ const processor = new InputProcessor({
   vocabSize: wordId,
   maxModelLen: 1024,
   maxLogprobs: 20,
-  schedulingPolicy: 'fcfs',
+  hasPriorities: false,
   seed: null,
 })
 const process = (prompt: PromptInput, badWords: string[] = []) =>

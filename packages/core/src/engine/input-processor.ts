@@ -22,7 +22,8 @@ export interface InputProcessorOptions {
   readonly eosTokenIds: readonly number[]
   /** Defaults of sampling parameters, from generation_config.json. */
   readonly defaultParams: SamplingParams
-  readonly schedulingPolicy: 'fcfs' | 'priority'
+  /** Whether the engine schedules by the requests' priorities. */
+  readonly hasPriorities: boolean
   /** Seed of the seeds of requests that name none; `null` = different at each start. */
   readonly seed: number | null
 }
@@ -47,11 +48,11 @@ export class InputProcessor {
 
   /** @throws InvalidRequestError | ContextLengthError | ChatTemplateError */
   process(request: GenerateRequest, arrivalTime: number): ProcessedRequest {
-    const { maxModelLen, eosTokenIds, schedulingPolicy } = this.#options
+    const { maxModelLen, eosTokenIds, hasPriorities } = this.#options
     const priority = request.priority ?? 0
     if (!Number.isSafeInteger(priority))
       throw new InvalidRequestError(`priority must be an integer, got ${String(priority)}.`, 'priority')
-    if (priority !== 0 && schedulingPolicy !== 'priority') {
+    if (priority !== 0 && !hasPriorities) {
       throw new InvalidRequestError(
         `priority is ${priority}, but the engine schedules first come, first served; start it with schedulingPolicy 'priority'.`,
         'priority',

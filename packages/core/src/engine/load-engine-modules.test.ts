@@ -48,7 +48,21 @@ describe('loadEngineModules', () => {
     const executor: EngineModule = { kind: 'executor', name: 'a', url: urlOf('export const createExecutor = () => {}') }
     const both = loadEngineModules([executor, { ...executor, name: 'b' }])
     await expect(both).rejects.toThrow(InvalidConfigError)
-    await expect(both).rejects.toThrow(/"a" and "b".*leave the other out/)
+    await expect(both).rejects.toThrow(/"a" and "b" of the kind executor.*leave the other out/)
+  })
+
+  it('makes a scheduling policy, and says what it must be', async () => {
+    const moduleOf = (body: string): EngineModule => ({
+      kind: 'scheduling-policy',
+      name: 'mine',
+      url: urlOf(`export const createSchedulingPolicy = (options) => (${body})`),
+      options: { name: 'shortest' },
+    })
+    const good = moduleOf('{ ...options, createQueue() {}, chooseVictim() {} }')
+    expect((await loadEngineModules([good])).schedulingPolicy).toMatchObject({ name: 'shortest' })
+    const bad = loadEngineModules([moduleOf('{ ...options }')])
+    await expect(bad).rejects.toThrow(InvalidConfigError)
+    await expect(bad).rejects.toThrow(/"mine".*createSchedulingPolicy must be .*chooseVictim/)
   })
 })
 
@@ -56,7 +70,10 @@ describe('checkEngineModules', () => {
   const good: EngineModule = { kind: 'backend', name: 'mine', url: 'file:///x.js' }
 
   it.each([
-    [{ ...good, kind: 'plugin' }, /"mine" has the kind "plugin"; the known ones are backend, executor/],
+    [
+      { ...good, kind: 'plugin' },
+      /"mine" has the kind "plugin"; the known ones are backend, executor, scheduling-policy/,
+    ],
     [{ ...good, name: '' }, /needs a name/],
     [{ ...good, url: './x.js' }, /absolute URL.*import\.meta\.resolve.*"\.\/x\.js"/],
     [{ ...good, options: { callback() {} } }, /cannot cross to the engine's thread.*plain data/],

@@ -2,6 +2,7 @@ import type { BackendProvider } from '../backends/backend-pack.ts'
 import { type EngineModule, importEngineModule, type ModuleExport } from '../config/engine-module.ts'
 import { BackendUnavailableError, InvalidConfigError } from '../errors.ts'
 import { messageOf } from '../util/message-of.ts'
+import type { SchedulingPolicy } from '../scheduler/scheduling-policy.ts'
 import type { CreateExecutor } from './executor.ts'
 import type { WorkerModules } from './worker.ts'
 
@@ -9,6 +10,8 @@ import type { WorkerModules } from './worker.ts'
 export interface LoadedModules extends WorkerModules {
   /** `null` = one worker, in the engine's own thread. */
   readonly createExecutor: CreateExecutor | null
+  /** `null` = the one that the configuration names. */
+  readonly schedulingPolicy: SchedulingPolicy | null
 }
 
 /**
@@ -20,7 +23,8 @@ export async function loadEngineModules(modules: readonly EngineModule[]): Promi
   const ofKind = (kind: EngineModule['kind']): EngineModule[] => modules.filter((module) => module.kind === kind)
   return {
     backends: await Promise.all(ofKind('backend').map(loadBackend)),
-    createExecutor: await loadExecutor(ofKind('executor')),
+    createExecutor: await loadExecutor(onlyOne(ofKind('executor'))),
+    schedulingPolicy: await loadSchedulingPolicy(onlyOne(ofKind('scheduling-policy'))),
   }
 }
 
@@ -60,14 +64,39 @@ const executorExport: ModuleExport<CreateExecutor> = {
   isValid: (value): value is CreateExecutor => typeof value === 'function',
 }
 
-async function loadExecutor([module, another]: readonly EngineModule[]): Promise<CreateExecutor | null> {
-  if (module === undefined) return null
-  if (another !== undefined) {
-    throw new InvalidConfigError(
-      'modules',
-      `has the executors ${JSON.stringify(module.name)} and ${JSON.stringify(another.name)}; an engine has one, so leave the other out`,
-    )
-  }
+async function loadExecutor(module: EngineModule | null): Promise<CreateExecutor | null> {
+  if (module === null) return null
   const create = await importEngineModule(module, executorExport)
   return (context) => create(context, module.options)
+}
+
+const policyExport: ModuleExport<(options?: EngineModule['options']) => unknown> = {
+  name: 'createSchedulingPolicy',
+  shape: 'a function (options) that returns a SchedulingPolicy: { name, createQueue(), chooseVictim() }',
+  isValid: (value): value is () => unknown => typeof value === 'function',
+}
+
+async function loadSchedulingPolicy(module: EngineModule | null): Promise<SchedulingPolicy | null> {
+  if (module === null) return null
+  const policy = (await importEngineModule(module, policyExport))(module.options)
+  if (isSchedulingPolicy(policy)) return policy
+  throw new InvalidConfigError(
+    'modules',
+    `the ${module.kind} module ${JSON.stringify(module.name)} (${module.url}): ${policyExport.name} must be ${policyExport.shape}`,
+  )
+}
+
+function isSchedulingPolicy(value: unknown): value is SchedulingPolicy {
+  if (typeof value !== 'object' || value === null) return false
+  const has = (name: string, type: string): boolean => typeof Reflect.get(value, name) === type
+  return has('name', 'string') && has('createQueue', 'function') && has('chooseVictim', 'function')
+}
+
+function onlyOne([module, another]: readonly EngineModule[]): EngineModule | null {
+  if (module === undefined) return null
+  if (another === undefined) return module
+  throw new InvalidConfigError(
+    'modules',
+    `has ${JSON.stringify(module.name)} and ${JSON.stringify(another.name)} of the kind ${module.kind}; an engine has one, so leave the other out`,
+  )
 }

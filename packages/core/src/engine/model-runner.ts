@@ -5,7 +5,12 @@ import { sample, sampleKernel, type SampleRow } from '../ops/sample.ts'
 import { trySampleRow } from '../sampling/sample-row.ts'
 import { sampleToken } from '../sampling/sampler.ts'
 import { computeLogprobs } from '../sampling/logprobs.ts'
-import type { ModelRunnerOutput, PromptLogprobs, SampledToken, SchedulerOutput } from '../scheduler/scheduler-output.ts'
+import type {
+  ModelRunnerOutput,
+  PromptLogprobs,
+  SampledTokens,
+  SchedulerOutput,
+} from '../scheduler/scheduler-output.ts'
 import type { TokenLogprobs } from '../sequence/outputs.ts'
 import type { KvStorage } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
@@ -31,7 +36,7 @@ interface LogitsRequest {
 }
 
 interface LogitsResults {
-  readonly sampled: SampledToken[]
+  readonly sampled: SampledTokens[]
   /** By sequence id. */
   readonly scores: Map<string, TokenLogprobs[]>
 }
@@ -53,10 +58,10 @@ export class ModelRunner {
   executeModel(plan: SchedulerOutput): ModelRunnerOutput {
     const { inputIds, attention, entries } = this.#batch.prepare(plan)
     for (const { from, to } of plan.blockCopies) this.#kv.copyBlock(from, to)
-    if (plan.numTokens === 0) return { sampled: [], promptLogprobs: [] }
+    if (plan.numTokens === 0) return { sampled: [], promptLogprobs: [], failed: [] }
 
     const requests = entries.flatMap(logitsRequests)
-    const sampled: SampledToken[] = []
+    const sampled: SampledTokens[] = []
     const scores = new Map<string, TokenLogprobs[]>()
     tf.tidy(() => {
       const hidden = this.#model.forward(inputIds, attention, this.#kv)
@@ -64,7 +69,7 @@ export class ModelRunner {
         this.#useLogits(hidden, requests.slice(start, start + maxLogitRows), { sampled, scores })
       }
     })
-    return { sampled, promptLogprobs: entries.flatMap((entry) => promptLogprobsOf(entry, scores)) }
+    return { sampled, promptLogprobs: entries.flatMap((entry) => promptLogprobsOf(entry, scores)), failed: [] }
   }
 
   dispose(): void {
@@ -91,7 +96,10 @@ export class ModelRunner {
         return values.slice(i * vocabSize, (i + 1) * vocabSize)
       }
       if (request.promptTokenId !== null) pushTo(scores, row.id, scorePrompt(rowLogits(), request))
-      else sampled.push(tokenId === undefined ? this.#sample(rowLogits(), row) : take(row, tokenId))
+      else
+        sampled.push(
+          tokenId === undefined ? this.#sample(rowLogits(), row) : { id: row.id, tokenIds: [tokenId], logprobs: null },
+        )
     })
     logits.dispose()
   }
@@ -115,19 +123,13 @@ export class ModelRunner {
     return new Map(rows.map(({ row }, i) => [row, tokenIds[i]!]))
   }
 
-  #sample(logits: Float32Array, row: SequenceRow): SampledToken {
+  #sample(logits: Float32Array, row: SequenceRow): SampledTokens {
     const numLogprobs = row.params.logprobs
     const raw = numLogprobs === null ? null : logits.slice() // logprobs are those before penalties and temperature
     const tokenId = sampleToken(logits, row, { eosTokenIds: row.eosTokenIds, seed: row.params.seed ?? 0 })
-    row.tokenIds.push(tokenId)
-    const logprobs = raw === null || numLogprobs === null ? null : computeLogprobs(raw, tokenId, numLogprobs)
-    return { id: row.id, tokenId, logprobs }
+    const logprobs = raw === null || numLogprobs === null ? null : [computeLogprobs(raw, tokenId, numLogprobs)]
+    return { id: row.id, tokenIds: [tokenId], logprobs }
   }
-}
-
-function take(row: SequenceRow, tokenId: number): SampledToken {
-  row.tokenIds.push(tokenId)
-  return { id: row.id, tokenId, logprobs: null }
 }
 
 function gatherRows(x: tf.Tensor2D, rows: readonly number[]): tf.Tensor2D {

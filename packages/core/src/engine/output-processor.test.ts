@@ -21,7 +21,9 @@ const update = (id: string, tokenId: number | null, rest: Partial<SequenceUpdate
   promptLogprobs: null,
   finishReason: null,
   stopReason: null,
+  error: null,
   numCachedTokens: 0,
+  times: { queuedMs: 0, scheduledMs: 0, firstTokenMs: 0 },
   ...rest,
 })
 

@@ -9,7 +9,7 @@ import type { EngineMetrics } from './engine-client.ts'
 import { type EngineCoreClient, type EngineCoreEvents, noMetrics } from './engine-core-client.ts'
 import type { EngineInfo } from './engine-info.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './engine-messages.ts'
-import { fromTransferredError } from './error-transfer.ts'
+import { fromTransferredError } from '../error-transfer.ts'
 import { Heartbeat } from './heartbeat.ts'
 
 /** How long a shutdown waits for the step that runs, and then for the thread's end. */

@@ -57,7 +57,7 @@ export function extendBlockHashes(
   while (blockHashes.length < numFullBlocks) {
     const index = blockHashes.length
     const tokenIds = sequence.tokenIds(index * blockSize, (index + 1) * blockSize)
-    const extraKeys = index === 0 && sequence.cacheSalt !== null ? [sequence.cacheSalt] : []
+    const extraKeys = index === 0 && sequence.request.cacheSalt !== null ? [sequence.request.cacheSalt] : []
     blockHashes.push(hashBlock(blockHashes.at(-1) ?? rootHash, tokenIds, extraKeys))
   }
   return blockHashes

@@ -40,7 +40,7 @@ export interface AllocatedSlots {
 
 interface BlockTable {
   readonly blocks: Block[]
-  /** Leading blocks that were offered to the prefix cache; all are full once the step in flight is done. */
+  /** Leading blocks that were offered to the prefix cache; all are full once the plans in flight have returned. */
   numRegistered: number
 }
 
@@ -50,10 +50,13 @@ export const noComputedBlocks: ComputedBlocks = Object.freeze({ blocks: [], numT
  * Accounts for the KV cache: which blocks each sequence holds, and which prefix it can take over.
  *
  * Blocks are registered in the prefix cache when the step that fills them is scheduled, so that a sequence admitted
- * later in the same step can already share them. That is right because one step is one forward pass: at each layer the
- * keys and values of all rows are written before any row attends. It also means that whoever takes a scheduled sequence
- * out of a step again must do so before the step shares anything, and through `free`, which takes back the names of
- * blocks that were never filled.
+ * later in the same step, or while that step is in flight, can already share them. That is right because one step is one
+ * forward pass, at each layer of which the keys and values of all rows are written before any row attends, and because
+ * steps run in their order. A block bears the name of accepted tokens only: those that its sequence has.
+ *
+ * It also means that whoever takes a scheduled sequence out of a step again must do so before the step shares anything,
+ * and through `free`, which takes back the names of blocks that were never filled. Where a step fails, so do all that
+ * might have shared its blocks: those in the same step and in the steps in flight behind it.
  */
 export class KvCacheManager {
   readonly #config: KvCacheConfig
@@ -158,10 +161,11 @@ export class KvCacheManager {
     this.#tables.set(child, { blocks: shared, numRegistered: Math.floor(numTokens / this.#config.blockSize) })
   }
 
-  /** Gives all blocks of the sequence back. `numComputedTokens` must still say what had been computed. */
+  /** Gives all blocks of the sequence back, which is in no plan in flight. `numComputedTokens` must still say what was computed. */
   free(sequence: Sequence): void {
     const table = this.#tables.get(sequence)
     assert(table !== undefined, `sequence ${sequence.id} holds no blocks`)
+    assert(sequence.numPlansInFlight === 0, `sequence ${sequence.id} is in flight`)
     const numFilled = Math.floor(sequence.numComputedTokens / this.#config.blockSize)
     for (const block of table.blocks.slice(numFilled, table.numRegistered)) this.#pool.unregister(block)
     this.#pool.release(table.blocks.toReversed())

@@ -8,7 +8,9 @@ import { requireWeight } from '../loading/weight-source.ts'
 import type { RowRange, WeightSource } from '../loading/weight-source.ts'
 import type { DType } from '../tensor/dtype.ts'
 import { isDense, rowBytes, weightFormats } from '../tensor/dtype.ts'
+import { isGrouped } from '../tensor/packed-weight.ts'
 import type { FillWeight, PackedWeight } from '../tensor/packed-weight.ts'
+import { assert } from '../util/assert.ts'
 import type { Communicator } from './communicator.ts'
 
 export interface WeightLoaderOptions {
@@ -138,17 +140,19 @@ function columnPack(
   { file, name }: { file: string; name: string },
 ): Pick<BackendPack, 'packWeight'> {
   const packWeight: BackendPack['packWeight'] = (spec, fill, stored) => {
-    const { blockElements } = weightFormats[spec.format]
-    if (!isDense(spec.format) && (cols.start % blockElements !== 0 || cols.end % blockElements !== 0)) {
+    const { format } = spec
+    assert(!isGrouped(format), 'loadMatrix packs rows')
+    const { blockElements } = weightFormats[format]
+    if (!isDense(format) && (cols.start % blockElements !== 0 || cols.end % blockElements !== 0)) {
       throw new CheckpointError(
         file,
         `columns ${cols.start}..${cols.end} cut through blocks of ${blockElements}; use fewer ranks or a dense checkpoint`,
         { tensor: name },
       )
     }
-    const stride = rowBytes(spec.format, spec.cols)
-    const from = rowBytes(spec.format, cols.start)
-    const width = rowBytes(spec.format, cols.end - cols.start)
+    const stride = rowBytes(format, spec.cols)
+    const from = rowBytes(format, cols.start)
+    const width = rowBytes(format, cols.end - cols.start)
     const fillColumns: FillWeight = (bytes) => {
       const whole = new Uint8Array(spec.rows * stride)
       fill(whole)

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -77,6 +78,28 @@ describe('openCheckpoint', () => {
     await expect(openCheckpoint(folder)).rejects.toThrow(
       /no config.json; it has 2 .gguf files \(model.gguf, other.gguf\)/,
     )
+  })
+
+  it('takes the parts of a split file in a folder for one model', async () => {
+    for (const part of ['m-00002-of-00002.gguf', 'm-00001-of-00002.gguf']) put(part, 'GGUF')
+    await expect(openCheckpoint(folder)).rejects.toThrow(/m-00001-of-00002.gguf/)
+  })
+
+  it('says of a pointer of Git LFS what it is', async () => {
+    const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n'
+    putMinimal()
+    put('model.safetensors', pointer)
+    const checkpoint = await openCheckpoint(folder)
+    expect(() => checkpoint.openWeights()).toThrow(/model.safetensors: is a Git LFS pointer.*git lfs pull/)
+    put('config.json', pointer)
+    await expect(openCheckpoint(folder)).rejects.toThrow(/config.json: is a Git LFS pointer/)
+  })
+
+  it.skipIf(process.platform === 'win32')('refuses a named pipe instead of waiting for its writer', async () => {
+    putMinimal()
+    execFileSync('mkfifo', [join(folder, 'model.safetensors')])
+    const checkpoint = await openCheckpoint(folder)
+    expect(() => checkpoint.openWeights()).toThrow(/model.safetensors: is not a regular file/)
   })
 
   it('prefers chat_template.jinja to every other place', async () => {

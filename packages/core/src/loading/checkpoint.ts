@@ -2,6 +2,7 @@ import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { CheckpointError } from '../errors.ts'
 import { isJsonObject, type JsonObject } from '../util/json-object.ts'
+import { groupGguf } from './gguf-model.ts'
 import { readJsonFile, readTextFile } from './json-file.ts'
 import { openSafetensors } from './safetensors.ts'
 import type { TokenizerFiles } from './tokenizer-files.ts'
@@ -35,8 +36,8 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
   const config = readJsonFile(join(path, 'config.json'), maxConfigBytes)
   if (config !== null) return openFolder(path, config)
   const ggufFiles = readdirSync(path).filter((name) => name.endsWith('.gguf'))
-  const only = ggufFiles[0]
-  if (ggufFiles.length === 1 && only !== undefined) return openGgufCheckpoint(join(path, only))
+  const [only, ...others] = groupGguf(ggufFiles)
+  if (only !== undefined && others.length === 0) return openGgufCheckpoint(join(path, only.parts[0]))
   const found =
     ggufFiles.length === 0
       ? ''

@@ -1,7 +1,9 @@
-import { copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, type StatsFs } from 'node:fs'
+import { copyFile, mkdir, readFile, rename, rm, statfs, symlink, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
+import { HubError } from '../errors.ts'
+import { messageOf } from '../util/message-of.ts'
 import { isSafetensorsFile, readSafetensorsIndex } from './safetensors-index.ts'
 
 const commitHash = /^[0-9a-f]{40}$/
@@ -21,6 +23,12 @@ export class CachedRepository {
 
   constructor(cacheDir: string, repository: string) {
     this.path = join(cacheDir, `models--${repository.replaceAll('/', '--')}`)
+  }
+
+  /** Of the disk that it lies on. */
+  async statFilesystem(): Promise<StatsFs> {
+    await mkdir(this.path, { recursive: true })
+    return statfs(this.path)
   }
 
   blobPath(etag: string): string {
@@ -63,6 +71,25 @@ export class CachedRepository {
     }
     await rename(temporary, link)
   }
+}
+
+/** What the file system refused, with the remedy; anything else as it is. */
+export function explainCacheError(error: unknown, cacheDir: string): unknown {
+  const code = error instanceof Error && 'syscall' in error && 'code' in error ? String(error.code) : null
+  if (code === null) return error
+  const remedies: Readonly<Record<string, string>> = {
+    ENOSPC: 'The disk is full: free space there',
+    EDQUOT: 'Your quota there is used up: free space',
+    EROFS: 'It is on a read-only disk: make it writable',
+    EACCES: 'Make it writable for this user',
+    EPERM: 'Make it writable for this user',
+    ELOOP: 'A symbolic link there leads back to itself: remove it',
+  }
+  const remedy = remedies[code] ?? 'Check the folder'
+  return new HubError(
+    `The model cache ${cacheDir} can't be written (${messageOf(error)}). ${remedy}, or set HF_HUB_CACHE to another folder.`,
+    { cause: error },
+  )
 }
 
 /** Whether a snapshot folder has a config and every weight shard, so that it can be used without asking the hub. */

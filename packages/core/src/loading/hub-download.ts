@@ -21,6 +21,8 @@ export interface HubAccess {
   readonly repository: string
   readonly endpoint: string
   readonly token: string | null
+  /** `fetch`, or one that goes through a proxy. */
+  readonly fetch: typeof fetch
   /** The first pause after a broken connection; it doubles with every further failure. */
   readonly retryDelayMs: number
   readonly onProgress: ((progress: DownloadProgress) => void) | null
@@ -160,7 +162,7 @@ export function hubFetch(access: HubAccess, failure: { error: OctavoError | null
       headers.set('authorization', `Bearer ${access.token}`)
     let response: Response
     try {
-      response = await fetch(url, { ...init, headers })
+      response = await access.fetch(url, { ...init, headers })
     } catch (error) {
       failure.error = unreachable(access, error)
       throw failure.error
@@ -217,7 +219,7 @@ function unreachable(access: HubAccess, error: unknown): HubUnreachableError {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
   const reason = cause instanceof Error ? cause.message : String(cause)
   return new HubUnreachableError(
-    `${access.endpoint} can't be reached (${reason}). Check the connection and proxy, set HF_ENDPOINT to a mirror, or pass the folder of a model that is already here.`,
+    `${access.endpoint} can't be reached (${reason}). Check the connection and, where there is one, the proxy (HTTPS_PROXY), set HF_ENDPOINT to a mirror, or pass the folder of a model that is already here.`,
     { cause: error },
   )
 }

@@ -1,16 +1,18 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { HubError, ModelNotFoundError, OctavoError } from '../errors.ts'
+import { formatBytes } from '../util/format-bytes.ts'
 import { messageOf } from '../util/message-of.ts'
-import { CachedRepository, isCommitHash, isCompleteSnapshot, listGgufFiles } from './hub-cache.ts'
+import { CachedRepository, explainCacheError, isCommitHash, isCompleteSnapshot, listGgufFiles } from './hub-cache.ts'
 import { downloadBlob, hubFetch, HubUnreachableError, type HubAccess, type RemoteFile } from './hub-download.ts'
+import { matchGguf } from './gguf-model.ts'
 import { isPickle, isSafetensorsFile, readSafetensorsIndex, safetensorsIndexName } from './safetensors-index.ts'
 
 const maxFiles = 100_000
 
 /** What to fetch besides the weights. */
 const smallFiles =
-  /^(config\.json|generation_config\.json|tokenizer[^/]*|special_tokens_map\.json|chat_template\.(jinja|json)|adapter_config\.json)$/
+  /^(config\.json|generation_config\.json|tokenizer[^/]*|special_tokens_map\.json|chat_template\.(jinja|json)|additional_chat_templates\/[^/]+\.jinja|adapter_config\.json)$/
 
 export interface HubModel {
   readonly access: HubAccess
@@ -29,31 +31,43 @@ export async function findCachedModel(model: HubModel): Promise<string | null> {
   const folder = cache.snapshotPath(commit)
   if (model.gguf === null) return isCompleteSnapshot(folder) ? folder : null
   const candidates = matchGguf(listGgufFiles(folder), model.gguf)
-  return candidates.length === 1 && candidates[0] !== undefined ? join(folder, candidates[0]) : null
+  const first = candidates.length === 1 ? candidates[0]?.parts[0] : undefined
+  const isComplete = candidates[0]?.parts.every((part) => existsSync(join(folder, part))) ?? false
+  return first !== undefined && isComplete ? join(folder, first) : null
 }
 
-/** Brings the model's files into the cache; returns the snapshot folder, or the GGUF file in it. */
+/** Brings the model's files into the cache; returns the snapshot folder, or the GGUF file (the first part of it) in it. */
 export async function downloadModel(model: HubModel): Promise<string> {
+  try {
+    return await download(model)
+  } catch (error) {
+    throw explainCacheError(error, model.cacheDir)
+  }
+}
+
+async function download(model: HubModel): Promise<string> {
   const { access, cacheDir, revision } = model
   const cache = new CachedRepository(cacheDir, access.repository)
   const commit = await resolveCommit(access, revision)
   const files = await listRepository(access, commit)
   const folder = cache.snapshotPath(commit)
-  const fetchFile = async (file: RemoteFile): Promise<void> => {
-    if (existsSync(join(folder, file.path))) return
-    const blobPath = cache.blobPath(file.etag)
-    if (!existsSync(blobPath)) await downloadBlob(access, file, { commit, blobPath })
-    await cache.linkIntoSnapshot(file.etag, commit, file.path)
+  const fetchFiles = async (wanted: readonly RemoteFile[]): Promise<void> => {
+    const missing = wanted.filter((file) => !existsSync(join(folder, file.path)))
+    await checkFreeSpace(cache, missing)
+    for (const file of missing) {
+      const blobPath = cache.blobPath(file.etag)
+      if (!existsSync(blobPath)) await downloadBlob(access, file, { commit, blobPath })
+      await cache.linkIntoSnapshot(file.etag, commit, file.path)
+    }
   }
   let result = folder
   if (model.gguf === null) {
-    for (const file of files)
-      if (smallFiles.test(file.path) || file.path === safetensorsIndexName) await fetchFile(file)
-    for (const file of selectWeights(access.repository, files, folder)) await fetchFile(file)
+    await fetchFiles(files.filter(({ path }) => smallFiles.test(path) || path === safetensorsIndexName))
+    await fetchFiles(selectWeights(access.repository, files, folder))
   } else {
-    const file = selectGguf(access.repository, files, model.gguf)
-    await fetchFile(file)
-    result = join(folder, file.path)
+    const parts = selectGguf(access.repository, files, model.gguf)
+    await fetchFiles(parts)
+    result = join(folder, parts[0].path)
   }
   // Written last: an offline start must not find a name for half a model.
   await cache.writeRef(revision, commit)
@@ -144,34 +158,49 @@ function selectWeights(repository: string, files: readonly RemoteFile[], folder:
   )
 }
 
-function selectGguf(repository: string, files: readonly RemoteFile[], wanted: string): RemoteFile {
-  const ggufFiles = files.filter((file) => file.path.endsWith('.gguf'))
-  const matches = matchGguf(
-    ggufFiles.map((file) => file.path),
-    wanted,
-  )
-  const file = ggufFiles.find((candidate) => candidate.path === matches[0])
-  if (file !== undefined && matches.length === 1) return file
-  const found =
-    matches.length === 0
-      ? `has no GGUF file "${wanted}"`
-      : `has ${matches.length} GGUF files for "${wanted}"; give the whole file name of one`
-  const all = matches.length === 0 ? ggufFiles.map((candidate) => candidate.path) : matches
-  throw new ModelNotFoundError(repository, `${repository} ${found}. It has ${preview(all)}.`)
+/** All parts of the file, in order. */
+function selectGguf(
+  repository: string,
+  files: readonly RemoteFile[],
+  wanted: string,
+): readonly [RemoteFile, ...RemoteFile[]] {
+  const paths = files.map(({ path }) => path).filter((path) => path.endsWith('.gguf'))
+  const matches = matchGguf(paths, wanted)
+  const [match] = matches
+  if (match === undefined || matches.length > 1) {
+    const found =
+      match === undefined
+        ? `has no GGUF file "${wanted}"`
+        : `has ${matches.length} GGUF files for "${wanted}"; give the whole file name of one`
+    const all = match === undefined ? paths : matches.map(({ parts }) => parts[0])
+    throw new ModelNotFoundError(repository, `${repository} ${found}. It has ${preview(all)}.`)
+  }
+  const find = (path: string): RemoteFile => {
+    const file = files.find((candidate) => candidate.path === path)
+    if (file !== undefined) return file
+    const numParts = match.parts.length
+    throw new HubError(
+      `${repository} has ${match.parts[0]} in ${numParts} parts, but lacks ${path}; choose another file`,
+    )
+  }
+  const [first, ...rest] = match.parts
+  return [find(first), ...rest.map(find)]
 }
 
-/** By path, by file name, or by the quantization label between separators ("q4_k_m" in "model-Q4_K_M.gguf"). */
-export function matchGguf(paths: readonly string[], wanted: string): string[] {
-  const exact = paths.filter((path) => path === wanted || path.endsWith(`/${wanted}`))
-  if (exact.length > 0) return exact
-  const label = wanted.toLowerCase()
-  return paths.filter((path) => {
-    const stem = path
-      .slice(path.lastIndexOf('/') + 1)
-      .toLowerCase()
-      .replace(/\.gguf$/, '')
-    return stem === label || stem.endsWith(`-${label}`) || stem.endsWith(`.${label}`) || stem.includes(`-${label}-0`)
-  })
+/** @throws HubError before anything is fetched that the disk cannot hold */
+async function checkFreeSpace(cache: CachedRepository, files: readonly RemoteFile[]): Promise<void> {
+  const missing = files.filter((file) => !existsSync(cache.blobPath(file.etag)))
+  const requiredBytes = missing.reduce((sum, file) => {
+    const begun = statSync(`${cache.blobPath(file.etag)}.incomplete`, { throwIfNoEntry: false })?.size ?? 0
+    return sum + Math.max(0, file.sizeInBytes - begun)
+  }, 0)
+  if (requiredBytes === 0) return
+  const { bavail, bsize } = await cache.statFilesystem()
+  const freeBytes = bavail * bsize
+  if (freeBytes >= requiredBytes) return
+  throw new HubError(
+    `The download takes ${formatBytes(requiredBytes)}, but ${cache.path} has ${formatBytes(freeBytes)} free. Free space there, or set HF_HUB_CACHE to a folder on another disk.`,
+  )
 }
 
 function preview(names: readonly string[]): string {

@@ -9,6 +9,7 @@ import {
   readlinkSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -17,7 +18,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { HubError, ModelNotFoundError, OctavoError } from '../errors.ts'
 import { HubServer } from './hub-server.case.ts'
 import { resolveModelPath, type DownloadProgress, type ResolveModelOptions } from './hub.ts'
-import { matchGguf } from './hub-repository.ts'
+import { matchGguf } from './gguf-model.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'octavo-hub-'))
 afterAll(() => rmSync(root, { recursive: true }))
@@ -232,7 +233,6 @@ describe('GGUF repositories', () => {
     ['Model-0.5B-Q8_0.gguf', 'q8'],
     ['Q4_K_M', 'q4'],
     ['q8_0', 'q8'],
-    ['BF16/Model-0.5B-BF16-00001-of-00002.gguf', 'a'],
   ])('fetches one file by %s', async (wanted, content) => {
     const path = await resolve(`owner/name:${wanted}`)
     expect(path.startsWith(snapshot())).toBe(true)
@@ -245,18 +245,51 @@ describe('GGUF repositories', () => {
     ['owner/name', /has GGUF files only: name one, as in "owner\/name:Model-0.5B-Q4_K_M.gguf"/],
     ['owner/name:Q5_K_M', /has no GGUF file "Q5_K_M". It has Model-0.5B-Q4_K_M.gguf, Model-0.5B-Q8_0.gguf/],
     ['owner/name:K_M', /has no GGUF file "K_M"/],
-    ['owner/name:bf16', /has 2 GGUF files for "bf16"; give the whole file name/],
+    ['owner/name:Model-0.5B', /has no GGUF file "Model-0.5B"/],
   ])('explains %s', async (model, message) => {
     const error = await refusal(model)
     expect(error).toBeInstanceOf(ModelNotFoundError)
     expect(error.message).toMatch(message)
   })
 
+  it('explains a label that two files have', async () => {
+    await server.stop()
+    await serve({ 'a-Q8_0.gguf': 'a', 'b-Q8_0.gguf': 'b' })
+    const { message } = await refusal('owner/name:q8_0')
+    expect(message).toMatch(/has 2 GGUF files for "q8_0"; give the whole file name/)
+  })
+
   it('matches labels between separators only', () => {
     expect(matchGguf(['m-Q4_K_M.gguf', 'm.Q4_K_M.gguf', 'm-IQ4_K_M.gguf', 'mQ4_K_M.gguf'], 'q4_k_m')).toEqual([
-      'm-Q4_K_M.gguf',
-      'm.Q4_K_M.gguf',
+      { parts: ['m-Q4_K_M.gguf'] },
+      { parts: ['m.Q4_K_M.gguf'] },
     ])
+  })
+
+  const parts = [1, 2, 3].map((i) => `q/m-Q4_K_M-0000${i}-of-00003.gguf`)
+
+  it.each(['Q4_K_M', 'm-Q4_K_M-00001-of-00003.gguf', 'q/m-Q4_K_M-00002-of-00003.gguf'])(
+    'takes a split file for one model, by label or by any part: %s',
+    (wanted) => {
+      expect(matchGguf([...parts, 'm-Q8_0.gguf'], wanted)).toEqual([{ parts }])
+    },
+  )
+
+  it('fetches all parts of a split file, and needs them all offline', async () => {
+    await server.stop()
+    await serve(Object.fromEntries(parts.map((part) => [part, `GGUF ${part}`])))
+    const first = await resolve('owner/name:Q4_K_M')
+    expect(first.endsWith(parts[0]!)).toBe(true)
+    for (const part of parts) expect(readFileSync(join(first, '../..', part), 'utf8')).toBe(`GGUF ${part}`)
+    expect(await resolve('owner/name:m-Q4_K_M-00001-of-00003.gguf', { offline: true })).toBe(first)
+    rmSync(join(first, '../..', parts[1]!))
+    expect((await refusal('owner/name:Q4_K_M', { offline: true })).message).toContain('not completely')
+  })
+
+  it('names the part that a repository lacks', async () => {
+    await server.stop()
+    await serve({ [parts[0]!]: 'GGUF', [parts[2]!]: 'GGUF' })
+    expect((await refusal('owner/name:Q4_K_M')).message).toContain(parts[1])
   })
 })
 
@@ -364,6 +397,13 @@ describe('names that need no hub', () => {
     expect(error).toBeInstanceOf(ModelNotFoundError)
     expect(error.message).toMatch(/Near it: llama-q4_0.gguf, llama-q8_0.gguf\.$/)
     expect((await refusal(join(folder, 'sub', 'model.gguf'))).message).toMatch(/sub does not exist either/)
+  })
+
+  it('refuses a link that leads back to itself with its path', async () => {
+    const link = join(root, 'loop')
+    symlinkSync(link, link)
+    expect(await refusal(link)).toBeInstanceOf(ModelNotFoundError)
+    expect((await refusal(link)).message).toContain('ELOOP')
   })
 
   it('finds the embedded model', async () => {

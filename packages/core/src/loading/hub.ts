@@ -1,13 +1,16 @@
-import { readdirSync, statSync } from 'node:fs'
+import { readdirSync, type Stats, statSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { HubError, ModelNotFoundError } from '../errors.ts'
+import { messageOf } from '../util/message-of.ts'
 import { embeddedModelNames, embeddedModelPath } from './embedded-model.ts'
 import { defaultHubCacheDir, isCommitHash } from './hub-cache.ts'
 import { HubUnreachableError, type DownloadProgress } from './hub-download.ts'
+import { createFetch, type ProxySettings } from './proxy-fetch.ts'
 import { downloadModel, findCachedModel, type HubModel } from './hub-repository.ts'
 
 export type { DownloadProgress } from './hub-download.ts'
 
+const noProxies: ProxySettings = { httpProxy: null, httpsProxy: null, noProxy: null }
 const defaultEndpoint = 'https://huggingface.co'
 
 export interface ResolveModelOptions {
@@ -16,6 +19,8 @@ export interface ResolveModelOptions {
   /** The shared Hugging Face cache. Default ~/.cache/huggingface/hub. */
   readonly cacheDir?: string | null
   readonly token?: string | null
+  /** Default: none. */
+  readonly proxy?: ProxySettings
   /** Use what the cache has and never the network. */
   readonly offline?: boolean
   /** Another hub. Default https://huggingface.co. */
@@ -39,7 +44,7 @@ export async function resolveModelPath(model: string, options: ResolveModelOptio
   if (local !== null) return local
   const embedded = resolveEmbedded(model, options.embeddedModels)
   if (embedded !== null) return embedded
-  const hubModel = toHubModel(model, options)
+  const hubModel = toHubModel(model, options, await createFetch(options.proxy ?? noProxies))
   if (options.offline === true) return requireCached(hubModel, model)
   // A commit never changes: once it is here, the hub has nothing to add.
   const pinned = isCommitHash(hubModel.revision) ? await findCachedModel(hubModel) : null
@@ -55,7 +60,7 @@ export async function resolveModelPath(model: string, options: ResolveModelOptio
 }
 
 function resolveLocal(model: string): string | null {
-  const stat = model === '' ? undefined : statSync(model, { throwIfNoEntry: false })
+  const stat = model === '' ? undefined : statModel(model)
   if (stat === undefined) {
     if (isPathLike(model))
       throw new ModelNotFoundError(model, `There is no file or folder "${model}".${suggestNear(model)}`)
@@ -66,6 +71,18 @@ function resolveLocal(model: string): string | null {
     ? `Pass its folder, ${dirname(resolve(model))}.`
     : 'Pass a model folder or a .gguf file.'
   throw new ModelNotFoundError(model, `"${model}" is a file, but not a .gguf file. ${remedy}`)
+}
+
+function statModel(model: string): Stats | undefined {
+  try {
+    return statSync(model, { throwIfNoEntry: false })
+  } catch (error) {
+    throw new ModelNotFoundError(
+      model,
+      `"${model}" can't be looked at (${messageOf(error)}). Check its folders, links and permissions.`,
+      { cause: error },
+    )
+  }
 }
 
 function isPathLike(model: string): boolean {
@@ -79,7 +96,7 @@ function resolveEmbedded(model: string, embeddedModels: Readonly<Record<string, 
   return embeddedModelNames.includes(model) ? embeddedModelPath(model) : null
 }
 
-function toHubModel(model: string, options: ResolveModelOptions): HubModel {
+function toHubModel(model: string, options: ResolveModelOptions, send: typeof fetch): HubModel {
   const match = /^([\w.-]+\/[\w.-]+?)(?::(.+))?$/.exec(model)
   const repository = match?.[1]
   const revision = options.revision ?? 'main'
@@ -103,6 +120,7 @@ function toHubModel(model: string, options: ResolveModelOptions): HubModel {
       repository,
       endpoint,
       token: options.token ?? null,
+      fetch: send,
       retryDelayMs: options.retryDelayMs ?? 500,
       onProgress: options.onProgress ?? null,
     },

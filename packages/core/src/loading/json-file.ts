@@ -1,12 +1,13 @@
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync, type Stats, statSync } from 'node:fs'
 import { CheckpointError } from '../errors.ts'
 import { isJsonObject, type JsonObject } from '../util/json-object.ts'
 import { messageOf } from '../util/message-of.ts'
+import { isLfsPointer, lfsPointerReason } from './git-lfs-pointer.ts'
 
 /** Reads a text file of at most `maxBytes`; `null` where there is none. Throws CheckpointError where it can't be read. */
 export function readTextFile(file: string, maxBytes: number): string | null {
-  const stat = statSync(file, { throwIfNoEntry: false })
-  if (stat === undefined) return null
+  const stat = statFile(file)
+  if (stat === null) return null
   if (!stat.isFile()) throw new CheckpointError(file, 'is not a regular file')
   if (stat.size > maxBytes)
     throw new CheckpointError(file, `has ${stat.size} bytes; the limit for this file is ${maxBytes}`)
@@ -19,6 +20,14 @@ export function readTextFile(file: string, maxBytes: number): string | null {
   }
 }
 
+function statFile(file: string): Stats | null {
+  try {
+    return statSync(file, { throwIfNoEntry: false }) ?? null
+  } catch (error) {
+    throw new CheckpointError(file, `can't be looked at (${messageOf(error)})`, { cause: error })
+  }
+}
+
 /** Reads a JSON object; `null` where the file is absent. Throws CheckpointError for anything but an object of at most `maxBytes`. */
 export function readJsonFile(file: string, maxBytes: number): JsonObject | null {
   const text = readTextFile(file, maxBytes)
@@ -26,6 +35,7 @@ export function readJsonFile(file: string, maxBytes: number): JsonObject | null 
 }
 
 export function parseJsonObject(text: string, file: string): JsonObject {
+  if (isLfsPointer(text)) throw new CheckpointError(file, lfsPointerReason)
   let value: unknown
   try {
     value = JSON.parse(text)

@@ -9,6 +9,7 @@ import { CheckpointError } from '../errors.ts'
 import { singleRank } from '../layers/communicator.ts'
 import { WeightLoader } from '../layers/weight-loader.ts'
 import { rowBytes } from '../tensor/dtype.ts'
+import { weightBytes } from '../tensor/packed-weight.ts'
 import type { StoredRows } from '../tensor/packed-weight.ts'
 import { convertToGguf } from './gguf-conversion.case.ts'
 import { openGguf } from './gguf.ts'
@@ -111,7 +112,7 @@ describe('what packWeight is told of files', () => {
       numRuns.push(stored?.length ?? null)
       const checked = (bytes: Uint8Array): void => {
         fill(bytes)
-        if (stored) expect(readStored(stored, rowBytes(spec.format, spec.cols))).toEqual(bytes)
+        if (stored) expect(readStored(stored, weightBytes({ ...spec, rows: 1 }))).toEqual(bytes)
       }
       return cpu.packWeight(spec, checked)
     }

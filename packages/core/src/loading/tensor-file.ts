@@ -1,10 +1,14 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { CheckpointError } from '../errors.ts'
+import { isLfsPointer, lfsPointerReason, lfsPointerStart, maxLfsPointerBytes } from './git-lfs-pointer.ts'
 import { assert } from '../util/assert.ts'
 import { messageOf } from '../util/message-of.ts'
 
 /** One `read` call takes less than 2 GiB on every platform. */
 const maxReadBytes = 1024 * 1024 * 1024
+
+/** A named pipe would wait for its writer for ever. */
+const withoutWaiting = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
 
 /** An open checkpoint file, read at offsets straight into the caller's bytes. */
 export class TensorFile {
@@ -15,7 +19,7 @@ export class TensorFile {
   constructor(path: string) {
     this.path = path
     try {
-      this.#fd = openSync(path, 'r')
+      this.#fd = openSync(path, withoutWaiting)
     } catch (error) {
       throw new CheckpointError(path, `can't be opened (${messageOf(error)})`, { cause: error })
     }
@@ -25,6 +29,7 @@ export class TensorFile {
       throw new CheckpointError(path, 'is not a regular file')
     }
     this.sizeInBytes = stat.size
+    this.#refuseLfsPointer()
   }
 
   /** The descriptor, until `close`. */
@@ -53,6 +58,15 @@ export class TensorFile {
       }
       done += count
     }
+  }
+
+  #refuseLfsPointer(): void {
+    if (this.sizeInBytes > maxLfsPointerBytes) return
+    const bytes = new Uint8Array(Math.min(this.sizeInBytes, lfsPointerStart.length))
+    this.read(bytes, 0)
+    if (!isLfsPointer(Buffer.from(bytes).toString('latin1'))) return
+    this.close()
+    throw new CheckpointError(this.path, lfsPointerReason)
   }
 
   close(): void {

@@ -1,20 +1,21 @@
 import { tensor2d } from '@tensorflow/tfjs-core'
-import { describe, it } from 'vitest'
+import { beforeEach, describe, it } from 'vitest'
 import type { BackendPack } from '../backends/backend-pack.ts'
-import type { WeightFormat } from '../tensor/dtype.ts'
+import type { PackedFormat } from '../tensor/packed-weight.ts'
 import { expectClose, expectRowInvariance, expectTensorsLeft } from './expectations.case.ts'
 import { RandomData } from './random-data.case.ts'
 import { moe, moeComposite } from './moe.ts'
 import type { MoeAttrs, MoeExpert } from './moe.ts'
+import { groupedFormats, refusalOf } from './weight-formats.case.ts'
 
 interface MoeShape {
   readonly numExperts: number
   readonly hiddenSize: number
   readonly intermediateSize: number
   readonly hasBias: boolean
-  readonly format: WeightFormat
+  readonly format: PackedFormat
   /** Keeps gate and up projection apart, the gate in this format. */
-  readonly gateFormat?: WeightFormat
+  readonly gateFormat?: PackedFormat
 }
 
 function createExperts(pack: BackendPack, random: RandomData, shape: MoeShape): MoeExpert[] {
@@ -61,11 +62,18 @@ const variants: readonly (readonly [string, Variant])[] = [
     'gate in q5_1 apart from up in q4_0',
     { ...base, gateFormat: 'q5_1', format: 'q4_0', hiddenSize: 64, intermediateSize: 32, hasBias: true },
   ],
+  ['int4 with zeros', { ...base, format: groupedFormats.int4, hiddenSize: 64, intermediateSize: 32, hasBias: true }],
+  ['int4 with an order for each expert', { ...base, format: groupedFormats.int4Ordered, hiddenSize: 48 }],
 ]
 
 /** `moe`: routing, experts, weighted sum. */
 export function describeMoe(getPack: () => BackendPack): void {
   describe.each(variants)('moe, %s', (_, variant) => {
+    beforeEach(({ skip }) => {
+      const refusal = refusalOf(getPack(), variant.format)
+      if (refusal !== null) skip(refusal)
+    })
+
     it('equals its composite', () => {
       const random = new RandomData(40)
       const experts = createExperts(getPack(), random, variant)

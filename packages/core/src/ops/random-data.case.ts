@@ -1,10 +1,14 @@
 import { tensor1d, tensor2d } from '@tensorflow/tfjs-core'
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import type { BackendPack } from '../backends/backend-pack.ts'
-import { encodeRow, float32ToFloat16 } from '../tensor/dequantize.ts'
+import { encodeRow } from '../tensor/dequantize.ts'
+import { float32ToFloat16 } from '../tensor/narrow-floats.ts'
 import { isDense, rowBytes, weightFormats } from '../tensor/dtype.ts'
-import type { WeightFormat } from '../tensor/dtype.ts'
-import type { PackedWeight } from '../tensor/packed-weight.ts'
+import type { BlockFormat } from '../tensor/dtype.ts'
+import { codeValues, numGroups, planesOf } from '../tensor/grouped-format.ts'
+import type { GroupedSpec } from '../tensor/grouped-format.ts'
+import { isGrouped } from '../tensor/packed-weight.ts'
+import type { PackedFormat, PackedWeight } from '../tensor/packed-weight.ts'
 import { uniformAt } from '../util/random.ts'
 
 /** A stream of reproducible random data. */
@@ -54,10 +58,11 @@ export class RandomData {
 
   weight(
     pack: Pick<BackendPack, 'packWeight'>,
-    format: WeightFormat,
+    format: PackedFormat,
     [rows, cols]: readonly [number, number],
   ): PackedWeight {
     return pack.packWeight({ format, rows, cols }, (bytes) => {
+      if (isGrouped(format)) return this.#fillPlanes({ format, rows, cols }, bytes)
       const stride = rowBytes(format, cols)
       for (let row = 0; row < rows; row++) {
         if (isDense(format)) encodeRow(format, this.floats(cols), bytes, row * stride)
@@ -66,11 +71,38 @@ export class RandomData {
     })
   }
 
+  /** Any codes but NaN's, zeros among the codes, and weights of about 0.1. */
+  #fillPlanes(spec: GroupedSpec, bytes: Uint8Array): void {
+    const { format, rows, cols } = spec
+    const { codes, order, scales, zeros } = planesOf(spec)
+    const values = codeValues(format)
+    const groups = numGroups(format, cols)
+    const largest = Math.max(...values.filter((value) => !Number.isNaN(value)).map(Math.abs))
+    for (let row = 0; row < rows; row++) {
+      const codesOfRow = bytes.subarray(codes.offset + row * codes.stride, codes.offset + (row + 1) * codes.stride)
+      codesOfRow.fill(0)
+      for (let col = 0; col < cols; col++) {
+        let code = this.integer(0, values.length - 1)
+        if (Number.isNaN(values[code]!)) code = 0
+        putCode(codesOfRow, col * format.bits, code)
+      }
+      const scalesOfRow = Float32Array.from({ length: groups }, () => ((0.5 + this.uniform()) * 0.1) / largest)
+      encodeRow(format.scaleDtype, scalesOfRow, bytes, scales.offset + row * scales.stride)
+    }
+    if (zeros !== null)
+      for (let i = 0; i < rows * groups; i++) bytes[zeros.offset + i] = this.integer(0, values.length - 1)
+    if (order !== null) {
+      const groupOf = Int32Array.from({ length: cols }, () => this.integer(0, groups - 1))
+      bytes.set(new Uint8Array(groupOf.buffer), order.offset)
+    }
+  }
+
   /** Any codes will do, but the float16 scales must be finite and of sensible size. */
-  #fillBlocks(format: keyof typeof scaleOffsets, bytes: Uint8Array): void {
+  #fillBlocks(format: BlockFormat, bytes: Uint8Array): void {
     for (let i = 0; i < bytes.length; i++) bytes[i] = this.integer(0, 255)
-    for (let block = 0; block < bytes.length; block += weightFormats[format].blockBytes) {
-      for (const offset of scaleOffsets[format]) {
+    const { blockBytes, fields } = weightFormats[format]
+    for (let block = 0; block < bytes.length; block += blockBytes) {
+      for (const { offset } of fields.filter(({ dtype }) => dtype === 'float16')) {
         const bits = float32ToFloat16((0.5 + this.uniform()) * 0.001)
         bytes[block + offset] = bits & 255
         bytes[block + offset + 1] = bits >>> 8
@@ -79,14 +111,10 @@ export class RandomData {
   }
 }
 
-/** Where a block keeps its float16 scales. */
-const scaleOffsets = {
-  q8_0: [0],
-  q4_0: [0],
-  q4_1: [0, 2],
-  q5_0: [0],
-  q5_1: [0, 2],
-  q4_k: [0, 2],
-  q5_k: [0, 2],
-  q6_k: [208],
-} as const
+/** Lowest bits first, into bits that are zero. */
+function putCode(bytes: Uint8Array, bit: number, code: number): void {
+  const at = bit >>> 3
+  const shifted = code << (bit & 7)
+  bytes[at] = bytes[at]! | (shifted & 255)
+  if (shifted > 255) bytes[at + 1] = bytes[at + 1]! | (shifted >>> 8)
+}

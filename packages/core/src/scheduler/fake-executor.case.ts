@@ -1,6 +1,7 @@
+import type { TransferredError } from '../error-transfer.ts'
 import type { SamplingParams } from '../sampling-params.ts'
 import type { Logprob, TokenLogprobs } from '../sequence/outputs.ts'
-import type { ModelRunnerOutput, PromptLogprobs, SampledToken, SchedulerOutput } from './scheduler-output.ts'
+import type { ModelRunnerOutput, PromptLogprobs, SampledTokens, SchedulerOutput } from './scheduler-output.ts'
 
 /** What one slot of KV memory holds: `chain` stands for the KV, which depends on all tokens up to its position. */
 interface Slot {
@@ -35,13 +36,29 @@ export class FakeExecutor {
   readonly rows = new Map<string, Row>()
   readonly #options: FakeExecutorOptions
   readonly #slots: (Slot | undefined)[]
+  /** Blocks that the last plan wrote to. */
+  readonly written = new Set<number>()
+  /** Ids that lost plans were about: whether they are held is not certain before they are dropped, nor what their rows say. */
+  readonly #lostIds = new Set<string>()
 
   constructor(options: FakeExecutorOptions) {
     this.#options = options
     this.#slots = new Array<Slot | undefined>(options.numBlocks * options.blockSize)
   }
 
-  execute(plan: SchedulerOutput): ModelRunnerOutput {
+  /** A plan that fails, `isTakenIn` or not: rows may be up to date with it and half of its slots written. */
+  lose(plan: SchedulerOutput, isTakenIn: boolean): void {
+    if (isTakenIn) {
+      this.#updateRows(plan)
+      for (const { id, numTokens } of plan.scheduled.slice(0, plan.scheduled.length >> 1))
+        this.#write(this.#row(id), numTokens)
+    }
+    for (const id of [...plan.droppedIds, ...plan.scheduled.map((entry) => entry.id)]) this.#lostIds.add(id)
+  }
+
+  /** Sequences for which `hasFailed` holds get no token. */
+  execute(plan: SchedulerOutput, hasFailed: (id: string) => boolean = () => false): ModelRunnerOutput {
+    this.written.clear()
     this.#updateRows(plan)
     for (const { from, to } of plan.blockCopies) this.#copyBlock(from, to)
     const batch = plan.scheduled.map(({ id, numTokens }) => ({ id, numTokens, row: this.#row(id) }))
@@ -52,20 +69,22 @@ export class FakeExecutor {
     for (const { row, numTokens } of batch) this.#write(row, numTokens)
     for (const { row, numTokens, id } of batch) this.#attend(id, row, row.numComputedTokens + numTokens)
 
-    const sampled: SampledToken[] = []
+    const sampled: SampledTokens[] = []
+    const failed = batch.filter(({ id }) => hasFailed(id)).map(({ id }) => ({ id, error: fakeError }))
     const promptLogprobs: PromptLogprobs[] = []
     for (const { id, row, numTokens } of batch) {
       const start = row.numComputedTokens
       row.numComputedTokens += numTokens
+      if (hasFailed(id)) continue
       if (row.params.promptLogprobs !== null) promptLogprobs.push(fakePromptLogprobs(id, row, start))
       if (row.numComputedTokens === row.tokens.length) sampled.push(this.#sample(id, row))
     }
-    return { sampled, promptLogprobs }
+    return { sampled, promptLogprobs, failed }
   }
 
   /** Every held row, scheduled in this step or not, can still read all that it has computed. */
   checkAllRows(): void {
-    for (const [id, row] of this.rows) this.#attend(id, row, row.numComputedTokens)
+    for (const [id, row] of this.rows) if (!this.#lostIds.has(id)) this.#attend(id, row, row.numComputedTokens)
   }
 
   chainAt(blockId: number, offset: number): number | undefined {
@@ -73,7 +92,10 @@ export class FakeExecutor {
   }
 
   #updateRows(plan: SchedulerOutput): void {
-    for (const id of plan.droppedIds) check(this.rows.delete(id), `dropped ${id}, which is not held`)
+    for (const id of plan.droppedIds) {
+      const isKnown = [this.rows.delete(id), this.#lostIds.delete(id)].includes(true)
+      check(isKnown, `dropped ${id}, which is not held`)
+    }
     for (const data of plan.newSequences) {
       check(!this.rows.has(data.id), `new sequence ${data.id} is held already`)
       const rootChain = this.#options.rootChainOf(data.id)
@@ -94,6 +116,8 @@ export class FakeExecutor {
         row.numComputedTokens === data.numComputedTokens,
         `${data.id}: plan and runner disagree on numComputedTokens`,
       )
+      row.tokens.push(...data.newTokenIds)
+      extendChains(row.chains, row.tokens, row.rootChain)
       for (const { index, blockId } of data.replacedBlocks) row.blockTable[index] = blockId
       row.blockTable.push(...data.newBlockIds)
     }
@@ -109,7 +133,9 @@ export class FakeExecutor {
     check(start + numTokens <= row.tokens.length, 'computes tokens that do not exist')
     for (let position = start; position < start + numTokens; position++) {
       const slot = { position, token: row.tokens[position]!, chain: row.chains[position]! }
-      this.#slots[this.#slotOf(row, position)] = slot
+      const index = this.#slotOf(row, position)
+      this.#slots[index] = slot
+      this.written.add(Math.floor(index / this.#options.blockSize))
     }
   }
 
@@ -129,13 +155,11 @@ export class FakeExecutor {
     return blockId * blockSize + (position % blockSize)
   }
 
-  #sample(id: string, row: Row): SampledToken {
+  #sample(id: string, row: Row): SampledTokens {
     const tokenId = sampleToken(row.chains.at(-1)!, row.params.seed ?? 0, this.#options.vocabSize)
-    row.tokens.push(tokenId)
-    row.chains.push(mix(row.chains.at(-1)!, tokenId))
-    const logprobs: TokenLogprobs | null =
-      row.params.logprobs === null ? null : { chosen: logprob(tokenId, row.tokens.length - 1), top: [] }
-    return { id, tokenId, logprobs }
+    const logprobs: TokenLogprobs[] | null =
+      row.params.logprobs === null ? null : [{ chosen: logprob(tokenId, row.tokens.length), top: [] }]
+    return { id, tokenIds: [tokenId], logprobs }
   }
 
   #row(id: string): Row {
@@ -144,6 +168,8 @@ export class FakeExecutor {
     return row
   }
 }
+
+export const fakeError: TransferredError = { name: 'Error', message: 'it broke', stack: null, fields: {} }
 
 /** 32 bits that depend on every token so far and on their order. */
 export function mix(chain: number, token: number): number {

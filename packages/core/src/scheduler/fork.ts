@@ -6,7 +6,7 @@ export function numForkedTokens(sequence: Sequence): number {
 }
 
 /** Samples of one request have one prompt and one salt. */
-export function canShareKv(leader: Sequence, child: Sequence): boolean {
-  if (leader.cacheSalt !== child.cacheSalt || leader.numPromptTokens !== child.numPromptTokens) return false
+export function canShareKv({ request: leader }: Sequence, { request: child }: Sequence): boolean {
+  if (leader.cacheSalt !== child.cacheSalt || leader.promptTokenIds.length !== child.promptTokenIds.length) return false
   return child.promptTokenIds.every((tokenId, i) => tokenId === leader.promptTokenIds[i])
 }

@@ -16,9 +16,9 @@ export class PromptLogprobsCollector {
     this.#collected.set(sequence, collected)
   }
 
-  /** One entry per prompt token, to go out with the first output token; `null` after it, or if nobody asked. */
-  take(sequence: Sequence): (TokenLogprobs | null)[] | null {
-    if (sequence.params.promptLogprobs === null || sequence.numOutputTokens > 1) return null
+  /** One entry per prompt token, to go out with the first output tokens, `numNewTokens`; `null` after them, or if nobody asked. */
+  take(sequence: Sequence, numNewTokens: number): (TokenLogprobs | null)[] | null {
+    if (sequence.params.promptLogprobs === null || sequence.numOutputTokens > numNewTokens) return null
     const collected = this.#collected.get(sequence) ?? []
     this.#collected.delete(sequence)
     assert(

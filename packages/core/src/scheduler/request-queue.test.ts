@@ -2,10 +2,11 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Sequence } from '../sequence/sequence.ts'
 import { testRequest } from '../sequence/sequence-request.case.ts'
-import { comparePriority, createRequestQueue, type RequestQueue } from './request-queue.ts'
+import type { RequestQueue } from './request-queue.ts'
+import { comparePriority, resolveSchedulingPolicy } from './scheduling-policy.ts'
 
 function createSequence(id: string, { priority = 0, arrivalTime = 0, ordinal = 0 } = {}): Sequence {
-  return new Sequence(testRequest(id, { priority, arrivalTime }), ordinal)
+  return new Sequence(testRequest(id, { priority, arrivalTime }), { ordinal })
 }
 
 function drain(queue: RequestQueue): string[] {
@@ -16,7 +17,7 @@ function drain(queue: RequestQueue): string[] {
 
 describe('fcfs queue', () => {
   it('keeps the order of insertion; what is prepended goes first', () => {
-    const queue = createRequestQueue('fcfs')
+    const queue = resolveSchedulingPolicy('fcfs').createQueue()
     const [a, b, c] = [createSequence('a', { priority: 5 }), createSequence('b'), createSequence('c')]
     queue.add(a)
     queue.add(b)
@@ -31,7 +32,7 @@ describe('fcfs queue', () => {
 
 describe('priority queue', () => {
   it('takes the lowest priority value, then the earliest arrival, then the first inserted', () => {
-    const queue = createRequestQueue('priority')
+    const queue = resolveSchedulingPolicy('priority').createQueue()
     queue.add(createSequence('late', { arrivalTime: 9 }))
     queue.add(createSequence('urgent', { priority: -1, arrivalTime: 10 }))
     queue.add(createSequence('patient', { priority: 3 }))
@@ -50,7 +51,7 @@ describe('priority queue', () => {
     })
     fc.assert(
       fc.property(fc.array(item), (items) => {
-        const queue = createRequestQueue('priority')
+        const queue = resolveSchedulingPolicy('priority').createQueue()
         const sequences = items.map((options, ordinal) => createSequence(String(ordinal), { ...options, ordinal }))
         for (const sequence of sequences) queue.add(sequence)
         for (const [i, { isRemoved }] of items.entries()) if (isRemoved) expect(queue.remove(sequences[i]!)).toBe(true)

@@ -1,7 +1,5 @@
 import type { Sequence } from '../sequence/sequence.ts'
 import { Deque } from '../util/deque.ts'
-import { unreachable } from '../util/assert.ts'
-import type { SchedulingPolicy } from './scheduler-config.ts'
 
 /** Sequences that wait to run, next one first. */
 export interface RequestQueue extends Iterable<Sequence> {
@@ -15,23 +13,8 @@ export interface RequestQueue extends Iterable<Sequence> {
   remove(sequence: Sequence): boolean
 }
 
-export function createRequestQueue(policy: SchedulingPolicy): RequestQueue {
-  switch (policy) {
-    case 'fcfs':
-      return new FcfsQueue()
-    case 'priority':
-      return new PriorityQueue()
-    default:
-      return unreachable(policy)
-  }
-}
-
-/** Negative if `a` runs before `b`: lower priority value, then earlier arrival, then earlier insertion. */
-export function comparePriority(a: Sequence, b: Sequence): number {
-  return a.priority - b.priority || a.arrivalTime - b.arrivalTime || a.ordinal - b.ordinal
-}
-
-class FcfsQueue implements RequestQueue {
+/** In the order of arrival. */
+export class FcfsQueue implements RequestQueue {
   readonly #deque = new Deque<Sequence>()
 
   get size(): number {
@@ -63,9 +46,18 @@ class FcfsQueue implements RequestQueue {
   }
 }
 
-/** Sorted with the next one last, so that taking it is O(1); inserting moves pointers, but compares O(log n) times. */
-class PriorityQueue implements RequestQueue {
+/**
+ * Whatever `compare` puts first. Sorted with the next one last, so that taking it is O(1); inserting moves pointers, but
+ * compares O(log n) times.
+ */
+export class SortedQueue implements RequestQueue {
   readonly #sorted: Sequence[] = []
+  readonly #compare: (a: Sequence, b: Sequence) => number
+
+  /** `compare`: negative if `a` runs before `b`; never 0 for two sequences. */
+  constructor(compare: (a: Sequence, b: Sequence) => number) {
+    this.#compare = compare
+  }
 
   get size(): number {
     return this.#sorted.length
@@ -76,7 +68,7 @@ class PriorityQueue implements RequestQueue {
     let high = this.#sorted.length
     while (low < high) {
       const middle = (low + high) >>> 1
-      if (comparePriority(this.#sorted[middle]!, sequence) > 0) low = middle + 1
+      if (this.#compare(this.#sorted[middle]!, sequence) > 0) low = middle + 1
       else high = middle
     }
     this.#sorted.splice(low, 0, sequence)

@@ -18,7 +18,7 @@ describe('resolveSchedulerConfig', () => {
     const config = resolveSchedulerConfig(base)
     expect(config).toMatchObject({
       blockSize: 16,
-      policy: 'fcfs',
+      policy: { name: 'fcfs' },
       enablePrefixCaching: true,
       enableChunkedPrefill: true,
       watermark: 0,
@@ -32,6 +32,7 @@ describe('resolveSchedulerConfig', () => {
     ['maxModelLen', { maxModelLen: Number.NaN }],
     ['maxNumSeqs', { maxNumSeqs: 1.5 }],
     ['watermark', { watermark: 1 }],
+    ['policy', { policy: 'lifo' as 'fcfs' }],
     ['longPrefillTokenThreshold', { longPrefillTokenThreshold: -1 }],
     ['maxNumBatchedTokens', { maxNumBatchedTokens: 8, maxNumSeqs: 9 }],
     ['maxNumBatchedTokens', { enableChunkedPrefill: false, maxNumBatchedTokens: 999 }],

@@ -1,7 +1,6 @@
 import { InvalidConfigError } from '../errors.ts'
 import type { KvCacheConfig } from '../kv-cache/kv-cache-manager.ts'
-
-export type SchedulingPolicy = 'fcfs' | 'priority'
+import { resolveSchedulingPolicy, type SchedulingPolicy, type SchedulingPolicyName } from './scheduling-policy.ts'
 
 export interface SchedulerConfig extends KvCacheConfig {
   /** Sequences in one step at most. */
@@ -10,7 +9,6 @@ export interface SchedulerConfig extends KvCacheConfig {
   readonly maxNumBatchedTokens: number
   /** Prompt and output tokens of a sequence at most. */
   readonly maxModelLen: number
-  /** 'priority': lower `priority` first, ties by arrival time. */
   readonly policy: SchedulingPolicy
   /** Off: a prompt is computed whole in one step. */
   readonly enableChunkedPrefill: boolean
@@ -20,7 +18,12 @@ export interface SchedulerConfig extends KvCacheConfig {
   readonly watermark: number
 }
 
-export type SchedulerConfigInput = Pick<SchedulerConfig, 'numBlocks' | 'maxModelLen'> & Partial<SchedulerConfig>
+type RequiredOption = 'numBlocks' | 'maxModelLen'
+
+export type SchedulerConfigInput = Pick<SchedulerConfig, RequiredOption> &
+  Partial<Omit<SchedulerConfig, RequiredOption | 'policy'>> & {
+    readonly policy?: SchedulingPolicyName | SchedulingPolicy
+  }
 
 /** vLLM's. An engine passes its own (`config/engine-config.ts`). */
 const defaults = {
@@ -40,16 +43,17 @@ const defaults = {
  * @throws InvalidConfigError naming the option, its value and the limit.
  */
 export function resolveSchedulerConfig(input: SchedulerConfigInput): SchedulerConfig {
-  const config: SchedulerConfig = Object.freeze({ ...defaults, ...input })
+  const config: SchedulerConfig = Object.freeze({
+    ...defaults,
+    ...input,
+    policy: resolveSchedulingPolicy(input.policy ?? defaults.policy),
+  })
   checkInteger(config, 'blockSize', 1)
   checkInteger(config, 'numBlocks', 2)
   checkInteger(config, 'maxModelLen', 2)
   checkInteger(config, 'maxNumSeqs', 1)
   checkInteger(config, 'maxNumBatchedTokens', 1)
   checkInteger(config, 'longPrefillTokenThreshold', 0)
-  if (!['fcfs', 'priority'].includes(config.policy)) {
-    throw new InvalidConfigError('policy', `must be 'fcfs' or 'priority', got ${JSON.stringify(config.policy)}.`)
-  }
   if (!(config.watermark >= 0 && config.watermark < 1)) {
     throw new InvalidConfigError('watermark', `must be at least 0 and less than 1, got ${config.watermark}.`)
   }

@@ -1,4 +1,5 @@
 /** What one step computes: plain, structured-clonable data, so that it can cross to another thread or rank. */
+import type { TransferredError } from '../error-transfer.ts'
 import type { SamplingParams } from '../sampling-params.ts'
 import type { TokenLogprobs } from '../sequence/outputs.ts'
 
@@ -17,6 +18,8 @@ export interface NewSequenceData {
 /** A sequence that the runner holds already: what changed. */
 export interface CachedSequenceData {
   readonly id: string
+  /** Accepted since the plan that last had the sequence. A runner appends no token by itself, not even one that it sampled. */
+  readonly newTokenIds: readonly number[]
   readonly numComputedTokens: number
   readonly newBlockIds: readonly number[]
   /** Set when copy on write replaced a block of the table: position in the table and the new block. */
@@ -36,6 +39,10 @@ export interface BlockCopy {
 /**
  * One plan is one forward pass: a sequence may attend to blocks that another one fills in the same plan, so every layer
  * writes the keys and values of all rows before any row attends.
+ *
+ * Several plans may be in flight. Whoever runs them runs them in order, on each rank: a plan may also read blocks that
+ * the one before it fills. A sequence is in two plans at once only with different parts of its prompt; once all its
+ * tokens are in flight it waits for the one that is sampled, so that every plan carries the tokens that it computes.
  */
 export interface SchedulerOutput {
   readonly newSequences: readonly NewSequenceData[]
@@ -49,10 +56,12 @@ export interface SchedulerOutput {
   readonly droppedIds: readonly string[]
 }
 
-export interface SampledToken {
+/** The tokens that follow a sequence's own: one, or more where drafts were verified. */
+export interface SampledTokens {
   readonly id: string
-  readonly tokenId: number
-  readonly logprobs: TokenLogprobs | null
+  readonly tokenIds: readonly number[]
+  /** One entry per token; `null` if not asked for. */
+  readonly logprobs: readonly TokenLogprobs[] | null
 }
 
 export interface PromptLogprobs {
@@ -62,8 +71,15 @@ export interface PromptLogprobs {
   readonly entries: readonly TokenLogprobs[]
 }
 
+/** One sequence cannot go on; the others of its plan are not touched by it. */
+export interface SequenceFailure {
+  readonly id: string
+  readonly error: TransferredError
+}
+
 export interface ModelRunnerOutput {
-  /** One entry for each scheduled sequence whose computed tokens caught up with all its tokens. */
-  readonly sampled: readonly SampledToken[]
+  /** One entry for each scheduled sequence whose computed tokens caught up with all its tokens, unless it failed. */
+  readonly sampled: readonly SampledTokens[]
   readonly promptLogprobs: readonly PromptLogprobs[]
+  readonly failed: readonly SequenceFailure[]
 }

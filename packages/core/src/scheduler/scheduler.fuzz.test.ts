@@ -9,10 +9,10 @@ import { KvCacheManager } from '../kv-cache/kv-cache-manager.ts'
 import { defaultSamplingParams } from '../sampling-params.ts'
 import type { FinishReason } from '../sequence/outputs.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
-import { check, extendChains, FakeExecutor, logprob, mix, sampleToken } from './fake-executor.case.ts'
+import { check, extendChains, fakeError, FakeExecutor, logprob, mix, sampleToken } from './fake-executor.case.ts'
 import { Scheduler } from './scheduler.ts'
 import { resolveSchedulerConfig, type SchedulerConfig } from './scheduler-config.ts'
-import type { SchedulerOutput } from './scheduler-output.ts'
+import type { ModelRunnerOutput, SchedulerOutput } from './scheduler-output.ts'
 import type { SequenceUpdate } from './sequence-update.ts'
 
 const vocabSize = 12
@@ -41,10 +41,18 @@ interface Tick {
   readonly abortsBefore: readonly number[]
   readonly abortsInFlight: readonly number[]
   readonly arrivesInFlight: boolean
+  /** What the executor makes of the plans of this tick. */
+  readonly fault: Fault | null
 }
+
+/** The plan is lost, before or after the runner took it in; or one of its sequences fails. */
+type Fault =
+  | { readonly kind: 'plan'; readonly isTakenIn: boolean }
+  | { readonly kind: 'sequence'; readonly pick: number }
 
 interface Scenario {
   readonly config: SchedulerConfig
+  readonly maxPlansInFlight: number
   readonly ticks: readonly Tick[]
 }
 
@@ -74,11 +82,18 @@ const rareAborts = fc.oneof(
   { weight: 1, arbitrary: fc.array(fc.nat(100), { minLength: 1, maxLength: 3 }) },
 )
 
+const faultArbitrary: fc.Arbitrary<Fault | null> = fc.oneof(
+  { weight: 12, arbitrary: fc.constant(null) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('plan' as const), isTakenIn: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('sequence' as const), pick: fc.nat(100) }) },
+)
+
 const tickArbitrary: fc.Arbitrary<Tick> = fc.record({
   arrivals: fc.array(arrivalArbitrary, { maxLength: 2 }),
   abortsBefore: rareAborts,
   abortsInFlight: rareAborts,
   arrivesInFlight: fc.boolean(),
+  fault: faultArbitrary,
 })
 
 const scenarioArbitrary: fc.Arbitrary<Scenario> = fc
@@ -93,9 +108,10 @@ const scenarioArbitrary: fc.Arbitrary<Scenario> = fc
     enableChunkedPrefill: fc.boolean(),
     longPrefillTokenThreshold: fc.constantFrom(0, 0, 3, 5),
     watermark: fc.constantFrom(0, 0, 0.1),
+    maxPlansInFlight: fc.integer({ min: 1, max: 4 }),
     ticks: fc.array(tickArbitrary, { minLength: 1, maxLength: 30, size: 'max' }),
   })
-  .map(({ numCapacityTokens, budget, ticks, ...options }) => {
+  .map(({ numCapacityTokens, budget, ticks, maxPlansInFlight, ...options }) => {
     const minBudget = options.enableChunkedPrefill
       ? options.maxNumSeqs
       : Math.max(options.maxNumSeqs, options.maxModelLen)
@@ -105,7 +121,7 @@ const scenarioArbitrary: fc.Arbitrary<Scenario> = fc
       maxNumBatchedTokens: minBudget + budget,
       prefixCacheSeed,
     })
-    return { config, ticks }
+    return { config, maxPlansInFlight, ticks }
   })
 
 interface Expected {
@@ -130,6 +146,21 @@ interface Coverage {
   numSameStepHits: number
   numAbortsInFlight: number
   numUnfitting: number
+  /** Of sequences that share blocks with a plan in flight. */
+  numInFlightHits: number
+  numChunksInFlight: number
+  numFailedSequences: number
+  numLostPlans: number
+}
+
+interface PlanInFlight {
+  readonly plan: SchedulerOutput
+  /** `null`: the plan was lost. */
+  readonly output: ModelRunnerOutput | null
+  /** Who was meant by the ids of the plan. */
+  readonly received: ReadonlyMap<string, Received>
+  /** Blocks that the plan writes to. */
+  readonly written: ReadonlySet<number>
 }
 
 class Simulation {
@@ -143,13 +174,18 @@ class Simulation {
   /** Block hash → the chain at the block's every token: what a registered block must hold. */
   readonly #contentOfHash = new Map<string, readonly number[]>()
   readonly #coverage: Coverage
+  readonly #maxPlansInFlight: number
+  /** Oldest first. They were executed when they were scheduled, which is as good as any time until they return. */
+  readonly #inFlight: PlanInFlight[] = []
   #nextId = 0
+  #now = 0
 
-  constructor(config: SchedulerConfig, coverage: Coverage) {
+  constructor({ config, maxPlansInFlight }: Scenario, coverage: Coverage) {
     this.#config = config
+    this.#maxPlansInFlight = maxPlansInFlight
     this.#coverage = coverage
     this.#kvCache = new KvCacheManager(config)
-    this.#scheduler = new Scheduler(config, this.#kvCache)
+    this.#scheduler = new Scheduler(config, { kvCache: this.#kvCache, clock: () => this.#now++ })
     const rootChainOf = (id: string): number => this.#rootChains.get(id) ?? 0
     this.#executor = new FakeExecutor({
       numBlocks: config.numBlocks,
@@ -161,10 +197,10 @@ class Simulation {
 
   run(ticks: readonly Tick[]): void {
     for (const tick of ticks) this.#step(tick)
-    const idle: Tick = { arrivals: [], abortsBefore: [], abortsInFlight: [], arrivesInFlight: false }
+    const idle: Tick = { arrivals: [], abortsBefore: [], abortsInFlight: [], arrivesInFlight: false, fault: null }
     // Alone, each sequence needs at most a step per token; preemption repeats some of the work.
     let stepsLeft = 200 + 20 * this.#live.size * this.#config.maxModelLen
-    while (this.#scheduler.hasUnfinished()) {
+    while (this.#scheduler.hasUnfinished() || this.#inFlight.length > 0) {
       check(stepsLeft-- > 0, `sequences ${[...this.#live.keys()]} never end`)
       this.#step(idle)
     }
@@ -174,22 +210,54 @@ class Simulation {
   #step(tick: Tick): void {
     if (!tick.arrivesInFlight) for (const arrival of tick.arrivals) this.#arrive(arrival)
     this.#abort(tick.abortsBefore)
-    const wasUnfinished = this.#scheduler.hasUnfinished()
-    const plan = this.#scheduler.schedule()
-    this.#checkPlan(plan, wasUnfinished)
-    const scheduledIds = new Set(plan.scheduled.map(({ id }) => id))
-    this.#coverage.numAbortsInFlight += this.#abort(tick.abortsInFlight).filter((id) => scheduledIds.has(id)).length
-    const idsBefore = new Set(this.#live.keys())
-    const output = this.#executor.execute(plan)
+    this.#fill(tick.fault)
+    const oldest = this.#inFlight[0]
+    check(oldest !== undefined, 'nothing is in flight')
+    const inFlightIds = new Set(this.#inFlight.flatMap(({ plan }) => plan.scheduled.map(({ id }) => id)))
+    this.#coverage.numAbortsInFlight += this.#abort(tick.abortsInFlight).filter((id) => inFlightIds.has(id)).length
     if (tick.arrivesInFlight) for (const arrival of tick.arrivals) this.#arrive(arrival)
-    for (const update of this.#scheduler.updateFromOutput(plan, output)) {
-      check(
-        idsBefore.has(update.id) && scheduledIds.has(update.id),
-        `an update for ${update.id}, which was not scheduled or has ended`,
-      )
+    this.#return(oldest)
+    this.#checkMemory()
+  }
+
+  /** As `EngineCore` does. */
+  #fill(fault: Fault | null): void {
+    while (this.#inFlight.length < this.#maxPlansInFlight) {
+      const wasUnfinished = this.#scheduler.hasUnfinished()
+      const plan = this.#scheduler.schedule()
+      if (plan === null) {
+        check(this.#inFlight.length > 0, 'no plan, and none in flight')
+        return
+      }
+      this.#checkPlan(plan, wasUnfinished)
+      const received = new Map(plan.scheduled.map(({ id }) => [id, this.#live.get(id)!]))
+      const output = this.#execute(plan, fault)
+      this.#inFlight.push({ plan, received, output, written: new Set(output === null ? [] : this.#executor.written) })
+      this.#checkMemory()
+    }
+  }
+
+  #execute(plan: SchedulerOutput, fault: Fault | null): ModelRunnerOutput | null {
+    const isLost = this.#inFlight.some(({ output }) => output === null)
+    if (isLost || fault?.kind === 'plan') {
+      this.#executor.lose(plan, !isLost && fault?.kind === 'plan' && fault.isTakenIn)
+      return null
+    }
+    const failedId = fault === null ? undefined : plan.scheduled[fault.pick % Math.max(1, plan.scheduled.length)]?.id
+    return this.#executor.execute(plan, (id) => id === failedId)
+  }
+
+  #return(oldest: PlanInFlight): void {
+    const { plan, output } = oldest
+    const returned = output === null ? this.#inFlight.splice(0) : this.#inFlight.splice(0, 1)
+    if (output === null) this.#coverage.numLostPlans++
+    const updates =
+      output === null ? this.#scheduler.failPlansInFlight(fakeError) : this.#scheduler.updateFromOutput(plan, output)
+    for (const update of updates) {
+      const isMeant = returned.some(({ received }) => received.get(update.id) === this.#live.get(update.id))
+      check(isMeant, `an update for ${update.id}, which was not scheduled or has ended`)
       this.#receive(update)
     }
-    this.#checkMemory()
   }
 
   #arrive(arrival: Arrival): void {
@@ -291,6 +359,13 @@ class Simulation {
     check(received !== undefined, `an update for ${update.id}, which has ended`)
     const { expected, tokenIds } = received
     const { request } = expected
+    this.#checkTimes(update)
+    if (update.error !== null) {
+      expect(update).toMatchObject({ newTokenIds: [], finishReason: 'error', error: fakeError })
+      this.#live.delete(update.id)
+      this.#coverage.numFailedSequences++
+      return
+    }
     if (tokenIds.length === 0 && request.params.promptLogprobs !== null && request.forkOf === null) {
       const entries = request.promptTokenIds.map((tokenId, i) =>
         i === 0 ? null : { chosen: logprob(tokenId, i), top: [] },
@@ -309,6 +384,12 @@ class Simulation {
     this.#coverage.numFinished++
   }
 
+  #checkTimes({ times: { queuedMs, scheduledMs, firstTokenMs }, newTokenIds }: SequenceUpdate): void {
+    check(scheduledMs !== null && scheduledMs > queuedMs, 'scheduled before it was queued')
+    if (newTokenIds.length > 0)
+      check(firstTokenMs !== null && firstTokenMs > scheduledMs, 'a token before it was scheduled')
+  }
+
   #checkCachedTokens(request: SequenceRequest, numCachedTokens: number): void {
     check(numCachedTokens % this.#config.blockSize === 0, `${numCachedTokens} cached tokens are no whole blocks`)
     check(numCachedTokens < request.promptTokenIds.length, 'the whole prompt cannot come from the cache')
@@ -320,6 +401,7 @@ class Simulation {
     check(plan.numTokens <= maxNumBatchedTokens, `${plan.numTokens} tokens are over budget`)
     check(plan.scheduled.length <= maxNumSeqs, `${plan.scheduled.length} sequences are too many`)
     check(!wasUnfinished || plan.numTokens > 0, 'a step without progress')
+    this.#checkBlocksInFlight(plan)
     check(
       plan.newSequences.length + plan.cachedSequences.length === plan.scheduled.length,
       'the plan schedules what it does not describe',
@@ -336,10 +418,30 @@ class Simulation {
     this.#countSameStepHits(plan)
   }
 
+  /** Nothing is handed out anew that a plan in flight writes to. */
+  #checkBlocksInFlight(plan: SchedulerOutput): void {
+    const { blockSize } = this.#config
+    const handedOut = [
+      ...plan.newSequences.flatMap((data) => data.blockIds.slice(Math.ceil(data.numComputedTokens / blockSize))),
+      ...plan.cachedSequences.flatMap((data) => [...data.newBlockIds, ...data.replacedBlocks.map((b) => b.blockId)]),
+      ...plan.blockCopies.map(({ to }) => to),
+    ]
+    for (const blockId of handedOut)
+      check(!this.#blocksInFlight().has(blockId), `block ${blockId} is handed out while a plan in flight writes to it`)
+    const running = new Set(this.#inFlight.flatMap((other) => other.plan.scheduled.map(({ id }) => id)))
+    this.#coverage.numChunksInFlight += plan.cachedSequences.filter(({ id }) => running.has(id)).length
+  }
+
+  #blocksInFlight(): Set<number> {
+    return new Set(this.#inFlight.flatMap(({ written }) => [...written]))
+  }
+
   #countSameStepHits(plan: SchedulerOutput): void {
     const fresh = new Set<number>()
+    const inFlight = this.#blocksInFlight()
     for (const { blockIds, numComputedTokens } of plan.newSequences) {
       const numHits = Math.floor(numComputedTokens / this.#config.blockSize)
+      this.#coverage.numInFlightHits += blockIds.slice(0, numHits).filter((blockId) => inFlight.has(blockId)).length
       this.#coverage.numSameStepHits += blockIds.slice(0, numHits).filter((blockId) => fresh.has(blockId)).length
       for (const blockId of blockIds.slice(numHits)) fresh.add(blockId)
     }
@@ -347,6 +449,8 @@ class Simulation {
 
   #checkMemory(): void {
     this.#kvCache.checkIntegrity()
+    // What a lost plan was to write is not there, until its return takes back the names.
+    if (this.#inFlight.some(({ output }) => output === null)) return
     this.#executor.checkAllRows()
     for (const [hash, blockId] of this.#kvCache.cachedBlocks()) {
       check(this.#config.enablePrefixCaching, 'a registered block without prefix caching')
@@ -361,7 +465,9 @@ class Simulation {
     check(this.#live.size === 0, `never reported as ended: ${[...this.#live.keys()]}`)
     const stats = this.#scheduler.stats()
     expect([stats.numRunningSeqs, stats.numWaitingSeqs, stats.kvCacheUsage]).toEqual([0, 0, 0])
-    this.#executor.execute(this.#scheduler.schedule())
+    const last = this.#scheduler.schedule()
+    check(last !== null, 'a plan is in flight for ever')
+    this.#executor.execute(last)
     expect(this.#executor.rows.size).toBe(0)
     this.#coverage.numPreemptions += stats.numPreemptions
     this.#coverage.numHitTokens += stats.prefixCacheHits
@@ -379,9 +485,13 @@ describe('scheduler under random traffic', () => {
       numSameStepHits: 0,
       numAbortsInFlight: 0,
       numUnfitting: 0,
+      numInFlightHits: 0,
+      numChunksInFlight: 0,
+      numFailedSequences: 0,
+      numLostPlans: 0,
     }
     fc.assert(
-      fc.property(scenarioArbitrary, ({ config, ticks }) => new Simulation(config, coverage).run(ticks)),
+      fc.property(scenarioArbitrary, (scenario) => new Simulation(scenario, coverage).run(scenario.ticks)),
       { numRuns: 800 },
     )
     // A generator that no longer reaches the hard cases would let the property pass for nothing.

@@ -1,47 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { ContextLengthError, InvalidRequestError } from '../errors.ts'
-import { KvCacheManager } from '../kv-cache/kv-cache-manager.ts'
 import { Sequence } from '../sequence/sequence.ts'
-import { testRequest, type TestRequestOptions, tokenRange } from '../sequence/sequence-request.case.ts'
-import { Scheduler } from './scheduler.ts'
-import { resolveSchedulerConfig, type SchedulerConfigInput } from './scheduler-config.ts'
-import type { ModelRunnerOutput, SchedulerOutput } from './scheduler-output.ts'
-import type { SequenceUpdate } from './sequence-update.ts'
-
-interface Setup {
-  readonly scheduler: Scheduler
-  readonly kvCache: KvCacheManager
-}
-
-function setup(overrides: Partial<SchedulerConfigInput> = {}): Setup {
-  const config = resolveSchedulerConfig({
-    numBlocks: 1000,
-    maxModelLen: 4000,
-    maxNumBatchedTokens: 4000,
-    maxNumSeqs: 16,
-    ...overrides,
-  })
-  const kvCache = new KvCacheManager(config)
-  return { scheduler: new Scheduler(config, kvCache), kvCache }
-}
-
-function add(scheduler: Scheduler, id: string, options: TestRequestOptions = {}): void {
-  scheduler.addSequence(testRequest(id, options))
-}
-
-/** As if the same token had been sampled for all; the scheduler takes what it wants. */
-function outputOf(plan: SchedulerOutput, tokenId = 9): ModelRunnerOutput {
-  return { sampled: plan.scheduled.map(({ id }) => ({ id, tokenId, logprobs: null })), promptLogprobs: [] }
-}
-
-function step(scheduler: Scheduler, tokenId = 9): { plan: SchedulerOutput; updates: SequenceUpdate[] } {
-  const plan = scheduler.schedule()
-  return { plan, updates: scheduler.updateFromOutput(plan, outputOf(plan, tokenId)) }
-}
-
-function scheduledIn(plan: SchedulerOutput): Record<string, number> {
-  return Object.fromEntries(plan.scheduled.map(({ id, numTokens }) => [id, numTokens]))
-}
+import { testRequest, tokenRange } from '../sequence/sequence-request.case.ts'
+import { add, outputOf, schedule, scheduledIn, setup, step } from './scheduler-setup.case.ts'
 
 describe('one step', () => {
   it('computes whole prompts, then a token each', () => {
@@ -62,9 +23,15 @@ describe('one step', () => {
       ['a', [9], null],
       ['b', [9], null],
     ])
-    const next = scheduler.schedule()
+    const next = schedule(scheduler)
     expect(next.newSequences).toEqual([])
-    expect(next.cachedSequences[0]).toEqual({ id: 'a', numComputedTokens: 20, newBlockIds: [], replacedBlocks: [] })
+    expect(next.cachedSequences[0]).toEqual({
+      id: 'a',
+      newTokenIds: [9],
+      numComputedTokens: 20,
+      newBlockIds: [],
+      replacedBlocks: [],
+    })
     expect(scheduledIn(next)).toEqual({ a: 1, b: 1 })
   })
 
@@ -112,22 +79,24 @@ describe('one step', () => {
     expect(step(scheduler).plan).toMatchObject({ droppedIds: ['a', 'b'], scheduled: [{ id: 'c' }] })
   })
 
-  it('runs one plan at a time', () => {
+  it('accepts several tokens, up to the one that ends the sequence', () => {
     const { scheduler } = setup()
     add(scheduler, 'a')
-    const plan = scheduler.schedule()
-    expect(() => scheduler.schedule()).toThrow(/before the update/)
-    expect(() => scheduler.updateFromOutput({ ...plan }, outputOf(plan))).toThrow(/not in flight/)
-    scheduler.updateFromOutput(plan, outputOf(plan))
-    expect(() => scheduler.updateFromOutput(plan, outputOf(plan))).toThrow(/not in flight/)
+    const plan = schedule(scheduler)
+    const logprobs = [5, 9, 2, 6].map((tokenId) => ({ chosen: { tokenId, logprob: -1, rank: 1 }, top: [] }))
+    const sampled = [{ id: 'a', tokenIds: [5, 9, 2, 6], logprobs }]
+    expect(scheduler.updateFromOutput(plan, { sampled, promptLogprobs: [], failed: [] })).toMatchObject([
+      { id: 'a', newTokenIds: [5, 9, 2], logprobs: logprobs.slice(0, 3), finishReason: 'stop' },
+    ])
+    expect(scheduler.stats()).toMatchObject({ generationTokens: 3, kvCacheUsage: 0 })
   })
 
   it('needs a token for whoever caught up', () => {
     const { scheduler } = setup()
     add(scheduler, 'a')
-    expect(() => scheduler.updateFromOutput(scheduler.schedule(), { sampled: [], promptLogprobs: [] })).toThrow(
-      /no token was sampled/,
-    )
+    expect(() =>
+      scheduler.updateFromOutput(schedule(scheduler), { sampled: [], promptLogprobs: [], failed: [] }),
+    ).toThrow(/no token was sampled/)
   })
 })
 
@@ -144,7 +113,9 @@ describe('the end of a sequence', () => {
         promptLogprobs: null,
         finishReason: 'stop',
         stopReason: null,
+        error: null,
         numCachedTokens: 0,
+        times: { queuedMs: 5, scheduledMs: 5, firstTokenMs: 5 },
       },
     ])
     expect([scheduler.hasUnfinished(), kvCache.usage]).toEqual([false, 0])
@@ -211,7 +182,7 @@ describe('abortSequence', () => {
       false,
       false,
     ])
-    expect(scheduler.schedule()).toMatchObject({ scheduled: [], droppedIds: [] })
+    expect(schedule(scheduler)).toMatchObject({ scheduled: [], droppedIds: [] })
   })
 
   it('frees a running sequence at once', () => {
@@ -220,21 +191,21 @@ describe('abortSequence', () => {
     step(scheduler)
     scheduler.abortSequence('a')
     expect(kvCache.usage).toBe(0)
-    expect(scheduler.schedule()).toMatchObject({ scheduled: [], droppedIds: ['a'] })
+    expect(schedule(scheduler)).toMatchObject({ scheduled: [], droppedIds: ['a'] })
   })
 
   it('ignores the result of a step in flight, and frees the blocks after it', () => {
     const { scheduler, kvCache } = setup()
     add(scheduler, 'a', { promptTokenIds: tokenRange(0, 40) })
     add(scheduler, 'b')
-    const plan = scheduler.schedule()
+    const plan = schedule(scheduler)
     scheduler.abortSequence('a')
     expect(kvCache.usage).toBeGreaterThan(0)
     add(scheduler, 'a', { promptTokenIds: tokenRange(0, 40) })
     expect(scheduler.updateFromOutput(plan, outputOf(plan)).map(({ id }) => id)).toEqual(['b'])
     kvCache.checkIntegrity()
     // The new sequence of that name finds what the old one computed.
-    const next = scheduler.schedule()
+    const next = schedule(scheduler)
     expect(next.droppedIds).toEqual(['a'])
     expect(next.newSequences[0]).toMatchObject({ id: 'a', numComputedTokens: 32 })
   })
@@ -267,7 +238,7 @@ describe('prefix caching', () => {
     const { scheduler } = setup({ maxNumBatchedTokens: 40, longPrefillTokenThreshold: 20 })
     add(scheduler, 'a', { promptTokenIds: tokenRange(0, 40) })
     add(scheduler, 'b', { promptTokenIds: tokenRange(0, 40) })
-    expect(scheduler.schedule().newSequences[1]).toMatchObject({ id: 'b', numComputedTokens: 16 })
+    expect(schedule(scheduler).newSequences[1]).toMatchObject({ id: 'b', numComputedTokens: 16 })
   })
 
   it('counts one lookup per sequence, however often it is tried', () => {
@@ -419,7 +390,7 @@ describe('parallel samples', () => {
     add(scheduler, 'r-1', { ...prompt, forkOf: 'r-0' })
     scheduler.abortSequence('r-0')
     add(scheduler, 'r-0', { promptTokenIds: tokenRange(5, 30) })
-    expect(scheduler.schedule().newSequences).toMatchObject([{ id: 'r-1', numComputedTokens: 0 }])
+    expect(schedule(scheduler).newSequences).toMatchObject([{ id: 'r-1', numComputedTokens: 0 }])
   })
 
   it('must have the prompt of their leader', () => {
@@ -438,10 +409,10 @@ describe('prompt logprobs', () => {
     add(scheduler, 'a', { promptTokenIds: tokenRange(0, 20), params: { promptLogprobs: 0 } })
     const entry = (i: number) => ({ chosen: { tokenId: i, logprob: -i, rank: 1 }, top: [] })
     const entries = Array.from({ length: 19 }, (_, i) => entry(i + 1))
-    const first = scheduler.schedule()
+    const first = schedule(scheduler)
     const firstPart = { id: 'a', startPosition: 1, entries: entries.slice(0, 16) }
-    expect(scheduler.updateFromOutput(first, { sampled: [], promptLogprobs: [firstPart] })).toEqual([])
-    const second = scheduler.schedule()
+    expect(scheduler.updateFromOutput(first, { sampled: [], promptLogprobs: [firstPart], failed: [] })).toEqual([])
+    const second = schedule(scheduler)
     const secondPart = { id: 'a', startPosition: 17, entries: entries.slice(16) }
     const [update] = scheduler.updateFromOutput(second, { ...outputOf(second), promptLogprobs: [secondPart] })
     expect(update?.promptLogprobs).toEqual([null, ...entries])

@@ -1,21 +1,25 @@
+import type { TransferredError } from '../error-transfer.ts'
 import { ContextLengthError, InvalidRequestError } from '../errors.ts'
 import { type AllocatedSlots, KvCacheManager } from '../kv-cache/kv-cache-manager.ts'
 import type { FinishReason } from '../sequence/outputs.ts'
 import { Sequence, type SequenceRequest } from '../sequence/sequence.ts'
 import { assert } from '../util/assert.ts'
 import { canShareKv, numForkedTokens } from './fork.ts'
+import { type InFlightEntry, PlansInFlight } from './plans-in-flight.ts'
 import { PromptLogprobsCollector } from './prompt-logprobs.ts'
-import { comparePriority, createRequestQueue, type RequestQueue } from './request-queue.ts'
+import type { RequestQueue } from './request-queue.ts'
 import { resolveSchedulerConfig, type SchedulerConfig, type SchedulerConfigInput } from './scheduler-config.ts'
-import type { ModelRunnerOutput, SampledToken, SchedulerOutput } from './scheduler-output.ts'
+import type { ModelRunnerOutput, SampledTokens, SchedulerOutput } from './scheduler-output.ts'
 import type { SchedulerStats } from './scheduler-stats.ts'
 import type { SequenceUpdate } from './sequence-update.ts'
-import { type StepEntry, StepPlan } from './step-plan.ts'
-import { checkStop } from './stop.ts'
+import { StepPlan } from './step-plan.ts'
+import { checkStop, type Stop } from './stop.ts'
 
-interface StepInFlight {
-  readonly plan: SchedulerOutput
-  readonly entries: readonly StepEntry[]
+/** What a scheduler makes itself where it is not given. */
+export interface SchedulerParts {
+  readonly kvCache?: KvCacheManager
+  /** Milliseconds, for the times of sequences; by default since 1970, and never backwards. */
+  readonly clock?: () => number
 }
 
 /**
@@ -25,7 +29,9 @@ interface StepInFlight {
  * `numComputedTokens` catches up with its `numTokens`. Running sequences come first, in order; then waiting ones, unless
  * the step had to preempt. A preempted sequence loses its blocks, keeps its output, and computes both again later.
  *
- * One step at a time: `schedule`, run the plan, `updateFromOutput`. Sequences may be added and aborted in between.
+ * `schedule`, run the plan, `updateFromOutput`; several plans may be in flight, and return in their order. What a plan
+ * computes counts as computed once it is scheduled, so that the next one goes on behind it, and the blocks of a sequence
+ * are not free before its last plan has returned. Sequences may be added and aborted at any time.
  */
 export class Scheduler {
   readonly config: SchedulerConfig
@@ -38,21 +44,23 @@ export class Scheduler {
   /** By object, for ids may be used again once their sequence has ended. */
   readonly #leaders = new WeakMap<Sequence, Sequence>()
   readonly #promptLogprobs = new PromptLogprobsCollector()
+  readonly #inFlight = new PlansInFlight()
+  readonly #clock: () => number
   #running: Sequence[] = []
   /** Since the last plan: what the runner must forget. */
-  #droppedIds: string[] = []
-  #inFlight: StepInFlight | null = null
+  readonly #droppedIds = new Set<string>()
   #nextOrdinal = 0
   #numPreemptions = 0
   #numPromptTokens = 0
   #numGenerationTokens = 0
   #numSteps = 0
 
-  constructor(config: SchedulerConfigInput, kvCache?: KvCacheManager) {
+  constructor(config: SchedulerConfigInput, { kvCache, clock }: SchedulerParts = {}) {
     this.config = resolveSchedulerConfig(config)
     this.#kvCache = kvCache ?? new KvCacheManager(this.config)
+    this.#clock = clock ?? (() => performance.timeOrigin + performance.now())
     this.maxModelLen = Math.min(this.config.maxModelLen, this.#kvCache.capacity)
-    this.#waiting = createRequestQueue(this.config.policy)
+    this.#waiting = this.config.policy.createQueue()
   }
 
   /**
@@ -68,7 +76,7 @@ export class Scheduler {
         'requestId',
       )
     }
-    const sequence = new Sequence(request, this.#nextOrdinal++)
+    const sequence = new Sequence(request, { ordinal: this.#nextOrdinal++, queuedMs: this.#clock() })
     const leader = request.forkOf === null ? undefined : this.#sequences.get(request.forkOf)
     if (leader !== undefined) {
       assert(canShareKv(leader, sequence), `samples ${leader.id} and ${sequence.id} have different prompts`)
@@ -79,8 +87,8 @@ export class Scheduler {
   }
 
   /**
-   * Ends a sequence in whatever state; no update will mention it. Its blocks are free at once, or after the step in
-   * flight if that writes to them.
+   * Ends a sequence in whatever state; no update will mention it. Its blocks are free at once, or after the last plan in
+   * flight that writes to them.
    * @returns false if there is no such sequence (any more).
    */
   abortSequence(id: string): boolean {
@@ -88,9 +96,9 @@ export class Scheduler {
     if (sequence === undefined) return false
     const isRunning = sequence.status === 'running'
     if (!isRunning) this.#waiting.remove(sequence)
-    this.#end(sequence, 'abort', null)
+    this.#end(sequence, 'abort')
     this.#running = this.#running.filter((other) => other !== sequence)
-    if (isRunning && !this.#isInFlight(sequence)) this.#kvCache.free(sequence)
+    if (isRunning) this.#releaseBlocks(sequence)
     return true
   }
 
@@ -98,36 +106,53 @@ export class Scheduler {
     return this.#sequences.size > 0
   }
 
-  /** The next step. It may be empty, with ids to drop at most. */
-  schedule(): SchedulerOutput {
-    assert(this.#inFlight === null, 'schedule() before the update from the last plan')
+  /**
+   * The next step: empty, with ids to drop at most, where there is nothing to compute, or `null` where that is so only
+   * until a plan in flight returns.
+   */
+  schedule(): SchedulerOutput | null {
     const step = new StepPlan(this.config.maxNumBatchedTokens)
-    const hasPreempted = this.#scheduleRunning(step)
-    if (!hasPreempted) this.#scheduleWaiting(step)
-    const plan = step.build((sequence) => this.#kvCache.blockIds(sequence), this.#droppedIds)
-    this.#droppedIds = []
-    this.#inFlight = { plan, entries: step.entries() }
+    const hasRoom = this.#scheduleRunning(step)
+    if (hasRoom) this.#scheduleWaiting(step)
+    if (step.isEmpty && this.#inFlight.size > 0) return null
+    const plan = step.build((sequence) => this.#kvCache.blockIds(sequence), [...this.#droppedIds])
+    this.#droppedIds.clear()
+    this.#inFlight.add(plan, step.entries(), this.#clock())
     return plan
   }
 
-  /** Accounts for an executed plan. @returns one update per sequence that got a token, in batch order. */
+  /** Accounts for an executed plan, the oldest in flight. @returns one update per sequence that got tokens or failed, in batch order. */
   updateFromOutput(plan: SchedulerOutput, output: ModelRunnerOutput): SequenceUpdate[] {
-    const step = this.#inFlight
-    assert(step !== null && step.plan === plan, 'update from a plan that is not in flight')
-    this.#inFlight = null
+    const entries = this.#inFlight.take(plan)
     this.#numSteps++
-    const sampled = new Map(output.sampled.map((token) => [token.id, token]))
+    const sampled = new Map(output.sampled.map((tokens) => [tokens.id, tokens]))
     const promptLogprobs = new Map(output.promptLogprobs.map((part) => [part.id, part]))
+    const errors = new Map(output.failed.map(({ id, error }) => [id, error]))
     const updates: SequenceUpdate[] = []
-    for (const { sequence, numTokens } of step.entries) {
-      sequence.numComputedTokens += numTokens
-      if (sequence.status === 'finished') {
-        this.#kvCache.free(sequence)
-        continue
+    for (const entry of entries) {
+      const { sequence, isCatchingUp } = entry
+      const error = errors.get(sequence.id)
+      if (error !== undefined) updates.push(...this.#fail(entry, error))
+      else if (sequence.status === 'finished') this.#releaseBlocks(sequence)
+      else {
+        this.#promptLogprobs.add(sequence, promptLogprobs.get(sequence.id))
+        if (isCatchingUp) updates.push(this.#acceptTokens(sequence, sampled.get(sequence.id)))
       }
-      this.#promptLogprobs.add(sequence, promptLogprobs.get(sequence.id))
-      if (sequence.numComputedTokens === sequence.numTokens)
-        updates.push(this.#acceptToken(sequence, sampled.get(sequence.id)))
+    }
+    this.#running = this.#running.filter((sequence) => sequence.status === 'running')
+    return updates
+  }
+
+  /**
+   * Accounts for a plan that the executor could not run, once no plan in flight runs any more: those behind it are lost
+   * too, for they may read what it should have written. The runner may have taken them in or not.
+   * @returns an update for each sequence that ends by it. The others go on.
+   */
+  failPlansInFlight(error: TransferredError): SequenceUpdate[] {
+    const updates: SequenceUpdate[] = []
+    for (let plan = this.#inFlight.peek(); plan !== null; plan = this.#inFlight.peek()) {
+      for (const id of plan.droppedIds) this.#droppedIds.add(id)
+      for (const entry of this.#inFlight.take(plan)) updates.push(...this.#fail(entry, error))
     }
     this.#running = this.#running.filter((sequence) => sequence.status === 'running')
     return updates
@@ -150,37 +175,41 @@ export class Scheduler {
     }
   }
 
-  /** @returns true if a sequence was preempted. */
+  /** @returns false if blocks ran out, so that nobody must be admitted. */
   #scheduleRunning(step: StepPlan): boolean {
     const numPreemptionsBefore = this.#numPreemptions
     for (const sequence of [...this.#running]) {
       if (step.budget === 0) break
-      // Preempted, in this loop, for the sake of one before it.
-      if (sequence.status !== 'running') continue
+      // Preempted, in this loop, for the sake of one before it; or it waits for its next token.
+      if (sequence.status !== 'running' || sequence.isCaughtUp) continue
       const numTokens = this.#numTokensToCompute(sequence, sequence.numComputedTokens, step.budget)
       assert(numTokens !== null && numTokens > 0, `running sequence ${sequence.id} has nothing to compute`)
       const slots = this.#allocateOrPreempt(sequence, numTokens, step)
       if (slots !== null) step.add({ sequence, numTokens, isNew: false, slots })
+      // Its victim is in flight: those behind it must not take what is left.
+      else if (this.#isRunning(sequence)) return false
     }
-    return this.#numPreemptions > numPreemptionsBefore
+    return this.#numPreemptions === numPreemptionsBefore
   }
 
-  /** Preempts others until there is room; `null` if it came to `sequence` itself. */
+  /**
+   * Preempts others until there is room; `null` if it came to `sequence` itself, or to one in flight, whose blocks are
+   * not to be had before its plans have returned.
+   */
   #allocateOrPreempt(sequence: Sequence, numTokens: number, step: StepPlan): AllocatedSlots | null {
-    while (sequence.status === 'running') {
+    while (this.#isRunning(sequence)) {
       const slots = this.#kvCache.allocateSlots(sequence, numTokens)
       if (slots !== null) return slots
-      this.#preempt(this.#chooseVictim(), step)
+      const victim = this.config.policy.chooseVictim(this.#running)
+      assert(this.#isRunning(victim), `policy ${this.config.policy.name} chose a victim that does not run`)
+      if (victim.numPlansInFlight > 0) return null
+      this.#preempt(victim, step)
     }
     return null
   }
 
-  /** The last come is the first to go; with priorities, the least urgent, although it may be in this step already. */
-  #chooseVictim(): Sequence {
-    const { policy } = this.config
-    const victim = policy === 'fcfs' ? this.#running.at(-1) : this.#running.toSorted(comparePriority).at(-1)
-    assert(victim !== undefined, 'nothing to preempt')
-    return victim
+  #isRunning(sequence: Sequence): boolean {
+    return sequence.status === 'running'
   }
 
   /**
@@ -195,7 +224,7 @@ export class Scheduler {
     sequence.numComputedTokens = 0
     sequence.numPreemptions++
     this.#numPreemptions++
-    this.#droppedIds.push(sequence.id)
+    this.#droppedIds.add(sequence.id)
     this.#waiting.prepend(sequence)
   }
 
@@ -275,45 +304,60 @@ export class Scheduler {
     return leader?.status === 'running' ? leader : null
   }
 
-  /** Rather than computing the prompt once more beside its leader. What the leader computes in this very step cannot be copied yet. */
+  /** Rather than computing the prompt once more beside its leader. What the leader computes in this very step cannot be copied yet; in a plan in flight it can, for that runs first. */
   #mustAwaitLeader(sequence: Sequence): boolean {
     const leader = this.#runningLeader(sequence)
     return leader !== null && leader.numComputedTokens < numForkedTokens(sequence)
   }
 
-  #acceptToken(sequence: Sequence, sampled: SampledToken | undefined): SequenceUpdate {
-    assert(sampled !== undefined, `no token was sampled for sequence ${sequence.id}`)
-    const isFirst = sequence.numOutputTokens === 0
-    sequence.appendOutputToken(sampled.tokenId)
-    this.#numGenerationTokens++
-    if (isFirst && sequence.forkOf === null) this.#numPromptTokens += sequence.numPromptTokens
-    const stop = checkStop(sequence, this.maxModelLen)
-    const promptLogprobs = this.#promptLogprobs.take(sequence)
+  #acceptTokens(sequence: Sequence, sampled: SampledTokens | undefined): SequenceUpdate {
+    assert(sampled !== undefined && sampled.tokenIds.length > 0, `no token was sampled for sequence ${sequence.id}`)
+    if (sequence.numOutputTokens === 0) this.#countFirstToken(sequence)
+    let stop: Stop | null = null
+    let numAccepted = 0
+    while (stop === null && numAccepted < sampled.tokenIds.length) {
+      sequence.appendOutputToken(sampled.tokenIds[numAccepted++]!)
+      stop = checkStop(sequence, this.maxModelLen)
+    }
+    this.#numGenerationTokens += numAccepted
+    const promptLogprobs = this.#promptLogprobs.take(sequence, numAccepted)
     if (stop !== null) {
       this.#end(sequence, stop.finishReason, stop.stopReason)
-      this.#kvCache.free(sequence)
+      this.#releaseBlocks(sequence)
     }
     return {
-      id: sequence.id,
-      newTokenIds: [sampled.tokenId],
-      logprobs: sampled.logprobs === null ? null : [sampled.logprobs],
+      ...updateOf(sequence),
+      newTokenIds: sampled.tokenIds.slice(0, numAccepted),
+      logprobs: sampled.logprobs?.slice(0, numAccepted) ?? null,
       promptLogprobs,
-      finishReason: sequence.finishReason,
-      stopReason: sequence.stopReason,
-      numCachedTokens: sequence.numCachedTokens ?? 0,
     }
   }
 
+  #countFirstToken(sequence: Sequence): void {
+    sequence.times = { ...sequence.times, firstTokenMs: this.#clock() }
+    if (sequence.request.forkOf === null) this.#numPromptTokens += sequence.numPromptTokens
+  }
+
+  /** Nothing, for one that has ended already. What the plan was to compute does not count, and its blocks lose their names. */
+  #fail({ sequence, start }: InFlightEntry, error: TransferredError): SequenceUpdate[] {
+    sequence.numComputedTokens = Math.min(sequence.numComputedTokens, start)
+    const hasEnded = sequence.status === 'finished'
+    if (!hasEnded) this.#end(sequence, 'error')
+    this.#releaseBlocks(sequence)
+    return hasEnded ? [] : [{ ...updateOf(sequence), error }]
+  }
+
   /** The caller sees to blocks and queues, which depend on where the sequence was. */
-  #end(sequence: Sequence, reason: FinishReason, stopReason: number | null): void {
-    if (sequence.status === 'running') this.#droppedIds.push(sequence.id)
+  #end(sequence: Sequence, reason: FinishReason, stopReason: number | null = null): void {
+    if (sequence.status === 'running') this.#droppedIds.add(sequence.id)
     sequence.finish(reason, stopReason)
     this.#sequences.delete(sequence.id)
     this.#promptLogprobs.forget(sequence)
   }
 
-  #isInFlight(sequence: Sequence): boolean {
-    return this.#inFlight !== null && this.#inFlight.entries.some((entry) => entry.sequence === sequence)
+  /** Of a sequence that has ended; as long as plans in flight write to them, it keeps them. */
+  #releaseBlocks(sequence: Sequence): void {
+    if (sequence.numPlansInFlight === 0) this.#kvCache.free(sequence)
   }
 
   #checkLength({ promptTokenIds }: SequenceRequest): void {
@@ -325,5 +369,20 @@ export class Scheduler {
       `The prompt has ${numPromptTokens} tokens, but the KV cache holds ${this.maxModelLen} and at least one must be left for the output. Shorten the prompt, or give the KV cache more memory.`,
       'prompt',
     )
+  }
+}
+
+/** An update without tokens. */
+function updateOf(sequence: Sequence): SequenceUpdate {
+  return {
+    id: sequence.id,
+    newTokenIds: [],
+    logprobs: null,
+    promptLogprobs: null,
+    finishReason: sequence.finishReason,
+    stopReason: sequence.stopReason,
+    error: null,
+    numCachedTokens: sequence.numCachedTokens ?? 0,
+    times: sequence.times,
   }
 }

@@ -1,8 +1,11 @@
+import type { TransferredError } from '../error-transfer.ts'
 import type { FinishReason, TokenLogprobs } from '../sequence/outputs.ts'
+import type { SequenceTimes } from '../sequence/sequence.ts'
 
 /** What a step added to one sequence: plain, structured-clonable data for the front thread. */
 export interface SequenceUpdate {
   readonly id: string
+  /** None where the sequence failed. */
   readonly newTokenIds: readonly number[]
   /** One entry per new token; `null` if not asked for. */
   readonly logprobs: readonly TokenLogprobs[] | null
@@ -11,6 +14,9 @@ export interface SequenceUpdate {
   readonly finishReason: FinishReason | null
   /** The stop token id that ended it; `null` for end-of-sequence and other reasons. */
   readonly stopReason: number | null
+  /** Set with finishReason 'error', and only then. */
+  readonly error: TransferredError | null
   /** Prompt tokens whose KV came from the prefix cache. */
   readonly numCachedTokens: number
+  readonly times: SequenceTimes
 }

@@ -13,6 +13,9 @@ const slots: AllocatedSlots = {
 describe('StepPlan', () => {
   it('describes new and known sequences in batch order', () => {
     const [a, b] = [new Sequence(testRequest('a')), new Sequence(testRequest('b'))]
+    a.appendOutputToken(77)
+    a.numComputedTokens = 9
+    a.numPlannedTokens = 10
     const step = new StepPlan(20)
     step.add({ sequence: a, numTokens: 1, isNew: false, slots })
     step.add({
@@ -29,13 +32,19 @@ describe('StepPlan', () => {
           tokenIds: b.tokenIds(),
           numPromptTokens: 10,
           params: b.params,
-          eosTokenIds: b.eosTokenIds,
+          eosTokenIds: b.request.eosTokenIds,
           blockIds: [6],
           numComputedTokens: 0,
         },
       ],
       cachedSequences: [
-        { id: 'a', numComputedTokens: 0, newBlockIds: [4], replacedBlocks: [{ index: 0, blockId: 5 }] },
+        {
+          id: 'a',
+          newTokenIds: [77],
+          numComputedTokens: 9,
+          newBlockIds: [4],
+          replacedBlocks: [{ index: 0, blockId: 5 }],
+        },
       ],
       scheduled: [
         { id: 'a', numTokens: 1 },

@@ -23,6 +23,10 @@ export class StepPlan {
     this.#budget = maxNumBatchedTokens
   }
 
+  get isEmpty(): boolean {
+    return this.#entries.size === 0
+  }
+
   /** Tokens still to be given out. */
   get budget(): number {
     return this.#budget
@@ -60,7 +64,7 @@ export class StepPlan {
           tokenIds: sequence.tokenIds(),
           numPromptTokens: sequence.numPromptTokens,
           params: sequence.params,
-          eosTokenIds: sequence.eosTokenIds,
+          eosTokenIds: sequence.request.eosTokenIds,
           blockIds: blockIdsOf(sequence),
           numComputedTokens: sequence.numComputedTokens,
         })),
@@ -68,6 +72,7 @@ export class StepPlan {
         .filter(({ isNew }) => !isNew)
         .map(({ sequence, slots }) => ({
           id: sequence.id,
+          newTokenIds: sequence.tokenIds(sequence.numPlannedTokens),
           numComputedTokens: sequence.numComputedTokens,
           newBlockIds: slots.newBlockIds,
           replacedBlocks: slots.replacedBlocks,

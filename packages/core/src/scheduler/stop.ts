@@ -13,7 +13,8 @@ export function checkStop(sequence: Sequence, maxModelLen: number): Stop | null 
   const last = sequence.outputTokenIds.at(-1)
   if (last === undefined) return null
   if (numOutputTokens >= params.minTokens) {
-    if (!params.ignoreEos && sequence.eosTokenIds.includes(last)) return { finishReason: 'stop', stopReason: null }
+    if (!params.ignoreEos && sequence.request.eosTokenIds.includes(last))
+      return { finishReason: 'stop', stopReason: null }
     if (params.stopTokenIds.includes(last)) return { finishReason: 'stop', stopReason: last }
   }
   const isFull = sequence.numTokens >= maxModelLen || (params.maxTokens !== null && numOutputTokens >= params.maxTokens)

@@ -19,44 +19,60 @@ export interface SequenceRequest {
   readonly forkOf: string | null
 }
 
-/** Mutable state of one row being decoded. Tokens are the prompt followed by the output. */
-export class Sequence {
-  readonly id: string
-  readonly promptTokenIds: readonly number[]
-  readonly params: SamplingParams
-  readonly eosTokenIds: readonly number[]
-  readonly priority: number
-  readonly arrivalTime: number
-  readonly cacheSalt: string | null
-  readonly forkOf: string | null
+/** When things happened to a sequence, in milliseconds on the scheduler's clock: by default those since 1970. */
+export interface SequenceTimes {
+  readonly queuedMs: number
+  /** When a step first took it; not again after a preemption. */
+  readonly scheduledMs: number | null
+  readonly firstTokenMs: number | null
+}
+
+/** Where a sequence comes from besides its request. */
+export interface SequenceOrigin {
   /** Order of insertion into the scheduler: the last tie-breaker. */
+  readonly ordinal?: number
+  readonly queuedMs?: number
+}
+
+/** Mutable state of one request being decoded. Tokens are the prompt followed by the output. */
+export class Sequence {
+  readonly request: SequenceRequest
+  /** The request's, but the prompt's logprobs, which are the same for all samples, are the leader's to report. */
+  readonly params: SamplingParams
   readonly ordinal: number
   /** Of the full blocks of this sequence's tokens so far, first to last; the KV cache manager extends it. */
   readonly blockHashes: string[] = []
 
   status: SequenceStatus = 'waiting'
-  /** Tokens whose KV is in the sequence's blocks, the step in flight not counted. */
+  /** Tokens whose KV is in the sequence's blocks, once the plans in flight have returned. */
   numComputedTokens = 0
+  /** Plans in flight that have it. Until they return its blocks are theirs. */
+  numPlansInFlight = 0
+  /** Of its tokens, those that plans have told the runner. */
+  numPlannedTokens = 0
   /** Prompt tokens whose KV came from the prefix cache at first admission; `null` before it. */
   numCachedTokens: number | null = null
   numPreemptions = 0
+  times: SequenceTimes
 
   readonly #outputTokenIds: number[] = []
   #finishReason: FinishReason | null = null
   #stopReason: number | null = null
 
-  constructor(request: SequenceRequest, ordinal = 0) {
+  constructor(request: SequenceRequest, { ordinal = 0, queuedMs = 0 }: SequenceOrigin = {}) {
     assert(request.promptTokenIds.length > 0, `sequence ${request.id} has no prompt tokens`)
-    this.id = request.id
-    this.promptTokenIds = request.promptTokenIds
-    // The prompt's logprobs are the same for all samples: the leader reports them.
+    this.request = request
     this.params = request.forkOf === null ? request.params : { ...request.params, promptLogprobs: null }
-    this.eosTokenIds = request.eosTokenIds
-    this.priority = request.priority
-    this.arrivalTime = request.arrivalTime
-    this.cacheSalt = request.cacheSalt
-    this.forkOf = request.forkOf
     this.ordinal = ordinal
+    this.times = { queuedMs, scheduledMs: null, firstTokenMs: null }
+  }
+
+  get id(): string {
+    return this.request.id
+  }
+
+  get promptTokenIds(): readonly number[] {
+    return this.request.promptTokenIds
   }
 
   get outputTokenIds(): readonly number[] {
@@ -82,6 +98,11 @@ export class Sequence {
   /** The stop token id that ended it; `null` for end-of-sequence and other reasons. */
   get stopReason(): number | null {
     return this.#stopReason
+  }
+
+  /** All its tokens are computed or in flight: it has nothing to compute until the next one is sampled. */
+  get isCaughtUp(): boolean {
+    return this.numComputedTokens >= this.numTokens
   }
 
   /** Cached blocks bring no hidden states, and a prompt's logprobs need those of every prompt token. */

@@ -2,15 +2,9 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import {
-  dequantizeRow,
-  encodeRow,
-  float16Table,
-  float16ToFloat32,
-  float32ToBfloat16,
-  float32ToFloat16,
-} from './dequantize.ts'
+import { dequantizeRow, encodeRow } from './dequantize.ts'
 import { rowBytes, weightFormats, type DType, type WeightFormat } from './dtype.ts'
+import { float16Table, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from './narrow-floats.ts'
 
 const ggufFolder = new URL('../../../../fixtures/gguf/', import.meta.url)
 

@@ -3,7 +3,7 @@
  * one scale per token and head, `largest magnitude / 127` in float32, and codes `value * (127 / largest)` rounded to nearest even.
  * A head whose largest magnitude is below 2^-100 becomes zeros; one with a NaN or an infinity reads back as NaN.
  */
-import { float32ToBfloat16 } from './dequantize.ts'
+import { float32ToBfloat16 } from './narrow-floats.ts'
 import type { KvDType } from './kv-storage.ts'
 
 const smallestQuantized = 2 ** -100

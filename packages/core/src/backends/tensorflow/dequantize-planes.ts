@@ -1,7 +1,8 @@
+import type { BlockFormat } from '../../tensor/dtype.ts'
 import { assert } from '../../util/assert.ts'
 import type { TfeTensor } from './libtensorflow/tfjs-binding.ts'
 import type { OpScope } from './op-scope.ts'
-import type { BlockFormat, StoredPlanes } from './stored-planes.ts'
+import type { StoredPlanes } from './stored-planes.ts'
 import { tfDtype } from './tf-op.ts'
 
 /**
@@ -11,30 +12,20 @@ import { tfDtype } from './tf-op.ts'
  * of two, so their product is exact in float32, and what is added to it rounds once.
  */
 export function dequantizePlanes(ops: OpScope, format: BlockFormat, planes: StoredPlanes): TfeTensor {
-  const values = blockValues(new PlaneOps(ops, planes), format)
+  const values = blockValues[format](new PlaneOps(ops, planes))
   const [rows] = values.shape
   return ops.reshape(values, [rows ?? 0, -1])
 }
 
-function blockValues(p: PlaneOps, format: BlockFormat): TfeTensor {
-  switch (format) {
-    case 'q8_0':
-      return p.mul(p.float('codes'), p.float('d'))
-    case 'q4_0':
-      return p.mul(p.addScalar(p.floatOf(nibbles(p)), -8), p.float('d'))
-    case 'q4_1':
-      return p.add(p.mul(p.floatOf(nibbles(p)), p.float('d')), p.float('m'))
-    case 'q5_0':
-      return p.mul(p.addScalar(fiveBits(p), -16), p.float('d'))
-    case 'q5_1':
-      return p.add(p.mul(fiveBits(p), p.float('d')), p.float('m'))
-    case 'q4_k':
-      return scaleSubBlocks(p, p.floatOf(kNibbles(p)))
-    case 'q5_k':
-      return scaleSubBlocks(p, p.withHighBits(kNibbles(p), kFifthBits(p)))
-    case 'q6_k':
-      return q6kValues(p)
-  }
+const blockValues: Readonly<Record<BlockFormat, (p: PlaneOps) => TfeTensor>> = {
+  q8_0: (p) => p.mul(p.float('codes'), p.float('d')),
+  q4_0: (p) => p.mul(p.addScalar(p.floatOf(nibbles(p)), -8), p.float('d')),
+  q4_1: (p) => p.add(p.mul(p.floatOf(nibbles(p)), p.float('d')), p.float('m')),
+  q5_0: (p) => p.mul(p.addScalar(fiveBits(p), -16), p.float('d')),
+  q5_1: (p) => p.add(p.mul(fiveBits(p), p.float('d')), p.float('m')),
+  q4_k: (p) => scaleSubBlocks(p, p.floatOf(kNibbles(p))),
+  q5_k: (p) => scaleSubBlocks(p, p.withHighBits(kNibbles(p), kFifthBits(p))),
+  q6_k: q6kValues,
 }
 
 /** `[n, numBlocks, 32]`: the low nibbles of 16 bytes, then the high ones. */

@@ -4,7 +4,7 @@ import type { TfeTensor } from './libtensorflow/tfjs-binding.ts'
 import { withOps } from './op-scope.ts'
 import type { OpDevice, OpScope } from './op-scope.ts'
 import { handlesOf, mapPlanes } from './tf-packed-weight.ts'
-import type { Stored, TfPackedWeight, WeightStack } from './tf-packed-weight.ts'
+import type { Stackable, Stored, TfPackedWeight, WeightStack } from './tf-packed-weight.ts'
 import { boolAttr } from './tf-op.ts'
 
 /** The experts of some blocks. */
@@ -18,7 +18,7 @@ export interface ChosenExperts {
 /** Some rows of each expert's matrix: dense and transposed `[numExperts, 1, cols, numRows]`, or planes `[numExperts, numRows, numBlocks, length]`. */
 interface StackPart {
   readonly numRows: number
-  readonly stored: Exclude<Stored, { kind: 'columns' }>
+  readonly stored: Stackable
 }
 
 /**

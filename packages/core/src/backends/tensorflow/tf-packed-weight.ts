@@ -1,14 +1,17 @@
-import { isDense, rowBytes } from '../../tensor/dtype.ts'
-import type { DType, WeightFormat } from '../../tensor/dtype.ts'
-import type { FillWeight, PackedWeight, PackedWeightSpec } from '../../tensor/packed-weight.ts'
+import { isDense } from '../../tensor/dtype.ts'
+import type { BlockFormat, DType } from '../../tensor/dtype.ts'
+import { isGrouped, weightBytes } from '../../tensor/packed-weight.ts'
+import type { FillWeight, PackedFormat, PackedWeight, PackedWeightSpec } from '../../tensor/packed-weight.ts'
 import { assert } from '../../util/assert.ts'
 import { ceilDiv } from '../../util/math.ts'
 import { dequantizePlanes } from './dequantize-planes.ts'
+import { dequantizeGrouped, groupedHandles, takeRows, uploadGrouped } from './grouped-planes.ts'
+import type { GroupedPlanes } from './grouped-planes.ts'
 import type { TfeTensor } from './libtensorflow/tfjs-binding.ts'
 import { withOps } from './op-scope.ts'
 import type { OpScope } from './op-scope.ts'
 import { splitPlanes } from './stored-planes.ts'
-import type { BlockFormat, StoredPlanes } from './stored-planes.ts'
+import type { StoredPlanes } from './stored-planes.ts'
 import { readFloats } from './tensorflow-backend.ts'
 import type { TensorflowBackend } from './tensorflow-backend.ts'
 import { boolAttr, tfDtype, typeAttr } from './tf-op.ts'
@@ -21,12 +24,16 @@ export interface PackingOptions {
 /**
  * How the weight lies on the device.
  * `rows`: dense, `[rows, cols]`. `columns`: dense and transposed, `[cols, part of the rows]` each, which TensorFlow multiplies
- * two to three times faster from four rows of activations on. `planes`: codes and scales.
+ * two to three times faster from four rows of activations on. `planes`: codes and scales of blocks. `grouped`: of groups.
  */
 export type Stored =
   | { readonly kind: 'rows'; readonly matrix: TfeTensor }
   | { readonly kind: 'columns'; readonly parts: readonly TfeTensor[] }
   | { readonly kind: 'planes'; readonly format: BlockFormat; readonly planes: StoredPlanes }
+  | { readonly kind: 'grouped'; readonly planes: GroupedPlanes }
+
+/** Grouped weights may each have an order of their own, so that they lie alone. */
+export type Stackable = Extract<Stored, { kind: 'rows' | 'planes' }>
 
 /** Where a weight lies that was stacked with others: it has no handles of its own any more. */
 export interface WeightStack {
@@ -52,7 +59,7 @@ const transposeB = [boolAttr('transpose_b', true)]
  * widened piece by piece in each product: TensorFlow has no product of mixed types.
  */
 export class TfPackedWeight implements PackedWeight {
-  readonly format: WeightFormat
+  readonly format: PackedFormat
   readonly rows: number
   readonly cols: number
   readonly sizeInBytes: number
@@ -70,9 +77,7 @@ export class TfPackedWeight implements PackedWeight {
     this.format = format
     this.rows = rows
     this.cols = cols
-    const stride = rowBytes(format, cols)
-    assert(Number.isInteger(stride), `a ${format} row of ${cols} elements is not whole blocks`)
-    this.sizeInBytes = rows * stride
+    this.sizeInBytes = weightBytes({ format, rows, cols })
     this.#backend = backend
     this.#onDispose = onDispose
     // Float32 elements, so that the array can be uploaded as such.
@@ -143,8 +148,8 @@ export class TfPackedWeight implements PackedWeight {
     return stored.kind === 'stacked' ? stored.stack : null
   }
 
-  /** Its own handles as they were uploaded; null once a product has transposed them, or after it was stacked. */
-  get uploaded(): Exclude<Stored, { kind: 'columns' }> | null {
+  /** Its own handles as they were uploaded, if they can be stacked; null once a product has transposed them, or after it was stacked. */
+  get uploaded(): Stackable | null {
     const stored = this.#live()
     return stored.kind === 'rows' || stored.kind === 'planes' ? stored : null
   }
@@ -183,7 +188,9 @@ export class TfPackedWeight implements PackedWeight {
   #upload(ops: OpScope, bytes: Uint8Array<ArrayBuffer>): Stored {
     const { format, rows, cols } = this
     let stored: Stored
-    if (!isDense(format)) stored = { kind: 'planes', format, planes: splitPlanes(ops, bytes, { format, rows, cols }) }
+    if (isGrouped(format)) stored = { kind: 'grouped', planes: uploadGrouped(ops, bytes, { format, rows, cols }) }
+    else if (!isDense(format))
+      stored = { kind: 'planes', format, planes: splitPlanes(ops, bytes, { format, rows, cols }) }
     else stored = { kind: 'rows', matrix: denseMatrix(ops, bytes, { format, rows, cols }) }
     for (const handle of handlesOf(stored)) ops.release(handle)
     return stored
@@ -202,6 +209,11 @@ export class TfPackedWeight implements PackedWeight {
           ops,
           stored.format,
           mapPlanes(stored.planes, (plane) => ops.gather(plane, ids)),
+        )
+      case 'grouped':
+        return dequantizeGrouped(
+          ops,
+          takeRows(stored.planes, (plane) => ops.gather(plane, ids)),
         )
     }
   }
@@ -234,10 +246,13 @@ function widened(
     return ops.cast(isAll ? stored.matrix : ops.slice(stored.matrix, [start, 0], [count, weight.cols]), dtype)
   }
   return withOps(ops.device, (own) => {
-    const part = isAll
-      ? stored.planes
-      : mapPlanes(stored.planes, (plane) => own.slice(plane, [start, 0, 0], [count, -1, -1]))
-    return ops.take(own.release(own.cast(dequantizePlanes(own, stored.format, part), dtype)))
+    const take = (plane: TfeTensor): TfeTensor =>
+      isAll ? plane : own.slice(plane, [start, ...plane.shape.slice(1).map(() => 0)], [count, ...plane.shape.slice(1)])
+    const values =
+      stored.kind === 'grouped'
+        ? dequantizeGrouped(own, takeRows(stored.planes, take))
+        : dequantizePlanes(own, stored.format, mapPlanes(stored.planes, take))
+    return ops.take(own.release(own.cast(values, dtype)))
   })
 }
 
@@ -269,5 +284,7 @@ export function handlesOf(stored: Stored): readonly TfeTensor[] {
       return stored.parts
     case 'planes':
       return [...stored.planes.values()]
+    case 'grouped':
+      return groupedHandles(stored.planes)
   }
 }

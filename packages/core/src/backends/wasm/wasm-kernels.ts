@@ -1,4 +1,3 @@
-import type { WeightFormat } from '../../tensor/dtype.ts'
 import type { ActivationKind } from '../../ops/activation.ts'
 import type { GatedActivationKind } from '../../ops/gated-activation.ts'
 import { assert } from '../../util/assert.ts'
@@ -15,12 +14,12 @@ declare const WebAssembly: {
 /** A byte offset into the heap; 0 where an optional array is absent. */
 export type Pointer = number
 
-/** The functions of `kernels/*.ts`; shapes, orders of reduction and formats are documented there. */
+/** The functions of `kernels/*.ts`; shapes, orders of reduction and formats are documented there. `weight`: its description. */
 export interface WasmKernels {
   activation(out: Pointer, x: Pointer, size: number, kind: number): void
   gatedActivation(out: Pointer, gateUp: Pointer, n: number, features: number, kind: number): void
-  dequantizeRow(out: Pointer, row: Pointer, cols: number, format: number): void
-  embedding(out: Pointer, ids: Pointer, n: number, weight: Pointer, stride: number, cols: number, format: number): void
+  dequantizeRow(out: Pointer, weight: Pointer, row: number): void
+  embedding(out: Pointer, ids: Pointer, n: number, weight: Pointer): void
   kvWrite(
     keyCache: Pointer,
     valueCache: Pointer,
@@ -44,10 +43,7 @@ export interface WasmKernels {
     x: Pointer,
     n: number,
     weight: Pointer,
-    stride: number,
     rows: number,
-    cols: number,
-    format: number,
     bias: Pointer,
     scratch: Pointer,
     panelRows: number,
@@ -102,21 +98,6 @@ const kernelNames: readonly (keyof WasmKernels)[] = [
   'rmsNorm',
   'rotaryEmbedding',
 ]
-
-/** As in `kernels/dequantize.ts`. */
-export const formatCodes: Readonly<Record<WeightFormat, number>> = {
-  float32: 0,
-  float16: 1,
-  bfloat16: 2,
-  q8_0: 3,
-  q4_0: 4,
-  q4_k: 5,
-  q5_k: 6,
-  q6_k: 7,
-  q4_1: 8,
-  q5_0: 9,
-  q5_1: 10,
-}
 
 /** As in `kernels/activation.ts`. */
 export const activationCodes: Readonly<Record<ActivationKind | GatedActivationKind, number>> = {

@@ -9,8 +9,8 @@ import {
   removeBackend,
 } from '@tensorflow/tfjs-core'
 import { BackendUnavailableError, InsufficientMemoryError } from '../../errors.ts'
-import { rowBytes } from '../../tensor/dtype.ts'
 import { kvBytesPerToken } from '../../tensor/kv-storage.ts'
+import { describeFormat, weightBytes } from '../../tensor/packed-weight.ts'
 import { assert } from '../../util/assert.ts'
 import type { BackendPack, BackendProvider } from '../backend-pack.ts'
 import { activationConfig, gatedActivationConfig } from './bindings/activation.ts'
@@ -75,7 +75,7 @@ export async function createWasmPack(): Promise<BackendPack> {
       return usedBytes
     },
     packWeight(spec, fill) {
-      checkBudget(spec.rows * rowBytes(spec.format, spec.cols), `a ${spec.format} weight [${spec.rows}, ${spec.cols}]`)
+      checkBudget(weightBytes(spec), `a ${describeFormat(spec.format)} weight [${spec.rows}, ${spec.cols}]`)
       const weight = new WasmPackedWeight(runtime, spec, fill, release)
       usedBytes += weight.sizeInBytes
       return weight

@@ -2,7 +2,8 @@ import type { GatedActivationKind } from '../../../ops/gated-activation.ts'
 import { moeKernel } from '../../../ops/moe.ts'
 import type { MoeAttrs, MoeExpert } from '../../../ops/moe.ts'
 import { isDense } from '../../../tensor/dtype.ts'
-import type { WeightFormat } from '../../../tensor/dtype.ts'
+import { isGrouped } from '../../../tensor/packed-weight.ts'
+import type { PackedFormat } from '../../../tensor/packed-weight.ts'
 import { assert } from '../../../util/assert.ts'
 import { chooseBlockShape, layOutBlocks } from '../expert-blocks.ts'
 import type { ExpertBlocks } from '../expert-blocks.ts'
@@ -66,8 +67,8 @@ function weightRows(ops: OpScope, experts: readonly MoeExpert[]): number {
   return isDirect && !ops.device.isUsingGpuDevice ? 32 : 256
 }
 
-function tfDtypeOf(format: WeightFormat): number | null {
-  return isDense(format) ? tfDtype[format] : null
+function tfDtypeOf(format: PackedFormat): number | null {
+  return !isGrouped(format) && isDense(format) ? tfDtype[format] : null
 }
 
 /** Rows of `x` `[n, features]` in the order of the blocks. */

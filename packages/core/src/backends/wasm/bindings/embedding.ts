@@ -8,14 +8,6 @@ export const embeddingConfig = wasmKernel<EmbeddingAttrs>(embeddingKernel, ({ at
   const out = runtime.createOutput(ids.length, weight.cols)
   const [idsPointer = 0] = runtime.heap.scratch(ids.byteLength)
   runtime.heap.ints(idsPointer, ids.length).set(ids)
-  runtime.kernels.embedding(
-    out.pointer,
-    idsPointer,
-    ids.length,
-    weight.pointer,
-    weight.stride,
-    weight.cols,
-    weight.formatCode,
-  )
+  runtime.kernels.embedding(out.pointer, idsPointer, ids.length, weight.pointer)
   return out.tensor
 })

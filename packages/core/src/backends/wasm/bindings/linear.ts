@@ -34,9 +34,9 @@ export interface LinearArrays {
 }
 
 export function runLinear({ kernels }: WasmRuntime, weight: WasmPackedWeight, arrays: LinearArrays): void {
-  const { rows, cols, stride, formatCode, pointer } = weight
+  const { rows, cols, pointer } = weight
   const { out, x, n, bias, scratch } = arrays
-  kernels.linear(out, x, n, pointer, stride, rows, cols, formatCode, bias, scratch, panelRowsOf(cols, n))
+  kernels.linear(out, x, n, pointer, rows, bias, scratch, panelRowsOf(cols, n))
 }
 
 /** Room for one panel of widened rows; float32 rows are used where they lie, bfloat16 ones are widened in registers for one row. */

@@ -1,22 +1,12 @@
+import { FLOAT32, FLOAT16, BFLOAT16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, GROUPED } from './formats.generated'
+import { dequantizeGroupedRow } from './grouped'
 import { dequantizeQ4K, dequantizeQ5K, dequantizeQ6K } from './k-blocks'
 import { dequantizeQ40, dequantizeQ41, dequantizeQ50, dequantizeQ51, dequantizeQ80 } from './legacy-blocks'
+import { Weight } from './weight'
 import { widenBFloat16Row, widenFloat16Row } from './widen'
 
-// Codes shared with `formatCodes` in wasm-kernels.ts.
-export const FLOAT32 = 0
-export const FLOAT16 = 1
-export const BFLOAT16 = 2
-export const Q8_0 = 3
-export const Q4_0 = 4
-export const Q4_K = 5
-export const Q5_K = 6
-export const Q6_K = 7
-export const Q4_1 = 8
-export const Q5_0 = 9
-export const Q5_1 = 10
-
-/** One stored row of `cols` elements to float32; the same values as `tensor/dequantize.ts`, bit for bit. */
-export function dequantizeRow(out: usize, row: usize, cols: i32, format: i32): void {
+/** One stored row of `cols` floats or blocks to float32; the same values as `tensor/dequantize.ts`, bit for bit. */
+function dequantizeStoredRow(out: usize, row: usize, cols: i32, format: i32): void {
   switch (format) {
     case FLOAT32:
       memory.copy(out, row, <usize>cols << 2)
@@ -56,10 +46,16 @@ export function dequantizeRow(out: usize, row: usize, cols: i32, format: i32): v
   }
 }
 
+/** Row `row` of the weight to float32. */
+export function dequantizeRow(out: usize, weight: Weight, row: usize): void {
+  if (weight.format == GROUPED) dequantizeGroupedRow(out, weight, row)
+  else dequantizeStoredRow(out, weight.rows + row * weight.stride, weight.cols, weight.format)
+}
+
 /** out[i] = row ids[i] (int32) of the weight as float32; out [n, cols] */
-export function embedding(out: usize, ids: usize, n: i32, weight: usize, stride: usize, cols: i32, format: i32): void {
+export function embedding(out: usize, ids: usize, n: i32, weight: Weight): void {
   for (let i = 0; i < n; i++) {
-    dequantizeRow(out, weight + <usize>load<u32>(ids + (<usize>i << 2)) * stride, cols, format)
-    out += <usize>cols << 2
+    dequantizeRow(out, weight, <usize>load<u32>(ids + (<usize>i << 2)))
+    out += <usize>weight.cols << 2
   }
 }

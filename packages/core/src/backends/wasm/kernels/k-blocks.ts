@@ -1,6 +1,7 @@
 // ggml's q4_k, q5_k and q6_k: super-blocks of 256 elements (`ggml-quants.c`, dequantize_row_*).
 // NOTE: every product of a float16 scale with its small integers is exact in float32; only the subtraction of the minimum rounds.
 // Bytes are shifted as 16-bit lanes and masked afterwards: x86 has no shift of bytes.
+import { Q4_K_BYTES, Q4_K_ELEMENTS, Q5_K_BYTES, Q5_K_ELEMENTS, Q6_K_BYTES, Q6_K_ELEMENTS } from './formats.generated'
 import { storeScaled, storeScaledMinus } from './unpack'
 import { hoistedSplat, widenHalf } from './widen'
 
@@ -21,7 +22,7 @@ function kMin(scales: usize, j: usize): f32 {
 /** Block: d f16, dmin f16, 12 bytes of scales and minima, 128 bytes: each 32 hold two sub-blocks (low, high nibbles). */
 export function dequantizeQ4K(out: usize, block: usize, cols: i32): void {
   const mask = hoistedSplat(0x0f0f0f0f, cols)
-  for (let i = 0; i < cols; i += 256) {
+  for (let i = 0; i < cols; i += Q4_K_ELEMENTS) {
     const d = widenHalf(load<u16>(block))
     const dmin = widenHalf(load<u16>(block, 2))
     for (let j: usize = 0; j < 8; j += 2) {
@@ -37,7 +38,7 @@ export function dequantizeQ4K(out: usize, block: usize, cols: i32): void {
       storeScaledMinus(out + 192, v128.and(i16x8.shr_u(codes1, 4), mask), scale, min)
       out += 256
     }
-    block += 144
+    block += Q4_K_BYTES
   }
 }
 
@@ -76,7 +77,7 @@ function subBlockQ5K(
 export function dequantizeQ5K(out: usize, block: usize, cols: i32): void {
   const low = hoistedSplat(0x0f0f0f0f, cols)
   const fifth = hoistedSplat(0x10101010, cols)
-  for (let i = 0; i < cols; i += 256) {
+  for (let i = 0; i < cols; i += Q5_K_ELEMENTS) {
     const d = widenHalf(load<u16>(block))
     const m = widenHalf(load<u16>(block, 2))
     const bits0 = v128.load(block, 16)
@@ -89,7 +90,7 @@ export function dequantizeQ5K(out: usize, block: usize, cols: i32): void {
     subBlockQ5K(out, block, 5, d, m, i16x8.shr_u(bits0, 1), i16x8.shr_u(bits1, 1), low, fifth)
     subBlockQ5K(out, block, 6, d, m, i16x8.shr_u(bits0, 2), i16x8.shr_u(bits1, 2), low, fifth)
     subBlockQ5K(out, block, 7, d, m, i16x8.shr_u(bits0, 3), i16x8.shr_u(bits1, 3), low, fifth)
-    block += 176
+    block += Q5_K_BYTES
     out += 1024
   }
 }
@@ -113,7 +114,7 @@ export function dequantizeQ6K(out: usize, block: usize, cols: i32): void {
   const low = hoistedSplat(0x0f0f0f0f, cols)
   const high = hoistedSplat(0x30303030, cols)
   const offset = hoistedSplat(0x20202020, cols)
-  for (let i = 0; i < cols; i += 256) {
+  for (let i = 0; i < cols; i += Q6_K_ELEMENTS) {
     const d = widenHalf(load<u16>(block, 208))
     for (let half: usize = 0; half < 2; half++) {
       for (let within: usize = 0; within < 2; within++) {
@@ -130,6 +131,6 @@ export function dequantizeQ6K(out: usize, block: usize, cols: i32): void {
       }
       out += 512
     }
-    block += 210
+    block += Q6_K_BYTES
   }
 }

@@ -1,9 +1,11 @@
 // out = x . weight^T (+ bias). Weight rows are taken in panels of `panelRows`, widened to float32 in `scratch` where
 // they are not float32 already; activation rows in blocks that stay in the second-level cache while a panel passes.
 // Every output element is reduced as written in dot.ts, so neither n, nor the panels, nor the tiles change its bits.
-import { BFLOAT16, FLOAT32, dequantizeRow } from './dequantize'
+import { dequantizeRow } from './dequantize'
 import { dot1x1, dot4x1, dot4x2 } from './dot'
+import { BFLOAT16, FLOAT32 } from './formats.generated'
 import { addRows } from './rms-norm'
+import { Weight } from './weight'
 import { BFloat16Row, Float32Row } from './widen'
 
 const BLOCK_BYTES: usize = 256 << 10
@@ -55,35 +57,34 @@ function addBias(out: usize, bias: usize, n: i32, rows: i32): void {
 }
 
 /**
- * x [n, cols], weight `rows` rows `stride` bytes apart, out [n, rows]; bias 0 = none.
+ * x [n, cols], weight [rows, cols], out [n, rows]; bias 0 = none.
  * scratch: panelRows * cols floats, unused where `linearScratchBytes` of the binding is zero.
  */
 export function linear(
   out: usize,
   x: usize,
   n: i32,
-  weight: usize,
-  stride: usize,
+  weight: Weight,
   rows: i32,
-  cols: i32,
-  format: i32,
   bias: usize,
   scratch: usize,
   panelRows: i32,
 ): void {
+  const cols = weight.cols
+  const format = weight.format
+  const stride = weight.stride
   if (n == 1 && format == FLOAT32) {
-    multiplyRow<Float32Row>(out, x, weight, stride, rows, cols)
+    multiplyRow<Float32Row>(out, x, weight.rows, stride, rows, cols)
   } else if (n == 1 && format == BFLOAT16) {
-    multiplyRow<BFloat16Row>(out, x, weight, stride, rows, cols)
+    multiplyRow<BFloat16Row>(out, x, weight.rows, stride, rows, cols)
   } else {
     const xStride = <usize>cols << 2
     const blockRows = max<i32>(2, <i32>(BLOCK_BYTES / xStride) & ~1)
     for (let r = 0; r < rows; r += panelRows) {
       const count = min<i32>(panelRows, rows - r)
-      const source = weight + <usize>r * stride
-      const panel = format == FLOAT32 ? source : scratch
+      const panel = format == FLOAT32 ? weight.rows + <usize>r * stride : scratch
       if (format != FLOAT32) {
-        for (let i = 0; i < count; i++) dequantizeRow(scratch + <usize>i * xStride, source + <usize>i * stride, cols, format)
+        for (let i = 0; i < count; i++) dequantizeRow(scratch + <usize>i * xStride, weight, <usize>(r + i))
       }
       for (let i = 0; i < n; i += blockRows) {
         const blockOut = out + ((<usize>i * <usize>rows + <usize>r) << 2)

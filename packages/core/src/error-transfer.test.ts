@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { CheckpointError, InsufficientMemoryError, OctavoError } from '../errors.ts'
+import { CheckpointError, InsufficientMemoryError, OctavoError } from './errors.ts'
 import { fromTransferredError, toTransferredError } from './error-transfer.ts'
 
 describe('errors across threads', () => {
@@ -16,6 +16,16 @@ describe('errors across threads', () => {
       expect(back).toBeInstanceOf(error.constructor)
       expect({ ...back, name: error.name }).toEqual({ ...error })
     }
+  })
+
+  it('keeps causes, which may go in a circle', () => {
+    const cause = new CheckpointError('a.gguf', 'is truncated')
+    const back = fromTransferredError(structuredClone(toTransferredError(new TypeError('outer', { cause }))))
+    expect(back.cause).toBeInstanceOf(CheckpointError)
+    expect(back.cause).toMatchObject({ file: 'a.gguf' })
+    const circle = new Error('round')
+    circle.cause = circle
+    expect(fromTransferredError(toTransferredError(circle)).cause).toMatchObject({ message: 'round' })
   })
 
   it('takes anything that was thrown', () => {
