@@ -76,6 +76,16 @@ describe('octavo serve', () => {
     expect(await server.exitCode, server.stderr).toBe(0)
   })
 
+  it.each([
+    ['--host', '192.0.2.1', '--host: 192.0.2.1 is not an address of this machine', 1],
+    ['--max-model-len', '100k', "--max-model-len: is 100000, but the model's position range ends at 1024", 2],
+    ['--max-num-seqs', '600', '--max-num-batched-tokens: is 512, less than --max-num-seqs (600)', 2],
+  ])('refuses %s %s before it loads anything', async (flag, value, said, exitCode) => {
+    await using server = octavo(['serve', 'octavo-tiny', flag, value])
+    expect(await server.exitCode).toBe(exitCode)
+    expect(server.stderr.startsWith(`error: ${said}`), server.stderr).toBe(true)
+  })
+
   it('aborts what still runs after --shutdown-timeout', async () => {
     const { program, url } = await serveTiny(['--shutdown-timeout', '0'])
     await using server = program

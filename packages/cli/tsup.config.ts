@@ -4,8 +4,6 @@ export default defineConfig({
   entry: {
     cli: 'src/cli.ts',
     index: 'src/index.ts',
-    // A process of its own: `octavo tensorflow link` starts it as ./verification.js beside its chunk.
-    verification: 'src/tensorflow/verification.ts',
   },
   format: 'esm',
   platform: 'node',

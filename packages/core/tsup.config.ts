@@ -10,6 +10,8 @@ export default defineConfig({
     'engine-thread': 'src/engine/engine-thread.ts',
     // What such a thread imports by its URL.
     'tensorflow-provider': 'src/backends/tensorflow/tensorflow-provider.ts',
+    // A process of its own: linking starts it as ./tensorflow-verification.js beside its chunk.
+    'tensorflow-verification': 'src/backends/tensorflow/link/verification.ts',
   },
   format: 'esm',
   platform: 'node',

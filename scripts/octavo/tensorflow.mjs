@@ -13,7 +13,7 @@ const wheelFolder = path.join(stateFolder, `tensorflow-wheel-${version}`)
 const linkFolder = path.join(stateFolder, `tensorflow-${version}`)
 
 const bin = path.join(root, 'packages', 'cli', 'bin', 'octavo.js')
-const nativeSources = path.join(root, 'packages', 'cli', 'native')
+const nativeSources = path.join(root, 'packages', 'core', 'native', 'tensorflow')
 
 /**
  * Runs after the build, since it uses the command `octavo tensorflow link`. Where there is no TensorFlow to be had it says

@@ -4,6 +4,8 @@ import { addEnvCommand } from './commands/env.ts'
 import { addRunCommand } from './commands/run.ts'
 import { addServeCommand } from './commands/serve.ts'
 import { addTensorflowCommand } from './commands/tensorflow.ts'
+import { explainUnknownFlag } from './flags/foreign-flags.ts'
+import { helpLayout } from './ui/help-layout.ts'
 import { readVersion } from './version.ts'
 
 export function createProgram(): Command {
@@ -12,6 +14,8 @@ export function createProgram(): Command {
     .version(readVersion(), '-v, --version')
     .option('--debug', 'show stacks of errors')
     .showSuggestionAfterError()
+    .configureHelp(helpLayout)
+    .configureOutput({ outputError: (text, write) => write(explainUnknownFlag(text)) })
     .exitOverride()
   addServeCommand(program)
   addRunCommand(program)

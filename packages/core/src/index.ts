@@ -6,7 +6,11 @@ export type { EngineHooks } from './engine/async-engine.ts'
 export type { EngineClient, EngineMetrics, GenerateRequest, PromptInput, ServedModel } from './engine/engine-client.ts'
 export type { EngineInfo } from './engine/engine-info.ts'
 export type { WarmupReport } from './engine/warm-up.ts'
-export type { EngineOptions } from './config/engine-config.ts'
+export { engineOptionTable } from './config/engine-options.ts'
+export type { EngineOptionGroup, EngineOptions } from './config/engine-options.ts'
+export { describeType, flagOf, resolveOptions } from './config/option-table.ts'
+export type { OptionRow, OptionTable, OptionType } from './config/option-table.ts'
+export { foreignOptionRemedy } from './config/foreign-options.ts'
 export type { DownloadProgress } from './loading/hub.ts'
 
 export { defaultSamplingParams, resolveSamplingParams } from './sampling-params.ts'
@@ -33,6 +37,7 @@ export {
   InvalidConfigError,
   InvalidRequestError,
   ModelNotFoundError,
+  NoGradientError,
   OctavoError,
   TokenizerError,
   UnsupportedModelError,

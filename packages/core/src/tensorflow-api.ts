@@ -1,17 +1,18 @@
-/** What `octavo tensorflow` and other tools need to find, link and check a libtensorflow: `@octavo/core/tensorflow`. */
+/** To find, link, check and describe a libtensorflow of this machine: `@octavo/core/tensorflow`. */
 export { loadTensorflow } from './backends/tensorflow/libtensorflow/load-tensorflow.ts'
 export type { LoadedTensorflow, TensorflowUnavailable } from './backends/tensorflow/libtensorflow/load-tensorflow.ts'
-export {
-  bindingFileName,
-  defaultLinkFolder,
-  findLinkedBinding,
-  manifestFileName,
-} from './backends/tensorflow/libtensorflow/linked-folder.ts'
+export { describeTensorflow } from './backends/tensorflow/libtensorflow/describe-tensorflow.ts'
+export type { TensorflowDescription } from './backends/tensorflow/libtensorflow/describe-tensorflow.ts'
+export { defaultLinkFolder, findLinkedBinding } from './backends/tensorflow/libtensorflow/linked-folder.ts'
 export type { LinkedBinding, LinkManifest } from './backends/tensorflow/libtensorflow/linked-folder.ts'
-export { opsFileName } from './backends/tensorflow/libtensorflow/fused-ops.ts'
 export type { FusedOps } from './backends/tensorflow/libtensorflow/fused-ops.ts'
 export type { TfDevice, TfjsBinding } from './backends/tensorflow/libtensorflow/tfjs-binding.ts'
-export { findTfjsNode } from './backends/tensorflow/libtensorflow/tfjs-node-package.ts'
-export type { TfjsNodeName, TfjsNodePackage } from './backends/tensorflow/libtensorflow/tfjs-node-package.ts'
+export type { TfjsNodeName } from './backends/tensorflow/libtensorflow/tfjs-node-package.ts'
+export { linkTensorflow, unlinkTensorflow } from './backends/tensorflow/link/link-tensorflow.ts'
+export type { LinkOptions, LinkResult } from './backends/tensorflow/link/link-tensorflow.ts'
+export { TensorflowLinkError } from './backends/tensorflow/link/tensorflow-link-error.ts'
+export type { LinkStep } from './backends/tensorflow/link/tensorflow-link-error.ts'
+export type { VerifiedBinding } from './backends/tensorflow/link/verify-binding.ts'
 export { verifyTensorflow } from './backends/tensorflow/verify-tensorflow.ts'
 export type { TensorflowCheck } from './backends/tensorflow/verify-tensorflow.ts'
+export { plainText } from './util/plain-text.ts'

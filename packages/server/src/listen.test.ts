@@ -5,7 +5,7 @@ import { InvalidConfigError } from '@octavo/core'
 import type { AppOptions } from './app.ts'
 import { createApp } from './app.ts'
 import type { RunningServer } from './listen.ts'
-import { listen } from './listen.ts'
+import { checkAddress, listen } from './listen.ts'
 import type { FakeEngineOptions } from './testing/fake-engine.ts'
 import { FakeEngine } from './testing/fake-engine.ts'
 
@@ -183,6 +183,18 @@ describe('a client that leaves', () => {
     expect(before).toBeLessThan(5_000)
     socket.destroy()
     await expect.poll(() => engine.seen[0]?.state).toBe('aborted')
+  })
+})
+
+describe('checkAddress', () => {
+  it('refuses what listen would, and holds nothing', async () => {
+    const { server } = await serve()
+    await expect(checkAddress({ port: server.port })).rejects.toThrow('is already in use on 127.0.0.1')
+    await expect(checkAddress({ host: '192.0.2.1', port: 0 })).rejects.toThrow('host: 192.0.2.1 is not an address')
+    await server.close()
+    await checkAddress({ port: server.port })
+    const next = await listen(createApp({ engine: new FakeEngine(), version: '0' }), { port: server.port })
+    await next.close()
   })
 })
 

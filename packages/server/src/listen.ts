@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { InvalidConfigError } from '@octavo/core'
 import type { FastifyInstance } from 'fastify'
 
@@ -36,6 +38,21 @@ export async function listen(
   const boundPort = typeof address === 'object' && address !== null ? address.port : port
   const urlHost = host.includes(':') ? `[${host}]` : host
   return { url: `http://${urlHost}:${boundPort}`, host, port: boundPort, close: () => app.close() }
+}
+
+/**
+ * Says at once that an address cannot be had, not after a model has been loaded for minutes.
+ * @throws InvalidConfigError as `listen` does
+ */
+export async function checkAddress({ host = '127.0.0.1', port = 8000 }: ListenOptions = {}): Promise<void> {
+  const probe = createServer()
+  try {
+    probe.listen(port, host)
+    await once(probe, 'listening')
+  } catch (error) {
+    throw explainListenError(error, { host, port })
+  }
+  await new Promise((resolve) => probe.close(resolve))
 }
 
 function explainListenError(error: unknown, { host, port }: { host: string; port: number }): unknown {

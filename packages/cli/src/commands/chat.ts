@@ -1,7 +1,7 @@
 import { createInterface, type Interface } from 'node:readline'
 import { type AsyncEngine, type ChatMessage, consoleLogger, OctavoError } from '@octavo/core'
 import type { Command } from 'commander'
-import { addModelFlags, type EngineFlags, engineOptionsOf } from '../flags/engine-flags.ts'
+import { addEngineFlags, type EngineFlags, engineOptionsOf, localGroups } from '../flags/engine-flags.ts'
 import { addSamplingFlags, type SamplingFlags, samplingParamsOf } from '../flags/sampling-flags.ts'
 import { openEngine } from '../open-engine.ts'
 
@@ -14,12 +14,11 @@ export function addChatCommand(program: Command): void {
     .command('chat')
     .description('talk to a model in the terminal')
     .argument('<model>', 'a Hugging Face repo id, a folder, a .gguf file, or octavo-tiny')
-  addSamplingFlags(addModelFlags(command)).action((model: string, flags: ChatFlags) => chat(model, flags))
+  addEngineFlags(addSamplingFlags(command), localGroups).action((model: string, flags: ChatFlags) => chat(model, flags))
 }
 
 async function chat(model: string, flags: ChatFlags): Promise<void> {
-  const { seed: _, ...engineFlags } = flags
-  await using engine = await openEngine(engineOptionsOf(model, engineFlags), flags)
+  await using engine = await openEngine(engineOptionsOf(model, flags, localGroups), flags)
   consoleLogger.info(help)
   const conversation = new Conversation(engine, flags)
   const lines = createInterface({

@@ -1,10 +1,19 @@
 import { createRequire } from 'node:module'
 import os from 'node:os'
-import { type BackendReport, createBackend, formatBytes, loadEngineModules, OctavoError } from '@octavo/core'
+import {
+  type BackendReport,
+  createBackend,
+  engineOptionTable,
+  formatBytes,
+  loadEngineModules,
+  OctavoError,
+} from '@octavo/core'
+import { describeTensorflow, type TensorflowDescription } from '@octavo/core/tensorflow'
 import type { Command } from 'commander'
 import { backendModules, type BackendFlags } from '../backend-modules.ts'
-import { threadsOption } from '../flags/engine-flags.ts'
-import { describeTensorflow, formatTensorflow, type TensorflowDescription } from '../tensorflow/describe-tensorflow.ts'
+import { backendOptionTable } from '../flags/backend-options.ts'
+import { addOptionFlags } from '../flags/option-flags.ts'
+import { formatTensorflow } from '../ui/format-tensorflow.ts'
 import { readVersion } from '../version.ts'
 
 /** What a report of a problem should begin with. */
@@ -28,23 +37,23 @@ interface Environment {
 const reportedPackages = ['@octavo/core', '@octavo/backend-native', '@octavo/server']
 
 interface EnvFlags extends BackendFlags {
-  readonly backend: string
+  readonly backend?: string
   readonly json?: boolean
 }
 
 export function addEnvCommand(program: Command): void {
-  program
+  const command = program
     .command('env')
     .description('show what this machine offers and which backend would be used')
-    .option('--backend <name>', 'as if this one had been asked for', 'auto')
-    .addOption(threadsOption())
     .option('--json', 'as JSON')
-    .action(async ({ json = false, ...flags }: EnvFlags) => {
+  addOptionFlags(command, { backend: engineOptionTable.backend, ...backendOptionTable }).action(
+    async ({ json = false, ...flags }: EnvFlags) => {
       const environment = await describeEnvironment(flags)
       process.stdout.write(json ? `${JSON.stringify(environment, null, 2)}\n` : format(environment))
       // Backends may hold worker threads of their own.
       process.exit(environment.backendError === null ? 0 : 1)
-    })
+    },
+  )
 }
 
 async function describeEnvironment(flags: EnvFlags): Promise<Environment> {
@@ -67,7 +76,7 @@ async function describeEnvironment(flags: EnvFlags): Promise<Environment> {
 async function describeBackends(flags: EnvFlags): Promise<Pick<Environment, 'backends' | 'backendError'>> {
   try {
     const { backends: providers } = await loadEngineModules(backendModules(flags))
-    const { report } = await createBackend(flags.backend, { providers })
+    const { report } = await createBackend(flags.backend ?? engineOptionTable.backend.default, { providers })
     return { backends: report, backendError: null }
   } catch (error) {
     if (!OctavoError.isInstance(error)) throw error

@@ -1,7 +1,7 @@
 import { text } from 'node:stream/consumers'
 import type { PromptInput } from '@octavo/core'
 import type { Command } from 'commander'
-import { addModelFlags, type EngineFlags, engineOptionsOf } from '../flags/engine-flags.ts'
+import { addEngineFlags, type EngineFlags, engineOptionsOf, localGroups } from '../flags/engine-flags.ts'
 import { addSamplingFlags, type SamplingFlags, samplingParamsOf } from '../flags/sampling-flags.ts'
 import { openEngine } from '../open-engine.ts'
 import { onStopSignal } from '../shutdown.ts'
@@ -18,7 +18,7 @@ export function addRunCommand(program: Command): void {
     .argument('<model>', 'a Hugging Face repo id, a folder, a .gguf file, or octavo-tiny')
     .argument('<prompt>', 'the prompt; - reads it from stdin')
     .option('--raw', 'continue the text as it stands, without the chat template')
-  addSamplingFlags(addModelFlags(command)).action((model: string, prompt: string, flags: RunFlags) =>
+  addEngineFlags(addSamplingFlags(command), localGroups).action((model: string, prompt: string, flags: RunFlags) =>
     run(model, prompt, flags),
   )
 }
@@ -26,8 +26,7 @@ export function addRunCommand(program: Command): void {
 async function run(model: string, prompt: string, flags: RunFlags): Promise<void> {
   const content = prompt === '-' ? (await text(process.stdin)).trimEnd() : prompt
   if (content === '') throw new UsageError('The prompt is empty.')
-  const { seed: _, ...engineFlags } = flags
-  await using engine = await openEngine(engineOptionsOf(model, engineFlags), flags, { isQuiet: true })
+  await using engine = await openEngine(engineOptionsOf(model, flags, localGroups), flags, { isQuiet: true })
   // Not sooner: while a model is downloaded or loaded there is no answer to stop, and a signal ends the process.
   const controller = new AbortController()
   onStopSignal(() => controller.abort())

@@ -1,16 +1,14 @@
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import path from 'node:path'
 import {
-  bindingFileName,
   defaultLinkFolder,
   findLinkedBinding,
-  manifestFileName,
-  opsFileName,
+  linkTensorflow,
+  plainText,
+  unlinkTensorflow,
 } from '@octavo/core/tensorflow'
 import { type Command, Option } from 'commander'
-import { formatDevices } from '../tensorflow/describe-tensorflow.ts'
-import { linkTensorflow } from '../tensorflow/link-tensorflow.ts'
-import { plainText } from '../tensorflow/run-program.ts'
+import { formatDevices } from '../ui/format-tensorflow.ts'
 
 interface LinkFlags {
   readonly python?: string
@@ -48,8 +46,7 @@ export function addTensorflowCommand(program: Command): void {
     .option('--into <folder>', 'from where')
     .action(({ into }: LinkFlags) => {
       const folder = into ?? defaultLinkFolder()
-      for (const name of [manifestFileName, bindingFileName, opsFileName])
-        rmSync(path.join(folder, name), { force: true })
+      unlinkTensorflow(folder)
       process.stdout.write(`no binding is in ${folder} any more\n`)
     })
 }

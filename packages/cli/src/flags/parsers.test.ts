@@ -10,11 +10,11 @@ describe('tokenCount', () => {
     ['1.5k', 1500],
     ['0.5M', 524_288],
   ])('reads %s as %d', (text, tokens) => {
-    expect(tokenCount(text)).toBe(tokens)
+    expect(tokenCount(1, 2 ** 24)(text)).toBe(tokens)
   })
 
-  it.each(['', 'k', '4q', '-1', '0', '1e3', '4 k k', '99999999999999999999'])('refuses "%s"', (text) => {
-    expect(() => tokenCount(text)).toThrow(InvalidArgumentError)
+  it.each(['', 'k', '4q', '-1', '0', '1e3', '4 k k', '99999999999999999999', '17M'])('refuses "%s"', (text) => {
+    expect(() => tokenCount(1, 2 ** 24)(text)).toThrow(InvalidArgumentError)
   })
 })
 

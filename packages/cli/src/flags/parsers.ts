@@ -27,13 +27,17 @@ export function number(min: number, max: number): (text: string) => number {
 const factors: Readonly<Record<string, number>> = { '': 1, k: 1000, K: 1024, m: 1e6, M: 1024 ** 2 }
 
 /** A number of tokens as vLLM reads it: `4096`, `4k` = 4000, `4K` = 4096, `0.5M`. */
-export function tokenCount(text: string): number {
-  const [, digits = '', suffix = ''] = /^(\d+(?:\.\d+)?)([kKmM]?)$/.exec(text.trim()) ?? []
-  const value = Math.floor(Number(digits) * (factors[suffix] ?? 1))
-  if (digits === '' || !Number.isSafeInteger(value) || value < 1) {
-    throw new InvalidArgumentError('It must be a number of tokens such as 4096, 4k (4000) or 4K (4096).')
+export function tokenCount(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const [, digits = '', suffix = ''] = /^(\d+(?:\.\d+)?)([kKmM]?)$/.exec(text.trim()) ?? []
+    const value = Math.floor(Number(digits) * (factors[suffix] ?? 1))
+    if (digits === '' || !Number.isSafeInteger(value) || value < min || value > max) {
+      throw new InvalidArgumentError(
+        `It must be a number of tokens from ${min} to ${max}, such as 4096, 4k (4000) or 4K (4096).`,
+      )
+    }
+    return value
   }
-  return value
 }
 
 /** For flags that may be given several times. */

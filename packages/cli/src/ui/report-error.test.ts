@@ -29,6 +29,12 @@ describe('reportError', () => {
     )
   })
 
+  it('names the flags of the remedy too', () => {
+    expect(report(new InvalidConfigError('seed', 'is odd with a seed; lower maxModelLen'))).toBe(
+      'error: --seed: is odd with a seed; lower --max-model-len\n',
+    )
+  })
+
   it('shows a stack on request, and for errors that nobody foresaw', () => {
     expect(report(new ModelNotFoundError('x', 'not there'))).toBe('error: not there\n')
     expect(report(new ModelNotFoundError('x', 'not there'), true)).toContain('report-error.test.ts')

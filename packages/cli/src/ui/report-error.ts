@@ -1,4 +1,4 @@
-import { OctavoError } from '@octavo/core'
+import { engineOptionTable, flagOf, OctavoError } from '@octavo/core'
 import { CommanderError } from 'commander'
 
 /** A flag or argument is wrong: one line, no stack, exit code 2. */
@@ -17,17 +17,20 @@ export function reportError(error: unknown, { withStack }: { withStack: boolean 
   // Commander has printed its message already.
   if (error instanceof CommanderError) return
   const isExpected = error instanceof UsageError || OctavoError.isInstance(error) || isSystemError(error)
-  const message = error instanceof Error ? withFlagName(error) : String(error)
+  const message = error instanceof Error ? withFlagNames(error) : String(error)
   process.stderr.write(`error: ${message}\n`)
   if (error instanceof Error && (withStack || !isExpected)) process.stderr.write(`${error.stack ?? ''}\n`)
 }
 
 /** `maxNumSeqs: must be …` → `--max-num-seqs: must be …`, the name under which the reader gave it. */
-function withFlagName(error: Error): string {
-  if (!('option' in error) || typeof error.option !== 'string' || !error.message.startsWith(`${error.option}:`))
-    return error.message
-  const flag = error.option.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
-  return `--${flag}${error.message.slice(error.option.length)}`
+function withFlagNames(error: Error): string {
+  if (!OctavoError.isInstance(error)) return error.message
+  const { message } = error
+  const option = 'option' in error && typeof error.option === 'string' ? error.option : ''
+  const named =
+    option !== '' && message.startsWith(`${option}:`) ? `${flagOf(option)}${message.slice(option.length)}` : message
+  // In the remedy too, but there only what can be nothing else than a name.
+  return named.replaceAll(/\b[a-z]+[A-Z]\w*/g, (word) => (Object.hasOwn(engineOptionTable, word) ? flagOf(word) : word))
 }
 
 function isSystemError(error: unknown): boolean {

@@ -58,4 +58,14 @@ describe('resolveEngineConfig', () => {
     expect(call).toThrow(InvalidConfigError)
     expect(call).toThrow(new RegExp(`^${option}: `))
   })
+
+  it.each([
+    ['maxNumSeq', 'did you mean maxNumSeqs?'],
+    ['tensorParallelSize', 'a model runs on one device here'],
+    ['gpuMemoryUtilization', 'kvCacheMemory says it for the KV cache'],
+    ['toString', 'the known ones are backend, blockSize,'],
+  ])('says what to write instead of %s', (option, remedy) => {
+    const call = (): unknown => resolveEngineConfig({ model: 'm', [option]: 1 } as EngineOptions)
+    expect(call).toThrow(`${option}: is not an option; ${remedy}`)
+  })
 })

@@ -41,6 +41,13 @@ describe('engine option', () => {
     expect(float16.weightBytes / float32.weightBytes).toBeCloseTo(0.5, 2)
   })
 
+  it('maxModelLen beyond the model is refused before any weight is read', async () => {
+    let numReads = 0
+    const load = LLM.load(model, { backend: 'cpu', maxModelLen: 100_000, onLoadProgress: () => numReads++ })
+    await expect(load).rejects.toThrow('maxModelLen: is 100000, but the model')
+    expect(numReads).toBe(0)
+  })
+
   it('maxModelLen, maxNumSeqs, blockSize and kvCacheMemory size the KV cache', async () => {
     const info = await infoOf({ maxModelLen: 100, maxNumSeqs: 3, blockSize: 32 })
     expect(info).toMatchObject({ maxModelLen: 100, blockSize: 32, numBlocks: 3 * 4 + 1 })

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { type EngineOptions, resolveEngineConfig } from '../config/engine-config.ts'
 import { InsufficientMemoryError, InvalidConfigError } from '../errors.ts'
 import { kvBytesPerToken, type KvDType } from '../tensor/kv-storage.ts'
-import { checkWeightsFit, kvBudget, sizeKvCache } from './kv-cache-size.ts'
+import { checkMaxModelLen, checkWeightsFit, kvBudget, sizeKvCache } from './kv-cache-size.ts'
 
 const shape = { numLayers: 2, numKvHeads: 2, headDim: 64 } // 2 KiB per token, 32 KiB per block of 16
 const alone = { numLocalWorkers: 1 }
@@ -57,9 +57,13 @@ describe('sizeKvCache', () => {
     expect(size({ kvCacheMemory: '95%', maxNumSeqs: 256 }, 2 ** 40, 8 * 1024 ** 2).kvCacheBytes).toBe(8 * 1024 ** 2)
     expect(() => size({ kvCacheMemory: '16MiB' }, 2 ** 40, 8 * 1024 ** 2)).toThrow(/only 8\.00 MiB are left/)
   })
+})
 
+describe('checkMaxModelLen', () => {
   it('refuses a context beyond the positions of the model', () => {
-    expect(() => size({ maxModelLen: 8192 }, 2 ** 40)).toThrow(InvalidConfigError)
+    expect(() => checkMaxModelLen({ maxModelLen: 8192 }, 4096)).toThrow(InvalidConfigError)
+    expect(() => checkMaxModelLen({ maxModelLen: 4096 }, 4096)).not.toThrow()
+    expect(() => checkMaxModelLen({ maxModelLen: null }, 4096)).not.toThrow()
   })
 })
 

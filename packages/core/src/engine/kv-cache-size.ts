@@ -43,12 +43,6 @@ export function sizeKvCache(config: EngineConfig, ranks: readonly RankMemory[]):
   const bytesPerBlock = least.kvBytesPerToken * config.blockSize
   const budget = least.availableKvBytes
   const wanted = config.maxModelLen ?? least.maxPositions
-  if (wanted > least.maxPositions) {
-    throw new InvalidConfigError(
-      'maxModelLen',
-      `is ${wanted}, but the model's position range ends at ${least.maxPositions}; lower it to at most that`,
-    )
-  }
   const fittingLen = Math.max(0, numFitting - 1) * config.blockSize
   const maxModelLen = config.maxModelLen === null ? Math.min(wanted, fittingLen) : wanted
   if (maxModelLen > fittingLen || maxModelLen < Math.min(minAutoModelLen, wanted)) {
@@ -65,6 +59,15 @@ export function sizeKvCache(config: EngineConfig, ranks: readonly RankMemory[]):
   const numBlocks = Math.min(numFitting, numUseful)
   const bytesPerTokenOfAll = ranks.reduce((total, rank) => total + rank.kvBytesPerToken, 0)
   return { numBlocks, maxModelLen, kvCacheBytes: numBlocks * config.blockSize * bytesPerTokenOfAll }
+}
+
+/** Before any weight is read. @throws InvalidConfigError when the model has no such positions */
+export function checkMaxModelLen({ maxModelLen }: Pick<EngineConfig, 'maxModelLen'>, maxPositions: number): void {
+  if (maxModelLen === null || maxModelLen <= maxPositions) return
+  throw new InvalidConfigError(
+    'maxModelLen',
+    `is ${maxModelLen}, but the model's position range ends at ${maxPositions}; lower it to at most that`,
+  )
 }
 
 /** @throws InsufficientMemoryError when the weights alone do not fit */

@@ -12,7 +12,7 @@ import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-
 import { isDense, weightFormats } from '../tensor/dtype.ts'
 import { kvBytesPerToken, type KvDType } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
-import { checkWeightsFit, kvBudget, type MemoryLimits } from './kv-cache-size.ts'
+import { checkMaxModelLen, checkWeightsFit, kvBudget, type MemoryLimits } from './kv-cache-size.ts'
 import { ModelRunner } from './model-runner.ts'
 import { paddedSizes, type WarmupReport, warmUp } from './warm-up.ts'
 import type { LoadedModel, Worker, WorkerModules } from './worker.ts'
@@ -54,6 +54,7 @@ export class ModelWorker implements Worker {
     const { config, modelPath, share, workerModules } = this.#options
     const checkpoint = await openCheckpoint(modelPath)
     const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path)
+    checkMaxModelLen(config, modelConfig.maxPositionEmbeddings)
     const definition = await getModelDefinition(modelConfig)
     const { pack } = await createBackend(config.backend, { providers: workerModules?.backends ?? [], share })
     const kvCacheDtype = kvDTypeOf(pack, config.kvCacheDtype)

@@ -1,7 +1,9 @@
 import { statSync } from 'node:fs'
 import path from 'node:path'
 import { z } from 'zod'
-import { plainText, runProgram, tailOf } from './run-program.ts'
+import { readEnv } from '../../../config/env.ts'
+import { plainText } from '../../../util/plain-text.ts'
+import { runProgram, tailOf } from './run-program.ts'
 import { TensorflowLinkError } from './tensorflow-link-error.ts'
 
 /** TensorFlow as a Python environment has it. */
@@ -63,10 +65,7 @@ const timeoutMs = 120_000
  *
  * @throws TensorflowLinkError when no Python runs or none has TensorFlow.
  */
-export async function findPythonTensorflow(
-  python: string | null,
-  env: NodeJS.ProcessEnv = process.env,
-): Promise<PythonTensorflow> {
+export async function findPythonTensorflow(python: string | null, env?: NodeJS.ProcessEnv): Promise<PythonTensorflow> {
   const failures: TensorflowLinkError[] = []
   for (const program of candidates(python, env)) {
     const answer = await ask(program, env)
@@ -79,17 +78,23 @@ export async function findPythonTensorflow(
   throw new TensorflowLinkError('python', 'no Python to ask')
 }
 
-function candidates(python: string | null, env: NodeJS.ProcessEnv): string[] {
+function candidates(python: string | null, env: NodeJS.ProcessEnv | undefined): string[] {
   if (python !== null) {
     const isFolder = statSync(python, { throwIfNoEntry: false })?.isDirectory() === true
     return [isFolder ? path.join(python, 'bin', 'python') : python]
   }
-  const virtual = env['VIRTUAL_ENV']?.trim()
-  return [...(virtual ? [path.join(virtual, 'bin', 'python')] : []), 'python3', 'python']
+  const { virtualEnv } = readEnv(env)
+  return [...(virtualEnv === null ? [] : [path.join(virtualEnv, 'bin', 'python')]), 'python3', 'python']
 }
 
-async function ask(python: string, env: NodeJS.ProcessEnv): Promise<PythonTensorflow | TensorflowLinkError> {
-  const { exitCode, startError, stdout, stderr } = await runProgram(python, ['-c', script], { timeoutMs, env })
+async function ask(
+  python: string,
+  env: NodeJS.ProcessEnv | undefined,
+): Promise<PythonTensorflow | TensorflowLinkError> {
+  const { exitCode, startError, stdout, stderr } = await runProgram(python, ['-c', script], {
+    timeoutMs,
+    ...(env && { env }),
+  })
   if (startError !== null) {
     return new TensorflowLinkError(
       'python',

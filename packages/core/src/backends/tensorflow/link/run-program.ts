@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { plainText } from '../../../util/plain-text.ts'
 
 export interface ProgramResult {
   /** Null when a signal ended it or it could not be started. */
@@ -43,8 +44,4 @@ export function runProgram(
 export function tailOf(output: string, maxLines: number): string {
   const lines = output.trim().split('\n').slice(-maxLines)
   return lines.map((line) => plainText(line.slice(0, 500))).join('\n')
-}
-
-export function plainText(text: string): string {
-  return text.replaceAll(/\p{Cc}|\p{Cf}/gu, ' ')
 }

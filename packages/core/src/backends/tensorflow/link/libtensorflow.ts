@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import path from 'node:path'
-import type { LinkManifest } from '@octavo/core/tensorflow'
-import { plainText } from './run-program.ts'
+import type { LinkManifest } from '../libtensorflow/linked-folder.ts'
+import { plainText } from '../../../util/plain-text.ts'
 import { TensorflowLinkError } from './tensorflow-link-error.ts'
 
 /** A TensorFlow that programs can link to. All paths are absolute and without symbolic links. */

@@ -1,8 +1,10 @@
 import { createRequire } from 'node:module'
 import path from 'node:path'
-import { packageFile } from '../package-file.ts'
+import { readEnv } from '../../../config/env.ts'
+import { packageFile } from '../../../util/package-file.ts'
 import type { Libtensorflow } from './libtensorflow.ts'
-import { plainText, runProgram, tailOf } from './run-program.ts'
+import { plainText } from '../../../util/plain-text.ts'
+import { runProgram, tailOf } from './run-program.ts'
 import { TensorflowLinkError } from './tensorflow-link-error.ts'
 
 export interface Compiler {
@@ -12,11 +14,11 @@ export interface Compiler {
 }
 
 /** `CXX`, else the first of g++, clang++ and c++. @throws TensorflowLinkError when none runs. */
-export async function findCompiler(env: NodeJS.ProcessEnv = process.env): Promise<Compiler> {
-  const named = env['CXX']?.trim()
-  const programs = named ? [named] : ['g++', 'clang++', 'c++']
+export async function findCompiler(env?: NodeJS.ProcessEnv): Promise<Compiler> {
+  const named = readEnv(env).compiler
+  const programs = named !== null ? [named] : ['g++', 'clang++', 'c++']
   for (const program of programs) {
-    const { exitCode, stdout } = await runProgram(program, ['--version'], { timeoutMs: 30_000, env })
+    const { exitCode, stdout } = await runProgram(program, ['--version'], { timeoutMs: 30_000, ...(env && { env }) })
     if (exitCode === 0) return { program, version: plainText(stdout.split('\n', 1)[0] ?? '') }
   }
   throw new TensorflowLinkError(
@@ -62,7 +64,7 @@ export function compilerArguments({ library, tfjsNode, cudaLibraries, output }: 
   return [
     ...['-std=c++17', '-O2', '-fPIC', '-fvisibility=hidden', '-w', '-DNAPI_VERSION=8'],
     ...['-isystem', nodeHeaders, '-isystem', tfjsNode, '-isystem', library.include],
-    packageFile('native/tensorflow_binding.cc'),
+    packageFile('native/tensorflow/binding.cc'),
     ...(process.platform === 'darwin'
       ? ['-bundle', '-undefined', 'dynamic_lookup', ...library.libraries]
       : linuxLinkArguments(library.libraries, cudaLibraries)),

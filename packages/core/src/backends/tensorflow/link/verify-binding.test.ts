@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { findLinkedBinding } from '@octavo/core/tensorflow'
+import { findLinkedBinding } from '../libtensorflow/linked-folder.ts'
 import { Planted } from './planted.case.ts'
 import { verifyBinding } from './verify-binding.ts'
 

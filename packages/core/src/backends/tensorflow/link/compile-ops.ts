@@ -1,9 +1,10 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import path from 'node:path'
-import { packageFile } from '../package-file.ts'
+import { packageFile } from '../../../util/package-file.ts'
 import type { Compiler } from './compile-binding.ts'
 import type { Libtensorflow } from './libtensorflow.ts'
-import { plainText, runProgram, tailOf } from './run-program.ts'
+import { plainText } from '../../../util/plain-text.ts'
+import { runProgram, tailOf } from './run-program.ts'
 
 export interface CompileOpsOptions {
   readonly compiler: Compiler
@@ -45,7 +46,7 @@ export async function compileOps({ compiler, library, output }: CompileOpsOption
 
 /** What this CPU's architecture has code for. */
 function sources(arch: string = process.arch): string[] {
-  return readdirSync(packageFile('native/tensorflow_ops'))
+  return readdirSync(packageFile('native/tensorflow/ops'))
     .filter((name) => name.endsWith('.cc'))
     .map((name) => path.basename(name, '.cc'))
     .filter((name) => arch === 'x64' || !(name in x64Flags))
@@ -56,7 +57,7 @@ type Output = Pick<CompileOpsOptions, 'library' | 'output'>
 export function opArguments(name: string, { library, output }: Output): string[] {
   // As the wheels are built: their headers lay some classes out by it.
   const flags = [...commonFlags, '-DNDEBUG', ...(x64Flags[name] ?? [])]
-  return [...flags, '-isystem', library.include, '-c', packageFile(`native/tensorflow_ops/${name}.cc`), '-o', output]
+  return [...flags, '-isystem', library.include, '-c', packageFile(`native/tensorflow/ops/${name}.cc`), '-o', output]
 }
 
 function linkArguments(objects: readonly string[], { library, output }: Output): string[] {

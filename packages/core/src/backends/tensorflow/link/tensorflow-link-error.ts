@@ -1,4 +1,4 @@
-import { BackendUnavailableError } from '@octavo/core'
+import { BackendUnavailableError } from '../../../errors.ts'
 
 /** Where linking can fail. */
 export type LinkStep =

@@ -1,5 +1,5 @@
 // The child process of verify-binding.ts: a library that crashes takes only this process along.
-import { verifyTensorflow } from '@octavo/core/tensorflow'
+import { verifyTensorflow } from '../verify-tensorflow.ts'
 
 try {
   process.stdout.write(`\n${JSON.stringify({ check: await verifyTensorflow() })}\n`)

@@ -1,6 +1,8 @@
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
-import { plainText, type ProgramResult, runProgram, tailOf } from './run-program.ts'
+import { extendEnv } from '../../../config/env.ts'
+import { plainText } from '../../../util/plain-text.ts'
+import { type ProgramResult, runProgram, tailOf } from './run-program.ts'
 import { TensorflowLinkError } from './tensorflow-link-error.ts'
 
 const deviceSchema = z.object({ type: z.string(), name: z.string(), memoryBytes: z.number() })
@@ -22,12 +24,12 @@ const timeoutMs = 30 * 60_000
  *
  * @throws TensorflowLinkError with the reason, a crash included.
  */
-export async function verifyBinding(file: string, env: NodeJS.ProcessEnv = process.env): Promise<VerifiedBinding> {
+export async function verifyBinding(file: string): Promise<VerifiedBinding> {
   // Sources run as they are (type stripping); the build puts the entry beside its chunks.
-  const entry = import.meta.url.endsWith('.ts') ? './verification.ts' : './verification.js'
+  const entry = import.meta.url.endsWith('.ts') ? './verification.ts' : './tensorflow-verification.js'
   const result = await runProgram(process.execPath, [fileURLToPath(new URL(entry, import.meta.url))], {
     timeoutMs,
-    env: { ...env, OCTAVO_TENSORFLOW: file },
+    env: extendEnv({ OCTAVO_TENSORFLOW: file }),
   })
   const answer = parseAnswer(result.stdout)
   if (answer !== null && 'check' in answer && result.exitCode === 0) return answer.check

@@ -1,6 +1,6 @@
 import { readdirSync, statSync } from 'node:fs'
 import path from 'node:path'
-import { plainText } from './run-program.ts'
+import { plainText } from '../../../util/plain-text.ts'
 import { TensorflowLinkError } from './tensorflow-link-error.ts'
 
 /** What TensorFlow opens at run time, by the beginning of its name. */

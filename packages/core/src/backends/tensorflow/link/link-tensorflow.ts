@@ -1,20 +1,15 @@
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import {
-  bindingFileName,
-  findTfjsNode,
-  type LinkManifest,
-  manifestFileName,
-  opsFileName,
-  type TfjsNodePackage,
-} from '@octavo/core/tensorflow'
+import { opsFileName } from '../libtensorflow/fused-ops.ts'
+import { bindingFileName, type LinkManifest, manifestFileName } from '../libtensorflow/linked-folder.ts'
+import { explainMissingGpu } from '../libtensorflow/missing-gpu.ts'
+import { findTfjsNode, type TfjsNodePackage } from '../libtensorflow/tfjs-node-package.ts'
 import { compileBinding, type Compiler, findCompiler } from './compile-binding.ts'
 import { compileOps } from './compile-ops.ts'
 import { findCudaLibraries } from './cuda-libraries.ts'
 import { findPythonTensorflow } from './find-python-tensorflow.ts'
 import { checkVersion, inFolder, inWheel, isTriedVersion, type Libtensorflow } from './libtensorflow.ts'
-import { explainMissingGpu } from './missing-gpu.ts'
-import { plainText } from './run-program.ts'
+import { plainText } from '../../../util/plain-text.ts'
 import { TensorflowLinkError } from './tensorflow-link-error.ts'
 import { type VerifiedBinding, verifyBinding } from './verify-binding.ts'
 
@@ -111,7 +106,8 @@ async function buildIn({ folder, compiler, tfjsNode, library, cudaLibraries, onP
   writeFileSync(path.join(folder, manifestFileName), `${JSON.stringify(manifest, null, 2)}\n`)
   const opsProblem = compiledOps.value ?? (verified.isUsingGpu ? null : await verifyOps(folder))
   if (opsProblem !== null) rmSync(ops, { force: true })
-  return { manifest, verified, notes: [...notesOn(library, verified), ...notesOnOps(opsProblem)] }
+  const notes = [...notesOn(library, verified), ...notesOnOps(opsProblem)]
+  return { manifest, verified: { ...verified, missingOps: opsProblem }, notes }
 }
 
 /** Why the ops beside the binding cannot be used, or null. */
@@ -122,6 +118,11 @@ async function verifyOps(folder: string): Promise<string | null> {
     if (error instanceof TensorflowLinkError) return error.message
     throw error
   }
+}
+
+/** Removes what `linkTensorflow` put into `folder`, and nothing else. */
+export function unlinkTensorflow(folder: string): void {
+  for (const name of [manifestFileName, bindingFileName, opsFileName]) rmSync(path.join(folder, name), { force: true })
 }
 
 /** The ops first: none are loaded with a binding or a manifest that they do not fit. */

@@ -1,0 +1,14 @@
+import type { OptionTable } from '@octavo/core'
+
+/** Options that go to a backend rather than to the engine. */
+export const backendOptionTable = {
+  threads: {
+    group: 'device',
+    type: { kind: 'integer', min: 1, max: 1024 },
+    default: null,
+    otherwise: 'all CPUs',
+    unit: 'threads',
+    env: 'OCTAVO_THREADS',
+    doc: 'Threads of the native backend.',
+  },
+} as const satisfies OptionTable

@@ -1,0 +1,17 @@
+import { flagOf, foreignOptionRemedy } from '@octavo/core'
+
+/** Flags of `vllm serve` that are no engine options here. */
+const remedies: Readonly<Record<string, string>> = {
+  '--model': 'the model is the first argument: octavo serve MODEL',
+  '--disable-log-requests': '--no-request-log says it',
+  '--enable-log-requests': 'requests are logged unless --no-request-log is given; leave it out',
+  '--disable-uvicorn-access-log': '--no-request-log says it',
+}
+
+/** What commander says of a flag that it does not know, with the remedy where the flag is vLLM's. */
+export function explainUnknownFlag(message: string): string {
+  const [line = '', flag = ''] = /^error: unknown option '([^'=]+).*'/.exec(message) ?? []
+  const camelCase = flag.replace(/^--(no-)?/, '').replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())
+  const remedy = remedies[flag] ?? foreignOptionRemedy(camelCase, flagOf)
+  return remedy === null ? message : `${line}; ${remedy}\n`
+}

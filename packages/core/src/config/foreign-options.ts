@@ -1,0 +1,30 @@
+/** Options that vLLM has and Octavo has not, and what to do instead; `{name}` is an option of ours. */
+const remedies: Readonly<Record<string, string>> = {
+  tensorParallelSize: 'a model runs on one device here; leave it out',
+  pipelineParallelSize: 'a model runs on one device here; leave it out',
+  dataParallelSize: 'a model runs on one device here; start one server per device',
+  distributedExecutorBackend: 'a model runs on one device here; leave it out',
+  gpuMemoryUtilization:
+    '{kvCacheMemory} says it for the KV cache: a size such as 2GiB, or a share of what is free after loading, such as 40%',
+  kvCacheMemoryBytes: '{kvCacheMemory} takes bytes too',
+  numGpuBlocksOverride: '{kvCacheMemory} says how much the KV cache takes',
+  cpuOffloadGb: 'weights stay in one memory; a quantized checkpoint takes less',
+  swapSpace: 'a preempted sequence is computed anew, nothing is swapped; leave it out',
+  device: '{backend} chooses what computes',
+  quantization: 'weights stay as the checkpoint stores them; name a quantized one, such as a .gguf file',
+  loadFormat: 'files are known by what they are; leave it out',
+  downloadDir: 'HF_HUB_CACHE names the folder',
+  hfToken: 'HF_TOKEN holds the token',
+  tokenizer: "the tokenizer is the checkpoint's own; leave it out",
+  tokenizerMode: "the tokenizer is the checkpoint's own; leave it out",
+  trustRemoteCode: 'code of a checkpoint is never run; leave it out',
+  enforceEager: 'there are no graphs to capture; leave it out',
+  maxSeqLen: '{maxModelLen} says it',
+  maxSeqLenToCapture: 'there are no graphs to capture; leave it out',
+}
+
+/** What to say instead of an option of vLLM's; null for any other name. `spell` writes an option as the reader knows it. */
+export function foreignOptionRemedy(name: string, spell = (option: string): string => option): string | null {
+  const remedy = Object.hasOwn(remedies, name) ? remedies[name] : undefined
+  return remedy?.replaceAll(/\{(\w+)\}/g, (_, option: string) => spell(option)) ?? null
+}

@@ -1,0 +1,95 @@
+// docs/engine-options.md and docs/environment.md, written from the tables in the sources; --check says whether they are
+// current. Sources run as they are (type stripping); the command's tables import types only.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { backendOptionTable } from '../packages/cli/src/flags/backend-options.ts'
+import { serveOptionTable } from '../packages/cli/src/flags/serve-options.ts'
+import { cliEnvironmentTable } from '../packages/cli/src/cli-env.ts'
+import { nativeEnvironmentTable } from '../packages/backend-native/src/native-env.ts'
+import { engineOptionTable } from '../packages/core/src/config/engine-options.ts'
+import { environmentTable } from '../packages/core/src/config/env.ts'
+import { describeType, flagOf } from '../packages/core/src/config/option-table.ts'
+
+const docs = path.join(import.meta.dirname, '..', 'docs')
+const origin = '<!-- Written by scripts/write-docs.mjs from the tables in the sources. -->'
+
+const pages = { 'engine-options.md': engineOptions(), 'environment.md': environment() }
+
+let numStale = 0
+for (const [name, text] of Object.entries(pages)) {
+  const file = path.join(docs, name)
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) continue
+  if (process.argv.includes('--check')) {
+    numStale++
+    console.error(`docs/${name} is not what the tables say; run: node scripts/write-docs.mjs`)
+  } else writeFileSync(file, text)
+}
+process.exitCode = numStale === 0 ? 0 : 1
+
+function engineOptions() {
+  const groups = Map.groupBy(Object.entries(engineOptionTable), ([, { group }]) => group)
+  const sections = [...groups].map(([group, rows]) => `## ${group}\n\n${optionTable(rows)}`)
+  return `${origin}
+
+# Engine options
+
+What \`LLM.load(model, options)\` and \`AsyncEngine.create(options)\` take, by the names of vLLM's engine arguments. \`octavo serve\`,
+\`run\` and \`chat\` have the same as flags, but for \`model\`, which is their first argument, and those of **serving**, which
+\`serve\` alone has. An unknown option is an error, as is a value out of its range, before any file is read.
+
+${sections.join('\n\n')}
+
+## Of the command alone
+
+${optionTable(Object.entries(backendOptionTable))}
+
+In a program: \`nativeBackendWith({ threads })\`.
+
+Of \`octavo serve\`:
+
+${optionTable(Object.entries(serveOptionTable))}
+`
+}
+
+function optionTable(rows) {
+  const lines = rows.map(([name, row]) => {
+    const cells = [`\`${name}\``, flagCell(name, row), valueCell(row), defaultCell(row), row.doc]
+    return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+  })
+  return ['| option | flag | value | default | |', '|---|---|---|---|---|', ...lines].join('\n')
+}
+
+function flagCell(name, { type, default: value, short }) {
+  if (name === 'model') return 'the first argument'
+  const canBeOff = type.kind === 'boolean' ? value !== false : type.choices?.includes(false)
+  const flag = canBeOff ? flagOf(name).replace('--', '--[no-]') : flagOf(name)
+  return `\`${flag}\`${short === undefined ? '' : `, \`${short}\``}`
+}
+
+function valueCell({ type, unit }) {
+  return unit === undefined ? describeType(type) : `${describeType(type)}, ${unit}`
+}
+
+function defaultCell({ default: value, otherwise, env }) {
+  const shown = value === null ? (otherwise ?? 'must be given') : `\`${value}\``
+  return env === undefined ? shown : `\`${env}\`, else ${shown}`
+}
+
+function environment() {
+  const sections = [
+    ['Everywhere', environmentTable],
+    ['The native backend', nativeEnvironmentTable],
+    ['The command', cliEnvironmentTable],
+  ].map(([title, table]) => {
+    const lines = Object.entries(table).map(([name, doc]) => `| \`${name}\` | ${doc} |`)
+    return `## ${title}\n\n${['| variable | |', '|---|---|', ...lines].join('\n')}`
+  })
+  return `${origin}
+
+# Environment variables
+
+All that Octavo reads. An option of a program or a flag of the command goes before its variable; empty is not set, unless said.
+
+${sections.join('\n\n')}
+`
+}
