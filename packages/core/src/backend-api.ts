@@ -4,9 +4,10 @@ export type {
   BackendPack,
   BackendProbe,
   BackendProvider,
+  MachineShare,
   WarmupPolicy,
 } from './backends/backend-pack.ts'
-export type { BackendModule } from './backends/backend-module.ts'
+export type { EngineModule } from './config/engine-module.ts'
 export {
   BackendUnavailableError,
   CheckpointError,

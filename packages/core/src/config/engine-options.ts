@@ -45,6 +45,8 @@ export interface EngineOptions {
   readonly servedModelName?: string | readonly string[]
   /** Cap on `logprobs` of a request; -1: none. */
   readonly maxLogprobs?: number
+  /** How long one step may take before the engine counts as stuck and its health is bad. */
+  readonly stepTimeoutMs?: number
   /** Requests without a seed get theirs from this one. */
   readonly seed?: number
 }
@@ -184,6 +186,13 @@ export const engineOptionTable = {
     unit: 'entries',
     default: 20,
     doc: 'Cap on `logprobs` of a request; -1: none.',
+  },
+  stepTimeoutMs: {
+    group: 'serving',
+    type: integer(1, 86_400_000),
+    unit: 'milliseconds',
+    default: 300_000,
+    doc: 'How long one step may take before the engine counts as stuck and its health is bad.',
   },
   seed: {
     group: 'serving',

@@ -67,7 +67,7 @@ async function run(
     ...(kvCacheDtype && { kvCacheDtype }),
     ...options,
   })
-  const executor = new InlineExecutor({ config, modelPath, backendProviders })
+  const executor = new InlineExecutor({ config, modelPath, workerModules: { backends: backendProviders } })
   const info = await executor.initialize()
   const scheduler = createScheduler(config, { ...info, numBlocks: Math.min(numBlocks, info.numBlocks) })
   const core = new EngineCore(scheduler, executor)

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { type EngineOptions, resolveEngineConfig } from '../config/engine-config.ts'
 import { BackendUnavailableError, InvalidConfigError, ModelNotFoundError } from '../errors.ts'
 import { defaultSamplingParams } from '../sampling-params.ts'
-import { loadFrontModel, resolveModel } from './front-model.ts'
+import { loadFrontModel, locateModel } from './front-model.ts'
 import { LLM } from './llm.ts'
 
 type Options = Omit<EngineOptions, 'model'>
@@ -157,8 +157,8 @@ describe('engine option', () => {
 
   it('revision names a branch, tag or commit of the hub', async () => {
     const config = resolveEngineConfig({ model: 'owner/name', revision: '../main' })
-    await expect(resolveModel(config)).rejects.toThrow(ModelNotFoundError)
-    await expect(resolveModel(config)).rejects.toThrow('"../main" is not a branch')
+    await expect(locateModel(config)).rejects.toThrow(ModelNotFoundError)
+    await expect(locateModel(config)).rejects.toThrow('"../main" is not a branch')
   })
 
   it("generationConfig takes the checkpoint's sampling defaults, or not", async () => {

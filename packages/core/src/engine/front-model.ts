@@ -27,7 +27,7 @@ export interface FrontModel {
 }
 
 /** The model's folder or file, downloaded if need be. */
-export function resolveModel(
+export function locateModel(
   config: Pick<EngineConfig, 'model' | 'revision'>,
   hooks: Pick<LoadHooks, 'onDownloadProgress'> = {},
 ): Promise<string> {
@@ -56,7 +56,8 @@ export async function loadFrontModel(config: EngineConfig, modelPath: string): P
     vocabSize: modelConfig.vocabSize,
     maxPositions: modelConfig.maxPositionEmbeddings,
     longPromptThreshold: modelConfig.longPromptThreshold,
-    eosTokenIds: eosTokenIdsOf(checkpoint, modelConfig, tokenizer),
+    // An id beyond the vocabulary never comes out of the model.
+    eosTokenIds: eosTokenIdsOf(checkpoint, modelConfig, tokenizer).filter((id) => id < modelConfig.vocabSize),
     defaultParams: samplingDefaults(checkpoint, config),
   }
 }

@@ -22,7 +22,8 @@ export interface InputProcessorOptions {
   readonly eosTokenIds: readonly number[]
   /** Defaults of sampling parameters, from generation_config.json. */
   readonly defaultParams: SamplingParams
-  readonly schedulingPolicy: 'fcfs' | 'priority'
+  /** Whether the engine schedules by the requests' priorities. */
+  readonly hasPriorities: boolean
   /** Seed of the seeds of requests that name none; `null` = different at each start. */
   readonly seed: number | null
 }
@@ -47,11 +48,11 @@ export class InputProcessor {
 
   /** @throws InvalidRequestError | ContextLengthError | ChatTemplateError */
   process(request: GenerateRequest, arrivalTime: number): ProcessedRequest {
-    const { maxModelLen, eosTokenIds, schedulingPolicy } = this.#options
+    const { maxModelLen, eosTokenIds, hasPriorities } = this.#options
     const priority = request.priority ?? 0
     if (!Number.isSafeInteger(priority))
       throw new InvalidRequestError(`priority must be an integer, got ${String(priority)}.`, 'priority')
-    if (priority !== 0 && schedulingPolicy !== 'priority') {
+    if (priority !== 0 && !hasPriorities) {
       throw new InvalidRequestError(
         `priority is ${priority}, but the engine schedules first come, first served; start it with schedulingPolicy 'priority'.`,
         'priority',
@@ -82,20 +83,12 @@ export class InputProcessor {
   }
 
   #encode(request: GenerateRequest): { text: string | null; tokenIds: readonly number[] } {
-    const { vocabSize } = this.#options
     const { prompt } = request
     switch (prompt.type) {
       case 'text':
         return { text: prompt.text, tokenIds: this.#tokenize(prompt.text, prompt.addSpecialTokens ?? true, request) }
       case 'tokens':
-        for (const id of prompt.tokenIds) {
-          if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
-            throw new InvalidRequestError(
-              `The prompt has token id ${String(id)}; this model's ids run from 0 to ${vocabSize - 1}.`,
-              'prompt',
-            )
-          }
-        }
+        for (const id of prompt.tokenIds) this.#checkTokenId(id)
         return { text: null, tokenIds: prompt.tokenIds }
       case 'chat': {
         const text = this.#renderChat(prompt)
@@ -107,7 +100,20 @@ export class InputProcessor {
   #tokenize(text: string, addSpecialTokens: boolean, request: GenerateRequest): number[] {
     const { tokenizer, maxModelLen } = this.#options
     const cutSide = request.truncatePromptTokens == null ? null : (request.truncationSide ?? 'left')
-    return encodePrompt(tokenizer, text, { addSpecialTokens, maxModelLen, cutSide })
+    const tokenIds = encodePrompt(tokenizer, text, { addSpecialTokens, maxModelLen, cutSide })
+    // Tokenizers have tokens that the model has no embedding for: images, padding that was added later.
+    for (const id of tokenIds) this.#checkTokenId(id)
+    return tokenIds
+  }
+
+  #checkTokenId(id: number): void {
+    const { vocabSize, tokenizer } = this.#options
+    if (Number.isInteger(id) && id >= 0 && id < vocabSize) return
+    const token = Number.isInteger(id) ? tokenizer.idToToken(id) : undefined
+    throw new InvalidRequestError(
+      `The prompt has token id ${String(id)}${token == null ? '' : ` (${JSON.stringify(token)})`}, which is out of vocabulary: this model's ids run from 0 to ${vocabSize - 1}. Leave the token out.`,
+      'prompt',
+    )
   }
 
   #renderChat(prompt: Extract<PromptInput, { type: 'chat' }>): string {
@@ -145,7 +151,10 @@ export class InputProcessor {
     const isGreedyByDefault = defaultParams.temperature === 0 && input.temperature === undefined && (input.n ?? 1) > 1
     const defaults = isGreedyByDefault ? { ...defaultParams, temperature: 1 } : defaultParams
     const params = resolveSamplingParams(input, { vocabSize, maxLogprobs }, defaults)
-    const words = params.badWords.flatMap((word) => badWordTokenIds(tokenizer, word))
+    // A word with a token beyond the vocabulary never comes out of the model.
+    const words = params.badWords
+      .flatMap((word) => badWordTokenIds(tokenizer, word))
+      .filter((ids) => ids.every((id) => id < vocabSize))
     return Object.freeze({
       ...params,
       badWordsTokenIds: [...params.badWordsTokenIds, ...words],

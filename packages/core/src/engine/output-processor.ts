@@ -68,6 +68,11 @@ export class OutputProcessor {
     return { outputs, abortedSequenceIds }
   }
 
+  /** The request that a sequence samples; `null` once it has ended. */
+  requestOf(sequenceId: string): string | null {
+    return this.#sequences.get(sequenceId)?.state.request.requestId ?? null
+  }
+
   /** Ends a request; its last output says so with finishReason 'abort'. `null` if it has ended already. */
   abort(requestId: string): RequestOutput | null {
     const state = this.#requests.get(requestId)

@@ -11,7 +11,7 @@ import type { TokenLogprobs } from '../sequence/outputs.ts'
 import { assert } from '../util/assert.ts'
 import { createScheduler } from './create-scheduler.ts'
 import { EngineCore } from './engine-core.ts'
-import type { EngineInfo } from './engine-messages.ts'
+import type { EngineInfo } from './engine-info.ts'
 import { InlineExecutor } from './inline-executor.ts'
 import { LLM } from './llm.ts'
 
