@@ -27,6 +27,8 @@ export type { KvDType, KvLayout, KvStorage } from './tensor/kv-storage.ts'
 
 export { activationKernel } from './ops/activation.ts'
 export type { ActivationAttrs, ActivationKind } from './ops/activation.ts'
+export { attentionKernel, sequencesOf } from './ops/attention.ts'
+export type { AttentionAttrs } from './ops/attention.ts'
 export type { AttentionMetadata } from './ops/attention-metadata.ts'
 export { embeddingKernel } from './ops/embedding.ts'
 export type { EmbeddingAttrs } from './ops/embedding.ts'

@@ -17,6 +17,7 @@ export type OctavoErrorCode =
   | 'hub_error'
   | 'engine_dead'
   | 'engine_overloaded'
+  | 'no_gradient'
 
 /** The base of all errors that a caller can act on. */
 export class OctavoError extends Error {
@@ -163,5 +164,12 @@ export class EngineDeadError extends OctavoError {
 export class EngineOverloadedError extends OctavoError {
   constructor(message: string) {
     super('engine_overloaded', message)
+  }
+}
+
+/** An op without a gradient ran under a gradient tape. */
+export class NoGradientError extends OctavoError {
+  constructor(message: string) {
+    super('no_gradient', message)
   }
 }

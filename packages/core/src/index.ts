@@ -37,6 +37,7 @@ export {
   InvalidConfigError,
   InvalidRequestError,
   ModelNotFoundError,
+  NoGradientError,
   OctavoError,
   TokenizerError,
   UnsupportedModelError,

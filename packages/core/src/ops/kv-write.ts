@@ -2,7 +2,7 @@ import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import { assertSlot } from '../tensor/kv-storage.ts'
 import type { KvStorage } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
-import { hasKernel, runOp } from './op.ts'
+import { hasKernel, refuseTape, runOp } from './op.ts'
 
 /** Tensor inputs: `keys`, `values` `[n, numKvHeads * headDim]`; returns no tensor. */
 export const kvWriteKernel = 'OctavoKvWrite'
@@ -15,9 +15,11 @@ export interface KvWriteAttrs {
 
 /**
  * Writes row `i` of keys and values `[n, numKvHeads * headDim]` into slot `slotMapping[i]` of one layer, in place.
- * A side effect, hence without a gradient.
+ *
+ * @throws NoGradientError under a gradient tape: what the cache holds has left it.
  */
 export function kvWrite(keys: Tensor2D, values: Tensor2D, options: KvWriteAttrs): void {
+  refuseTape('kvWrite', 'Train with `attention` of ops/attention.ts, which takes keys and values as tensors.')
   const { kv, layer, slotMapping } = options
   const { numLayers, numKvHeads, headDim } = kv.layout
   const width = numKvHeads * headDim

@@ -1,8 +1,8 @@
-import { add, matMul, tensor2d, tidy } from '@tensorflow/tfjs-core'
-import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
+import { add, customGrad, matMul, tensor2d, tidy } from '@tensorflow/tfjs-core'
+import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import type { PackedWeight } from '../tensor/packed-weight.ts'
 import { assert } from '../util/assert.ts'
-import { hasKernel, runOp } from './op.ts'
+import { hasKernel, isTapeOn, runOp } from './op.ts'
 
 export const linearKernel = 'OctavoLinear'
 
@@ -14,7 +14,9 @@ export interface LinearAttrs {
 /**
  * `x @ weight^T + bias`: x `[n, inFeatures]`, weight `[outFeatures, inFeatures]`, bias `[outFeatures]` →
  * `[n, outFeatures]`.
- * The composite has gradients with respect to x and bias; a packed weight is a constant.
+ *
+ * Has gradients with respect to x and bias; a packed weight is a constant. A weight to be trained is a `tf.variable` in a
+ * `LinearMethod` that applies `tf.matMul`.
  */
 export function linear(x: Tensor2D, weight: PackedWeight, bias: Tensor1D | null): Tensor2D {
   assertLinearShapes('linear', x, weight, bias)
@@ -25,9 +27,19 @@ export function linear(x: Tensor2D, weight: PackedWeight, bias: Tensor1D | null)
 
 export function linearComposite(x: Tensor2D, weight: PackedWeight, bias: Tensor1D | null): Tensor2D {
   return tidy(() => {
-    const product: Tensor2D = matMul(x, readWeight(weight), false, true)
+    const product = multiply(x, weight)
     return bias === null ? product : add<Tensor2D>(product, bias)
   })
+}
+
+/** The gradient reads the weight again: a tape that kept it would hold every weight of a model in float32. */
+function multiply(x: Tensor2D, weight: PackedWeight): Tensor2D {
+  const forward = (): Tensor2D => matMul(x, readWeight(weight), false, true)
+  if (!isTapeOn()) return forward()
+  return customGrad<Tensor2D>(() => ({
+    value: forward(),
+    gradFunc: (dOut: Tensor) => tidy(() => matMul<Tensor2D>(dOut, readWeight(weight))),
+  }))(x)
 }
 
 export function assertLinearShapes(op: string, x: Tensor2D, weight: PackedWeight, bias: Tensor1D | null): void {

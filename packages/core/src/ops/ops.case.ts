@@ -2,6 +2,8 @@ import { getKernel, setBackend } from '@tensorflow/tfjs-core'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { BackendPack } from '../backends/backend-pack.ts'
 import { activationKernel } from './activation.ts'
+import { describeAttention } from './attention.case.ts'
+import { attentionKernel } from './attention.ts'
 import { embeddingKernel } from './embedding.ts'
 import { gatedActivationKernel } from './gated-activation.ts'
 import { kvWriteKernel } from './kv-write.ts'
@@ -12,6 +14,7 @@ import { pagedAttentionKernel } from './paged-attention.ts'
 import { addRmsNormKernel, rmsNormKernel } from './rms-norm.ts'
 import { rotaryEmbeddingKernel } from './rotary-embedding.ts'
 import { describeElementwiseOps } from './elementwise-ops.case.ts'
+import { describeGradients } from './gradients.case.ts'
 import { describeKvStorage } from './kv-storage.case.ts'
 import { describeMoe } from './moe.case.ts'
 import { describePagedAttention } from './paged-attention.case.ts'
@@ -32,6 +35,7 @@ const opKernels = [
   rotaryEmbeddingKernel,
   kvWriteKernel,
   pagedAttentionKernel,
+  attentionKernel,
   gatedActivationKernel,
   activationKernel,
   moeKernel,
@@ -64,6 +68,8 @@ export function describeOps(
     describeElementwiseOps(getPack)
     describeKvStorage(getPack)
     describePagedAttention(getPack)
+    describeAttention(getPack)
     describeMoe(getPack)
+    describeGradients(getPack)
   })
 }

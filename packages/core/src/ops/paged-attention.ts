@@ -1,23 +1,10 @@
-import {
-  add,
-  concat,
-  expandDims,
-  matMul,
-  mul,
-  reshape,
-  slice,
-  softmax,
-  tanh,
-  tensor2d,
-  tidy,
-  tile,
-  transpose,
-} from '@tensorflow/tfjs-core'
-import type { Tensor1D, Tensor2D, Tensor3D } from '@tensorflow/tfjs-core'
+import { concat, slice, tidy } from '@tensorflow/tfjs-core'
+import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import type { KvStorage } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
 import type { AttentionMetadata } from './attention-metadata.ts'
-import { hasKernel, runOp } from './op.ts'
+import { attendSequence } from './attention-sequence.ts'
+import { hasKernel, refuseTape, runOp } from './op.ts'
 
 /** Tensor inputs: `query` `[numTokens, numHeads * headDim]` and, where the model has them, `sinks` `[numHeads]`. */
 export const pagedAttentionKernel = 'OctavoPagedAttention'
@@ -46,9 +33,12 @@ export interface PagedAttentionOptions extends PagedAttentionAttrs {
  *
  * query `[numTokens, numHeads * headDim]` → the same shape. Head `h` reads key/value head
  * `floor(h / (numHeads / numKvHeads))` (grouped-query attention, arXiv:2305.13245).
+ *
+ * @throws NoGradientError under a gradient tape: what the cache holds has left it.
  */
 export function pagedAttention(query: Tensor2D, options: PagedAttentionOptions): Tensor2D {
   const { sinks, ...attrs } = options
+  refuseTape('pagedAttention', 'Train with `attention` of ops/attention.ts, which takes keys and values as tensors.')
   checkAttention(query, options)
   if (!hasKernel(pagedAttentionKernel)) return pagedAttentionComposite(query, options)
   return runOp<Tensor2D>(pagedAttentionKernel, sinks === null ? { query } : { query, sinks }, attrs)
@@ -74,38 +64,20 @@ function checkAttention(query: Tensor2D, options: PagedAttentionOptions): void {
 }
 
 export function pagedAttentionComposite(query: Tensor2D, options: PagedAttentionOptions): Tensor2D {
-  const { numSeqs, queryStartLoc } = options.metadata
+  const { kv, layer, metadata, sinks } = options
+  const { numSeqs, queryStartLoc } = metadata
+  const attrs = { ...options, isCausal: true }
   return tidy(() => {
     const outputs: Tensor2D[] = []
     for (let s = 0; s < numSeqs; s++) {
       const start = queryStartLoc[s]!
       const queryLen = queryStartLoc[s + 1]! - start
-      if (queryLen > 0) outputs.push(attendSequence(slice(query, [start, 0], [queryLen, -1]), s, options))
+      if (queryLen === 0) continue
+      const { keys, values } = kv.gather(layer, sequenceSlots(metadata, s))
+      outputs.push(attendSequence({ query: slice(query, [start, 0], [queryLen, -1]), keys, values, sinks }, attrs))
     }
     return outputs.length === 0 ? query.clone() : concat(outputs, 0)
   })
-}
-
-function attendSequence(query: Tensor2D, s: number, options: PagedAttentionOptions): Tensor2D {
-  const { kv, layer, metadata, numHeads, scale, softcap, sinks } = options
-  const { numKvHeads, headDim } = kv.layout
-  const n = query.shape[0]
-  const seqLen = metadata.seqLens[s]!
-  const group = numHeads / numKvHeads
-  const { keys, values } = kv.gather(layer, sequenceSlots(metadata, s)) // [seqLen, numKvHeads, headDim]
-
-  const heads = transpose<Tensor3D>(reshape(query, [n, numHeads, headDim]), [1, 0, 2])
-  const grouped: Tensor3D = reshape(heads, [numKvHeads, group * n, headDim])
-  let scores: Tensor3D = mul(matMul<Tensor3D>(grouped, transpose(keys, [1, 2, 0])), scale)
-  if (softcap !== null) scores = mul(tanh(mul(scores, 1 / softcap)), softcap)
-  scores = add(reshape(scores, [numHeads, n, seqLen]), causalMask(n, seqLen, options.slidingWindow))
-  if (sinks !== null) scores = concat([scores, tile<Tensor3D>(reshape(sinks, [numHeads, 1, 1]), [1, n, 1])], 2)
-  const weights = slice(softmax(scores, -1), [0, 0, 0], [numHeads, n, seqLen])
-  const attended = matMul<Tensor3D>(
-    reshape(weights, [numKvHeads, group * n, seqLen]),
-    transpose<Tensor3D>(values, [1, 0, 2]),
-  )
-  return reshape(transpose(reshape(attended, [numHeads, n, headDim]), [1, 0, 2]), [n, numHeads * headDim])
 }
 
 /** Slots of the sequence's first `seqLens[s]` tokens, in order. */
@@ -117,15 +89,4 @@ function sequenceSlots(metadata: AttentionMetadata, s: number): Int32Array {
     slots[j] = block * blockSize + (j % blockSize)
   }
   return slots
-}
-
-/** `[1, n, seqLen]`: 0 where the row may look, a number far below any score elsewhere. */
-function causalMask(n: number, seqLen: number, slidingWindow: number | null): Tensor3D {
-  const mask = new Float32Array(n * seqLen)
-  for (let i = 0; i < n; i++) {
-    const position = seqLen - n + i
-    const first = slidingWindow === null ? 0 : position - slidingWindow + 1
-    for (let j = 0; j < seqLen; j++) if (j < first || j > position) mask[i * seqLen + j] = -1e30
-  }
-  return expandDims<Tensor3D>(tensor2d(mask, [n, seqLen]), 0)
 }

@@ -1,6 +1,6 @@
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import { assert } from '../util/assert.ts'
-import { runOp } from './op.ts'
+import { refuseTape, runOp } from './op.ts'
 
 /**
  * Tensor input: `logits` `[n, vocabSize]`, which stay as they are; output int32 `[rows.length]`. There is no composite: a backend
@@ -34,8 +34,12 @@ export interface SampleAttrs {
   readonly rows: readonly SampleRow[]
 }
 
-/** One token id per entry of `rows`. The active backend must have the kernel (`hasKernel`). */
+/**
+ * One token id per entry of `rows`. The active backend must have the kernel (`hasKernel`).
+ * @throws NoGradientError under a gradient tape.
+ */
 export function sample(logits: Tensor2D, rows: readonly SampleRow[]): Int32Array {
+  refuseTape('sample', 'Draw tokens before the tape starts, or after it ended.')
   for (const { row } of rows) assert(row >= 0 && row < logits.shape[0], `sample: row ${row} of ${logits.shape[0]}`)
   const drawn = runOp<Tensor1D>(sampleKernel, { logits }, { rows } satisfies SampleAttrs)
   const tokenIds = drawn.dataSync<'int32'>()

@@ -5,17 +5,11 @@ import type { KvArray } from '../../tensor/kv-codec.ts'
 import { assertBlock, assertSlot, kvBytesPerToken } from '../../tensor/kv-storage.ts'
 import type { KvLayout, KvStorage } from '../../tensor/kv-storage.ts'
 import { assert } from '../../util/assert.ts'
+import type { KvRows } from './kernels/attend-sequence.ts'
 
 interface LayerArrays {
   readonly keys: KvArray // [numBlocks, blockSize, numKvHeads, headDim]
   readonly values: KvArray
-}
-
-/** Rows of a layer for a kernel: `keys` and `values` `[…, numKvHeads, headDim]`, of which token `j` has row `rows[j]`. */
-interface KvRows {
-  readonly keys: Float32Array
-  readonly values: Float32Array
-  readonly rows: Int32Array
 }
 
 /** The paged cache as two arrays per layer. */

@@ -1,9 +1,11 @@
 import { findBackend, tensor1d } from '@tensorflow/tfjs-core'
 import { describe, expect, it, vi } from 'vitest'
+import { describeAttentionBits } from '../../ops/attention.case.ts'
 import { describeOps } from '../../ops/ops.case.ts'
 import { createCpuPack } from './cpu-pack.ts'
 
 describeOps('cpu', createCpuPack)
+describeAttentionBits(createCpuPack)
 
 describe('createCpuPack', () => {
   it("registers once and silences tfjs's banner", async () => {

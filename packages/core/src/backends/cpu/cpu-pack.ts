@@ -6,6 +6,7 @@ import type { BackendPack, BackendProvider } from '../backend-pack.ts'
 import { CpuKvStorage } from './cpu-kv-storage.ts'
 import { CpuPackedWeight } from './cpu-packed-weight.ts'
 import { activationKernelConfig } from './kernels/activation.ts'
+import { attentionKernelConfig } from './kernels/attention.ts'
 import { embeddingKernelConfig } from './kernels/embedding.ts'
 import { gatedActivationKernelConfig } from './kernels/gated-activation.ts'
 import { kvWriteKernelConfig } from './kernels/kv-write.ts'
@@ -26,6 +27,7 @@ export const cpuKernels = [
   rotaryEmbeddingKernelConfig,
   kvWriteKernelConfig,
   pagedAttentionKernelConfig,
+  attentionKernelConfig,
   gatedActivationKernelConfig,
   activationKernelConfig,
   moeKernelConfig,

@@ -11,6 +11,7 @@ import { BackendUnavailableError } from '../../errors.ts'
 import { assert } from '../../util/assert.ts'
 import type { BackendPack } from '../backend-pack.ts'
 import { activationConfig, gatedActivationConfig } from './kernels/activation.ts'
+import { attentionConfig } from './kernels/attention.ts'
 import { embeddingConfig } from './kernels/embedding.ts'
 import { kvWriteConfig } from './kernels/kv-write.ts'
 import { linearConfig, linearPartsConfig } from './kernels/linear.ts'
@@ -49,6 +50,7 @@ const kernelConfigs = [
   rotaryEmbeddingConfig,
   kvWriteConfig,
   pagedAttentionConfig,
+  attentionConfig,
   gatedActivationConfig,
   activationConfig,
   moeConfig,

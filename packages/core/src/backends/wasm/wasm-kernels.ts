@@ -50,11 +50,11 @@ export interface WasmKernels {
   ): void
   gatherRows(out: Pointer, x: Pointer, tokens: Pointer, count: number, rowBytes: number): void
   scatterAddRows(out: Pointer, x: Pointer, tokens: Pointer, weights: Pointer, count: number, features: number): void
-  pagedAttention(
+  attendSequence(
     out: Pointer,
     query: Pointer,
     queryLen: number,
-    seqLen: number,
+    numKeys: number,
     blockTable: Pointer,
     keyCache: Pointer,
     valueCache: Pointer,
@@ -63,6 +63,7 @@ export interface WasmKernels {
     numKvHeads: number,
     headDim: number,
     scale: number,
+    isCausal: boolean,
     window: number,
     softcap: number,
     sinks: Pointer,
@@ -93,7 +94,7 @@ const kernelNames: readonly (keyof WasmKernels)[] = [
   'linear',
   'gatherRows',
   'scatterAddRows',
-  'pagedAttention',
+  'attendSequence',
   'addRows',
   'rmsNorm',
   'rotaryEmbedding',

@@ -8,6 +8,8 @@ import { expectClose, expectRowInvariance, expectSameBits, take } from '../../op
 import { kvWrite } from '../../ops/kv-write.ts'
 import { linear, linearComposite } from '../../ops/linear.ts'
 import { moe } from '../../ops/moe.ts'
+import { attention } from '../../ops/attention.ts'
+import { describeAttentionBits } from '../../ops/attention.case.ts'
 import { describeOps } from '../../ops/ops.case.ts'
 import { pagedAttention, pagedAttentionComposite } from '../../ops/paged-attention.ts'
 import { RandomData } from '../../ops/random-data.case.ts'
@@ -18,6 +20,7 @@ import { createCpuPack } from '../cpu/cpu-pack.ts'
 import { createWasmPack, wasmProvider } from './wasm-pack.ts'
 
 describeOps('wasm', createWasmPack)
+describeAttentionBits(createWasmPack)
 
 describe('createWasmPack', () => {
   let pack: BackendPack
@@ -99,9 +102,12 @@ describe('createWasmPack', () => {
       positions: Int32Array.of(0, 1),
     }
     const options = { kv, layer: 0, metadata, numHeads: 2, scale: 1, slidingWindow: null, softcap: null, sinks: null }
+    const { queryStartLoc } = metadata
+    const sequence = { queryStartLoc, keyStartLoc: queryStartLoc, numHeads: 2, numKvHeads: 1, isCausal: false }
     const run = (): void => {
       kvWrite(rows, rows, { kv, layer: 0, slotMapping: metadata.slotMapping })
       const outputs = [linear(x, weight, null), embedding(Int32Array.of(1, 2), weight), pagedAttention(x, options)]
+      outputs.push(attention({ query: x, key: rows, value: rows, sinks: null }, { ...options, ...sequence }))
       outputs.push(moe(x, logits, { experts, topK: 1, scoring: 'softmax', renormalize: true, activation: 'silu' }))
       for (const output of outputs) output.dispose()
     }

@@ -14,6 +14,7 @@ import { describeFormat, weightBytes } from '../../tensor/packed-weight.ts'
 import { assert } from '../../util/assert.ts'
 import type { BackendPack, BackendProvider } from '../backend-pack.ts'
 import { activationConfig, gatedActivationConfig } from './bindings/activation.ts'
+import { attentionConfig } from './bindings/attention.ts'
 import { embeddingConfig } from './bindings/embedding.ts'
 import { kvWriteConfig } from './bindings/kv-write.ts'
 import { layerNormConfig } from './bindings/layer-norm.ts'
@@ -44,6 +45,7 @@ export const wasmKernelConfigs = [
   rotaryEmbeddingConfig,
   kvWriteConfig,
   pagedAttentionConfig,
+  attentionConfig,
   gatedActivationConfig,
   activationConfig,
   moeConfig,

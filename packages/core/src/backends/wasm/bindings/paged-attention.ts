@@ -2,11 +2,8 @@ import type { AttentionMetadata } from '../../../ops/attention-metadata.ts'
 import { pagedAttentionKernel } from '../../../ops/paged-attention.ts'
 import type { PagedAttentionAttrs } from '../../../ops/paged-attention.ts'
 import { assert } from '../../../util/assert.ts'
-import { alignUp } from '../../../util/math.ts'
 import { asWasmKv, wasmKernel } from '../wasm-kernel.ts'
-
-/** The window of a model without one. */
-const unlimited = 0x7fffffff
+import { scoreRowBytes, unlimited } from './attention.ts'
 
 export const pagedAttentionConfig = wasmKernel<PagedAttentionAttrs>(
   pagedAttentionKernel,
@@ -21,14 +18,14 @@ export const pagedAttentionConfig = wasmKernel<PagedAttentionAttrs>(
 
     const rowBytes = numHeads * headDim * Float32Array.BYTES_PER_ELEMENT
     const out = runtime.createOutput(metadata.numTokens, numHeads * headDim)
-    const scoreStride = scoreRowBytes(metadata, window)
+    const scoreStride = scoreRowBytes(seqLens.subarray(0, numSeqs), window)
     const [scores = 0, tables = 0] = runtime.heap.scratch(2 * scoreStride, blockTables.byteLength)
     runtime.heap.ints(tables, blockTables.length).set(blockTables)
     const query = runtime.pointerOf(inputs.query)
     const sinks = runtime.optionalPointerOf(inputs.sinks)
     for (let s = 0; s < numSeqs; s++) {
       const start = queryStartLoc[s]!
-      runtime.kernels.pagedAttention(
+      runtime.kernels.attendSequence(
         out.pointer + start * rowBytes,
         query + start * rowBytes,
         queryStartLoc[s + 1]! - start,
@@ -41,6 +38,7 @@ export const pagedAttentionConfig = wasmKernel<PagedAttentionAttrs>(
         numKvHeads,
         headDim,
         scale,
+        true,
         window,
         attrs.softcap ?? 0,
         sinks,
@@ -67,11 +65,4 @@ function checkSequence(metadata: AttentionMetadata, s: number, numBlocks: number
     const block = blockTables[s * maxBlocksPerSeq + i]!
     assert(block >= 0 && block < numBlocks, `pagedAttention: block ${block} is outside [0, ${numBlocks})`)
   }
-}
-
-/** One row of scores: the keys seen, padded to lanes at both ends. */
-function scoreRowBytes({ seqLens, numSeqs }: AttentionMetadata, window: number): number {
-  let longest = 0
-  for (let s = 0; s < numSeqs; s++) longest = Math.max(longest, Math.min(window, seqLens[s]!))
-  return alignUp(longest + 6, 4) * Float32Array.BYTES_PER_ELEMENT
 }

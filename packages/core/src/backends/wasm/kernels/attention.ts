@@ -1,4 +1,4 @@
-// Attention of one sequence over the paged cache, as scores, softmax and weighted sum of each (query row, head).
+// Attention of one sequence over keys and values in blocks, as scores, softmax and weighted sum of each (query row, head).
 // THE ORDER: a score is reduced over headDim as in dot.ts; the softmax sum adds key position j in lane j mod 4, positions
 // ascending; an output element adds the values in ascending key position. All follow from absolute positions alone,
 // so blocks, chunked prefill, prefix hits and the rest of the batch do not change a bit.
@@ -133,16 +133,16 @@ function padScores(scores: usize, before: i32, used: i32, size: i32): void {
 }
 
 /**
- * One sequence: query, out [queryLen, numHeads * headDim]; row i has position seqLen - queryLen + i. blockTable: int32 block ids;
- * keyCache, valueCache: one layer, [numBlocks, blockSize, numKvHeads, headDim]. window: keys seen, itself included (i32.MAX_VALUE =
- * all); softcap 0 = none; sinks 0 = none, else [numHeads]. scores: two rows of `scoreStride` bytes, a multiple of 16, with
- * room for min(window, seqLen) + 6 floats each.
+ * One sequence: query, out [queryLen, numHeads * headDim]; row i has position numKeys - queryLen + i. blockTable: int32 block ids;
+ * keyCache, valueCache: [numBlocks, blockSize, numKvHeads, headDim]; without a cache the sequence is one block. window: a row at
+ * position p sees j with |p - j| < window (i32.MAX_VALUE = all), and j <= p where isCausal. softcap 0 = none; sinks 0 = none, else
+ * [numHeads]. scores: two rows of `scoreStride` bytes, a multiple of 16, with room for the keys that a row sees + 6 floats each.
  */
-export function pagedAttention(
+export function attendSequence(
   out: usize,
   query: usize,
   queryLen: i32,
-  seqLen: i32,
+  numKeys: i32,
   blockTable: usize,
   keyCache: usize,
   valueCache: usize,
@@ -151,6 +151,7 @@ export function pagedAttention(
   numKvHeads: i32,
   headDim: i32,
   scale: f32,
+  isCausal: bool,
   window: i32,
   softcap: f32,
   sinks: usize,
@@ -163,8 +164,9 @@ export function pagedAttention(
   const group = numHeads / numKvHeads
   memory.fill(out, 0, <usize>queryLen * <usize>numHeads * headBytes)
   for (let i = 0; i < queryLen; i++) {
-    const last = seqLen - queryLen + i
-    const first = last < window ? 0 : last - window + 1
+    const position = numKeys - queryLen + i
+    const first = position < window ? 0 : position - window + 1
+    const last = isCausal ? position : numKeys - position < window ? numKeys - 1 : position + window - 1
     const origin = first & ~3
     const size = (last + 4 - origin) & ~3
     for (let h = 0; h < numHeads; h += 0) {
