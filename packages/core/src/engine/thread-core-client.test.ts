@@ -49,8 +49,15 @@ function executorModule(execute: string, { initialize = '' } = {}): EngineModule
 }
 
 const clients: ThreadCoreClient[] = []
-function clientOf(modules: readonly EngineModule[] = [], changes: Partial<typeof config> = {}): ThreadCoreClient {
-  const client = new ThreadCoreClient({ config: { ...config, ...changes }, modelPath, modules })
+function clientOf(
+  modules: readonly EngineModule[] = [],
+  serving: Partial<(typeof config)['serving']> = {},
+): ThreadCoreClient {
+  const client = new ThreadCoreClient({
+    config: { ...config, serving: { ...config.serving, ...serving } },
+    modelPath,
+    modules,
+  })
   clients.push(client)
   return client
 }
