@@ -31,6 +31,8 @@ export interface EngineOptions {
   readonly blockSize?: number
   /** Share the KV blocks of equal beginnings. */
   readonly enablePrefixCaching?: boolean
+  /** What one step may take before the engine counts as stuck and its health is bad. */
+  readonly stepTimeoutMs?: number
   /** Sequences computed at once. */
   readonly maxNumSeqs?: number
   /** Tokens computed in one step. */
@@ -45,8 +47,6 @@ export interface EngineOptions {
   readonly servedModelName?: string | readonly string[]
   /** Cap on `logprobs` of a request; -1: none. */
   readonly maxLogprobs?: number
-  /** How long one step may take before the engine counts as stuck and its health is bad. */
-  readonly stepTimeoutMs?: number
   /** Requests without a seed get theirs from this one. */
   readonly seed?: number
 }
@@ -121,6 +121,13 @@ export const engineOptionTable = {
     default: 'auto',
     doc: 'Run each size of batch once before serving, so that no request waits for what a backend prepares at first use; `auto`: on tensorflow with a GPU.',
   },
+  stepTimeoutMs: {
+    group: 'device',
+    type: integer(1, 86_400_000),
+    unit: 'milliseconds',
+    default: 300_000,
+    doc: 'What one step may take before the engine counts as stuck and its health is bad.',
+  },
   kvCacheMemory: {
     group: 'cache',
     type: { kind: 'memory' },
@@ -186,13 +193,6 @@ export const engineOptionTable = {
     unit: 'entries',
     default: 20,
     doc: 'Cap on `logprobs` of a request; -1: none.',
-  },
-  stepTimeoutMs: {
-    group: 'serving',
-    type: integer(1, 86_400_000),
-    unit: 'milliseconds',
-    default: 300_000,
-    doc: 'How long one step may take before the engine counts as stuck and its health is bad.',
   },
   seed: {
     group: 'serving',

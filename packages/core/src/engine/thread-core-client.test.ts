@@ -51,10 +51,10 @@ function executorModule(execute: string, { initialize = '' } = {}): EngineModule
 const clients: ThreadCoreClient[] = []
 function clientOf(
   modules: readonly EngineModule[] = [],
-  serving: Partial<(typeof config)['serving']> = {},
+  device: Partial<(typeof config)['device']> = {},
 ): ThreadCoreClient {
   const client = new ThreadCoreClient({
-    config: { ...config, serving: { ...config.serving, ...serving } },
+    config: { ...config, device: { ...config.device, ...device } },
     modelPath,
     modules,
   })
