@@ -11,7 +11,10 @@ export interface EmbeddingAttrs {
   readonly weight: PackedWeight
 }
 
-/** Rows `ids` of `weight` `[vocabSize, hiddenSize]`, widened to float32: `[ids.length, hiddenSize]`. */
+/**
+ * Rows `ids` of `weight` `[vocabSize, hiddenSize]`, widened to float32: `[ids.length, hiddenSize]`. A packed weight is a constant;
+ * one to be trained is a `tf.variable` under `tf.gather`.
+ */
 export function embedding(ids: Int32Array, weight: PackedWeight): Tensor2D {
   for (const id of ids) assert(id >= 0 && id < weight.rows, `token id ${id} is outside [0, ${weight.rows})`)
   const attrs: EmbeddingAttrs = { ids, weight }

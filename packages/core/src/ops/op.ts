@@ -40,7 +40,7 @@ export function hasKernel(name: string): boolean {
  */
 export function runOp<T extends Tensor | Tensor[]>(name: string, inputs: NamedTensorMap, attrs: object): T {
   const tf = engine()
-  assert(!isTapeOn(), `${name} ran under a gradient tape, which does not see it`)
+  assert(!isTapeOn(), 'a kernel ran under a gradient tape, which does not see it')
   // tfjs types attrs as JSON-like values but only hands the object through: ours hold handles and typed arrays.
   const values = attrs as NamedAttrMap
   const kernel = getKernel(name, getBackend())
