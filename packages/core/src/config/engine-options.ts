@@ -23,6 +23,8 @@ export interface EngineOptions {
    * `auto`: on tensorflow with a GPU.
    */
   readonly warmup?: boolean | 'auto'
+  /** What one step may take before the engine counts as stuck and its health is bad. */
+  readonly stepTimeoutMs?: number
   /** The KV cache: bytes, a size such as `2GiB`, or a share of the memory that is free after loading. */
   readonly kvCacheMemory?: number | string
   /** How keys and values are kept, `auto`: as computed; bfloat16 and int8 hold about twice and four times the tokens. */
@@ -31,8 +33,6 @@ export interface EngineOptions {
   readonly blockSize?: number
   /** Share the KV blocks of equal beginnings. */
   readonly enablePrefixCaching?: boolean
-  /** What one step may take before the engine counts as stuck and its health is bad. */
-  readonly stepTimeoutMs?: number
   /** Sequences computed at once. */
   readonly maxNumSeqs?: number
   /** Tokens computed in one step. */
