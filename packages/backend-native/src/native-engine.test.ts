@@ -47,7 +47,7 @@ describe.skipIf(testedAddon === null)('an engine thread on native', () => {
   it('says which module could not be loaded', async () => {
     const modules = [{ kind: 'backend' as const, name: 'native', url: 'file:///nowhere.js' }]
     await expect(LLM.load('octavo-tiny', { backend: 'native', modules })).rejects.toThrow(
-      /nowhere.js could not be loaded/,
+      /"native" \(file:.*nowhere\.js\) could not be loaded/,
     )
     const llm = await LLM.load('octavo-tiny', { modules })
     // Core's own: tensorflow comes first where one is linked.
