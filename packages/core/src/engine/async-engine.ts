@@ -1,4 +1,5 @@
-import { type EngineConfig, type EngineOptions, resolveEngineConfig } from '../config/engine-config.ts'
+import { type EngineConfig, resolveEngineConfig } from '../config/engine-config.ts'
+import type { EngineOptions } from '../config/engine-options.ts'
 import { checkEngineModules, type EngineModule } from '../config/engine-module.ts'
 import { type EngineDeadError, InvalidRequestError, ModelNotFoundError, OctavoError } from '../errors.ts'
 import { fromTransferredError } from '../error-transfer.ts'
@@ -75,9 +76,9 @@ export class AsyncEngine implements EngineClient {
     this.#inputProcessor = new InputProcessor({
       ...front,
       maxModelLen: core.info.maxModelLen,
-      maxLogprobs: config.maxLogprobs,
+      maxLogprobs: config.serving.maxLogprobs,
       hasPriorities,
-      seed: config.seed,
+      seed: config.serving.seed,
     })
     this.#outputProcessor = new OutputProcessor(front.tokenizer)
   }
@@ -91,7 +92,7 @@ export class AsyncEngine implements EngineClient {
     const modules = hooks.modules ?? []
     checkEngineModules(modules)
     const logger = hooks.logger ?? silentLogger
-    const modelPath = await locateModel(config, hooks)
+    const modelPath = await locateModel(config.model, hooks)
     const core = createCore({ config, modelPath, modules }, hooks)
     // Nothing that is said before it exists concerns it: it holds no requests yet.
     let engine: AsyncEngine | null = null
@@ -114,7 +115,7 @@ export class AsyncEngine implements EngineClient {
     }
     const front = await loadBoth(config, modelPath, { core, events })
     const hasPriorities =
-      config.schedulingPolicy === 'priority' || modules.some(({ kind }) => kind === 'scheduling-policy')
+      config.scheduler.schedulingPolicy === 'priority' || modules.some(({ kind }) => kind === 'scheduling-policy')
     engine = new AsyncEngine(config, front, { core, hasPriorities })
     logStart(engine.info, { config, front, logger })
     return engine
@@ -126,9 +127,9 @@ export class AsyncEngine implements EngineClient {
   }
 
   get models(): readonly ServedModel[] {
-    return this.#config.servedModelNames.map((id) => ({
+    return this.#config.serving.servedModelName.map((id) => ({
       id,
-      root: this.#config.model,
+      root: this.#config.model.model,
       created: this.#created,
       maxModelLen: this.info.maxModelLen,
       hasChatTemplate: this.#hasChatTemplate,
@@ -264,9 +265,13 @@ function createCore(data: EngineCoreData, hooks: EngineHooks): EngineCoreClient 
     create(previous) {
       if (previous === null) return create(data)
       // Requests are checked against the context that was found first.
-      return create({ ...data, config: { ...data.config, maxModelLen: previous.maxModelLen } })
+      return create({ ...data, config: withMaxModelLen(data.config, previous.maxModelLen) })
     },
   })
+}
+
+function withMaxModelLen(config: EngineConfig, maxModelLen: number): EngineConfig {
+  return { ...config, model: { ...config.model, maxModelLen } }
 }
 
 /** Both threads load at once; where one can't, the other stops. */
@@ -297,7 +302,7 @@ function logStart(
     const { numSteps, tookMs } = info.warmup
     logger.info(`warmed up ${info.backend} with ${numSteps} batches in ${(tookMs / 1000).toFixed(1)} s`)
   }
-  if (config.maxModelLen === null && info.maxModelLen < front.maxPositions) {
+  if (config.model.maxModelLen === null && info.maxModelLen < front.maxPositions) {
     logger.warn(
       `the context is cut from ${front.maxPositions} to ${info.maxModelLen} tokens, which is what the KV cache holds; set maxModelLen or kvCacheMemory to change that`,
     )

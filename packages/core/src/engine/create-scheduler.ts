@@ -9,14 +9,12 @@ export function createScheduler(
   { maxModelLen, numBlocks, blockSize }: Pick<EngineInfo, 'maxModelLen' | 'numBlocks' | 'blockSize'>,
   policy: SchedulingPolicy | null = null,
 ): Scheduler {
+  const { schedulingPolicy, ...limits } = config.scheduler
   return new Scheduler({
-    maxNumSeqs: config.maxNumSeqs,
-    maxNumBatchedTokens: config.maxNumBatchedTokens,
+    ...limits,
+    policy: policy ?? schedulingPolicy,
+    enablePrefixCaching: config.cache.enablePrefixCaching,
     maxModelLen,
-    policy: policy ?? config.schedulingPolicy,
-    enablePrefixCaching: config.enablePrefixCaching,
-    enableChunkedPrefill: config.enableChunkedPrefill,
-    longPrefillTokenThreshold: config.longPrefillTokenThreshold,
     numBlocks,
     blockSize,
   })

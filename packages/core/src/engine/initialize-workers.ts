@@ -25,7 +25,7 @@ export async function initializeWorkers(workers: readonly Worker[], config: Engi
     isBatchInvariant: loaded.every((model) => model.isBatchInvariant),
     weightBytes: loaded.reduce((total, model) => total + model.weightBytes, 0),
     kvCacheDtype: first.kvCacheDtype,
-    blockSize: config.blockSize,
+    blockSize: config.cache.blockSize,
     warmup: warmups[0] ?? null,
   }
 }

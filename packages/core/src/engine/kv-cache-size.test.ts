@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { type EngineOptions, resolveEngineConfig } from '../config/engine-config.ts'
+import { resolveEngineConfig } from '../config/engine-config.ts'
+import type { EngineOptions } from '../config/engine-options.ts'
 import { InsufficientMemoryError, InvalidConfigError } from '../errors.ts'
 import { kvBytesPerToken, type KvDType } from '../tensor/kv-storage.ts'
 import { checkMaxModelLen, checkWeightsFit, kvBudget, sizeKvCache } from './kv-cache-size.ts'
@@ -12,7 +13,7 @@ const size = (
   backendBytes: number | null = null,
 ) => {
   const config = resolveEngineConfig({ model: 'm', ...options })
-  const availableKvBytes = kvBudget(config.kvCacheMemory, { availableBytes, backendBytes }, alone)
+  const availableKvBytes = kvBudget(config.cache.kvCacheMemory, { availableBytes, backendBytes }, alone)
   const bytesPerToken = kvBytesPerToken({ ...shape, dtype: kvCacheDtype ?? 'float32' })
   return sizeKvCache(config, [{ kvBytesPerToken: bytesPerToken, maxPositions: 4096, availableKvBytes }])
 }

@@ -37,32 +37,36 @@ const minAutoModelLen = 256
  */
 export function sizeKvCache(config: EngineConfig, ranks: readonly RankMemory[]): KvCacheSize {
   const numFittingOn = ({ kvBytesPerToken, availableKvBytes }: RankMemory): number =>
-    Math.floor(availableKvBytes / (kvBytesPerToken * config.blockSize))
+    Math.floor(availableKvBytes / (kvBytesPerToken * config.cache.blockSize))
   const least = ranks.reduce((a, b) => (numFittingOn(b) < numFittingOn(a) ? b : a))
   const numFitting = numFittingOn(least)
-  const bytesPerBlock = least.kvBytesPerToken * config.blockSize
+  const bytesPerBlock = least.kvBytesPerToken * config.cache.blockSize
   const budget = least.availableKvBytes
-  const wanted = config.maxModelLen ?? least.maxPositions
-  const fittingLen = Math.max(0, numFitting - 1) * config.blockSize
-  const maxModelLen = config.maxModelLen === null ? Math.min(wanted, fittingLen) : wanted
+  const wanted = config.model.maxModelLen ?? least.maxPositions
+  const fittingLen = Math.max(0, numFitting - 1) * config.cache.blockSize
+  const maxModelLen = config.model.maxModelLen === null ? Math.min(wanted, fittingLen) : wanted
   if (maxModelLen > fittingLen || maxModelLen < Math.min(minAutoModelLen, wanted)) {
     const required =
-      (ceilDiv(Math.min(wanted, config.maxModelLen ?? minAutoModelLen), config.blockSize) + 1) * bytesPerBlock
+      (ceilDiv(Math.min(wanted, config.model.maxModelLen ?? minAutoModelLen), config.cache.blockSize) + 1) *
+      bytesPerBlock
     throw new InsufficientMemoryError(
-      `The KV cache of one sequence of ${config.maxModelLen ?? Math.min(minAutoModelLen, wanted)} tokens takes ${formatBytes(required)}, but ${formatBytes(budget)} are given to it. ` +
+      `The KV cache of one sequence of ${config.model.maxModelLen ?? Math.min(minAutoModelLen, wanted)} tokens takes ${formatBytes(required)}, but ${formatBytes(budget)} are given to it. ` +
         `Lower maxModelLen${fittingLen > 0 ? ` to at most ${fittingLen}` : ''}, raise kvCacheMemory, or free memory.`,
       required,
       budget,
     )
   }
-  const numUseful = ceilDiv(maxModelLen, config.blockSize) * config.maxNumSeqs + 1
+  const numUseful = ceilDiv(maxModelLen, config.cache.blockSize) * config.scheduler.maxNumSeqs + 1
   const numBlocks = Math.min(numFitting, numUseful)
   const bytesPerTokenOfAll = ranks.reduce((total, rank) => total + rank.kvBytesPerToken, 0)
-  return { numBlocks, maxModelLen, kvCacheBytes: numBlocks * config.blockSize * bytesPerTokenOfAll }
+  return { numBlocks, maxModelLen, kvCacheBytes: numBlocks * config.cache.blockSize * bytesPerTokenOfAll }
 }
 
 /** Before any weight is read. @throws InvalidConfigError when the model has no such positions */
-export function checkMaxModelLen({ maxModelLen }: Pick<EngineConfig, 'maxModelLen'>, maxPositions: number): void {
+export function checkMaxModelLen(
+  { maxModelLen }: Pick<EngineConfig['model'], 'maxModelLen'>,
+  maxPositions: number,
+): void {
   if (maxModelLen === null || maxModelLen <= maxPositions) return
   throw new InvalidConfigError(
     'maxModelLen',
@@ -88,7 +92,7 @@ export function checkWeightsFit(file: string, weightBytes: number, memory: Memor
  * @throws InsufficientMemoryError when more is asked for than there is
  */
 export function kvBudget(
-  kvCacheMemory: EngineConfig['kvCacheMemory'],
+  kvCacheMemory: EngineConfig['cache']['kvCacheMemory'],
   memory: MemoryLimits,
   { numLocalWorkers }: MachineShare,
 ): number {

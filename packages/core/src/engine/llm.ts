@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { EngineOptions } from '../config/engine-config.ts'
+import type { EngineOptions } from '../config/engine-options.ts'
 import { InvalidRequestError } from '../errors.ts'
 import type { SamplingParamsInput } from '../sampling-params.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'

@@ -55,10 +55,10 @@ export class ModelWorker implements Worker {
     const { config, modelPath, share, workerModules } = this.#options
     const checkpoint = await openCheckpoint(modelPath)
     const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path)
-    checkMaxModelLen(config, modelConfig.maxPositionEmbeddings)
+    checkMaxModelLen(config.model, modelConfig.maxPositionEmbeddings)
     const definition = await getModelDefinition(modelConfig)
-    const { pack } = await createBackend(config.backend, { providers: workerModules?.backends ?? [], share })
-    const kvCacheDtype = kvDTypeOf(pack, config.kvCacheDtype)
+    const { pack } = await createBackend(config.device.backend, { providers: workerModules?.backends ?? [], share })
+    const kvCacheDtype = kvDTypeOf(pack, config.cache.kvCacheDtype)
     const model = this.#loadModel({ definition, modelConfig, checkpoint, pack })
     this.#loaded = { pack, model, kvCacheDtype }
     return {
@@ -74,22 +74,29 @@ export class ModelWorker implements Worker {
   availableKvBytes(): number {
     const { config, share } = this.#options
     const { pack, model } = this.#requireLoaded()
-    return kvBudget(config.kvCacheMemory, memoryLimits(pack, model.weightBytes, share), share)
+    return kvBudget(config.cache.kvCacheMemory, memoryLimits(pack, model.weightBytes, share), share)
   }
 
   createKvCache(numBlocks: number): void {
     const { config } = this.#options
     const { pack, model, kvCacheDtype: dtype } = this.#requireLoaded()
-    const kv = pack.createKvStorage({ ...model.kvShape, dtype, numBlocks, blockSize: config.blockSize })
-    const policy = warmupOf(pack, config.warmup)
-    const paddedSize = policy && paddedSizes(config.maxNumBatchedTokens)
+    const kv = pack.createKvStorage({ ...model.kvShape, dtype, numBlocks, blockSize: config.cache.blockSize })
+    const policy = warmupOf(pack, config.device.warmup)
+    const paddedSize = policy && paddedSizes(config.scheduler.maxNumBatchedTokens)
     this.#runner = new ModelRunner({ model, kv, ...(paddedSize && { paddedSize }) })
   }
 
   warmUp(maxModelLen: number): WarmupReport | null {
     const { config } = this.#options
-    const policy = warmupOf(this.#requireLoaded().pack, config.warmup)
-    return policy && warmUp(this.#requireRunner(), policy, { ...config, maxModelLen })
+    const policy = warmupOf(this.#requireLoaded().pack, config.device.warmup)
+    return (
+      policy &&
+      warmUp(this.#requireRunner(), policy, {
+        ...config.scheduler,
+        blockSize: config.cache.blockSize,
+        maxModelLen,
+      })
+    )
   }
 
   execute(plan: SchedulerOutput): ModelRunnerOutput {
@@ -107,13 +114,13 @@ export class ModelWorker implements Worker {
     const { config, communicator, share, onProgress } = this.#options
     const source = checkpoint.openWeights()
     try {
-      const weightBytes = Math.ceil(weightBytesAtRest(source, config.dtype) / communicator.size)
+      const weightBytes = Math.ceil(weightBytesAtRest(source, config.model.dtype) / communicator.size)
       checkWeightsFit(checkpoint.path, weightBytes, memoryLimits(pack, 0, share))
       return definition.load({
         config: modelConfig,
         source,
         pack,
-        dtype: config.dtype,
+        dtype: config.model.dtype,
         communicator,
         ...(onProgress && { onProgress }),
       })
@@ -133,7 +140,7 @@ export class ModelWorker implements Worker {
   }
 }
 
-function kvDTypeOf({ name, kvCacheDtypes }: BackendPack, dtype: EngineConfig['kvCacheDtype']): KvDType {
+function kvDTypeOf({ name, kvCacheDtypes }: BackendPack, dtype: EngineConfig['cache']['kvCacheDtype']): KvDType {
   if (dtype === 'auto') return kvCacheDtypes[0]
   if (kvCacheDtypes.includes(dtype)) return dtype
   throw new InvalidConfigError(
@@ -142,13 +149,13 @@ function kvDTypeOf({ name, kvCacheDtypes }: BackendPack, dtype: EngineConfig['kv
   )
 }
 
-function warmupOf({ warmup }: BackendPack, option: EngineConfig['warmup']): WarmupPolicy | null {
+function warmupOf({ warmup }: BackendPack, option: EngineConfig['device']['warmup']): WarmupPolicy | null {
   const isWanted = option === 'auto' ? warmup?.isDefault : option
   return isWanted ? (warmup ?? null) : null
 }
 
 /** What the weights will take in memory: as stored, or in the dtype asked for. */
-function weightBytesAtRest(source: WeightSource, dtype: EngineConfig['dtype']): number {
+function weightBytesAtRest(source: WeightSource, dtype: EngineConfig['model']['dtype']): number {
   let total = 0
   for (const name of source.names()) {
     const info = tryWeight(source, name)

@@ -49,8 +49,15 @@ function executorModule(execute: string, { initialize = '' } = {}): EngineModule
 }
 
 const clients: ThreadCoreClient[] = []
-function clientOf(modules: readonly EngineModule[] = [], changes: Partial<typeof config> = {}): ThreadCoreClient {
-  const client = new ThreadCoreClient({ config: { ...config, ...changes }, modelPath, modules })
+function clientOf(
+  modules: readonly EngineModule[] = [],
+  device: Partial<(typeof config)['device']> = {},
+): ThreadCoreClient {
+  const client = new ThreadCoreClient({
+    config: { ...config, device: { ...config.device, ...device } },
+    modelPath,
+    modules,
+  })
   clients.push(client)
   return client
 }

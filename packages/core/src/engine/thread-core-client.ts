@@ -86,7 +86,7 @@ export class ThreadCoreClient implements EngineCoreClient {
 
   async checkHealth(): Promise<void> {
     if (this.#failure !== null) throw this.#failure
-    const { stepTimeoutMs } = this.#data.config
+    const { stepTimeoutMs } = this.#data.config.device
     const { busyMs } = this.#heartbeat
     if (busyMs <= stepTimeoutMs) return
     throw new EngineDeadError(
