@@ -29,3 +29,20 @@ const byteTokenPattern = /^<0x[0-9A-Fa-f]{2}>$/
 export function byteFallbackValue(token: string): number | null {
   return byteTokenPattern.test(token) ? Number.parseInt(token.slice(3, 5), 16) : null
 }
+
+/** Each byte of the text's UTF-8 as its stand-in. */
+export function toByteChars(text: string): string {
+  let result = ''
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code >= 0x80) return result + fromBytes(encoder.encode(text.slice(i)))
+    result += byteChars[code]!
+  }
+  return result
+}
+
+function fromBytes(bytes: Uint8Array): string {
+  let result = ''
+  for (const byte of bytes) result += byteChars[byte]!
+  return result
+}

@@ -28,6 +28,7 @@ export interface Decoder {
 }
 
 const maxDepth = 16
+const maxReplaceGrowth = 4
 
 /**
  * The `decoder` section of tokenizer.json, with the semantics of Hugging Face's Rust `tokenizers`.
@@ -89,9 +90,15 @@ function createStage(config: JsonObject): DecoderStage {
 function tokenTextOf(config: JsonObject): ((token: string, isFirst: boolean) => string) | null {
   switch (readString(config, 'type')) {
     case 'Replace': {
-      const pattern = compilePattern(config)
+      const { regex, literal, isPredictable } = compilePattern(config)
       const content = readString(config, 'content') ?? ''
-      return (token) => token.replace(pattern, () => content)
+      // Decoding runs on the front thread, for each token.
+      if (!isPredictable || content.length > Math.max(1, literal?.length ?? 1) * maxReplaceGrowth) {
+        throw new TokenizerError(
+          `tokenizer.json: the decoder Replace must have a pattern that does not backtrack without bound, and a content at most ${maxReplaceGrowth} times as long as what it replaces.`,
+        )
+      }
+      return (token) => token.replace(regex, () => content)
     }
     case 'Metaspace': {
       const mark = readString(config, 'replacement') ?? '\u2581'

@@ -1,7 +1,6 @@
-import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers'
 import { OctavoError, TokenizerError } from '../errors.ts'
 import { isJsonObject, type JsonObject } from '../util/json-object.ts'
-import { type AddedToken, readAddedTokens, readTokenName } from './added-tokens.ts'
+import { readAddedTokens, readTokenName } from './added-tokens.ts'
 import { byteFallbackValue, fromByteChars } from './byte-level.ts'
 import {
   ByteStream,
@@ -12,6 +11,7 @@ import {
   WholeStream,
 } from './decode-streams.ts'
 import { createDecoder, type Decoder } from './decoder.ts'
+import { EncodingPipeline } from './encoding/encoding-pipeline.ts'
 import { applyPostProcessor, createBosEosProcessor, createPostProcessor, type PostProcessor } from './post-processor.ts'
 import { malformed, property, readBoolean, readObject, readString } from './read-json.ts'
 import type { DecodeOptions, DecodeStream, DecodeStreamOptions, EncodeOptions, Tokenizer } from './tokenizer.ts'
@@ -30,10 +30,7 @@ const maxTextLength = 2 ** 26
 const bosEosClasses = /^(Llama|CodeLlama|Gemma|Cohere)Tokenizer(Fast)?$/
 
 /**
- * The tokenizer of a Hugging Face checkpoint, over `@huggingface/tokenizers`, which encodes. On our side of the seam are
- * - decoding (`decoder.ts` says where the library's differs), which has to work token by token anyway;
- * - the post-processor: the library knows neither the pair templates of every file nor `add_bos_token`.
- * No clean-up of spaces beyond the decoder of tokenizer.json.
+ * The tokenizer of a Hugging Face checkpoint: `encoding/` makes ids of text, `decoder.ts` text of ids. No clean-up of spaces beyond the decoder of tokenizer.json.
  * @throws TokenizerError where a file is malformed or exceeds a limit.
  */
 export function createTokenizer(files: TokenizerFiles): Tokenizer {
@@ -60,7 +57,7 @@ class HfTokenizer implements Tokenizer {
   readonly #idOf: ReadonlyMap<string, number>
   readonly #addedIdOf: ReadonlyMap<string, number>
   readonly #tokens: (string | undefined)[]
-  readonly #library: LibraryTokenizer
+  readonly #pipeline: EncodingPipeline
   readonly #postProcessor: PostProcessor
   readonly #decoder: Decoder
   readonly #streamTokens: (StreamToken | undefined)[] = []
@@ -76,10 +73,7 @@ class HfTokenizer implements Tokenizer {
     this.vocabSize = this.#tokens.length
     this.specialTokenIds = new Set(added.filter(({ isSpecial }) => isSpecial).map(({ id }) => id))
 
-    this.#library = new LibraryTokenizer(
-      { ...json, added_tokens: added.map(toLibraryToken) },
-      { clean_up_tokenization_spaces: false },
-    )
+    this.#pipeline = new EncodingPipeline(json, added, vocabulary.idOf)
     this.#decoder = createDecoder(readObject(json, 'decoder'))
 
     this.bosToken = readTokenName(config, 'bos_token')
@@ -89,6 +83,10 @@ class HfTokenizer implements Tokenizer {
     this.eosTokenId = this.eosToken === null ? null : this.tokenToId(this.eosToken)
     this.chatTemplate = chatTemplate ?? readChatTemplate(config)
     this.#postProcessor = this.#createPostProcessor(json, config)
+  }
+
+  get isPredictable(): boolean {
+    return this.#pipeline.isPredictable
   }
 
   encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): number[] {
@@ -182,7 +180,7 @@ class HfTokenizer implements Tokenizer {
     if (text === '') return []
     try {
       // A lone surrogate has no UTF-8 form.
-      return this.#library.encode(text.toWellFormed(), { add_special_tokens: false }).ids
+      return this.#pipeline.encode(text.toWellFormed())
     } catch (error) {
       // Patterns of tokenizer.json may exceed the regular expression engine's stack on very long words.
       if (error instanceof RangeError)
@@ -201,26 +199,6 @@ class HfTokenizer implements Tokenizer {
       return createPostProcessor(readObject(json, 'post_processor'))
     const bosId = (addsBos ?? true) && this.bosToken !== null ? this.tokenToId(this.bosToken) : null
     return createBosEosProcessor(bosId, (addsEos ?? false) ? this.eosTokenId : null)
-  }
-}
-
-function toLibraryToken({
-  id,
-  content,
-  isSpecial,
-  isSingleWord,
-  stripsLeft,
-  stripsRight,
-  isNormalized,
-}: AddedToken): object {
-  return {
-    id,
-    content,
-    special: isSpecial,
-    single_word: isSingleWord,
-    lstrip: stripsLeft,
-    rstrip: stripsRight,
-    normalized: isNormalized,
   }
 }
 

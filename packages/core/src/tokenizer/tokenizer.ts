@@ -24,7 +24,7 @@ export interface DecodeStream {
   flush(): string
 }
 
-/** Text ↔ token ids. One implementation stands over `@huggingface/tokenizers`: `hf-tokenizer.ts`. */
+/** Text ↔ token ids: `hf-tokenizer.ts`. */
 export interface Tokenizer {
   /** Ids run from 0 to `vocabSize - 1`; the model's embedding may be larger. */
   readonly vocabSize: number
@@ -36,6 +36,8 @@ export interface Tokenizer {
   readonly specialTokenIds: ReadonlySet<number>
   /** The text of the checkpoint's own chat template(s): the default one, or by name. */
   readonly chatTemplate: string | null
+  /** Whether encoding takes time bounded by the text's length; patterns of a hostile file may take for ever. */
+  readonly isPredictable: boolean
   encode(text: string, options?: EncodeOptions): number[]
   encodePair(text: string, pair: string, options?: EncodeOptions): { ids: number[]; typeIds: number[] }
   /** Bytes that are not UTF-8 become U+FFFD. */

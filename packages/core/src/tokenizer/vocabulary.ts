@@ -32,8 +32,8 @@ export function readVocabulary(model: JsonObject): Vocabulary {
       throw new TokenizerError(
         `tokenizer.json has a token of ${token.length} characters; at most ${maxTokenLength} are allowed.`,
       )
-    // SentencePiece vocabularies may repeat a piece: the first id encodes, every id decodes.
-    if (!idOf.has(token)) idOf.set(token, id)
+    // SentencePiece vocabularies may repeat a piece: the last id encodes, every id decodes.
+    idOf.set(token, id)
     tokens[id] = token
   }
   return { idOf, tokens }
