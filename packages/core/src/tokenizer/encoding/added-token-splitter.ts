@@ -40,10 +40,14 @@ export class AddedTokenSplitter {
       if (token.isSingleWord && !standsAlone(text, match)) continue
       let { start, end } = match
       // Space that a token before has taken is its own.
-      if (token.stripsLeft) while (start > from && isSpace.test(text[start - 1]!)) start--
+      if (token.stripsLeft) {
+        while (start > from && isSpace.test(text[start - 1]!)) start--
+        start = Math.max(start, from)
+      }
       if (token.stripsRight) while (end < text.length && isSpace.test(text[end]!)) end++
       if (from < start) sections.push({ start: from, end: start, tokenId: null })
-      sections.push({ start, end, tokenId: token.id })
+      // One that a token before has taken whole is none.
+      if (start < end) sections.push({ start, end, tokenId: token.id })
       from = end
     }
     if (from < text.length) sections.push({ start: from, end: text.length, tokenId: null })
