@@ -49,6 +49,8 @@ describe('loadEngineModules', () => {
     const twice = loadEngineModules([module, { ...module, name: 'b' }])
     await expect(twice).rejects.toThrow(InvalidConfigError)
     await expect(twice).rejects.toThrow(/the model module "b" .* has the architecture "Mine", as one before it/)
+    const withOptions = loadEngineModules([{ ...module, options: { x: 1 } }])
+    await expect(withOptions).rejects.toThrow(/"a" .* has options, but its architectures take none/)
   })
 
   it.each([

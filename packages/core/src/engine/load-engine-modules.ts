@@ -54,6 +54,7 @@ export async function loadArchitectures(modules: readonly EngineModule[]): Promi
   const architectures: Record<string, ModelDefinition> = {}
   for (const module of modules) {
     if (module.kind !== 'model') continue
+    if (module.options !== undefined) throw moduleError(module, 'has options, but its architectures take none')
     for (const [name, definition] of Object.entries(await importEngineModule(module, architecturesExport))) {
       if (Object.hasOwn(architectures, name))
         throw moduleError(module, `has the architecture ${JSON.stringify(name)}, as one before it has; leave one out`)

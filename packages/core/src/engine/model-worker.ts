@@ -1,3 +1,4 @@
+import type { Tensor2D } from '@tensorflow/tfjs-core'
 import { createBackend } from '../backends/backend.ts'
 import type { BackendPack, MachineShare, WarmupPolicy } from '../backends/backend-pack.ts'
 import type { EngineConfig } from '../config/engine-config.ts'
@@ -7,7 +8,7 @@ import type { Communicator } from '../layers/communicator.ts'
 import { type Checkpoint, openCheckpoint } from '../loading/checkpoint.ts'
 import { tryWeight } from '../loading/weight-source.ts'
 import type { WeightSource } from '../loading/weight-source.ts'
-import type { CausalLM, ModelDefinition } from '../models/model.ts'
+import type { CausalLM, LayerRange, ModelDefinition } from '../models/model.ts'
 import { getModelDefinition } from '../models/registry.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import { isDense, weightFormats } from '../tensor/dtype.ts'
@@ -25,6 +26,8 @@ export interface ModelWorkerOptions {
   /** Which rank of how many this is. */
   readonly communicator: Communicator
   readonly share: MachineShare
+  /** The stage of the decoder that this rank has; default: all layers. */
+  readonly layers?: LayerRange
   readonly workerModules?: Partial<WorkerModules>
   readonly onProgress?: (loadedBytes: number, totalBytes: number) => void
 }
@@ -102,8 +105,13 @@ export class ModelWorker implements Worker {
     )
   }
 
-  execute(plan: SchedulerOutput): ModelRunnerOutput {
-    return this.#requireRunner().executeModel(plan)
+  execute(plan: SchedulerOutput, input: Tensor2D | null = null): ModelRunnerOutput {
+    return this.#requireRunner().executeModel(plan, input)
+  }
+
+  /** Of a stage without the head; as `ModelRunner.executeStage`. */
+  executeStage(plan: SchedulerOutput, input: Tensor2D | null = null): Tensor2D | null {
+    return this.#requireRunner().executeStage(plan, input)
   }
 
   dispose(): void {
@@ -114,7 +122,7 @@ export class ModelWorker implements Worker {
   }
 
   #loadModel({ definition, modelConfig, checkpoint, pack }: LoadModelParts): CausalLM {
-    const { config, communicator, share, workerModules = {}, onProgress } = this.#options
+    const { config, communicator, share, layers, workerModules = {}, onProgress } = this.#options
     const source = checkpoint.openWeights()
     try {
       const weightBytes = Math.ceil(weightBytesAtRest(source, config.model.dtype) / communicator.size)
@@ -126,6 +134,7 @@ export class ModelWorker implements Worker {
         dtype: config.model.dtype,
         communicator,
         linearMethods: composeLinearMethods(workerModules, { ...contextOf(modelConfig, checkpoint), communicator }),
+        ...(layers && { layers }),
         ...(onProgress && { onProgress }),
       })
     } finally {
