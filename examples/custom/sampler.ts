@@ -2,38 +2,47 @@
 import { LLM } from '@octavo/core'
 import { typicalToken } from './parts/typical-token.ts'
 
-const prompt = 'The old teacher is reading'
-const numTokens = 64
+const questions = [
+  'Tell me a story about a fox.',
+  'What is the capital of Norway?',
+  'What is 47 + 35?',
+  'Translate to Chinese: The old teacher is reading a new book in the library.',
+]
+const prompts = questions.map((text) => `<|im_start|>user\n${text}<|im_end|>\n<|im_start|>assistant\n`)
+const maxTokens = 64
 
-/** Tokens for the time of one. */
 async function inTheEngine(): Promise<number> {
   await using llm = await LLM.load('octavo-tiny', {
     modules: [{ kind: 'sampler', name: 'typical', url: import.meta.resolve('./parts/typical-sampler.ts') }],
   })
-  await llm.generate(prompt, { maxTokens: 1 })
   const start = performance.now()
-  const [output] = await llm.generate(prompt, { maxTokens: numTokens, ignoreEos: true })
+  const outputs = await llm.generate(prompts, { maxTokens })
   const took = performance.now() - start
-  console.log('in the engine:', JSON.stringify(llm.tokenizer.decode(output!.outputs[0]!.tokenIds)))
+  for (const { outputs: samples } of outputs) console.log(samples[0]!.text)
   return took
 }
 
 async function fromOutside(): Promise<number> {
   await using llm = await LLM.load('octavo-tiny', { maxLogprobs: -1 })
-  const promptIds = llm.tokenizer.encode(prompt)
-  const tokenIds: number[] = []
-  await llm.generate(prompt, { maxTokens: 1 })
-  const start = performance.now()
-  while (tokenIds.length < numTokens) {
-    const [output] = await llm.generate([[...promptIds, ...tokenIds]], { maxTokens: 1, logprobs: -1 })
-    const logprobs = new Float32Array(llm.tokenizer.vocabSize).fill(-Infinity)
-    for (const { tokenId, logprob } of output!.outputs[0]!.logprobs![0]!.top) logprobs[tokenId] = logprob
-    tokenIds.push(typicalToken(logprobs))
+  const { tokenizer } = llm
+  const generate = async (prompt: string): Promise<string> => {
+    const promptIds = tokenizer.encode(prompt)
+    const ids: number[] = []
+    while (ids.length < maxTokens && ids.at(-1) !== tokenizer.eosTokenId) {
+      const [output] = await llm.generate([[...promptIds, ...ids]], { maxTokens: 1, logprobs: -1 })
+      const logprobs = new Float32Array(tokenizer.vocabSize)
+      for (const { tokenId, logprob } of output!.outputs[0]!.logprobs![0]!.top) logprobs[tokenId] = logprob
+      ids.push(typicalToken(logprobs))
+    }
+    return tokenizer.decode(ids, { skipSpecialTokens: true })
   }
+  const start = performance.now()
+  const texts = await Promise.all(prompts.map(generate))
   const took = performance.now() - start
-  console.log('from outside: ', JSON.stringify(llm.tokenizer.decode(tokenIds)))
+  for (const text of texts) console.log(text)
   return took
 }
 
-const [inside, outside] = [await inTheEngine(), await fromOutside()]
+const inside = await inTheEngine()
+const outside = await fromOutside()
 console.log(`${(outside / inside).toFixed(1)} times as fast in the engine`)

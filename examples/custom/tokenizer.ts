@@ -8,4 +8,4 @@ await using llm = await LLM.load('octavo-tiny', {
 })
 const ids = llm.tokenizer.encode('unbelievable')
 console.log(ids.map((id) => llm.tokenizer.decode([id])).join('|'))
-console.log(await llm.infer('What is the capital of Norway?', { temperature: 0 }))
+console.log(await llm.infer('What is the capital of Italy?', { temperature: 0 }))

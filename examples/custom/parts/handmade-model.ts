@@ -30,7 +30,8 @@ class HandmadeModel implements CausalLM {
 
   constructor(loader: WeightLoader, config: ModelConfig) {
     const { hiddenSize, headDim, normEpsilon: epsilon, numLayers } = config
-    const norm = (prefix: string) => createRmsNorm(loader, { prefix, features: hiddenSize, epsilon, hasUnitOffset: false })
+    const norm = (prefix: string) =>
+      createRmsNorm(loader, { prefix, features: hiddenSize, epsilon, hasUnitOffset: false })
     this.config = config
     this.#loader = loader
     this.#rope = new RotaryEmbedding(config.rope, headDim)

@@ -33,7 +33,7 @@ export class LongestMatchTokenizer implements Tokenizer {
   encode(text: string): number[] {
     const bytes = Buffer.from(text).toString('latin1')
     const ids: number[] = []
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       let length = Math.min(this.#longest, bytes.length - at)
       while (!this.#ids.has(bytes.slice(at, at + length)) && length > 0) length--
       if (length === 0) throw new Error(`no token begins with byte ${bytes.charCodeAt(at)}`)
