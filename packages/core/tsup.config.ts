@@ -18,6 +18,8 @@ export default defineConfig({
     ...published,
     // A worker's entry point: the front thread opens it as ./engine-thread.js beside its own chunk.
     'engine-thread': 'src/engine/engine-thread.ts',
+    // Likewise, for the thread that encodes long texts.
+    'tokenizer-worker': 'src/engine/tokenizer-worker.ts',
     // What such a thread imports by its URL.
     'tensorflow-provider': 'src/backends/tensorflow/tensorflow-provider.ts',
     // A process of its own: linking starts it as ./tensorflow-verification.js beside its chunk.

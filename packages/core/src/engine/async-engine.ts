@@ -17,6 +17,7 @@ import { type CreateTokenizer, type FrontModel, loadFrontModel, type LoadHooks, 
 import { InputProcessor, type ProcessedRequest } from './input-processor.ts'
 import { mergeOf } from './merge-outputs.ts'
 import { OutputProcessor } from './output-processor.ts'
+import type { PromptEncoder } from './prompt-encoder.ts'
 import { defaultRestartPolicy, type RestartPolicy, SupervisedCoreClient } from './supervised-core-client.ts'
 import { ThreadCoreClient } from './thread-core-client.ts'
 
@@ -67,7 +68,10 @@ export class AsyncEngine implements EngineClient {
   readonly #hasChatTemplate: boolean
   readonly #inputProcessor: InputProcessor
   readonly #outputProcessor: OutputProcessor
+  readonly #promptEncoder: PromptEncoder
   readonly #requests = new Map<string, ActiveRequest>()
+  /** Ids of requests whose prompts are not token ids yet. */
+  readonly #arriving = new Set<string>()
   readonly #created = Math.floor(Date.now() / 1000)
   #idle: PromiseWithResolvers<void> | null = null
 
@@ -76,6 +80,7 @@ export class AsyncEngine implements EngineClient {
     this.#core = core
     this.tokenizer = front.tokenizer
     this.#hasChatTemplate = front.chatTemplate !== null
+    this.#promptEncoder = front.promptEncoder
     this.#inputProcessor = new InputProcessor({
       ...front,
       maxModelLen: core.info.maxModelLen,
@@ -141,7 +146,7 @@ export class AsyncEngine implements EngineClient {
 
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<RequestOutput, void, undefined> {
     signal?.throwIfAborted()
-    const { queue, sequenceIds } = this.#add(request)
+    const { queue, sequenceIds } = await this.#add(request, signal)
     const abort = (): void => this.#abort(request.requestId, sequenceIds)
     signal?.addEventListener('abort', abort, { once: true })
     try {
@@ -166,25 +171,38 @@ export class AsyncEngine implements EngineClient {
   }
 
   async shutdown(drain?: { timeoutMs: number }): Promise<void> {
-    if (drain !== undefined && this.#requests.size > 0) await this.#drained(drain.timeoutMs)
+    if (drain !== undefined && this.#requests.size + this.#arriving.size > 0) await this.#drained(drain.timeoutMs)
     for (const [requestId, { sequenceIds }] of this.#requests) this.#abort(requestId, sequenceIds)
-    await this.#core.shutdown()
+    await Promise.all([this.#core.shutdown(), this.#promptEncoder.close()])
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown()
   }
 
-  #add(request: GenerateRequest): ActiveRequest {
+  /** Making token ids of a text may take a while: meanwhile the request's id is taken. */
+  async #add(request: GenerateRequest, signal?: AbortSignal): Promise<ActiveRequest> {
     if (this.#core.failure !== null) throw this.#core.failure
     this.#checkModel(request)
-    if (this.#requests.has(request.requestId)) {
+    if (this.#requests.has(request.requestId) || this.#arriving.has(request.requestId)) {
       throw new InvalidRequestError(
         `A request with id "${request.requestId}" is still running; ids must be unique among running requests.`,
         'requestId',
       )
     }
-    const processed: ProcessedRequest = this.#inputProcessor.process(request, Date.now())
+    this.#arriving.add(request.requestId)
+    try {
+      const processed = await this.#inputProcessor.process(request, Date.now(), signal)
+      signal?.throwIfAborted()
+      if (this.#core.failure !== null) throw this.#core.failure
+      return this.#start(request, processed)
+    } finally {
+      this.#arriving.delete(request.requestId)
+      this.#checkIdle()
+    }
+  }
+
+  #start(request: GenerateRequest, processed: ProcessedRequest): ActiveRequest {
     const sequenceIds = processed.sequences.map((sequence) => sequence.id)
     const active = { queue: new AsyncQueue<RequestOutput>(mergeOf(request.outputKind)), sequenceIds }
     this.#outputProcessor.addRequest({
@@ -240,7 +258,11 @@ export class AsyncEngine implements EngineClient {
   #end(requestId: string, error: Error | null): void {
     this.#requests.get(requestId)?.queue.close(error)
     this.#requests.delete(requestId)
-    if (this.#requests.size > 0) return
+    this.#checkIdle()
+  }
+
+  #checkIdle(): void {
+    if (this.#requests.size > 0 || this.#arriving.size > 0) return
     this.#idle?.resolve()
     this.#idle = null
   }
@@ -288,8 +310,13 @@ async function loadBoth(
   started.catch(() => {})
   try {
     const front = await loadFrontModel(config, modelPath, { modules, ...(createTokenizer && { createTokenizer }) })
-    await started
-    if (core.failure !== null) throw core.failure
+    try {
+      await started
+      if (core.failure !== null) throw core.failure
+    } catch (error) {
+      await front.promptEncoder.close()
+      throw error
+    }
     return front
   } catch (error) {
     await core.shutdown()

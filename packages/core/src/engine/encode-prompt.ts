@@ -1,11 +1,12 @@
 import { ContextLengthError, InvalidRequestError, OctavoError } from '../errors.ts'
-import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import type { PromptEncoder } from './prompt-encoder.ts'
 
 export interface EncodePromptOptions {
   readonly addSpecialTokens: boolean
   readonly maxModelLen: number
   /** The end of the prompt that `truncatePromptTokens` takes away; `null` = the prompt must fit as it is. */
   readonly cutSide: 'left' | 'right' | null
+  readonly signal?: AbortSignal
 }
 
 /** A prompt that fills the context has about four characters a token; one far beyond this many is looked at in parts. */
@@ -16,16 +17,21 @@ const slackTokens = 64
 const maxTruncatedLength = 65_536
 
 /**
- * Text → token ids, in a time bounded by the context, not by the text: tokenizing holds up the front thread, and with it
- * every other request. Of a text that is far too long only a beginning is tokenized, just enough to know so.
+ * Text → token ids, in a time bounded by the context, not by the text. Of a text that is far too long only a beginning is
+ * tokenized, just enough to know so.
  * @throws ContextLengthError | InvalidRequestError where the tokenizer cannot take the text
  */
-export function encodePrompt(tokenizer: Tokenizer, text: string, options: EncodePromptOptions): number[] {
-  const { addSpecialTokens, maxModelLen, cutSide } = options
-  const encode = (part: string): number[] => encodeText(tokenizer, part, addSpecialTokens)
+export async function encodePrompt(
+  encoder: Pick<PromptEncoder, 'encode'>,
+  text: string,
+  options: EncodePromptOptions,
+): Promise<number[]> {
+  const { addSpecialTokens, maxModelLen, cutSide, signal } = options
+  const encode = (part: string): Promise<number[]> =>
+    encodeText(() => encoder.encode(part, { addSpecialTokens, ...(signal && { signal }) }))
   if (cutSide !== null) return encode(cutText(text, cutSide, Math.max(maxTruncatedLength, 32 * maxModelLen)))
   for (let length = charsPerToken * maxModelLen; length < text.length / 2; length *= 2) {
-    const numTokens = encode(text.slice(0, length)).length - slackTokens
+    const numTokens = (await encode(text.slice(0, length))).length - slackTokens
     if (numTokens >= maxModelLen) throw new ContextLengthError(numTokens, maxModelLen, { isLowerBound: true })
   }
   return encode(text)
@@ -36,9 +42,9 @@ function cutText(text: string, side: 'left' | 'right', length: number): string {
   return side === 'left' ? text.slice(-length) : text.slice(0, length)
 }
 
-function encodeText(tokenizer: Tokenizer, text: string, addSpecialTokens: boolean): number[] {
+async function encodeText(encode: () => number[] | Promise<number[]>): Promise<number[]> {
   try {
-    return tokenizer.encode(text, { addSpecialTokens })
+    return await encode()
   } catch (error) {
     if (!OctavoError.isInstance(error) || error.code !== 'tokenizer_error') throw error
     throw new InvalidRequestError(error.message, 'prompt', { cause: error })

@@ -11,6 +11,8 @@ import { createTokenizer } from '../tokenizer/hf-tokenizer.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { eosTokenIdsOf, samplingDefaults } from './generation-config.ts'
 import { loadArchitectures } from './load-engine-modules.ts'
+import { createFrontEncoder, type PromptEncoder, ThreadedPromptEncoder } from './prompt-encoder.ts'
+import type { TokenizerThreadOptions } from './tokenizer-thread.ts'
 
 export interface LoadHooks {
   readonly onDownloadProgress?: (progress: DownloadProgress) => void
@@ -20,6 +22,8 @@ export interface LoadHooks {
 /** What the front thread knows of a model: everything about text, nothing about weights. */
 export interface FrontModel {
   readonly tokenizer: Tokenizer
+  /** To be closed with whatever uses the model. */
+  readonly promptEncoder: PromptEncoder
   readonly chatTemplate: ChatTemplate | null
   readonly compileChatTemplate: (source: string) => ChatTemplate
   readonly vocabSize: number
@@ -50,6 +54,8 @@ export function locateModel(
 export interface FrontParts {
   readonly modules?: readonly EngineModule[]
   readonly createTokenizer?: CreateTokenizer
+  /** What encoding one text may take off the front thread. */
+  readonly tokenizerTimeoutMs?: number
 }
 
 /** A tokenizer of one's own for this model: text is the front's matter, so it needs to cross to no thread. */
@@ -58,16 +64,19 @@ export type CreateTokenizer = (checkpoint: Checkpoint) => Tokenizer | Promise<To
 export async function loadFrontModel(
   config: EngineConfig,
   modelPath: string,
-  { modules = [], createTokenizer: createOwn }: FrontParts = {},
+  { modules = [], createTokenizer: createOwn, tokenizerTimeoutMs }: FrontParts = {},
 ): Promise<FrontModel> {
   const checkpoint = await openCheckpoint(modelPath)
   const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path, await loadArchitectures(modules))
-  const tokenizer =
-    createOwn === undefined ? createTokenizer(checkpoint.readTokenizer()) : checkTokenizer(await createOwn(checkpoint))
+  const { tokenizer, promptEncoder } =
+    createOwn === undefined
+      ? await checkpointTokenizer(checkpoint, { modelPath, encodeTimeoutMs: tokenizerTimeoutMs })
+      : withFrontEncoder(checkTokenizer(await createOwn(checkpoint)))
   const compileChatTemplate = (source: string): ChatTemplate => createChatTemplate(source, tokenizer)
   const template = config.model.chatTemplate ?? tokenizer.chatTemplate
   return {
     tokenizer,
+    promptEncoder,
     chatTemplate: template === null ? null : compileChatTemplate(template),
     compileChatTemplate,
     vocabSize: modelConfig.vocabSize,
@@ -77,6 +86,22 @@ export async function loadFrontModel(
     eosTokenIds: eosTokenIdsOf(checkpoint, modelConfig, tokenizer).filter((id) => id < modelConfig.vocabSize),
     defaultParams: samplingDefaults(checkpoint, config.model),
   }
+}
+
+type TokenizerAndEncoder = Pick<FrontModel, 'tokenizer' | 'promptEncoder'>
+
+async function checkpointTokenizer(
+  checkpoint: Checkpoint,
+  options: TokenizerThreadOptions,
+): Promise<TokenizerAndEncoder> {
+  const tokenizer = createTokenizer(checkpoint.readTokenizer())
+  const promptEncoder = new ThreadedPromptEncoder(tokenizer, options)
+  await promptEncoder.check()
+  return { tokenizer, promptEncoder }
+}
+
+function withFrontEncoder(tokenizer: Tokenizer): TokenizerAndEncoder {
+  return { tokenizer, promptEncoder: createFrontEncoder(tokenizer) }
 }
 
 /** Types promise what JavaScript does not keep. */

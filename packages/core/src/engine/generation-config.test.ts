@@ -34,10 +34,10 @@ describe('samplingDefaults', () => {
 
 describe('eosTokenIdsOf', () => {
   it.each<[unknown, number[], number | null, number[]]>([
-    [[7, 8, 7], [5], 1, [7, 8]],
-    [9, [5], 1, [9]],
-    [undefined, [5, 6], 1, [5, 6]],
-    [['</s>', -1], [5], 1, [5]],
+    [[7, 8, 7], [5], 1, [7, 8, 1]],
+    [9, [5], 1, [9, 1]],
+    [undefined, [5, 6], 1, [5, 6, 1]],
+    [['</s>', -1], [5], 1, [5, 1]],
     [null, [], 1, [1]],
     [undefined, [], null, []],
   ])('generation_config.json %j, config.json %j, tokenizer %j: %j', (stated, eosTokenIds, eosTokenId, expected) => {

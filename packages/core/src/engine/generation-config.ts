@@ -40,16 +40,18 @@ export function samplingDefaults(
   return stated['do_sample'] === false ? Object.freeze({ ...params, temperature: 0 }) : params
 }
 
-/** End-of-sequence ids: generation_config.json, else config.json, else the tokenizer's. */
+/**
+ * End-of-sequence ids: those of generation_config.json, else config.json's, and the tokenizer's own beside them, as vLLM
+ * has it: a chat model writes it at the end of its turn even where the other files name only the end of a text.
+ */
 export function eosTokenIdsOf(
   { generationConfig }: Pick<Checkpoint, 'generationConfig'>,
   modelConfig: Pick<ModelConfig, 'eosTokenIds'>,
   tokenizer: Pick<Tokenizer, 'eosTokenId'>,
 ): readonly number[] {
   const stated = [generationConfig?.['eos_token_id'] ?? []].flat().filter(isTokenId)
-  if (stated.length > 0) return [...new Set(stated)]
-  if (modelConfig.eosTokenIds.length > 0) return modelConfig.eosTokenIds
-  return tokenizer.eosTokenId === null ? [] : [tokenizer.eosTokenId]
+  const ids = stated.length > 0 ? stated : modelConfig.eosTokenIds
+  return [...new Set(tokenizer.eosTokenId === null ? ids : [...ids, tokenizer.eosTokenId])]
 }
 
 function isTokenId(value: unknown): value is number {

@@ -32,15 +32,15 @@ describe('token ids beyond the vocabulary', () => {
       'a conversation',
       { type: 'chat', messages: [{ role: 'user', content: word }], chatTemplate: '{{ messages[0].content }}' },
     ],
-  ])('in %s are refused with the token, its id and the range', (_, prompt) => {
-    expect(() => process(prompt)).toThrow(InvalidRequestError)
-    expect(() => process(prompt)).toThrow(
+  ])('in %s are refused with the token, its id and the range', async (_, prompt) => {
+    await expect(process(prompt)).rejects.toThrow(InvalidRequestError)
+    await expect(process(prompt)).rejects.toThrow(
       new RegExp(`token id ${wordId} \\(".*What"\\), which is out of vocabulary.*0 to ${wordId - 1}`),
     )
   })
 
-  it('in bad words are no words of the model', () => {
+  it('in bad words are no words of the model', async () => {
     const prompt = { type: 'tokens', tokenIds: [1] } as const
-    expect(process(prompt, [word]).params.badWordsTokenIds.flat()).not.toContain(wordId)
+    expect((await process(prompt, [word])).params.badWordsTokenIds.flat()).not.toContain(wordId)
   })
 })

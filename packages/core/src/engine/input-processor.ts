@@ -7,9 +7,11 @@ import { isJsonObject } from '../util/json-object.ts'
 import { randomSeed, uniformAt } from '../util/random.ts'
 import { encodePrompt } from './encode-prompt.ts'
 import type { GenerateRequest, PromptInput } from './engine-client.ts'
+import type { PromptEncoder } from './prompt-encoder.ts'
 
 export interface InputProcessorOptions {
   readonly tokenizer: Tokenizer
+  readonly promptEncoder: PromptEncoder
   /** The model's own template, or the one that replaces it; `null` where there is none. */
   readonly chatTemplate: ChatTemplate | null
   /** For templates that a request brings itself. */
@@ -26,6 +28,12 @@ export interface InputProcessorOptions {
   readonly hasPriorities: boolean
   /** Seed of the seeds of requests that name none; `null` = different at each start. */
   readonly seed: number | null
+}
+
+interface TokenizeOptions {
+  readonly request: GenerateRequest
+  readonly addSpecialTokens: boolean
+  readonly signal: AbortSignal | undefined
 }
 
 /** A request as token ids: one sequence per sample, the first one the leader from which the others fork. */
@@ -47,7 +55,7 @@ export class InputProcessor {
   }
 
   /** @throws InvalidRequestError | ContextLengthError | ChatTemplateError */
-  process(request: GenerateRequest, arrivalTime: number): ProcessedRequest {
+  async process(request: GenerateRequest, arrivalTime: number, signal?: AbortSignal): Promise<ProcessedRequest> {
     const { maxModelLen, eosTokenIds, hasPriorities } = this.#options
     const priority = request.priority ?? 0
     if (!Number.isSafeInteger(priority))
@@ -64,13 +72,15 @@ export class InputProcessor {
         'priority',
       )
     }
-    const { text, tokenIds } = this.#encode(request)
+    // In the order of arrival, however long the prompts are.
+    const seed = request.params.seed == null ? this.#nextSeed() : 0
+    const { text, tokenIds } = await this.#encode(request, signal)
     const promptTokenIds = truncate(tokenIds, request, maxModelLen)
     if (promptTokenIds.length === 0)
       throw new InvalidRequestError('The prompt is empty: it must have at least one token.', 'prompt')
     if (promptTokenIds.length >= maxModelLen) throw new ContextLengthError(promptTokenIds.length, maxModelLen)
 
-    const params = this.#resolveParams(request)
+    const params = await this.#resolveParams(request, { seed, signal })
     checkRoom(request, { params, numPromptTokens: promptTokenIds.length, maxModelLen })
     const sequences = Array.from({ length: params.n }, (_, index): SequenceRequest => ({
       id: sequenceId(request.requestId, index),
@@ -90,25 +100,43 @@ export class InputProcessor {
     return { requestId: request.requestId, promptText: text, promptTokenIds, params, sequences }
   }
 
-  #encode(request: GenerateRequest): { text: string | null; tokenIds: readonly number[] } {
+  async #encode(
+    request: GenerateRequest,
+    signal?: AbortSignal,
+  ): Promise<{ text: string | null; tokenIds: readonly number[] }> {
     const { prompt } = request
     switch (prompt.type) {
       case 'text':
-        return { text: prompt.text, tokenIds: this.#tokenize(prompt.text, prompt.addSpecialTokens ?? true, request) }
+        return {
+          text: prompt.text,
+          tokenIds: await this.#tokenize(prompt.text, {
+            request,
+            addSpecialTokens: prompt.addSpecialTokens ?? true,
+            signal,
+          }),
+        }
       case 'tokens':
         for (const id of prompt.tokenIds) this.#checkTokenId(id)
         return { text: null, tokenIds: prompt.tokenIds }
       case 'chat': {
         const text = this.#renderChat(prompt)
-        return { text, tokenIds: this.#tokenize(text, prompt.addSpecialTokens ?? false, request) }
+        return {
+          text,
+          tokenIds: await this.#tokenize(text, { request, addSpecialTokens: prompt.addSpecialTokens ?? false, signal }),
+        }
       }
     }
   }
 
-  #tokenize(text: string, addSpecialTokens: boolean, request: GenerateRequest): number[] {
-    const { tokenizer, maxModelLen } = this.#options
+  async #tokenize(text: string, { request, addSpecialTokens, signal }: TokenizeOptions): Promise<number[]> {
+    const { promptEncoder, maxModelLen } = this.#options
     const cutSide = request.truncatePromptTokens == null ? null : (request.truncationSide ?? 'left')
-    const tokenIds = encodePrompt(tokenizer, text, { addSpecialTokens, maxModelLen, cutSide })
+    const tokenIds = await encodePrompt(promptEncoder, text, {
+      addSpecialTokens,
+      maxModelLen,
+      cutSide,
+      ...(signal && { signal }),
+    })
     // Tokenizers have tokens that the model has no embedding for: images, padding that was added later.
     for (const id of tokenIds) this.#checkTokenId(id)
     return tokenIds
@@ -162,20 +190,22 @@ export class InputProcessor {
     })
   }
 
-  #resolveParams({ params: input }: GenerateRequest): SamplingParams {
-    const { vocabSize, maxLogprobs, defaultParams, tokenizer } = this.#options
+  async #resolveParams(
+    { params: input }: GenerateRequest,
+    { seed, signal }: { readonly seed: number; readonly signal: AbortSignal | undefined },
+  ): Promise<SamplingParams> {
+    const { vocabSize, maxLogprobs, defaultParams, promptEncoder } = this.#options
     // A model whose own default is greedy still gives n different samples to a client that leaves the temperature out.
     const isGreedyByDefault = defaultParams.temperature === 0 && input.temperature === undefined && (input.n ?? 1) > 1
     const defaults = isGreedyByDefault ? { ...defaultParams, temperature: 1 } : defaultParams
     const params = resolveSamplingParams(input, { vocabSize, maxLogprobs }, defaults)
     // A word with a token beyond the vocabulary never comes out of the model.
-    const words = params.badWords
-      .flatMap((word) => badWordTokenIds(tokenizer, word))
-      .filter((ids) => ids.every((id) => id < vocabSize))
+    const words: number[][] = []
+    for (const word of params.badWords) words.push(...(await badWordTokenIds(promptEncoder, word, signal)))
     return Object.freeze({
       ...params,
-      badWordsTokenIds: [...params.badWordsTokenIds, ...words],
-      seed: params.seed ?? this.#nextSeed(),
+      badWordsTokenIds: [...params.badWordsTokenIds, ...words.filter((ids) => ids.every((id) => id < vocabSize))],
+      seed: params.seed ?? seed,
     })
   }
 
@@ -223,9 +253,10 @@ export function sequenceId(requestId: string, index: number): string {
 }
 
 /** Each word as it is tokenized at the start of a text and after a space, whichever of the two has more tokens. */
-function badWordTokenIds(tokenizer: Tokenizer, word: string): number[][] {
-  const bare = tokenizer.encode(word.trimStart(), { addSpecialTokens: false })
-  const spaced = tokenizer.encode(` ${word.trimStart()}`, { addSpecialTokens: false })
+async function badWordTokenIds(encoder: PromptEncoder, word: string, signal?: AbortSignal): Promise<number[][]> {
+  const options = { addSpecialTokens: false, ...(signal && { signal }) }
+  const bare = await encoder.encode(word.trimStart(), options)
+  const spaced = await encoder.encode(` ${word.trimStart()}`, options)
   return [bare, spaced].filter((ids) => ids.length > 0)
 }
 

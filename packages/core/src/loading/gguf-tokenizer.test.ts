@@ -83,6 +83,20 @@ describe('tokenizerFromGguf', () => {
     expectGolden(createTokenizer({ ...files, chatTemplate: null }), readJson(`tokenizers/${kind}/golden.json`))
   })
 
+  it('joins pieces of equal score leftmost first, as llama.cpp does', () => {
+    const files = tokenizerFromGguf({
+      'tokenizer.ggml.model': 'llama',
+      'tokenizer.ggml.tokens': ['<unk>', 'c', 'b', 'a', 'bc', 'ab', 'cb'],
+      'tokenizer.ggml.scores': [0, -9, -9, -9, -1, -1, -1],
+      'tokenizer.ggml.add_space_prefix': false,
+      'tokenizer.ggml.add_bos_token': false,
+    })
+    const tokenizer = createTokenizer({ ...files, chatTemplate: null })
+    expect(tokenizer.encode('abc')).toEqual([5, 1])
+    expect(tokenizer.encode('bcb')).toEqual([4, 2])
+    expect(tokenizer.encode('cbc')).toEqual([6, 1])
+  })
+
   const base = { 'tokenizer.ggml.model': 'gpt2', 'tokenizer.ggml.tokens': ['a', 'b'], 'tokenizer.ggml.merges': [] }
   it.each<[string, Record<string, unknown>]>([
     ['tokenizer.ggml.model', { ...base, 'tokenizer.ggml.model': 't5' }],

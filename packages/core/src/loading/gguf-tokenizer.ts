@@ -99,7 +99,7 @@ function sentencePieceBpe({ metadata, tokens, unkToken }: ModelSource): Record<s
     model: {
       type: 'BPE',
       vocab: vocabulary(tokens),
-      merges: mergesOf(tokens, scores),
+      ...mergesOf(tokens, scores),
       byte_fallback: true,
       fuse_unk: true,
       ignore_merges: false,
@@ -109,32 +109,29 @@ function sentencePieceBpe({ metadata, tokens, unkToken }: ModelSource): Record<s
 }
 
 /**
- * SentencePiece joins the neighbours whose whole has the best score. As a list: every split of a token into two tokens,
- * ordered by the token's score, then by the lengths of the parts, descending (transformers' `generate_merges`).
+ * SentencePiece joins the neighbours whose whole has the best score, and of equal ones the leftmost, as llama.cpp does:
+ * every split of a token into two tokens, whose rank is that of the score.
  */
-function mergesOf(tokens: readonly string[], scores: ArrayLike<number>): [string, string][] {
-  const idOf = new Map(tokens.map((token, id) => [token, id]))
-  const merges: { left: string; right: string; score: number; ids: readonly [number, number] }[] = []
+function mergesOf(
+  tokens: readonly string[],
+  scores: ArrayLike<number>,
+): { merges: [string, string][]; merge_ranks: number[] } {
+  const known = new Set(tokens)
+  const found: { readonly pair: [string, string]; readonly score: number }[] = []
   for (const [id, token] of tokens.entries()) {
     const chars = Array.from(token)
     for (let at = 1, offset = 0; at < chars.length; at++) {
       offset += chars[at - 1]!.length
-      const [left, right] = [token.slice(0, offset), token.slice(offset)]
-      const [leftId, rightId] = [idOf.get(left), idOf.get(right)]
-      if (leftId !== undefined && rightId !== undefined)
-        merges.push({ left, right, score: scores[id]!, ids: [leftId, rightId] })
+      const pair: [string, string] = [token.slice(0, offset), token.slice(offset)]
+      if (pair.every((part) => known.has(part))) found.push({ pair, score: scores[id]! })
     }
   }
-  const length = (text: string): number => Array.from(text).length
-  merges.sort(
-    (a, b) =>
-      b.score - a.score ||
-      length(b.left) - length(a.left) ||
-      length(b.right) - length(a.right) ||
-      a.ids[0] - b.ids[0] ||
-      a.ids[1] - b.ids[1],
-  )
-  return merges.map(({ left, right }) => [left, right])
+  found.sort((a, b) => b.score - a.score)
+  let rank = -1
+  return {
+    merges: found.map(({ pair }) => pair),
+    merge_ranks: found.map(({ score }, i) => (score === found[i - 1]?.score ? rank : ++rank)),
+  }
 }
 
 function postProcessor(metadata: Metadata, tokens: readonly string[]): Record<string, unknown> | null {

@@ -92,7 +92,8 @@ export function parseClass(reader: CharReader, ignoresCase: boolean): string {
 function classItem(reader: CharReader, ignoresCase: boolean): string {
   const first = classAtom(reader, ignoresCase)
   if (first.char === null) return first.set
-  if (reader.peek() !== '-' || reader.peek(1) === ']' || reader.peek(1) === undefined) return setOf(first.char, ignoresCase)
+  if (reader.peek() !== '-' || reader.peek(1) === ']' || reader.peek(1) === undefined)
+    return setOf(first.char, ignoresCase)
   reader.next()
   const last = classAtom(reader, ignoresCase)
   // A hyphen before a set is a hyphen.
@@ -158,7 +159,9 @@ export function hexChar(reader: CharReader, kind: 'x' | 'u'): string {
 
 /** The characters that are one with this one where case does not matter. */
 export function foldedChars(char: string): string[] {
-  const chars = [...new Set([char, char.toLowerCase(), char.toUpperCase()])].filter((text) => Array.from(text).length === 1)
+  const chars = [...new Set([char, char.toLowerCase(), char.toUpperCase()])].filter(
+    (text) => Array.from(text).length === 1,
+  )
   const lower = char.toLowerCase()
   if (lower === 's') chars.push('\u017f')
   if (lower === 'k') chars.push('\u212a')

@@ -36,8 +36,8 @@ export interface Tokenizer {
   readonly specialTokenIds: ReadonlySet<number>
   /** The text of the checkpoint's own chat template(s): the default one, or by name. */
   readonly chatTemplate: string | null
-  /** Whether encoding takes time bounded by the text's length; patterns of a hostile file may take for ever. */
-  readonly isPredictable: boolean
+  /** `false` where patterns of a file may take for ever on some texts: nothing is then encoded on the front thread. */
+  readonly isPredictable?: boolean
   encode(text: string, options?: EncodeOptions): number[]
   encodePair(text: string, pair: string, options?: EncodeOptions): { ids: number[]; typeIds: number[] }
   /** Bytes that are not UTF-8 become U+FFFD. */

@@ -68,7 +68,7 @@ export class AddedTokenSplitter {
   #longestAt(text: string, start: number): { start: number; end: number; index: number } | null {
     let longest: { start: number; end: number; index: number } | null = null
     let node = PrefixTree.root
-    for (let at = start; at < text.length; ) {
+    for (let at = start; at < text.length;) {
       node = this.#tree.child(node, text.charCodeAt(at++))
       if (node === -1) break
       const index = this.#tree.valueAt(node)

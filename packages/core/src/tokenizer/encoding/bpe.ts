@@ -10,6 +10,8 @@ import { WordCache, type WordModel } from './word-model.ts'
 interface Merge {
   readonly left: string
   readonly right: string
+  /** Of merges with the same rank the leftmost comes first. */
+  readonly rank: number
 }
 
 interface BpeOptions {
@@ -38,7 +40,7 @@ export function createBpe(config: JsonObject, idOf: ReadonlyMap<string, number>)
   }
   return new Bpe({
     idOf,
-    merges: (readArray(config, 'merges') ?? []).map(readMerge),
+    merges: readMerges(config),
     prefix: readString(config, 'continuing_subword_prefix') ?? '',
     suffix: readString(config, 'end_of_word_suffix') ?? '',
     unkToken: readString(config, 'unk_token'),
@@ -48,12 +50,17 @@ export function createBpe(config: JsonObject, idOf: ReadonlyMap<string, number>)
   })
 }
 
-/** `"a b"` or `["a", "b"]`. */
-function readMerge(value: unknown): Merge {
-  const parts: readonly unknown[] = typeof value === 'string' ? value.split(' ') : Array.isArray(value) ? value : []
-  const [left, right] = parts
-  if (parts.length === 2 && typeof left === 'string' && typeof right === 'string') return { left, right }
-  return malformed('model.merges', 'a list of pairs', value)
+/** `"a b"` or `["a", "b"]`; in order, unless `merge_ranks`, which only our own conversion of GGUF files writes, has other ranks. */
+function readMerges(config: JsonObject): Merge[] {
+  const ranks = readArray(config, 'merge_ranks')
+  return (readArray(config, 'merges') ?? []).map((value, i) => {
+    const parts: readonly unknown[] = typeof value === 'string' ? value.split(' ') : Array.isArray(value) ? value : []
+    const [left, right] = parts
+    const rank = ranks === null ? i : ranks[i]
+    if (parts.length === 2 && typeof left === 'string' && typeof right === 'string' && typeof rank === 'number')
+      return { left, right, rank }
+    return malformed('model.merges', 'a list of pairs', value)
+  })
 }
 
 class Bpe implements WordModel {
@@ -105,7 +112,7 @@ class Bpe implements WordModel {
       if (numUnknown > 0) merger.add(this.#unkId!)
       numUnknown = 0
     }
-    for (let at = 0; at < word.length; ) {
+    for (let at = 0; at < word.length;) {
       const end = at + ((word.codePointAt(at) ?? 0) > 0xffff ? 2 : 1)
       const char = (at > 0 ? prefix : '') + word.slice(at, end) + (end === word.length ? suffix : '')
       at = end
@@ -118,7 +125,8 @@ class Bpe implements WordModel {
         // As in the library, an unknown character before them comes after them.
         for (const byteId of bytes) merger.add(byteId)
       } else if (unkToken !== null) {
-        if (this.#unkId === null) throw new TokenizerError(`The vocabulary lacks its unknown token ${JSON.stringify(unkToken)}.`)
+        if (this.#unkId === null)
+          throw new TokenizerError(`The vocabulary lacks its unknown token ${JSON.stringify(unkToken)}.`)
         if (!fusesUnknown) endUnknown()
         numUnknown++
       }
@@ -141,7 +149,7 @@ class Bpe implements WordModel {
 
 function createTable({ idOf, merges, prefix }: BpeOptions): PairTable {
   const table = new PairTable(merges.length)
-  for (const [rank, { left, right }] of merges.entries()) {
+  for (const { left, right, rank } of merges) {
     const leftId = idOf.get(left)
     const rightId = idOf.get(right)
     const joined = idOf.get(left + (prefix === '' ? right : right.slice(prefix.length)))

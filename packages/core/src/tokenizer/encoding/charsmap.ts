@@ -12,7 +12,9 @@ const simple = /^[\t\n\x20-\x7e\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff]*$/
  */
 export function createCharsmap(base64: string): (text: string) => string {
   if (base64.length > maxLength)
-    throw new TokenizerError(`tokenizer.json: Precompiled has ${base64.length} characters; at most ${maxLength} are allowed.`)
+    throw new TokenizerError(
+      `tokenizer.json: Precompiled has ${base64.length} characters; at most ${maxLength} are allowed.`,
+    )
   const bytes = Uint8Array.from(Buffer.from(base64, 'base64'))
   if (bytes.length === 0) return (text) => text
   const view = new DataView(bytes.buffer)

@@ -6,7 +6,11 @@ import { createTokenizer } from '../hf-tokenizer.ts'
 
 interface Golden {
   readonly texts: readonly string[]
-  readonly cases: readonly { readonly name: string; readonly tokenizer: Record<string, unknown>; readonly hashes: string }[]
+  readonly cases: readonly {
+    readonly name: string
+    readonly tokenizer: Record<string, unknown>
+    readonly hashes: string
+  }[]
 }
 
 const golden = JSON.parse(

@@ -4,7 +4,15 @@ import { toByteChars } from '../byte-level.ts'
 import { compilePattern, findMatches, type Pattern } from '../oniguruma.ts'
 import { malformed, readBoolean, readString, requireObjects } from '../read-json.ts'
 import { createCharsmap } from './charsmap.ts'
-import { combiningMarks, controls, ideographs, nonspacingMarks, notYetDecomposed, whitespace } from './unicode-sets.ts'
+import {
+  combiningMarks,
+  controls,
+  ideographs,
+  nmtControls,
+  nonspacingMarks,
+  notYetDecomposed,
+  whitespace,
+} from './unicode-sets.ts'
 
 export interface Normalizer {
   normalize(text: string): string
@@ -140,8 +148,7 @@ const control = new RegExp(`[\\0\\ufffd${controls}]`, 'gu')
 const ideograph = new RegExp(`[${ideographs}]`, 'gu')
 const space = new RegExp(`[${whitespace}]`, 'gu')
 const laterDecomposed = new RegExp(`([${notYetDecomposed}])`, 'u')
-// What the measured controls are, but for tab and line ends.
-const nmtRemoved = /[\u0001-\u0008\u000b\u000e-\u001f\u007f\u008f\u009f]/g
+const nmtRemoved = new RegExp(`[${nmtControls}]`, 'gu')
 const nmtSpaces = /[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/g
 
 /** Characters that the library's Unicode does not decompose yet stand for themselves, and nothing joins over them. */

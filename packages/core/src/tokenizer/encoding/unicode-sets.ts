@@ -1,7 +1,7 @@
 /**
- * Sets of characters as Rust's `tokenizers` has them. Its crates keep tables of old Unicode versions, which no regular
- * expression of JavaScript names, so they are listed: written by fixtures/tokenizer-parts/generate.py's companion
- * measurement over all code points (0.23). Each range is the distance from the end of the one before, then its length.
+ * Sets of characters as Rust's `tokenizers` (0.23) has them, found by trying all code points. Its crates keep tables of old
+ * Unicode versions, which no regular expression of JavaScript names. Each range is its distance from the end of the one
+ * before, then its length, in base 36.
  */
 
 /** What `char::is_whitespace` takes: unlike JavaScript's \\s with U+0085 and without U+FEFF. Goes into a class. */
@@ -27,10 +27,11 @@ export const controls = parseRanges(
   '1-7 3-1 2-h 2o-w e 11v-5 n 5d 1e 3cv 1kt-4 r-4 1e-4 2-9 11u9-4xr 16o 6y-2 2 3b4 xyb-3 440-7 h407 v-2n 1egx-1ekd 3-1ekd',
 )
 
+/** What Nmt takes away. */
+export const nmtControls = parseRanges('1-7 3 3-h 2o g g')
+
 /** What `handle_chinese_chars` of BertNormalizer puts spaces around. */
-export const ideographs = parseRanges(
-  'a9s-533 1t-g73 hkx-e7 1fk1-wyn x-3dr 75-49b 85t-f3',
-)
+export const ideographs = parseRanges('a9s-533 1t-g73 hkx-e7 1fk1-wyn x-3dr 75-49b 85t-f3')
 
 /** Characters that have decompositions only since a later Unicode version than that of unicode_normalization. */
 export const notYetDecomposed = parseRanges(

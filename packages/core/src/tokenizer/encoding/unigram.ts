@@ -16,7 +16,9 @@ export function createUnigram(config: JsonObject, idOf: ReadonlyMap<string, numb
   })
   const unkId = readInteger(config, 'unk_id')
   if (unkId !== null && (unkId < 0 || unkId >= scores.length)) {
-    throw new TokenizerError(`tokenizer.json: model.unk_id is ${unkId}, but the vocabulary has ${scores.length} pieces.`)
+    throw new TokenizerError(
+      `tokenizer.json: model.unk_id is ${unkId}, but the vocabulary has ${scores.length} pieces.`,
+    )
   }
   return new Unigram({ idOf, scores, unkId, hasByteFallback: readBoolean(config, 'byte_fallback') ?? false })
 }
@@ -51,7 +53,7 @@ class Unigram implements WordModel {
     const { starts, pieces } = this.#bestPath(word)
     const { unkId } = this.#options
     const bounds: number[] = [word.length]
-    for (let end = word.length; end > 0; ) {
+    for (let end = word.length; end > 0;) {
       let start = starts[end]!
       // Unknown characters side by side are one piece.
       if (pieces[end] === unkId) while (start > 0 && pieces[start] === unkId) start = starts[start]!
@@ -68,11 +70,11 @@ class Unigram implements WordModel {
     const best = new Float64Array(word.length + 1)
     const starts = new Int32Array(word.length + 1).fill(-1)
     const pieces = new Int32Array(word.length + 1)
-    for (let start = 0; start < word.length; ) {
+    for (let start = 0; start < word.length;) {
       const charEnd = start + ((word.codePointAt(start) ?? 0) > 0xffff ? 2 : 1)
       let hasChar = false
       let node = PrefixTree.root
-      for (let end = start; end < word.length; ) {
+      for (let end = start; end < word.length;) {
         node = tree.child(node, word.charCodeAt(end++))
         if (node === -1) break
         const id = tree.valueAt(node)

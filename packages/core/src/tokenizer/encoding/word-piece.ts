@@ -16,7 +16,7 @@ export function createWordPiece({ idOf, unkId, prefix, maxCharsPerWord }: WordPi
 
   const pieces = (word: string): number[] | null => {
     const found: number[] = []
-    for (let start = 0; start < word.length; ) {
+    for (let start = 0; start < word.length;) {
       let end = Math.min(word.length, start + maxLength)
       let id: number | undefined
       for (; end > start; end--) {
