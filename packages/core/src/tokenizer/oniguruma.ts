@@ -1,10 +1,9 @@
 import { TokenizerError } from '../errors.ts'
 import type { JsonObject } from '../util/json-object.ts'
-import { whitespace } from './encoding/unicode-sets.ts'
 import { OnigurumaParser } from './oniguruma-parser.ts'
 import { readObject, readString } from './read-json.ts'
 
-export const maxPatternLength = 65_536
+const maxPatternLength = 65_536
 
 export interface Pattern {
   /** Global; the caller resets `lastIndex`. */
@@ -14,8 +13,6 @@ export interface Pattern {
   /** Whether its time is at most quadratic in the text's length; a backtracking pattern may take for ever. */
   readonly isPredictable: boolean
 }
-
-export const whitespaceClass = `[${whitespace}]`
 
 /** tokenizer.json holds Oniguruma regular expressions (Ruby's syntax), which JavaScript must be told in its own terms. */
 export function compileOniguruma(source: string): Pattern {
