@@ -39,8 +39,9 @@ export interface GenerateOptions extends TruncationOptions {
  * Offline inference in this process: vLLM's `LLM`. Prompts given together, and calls that overlap, share the engine's batches.
  *
  * @example
- * await using llm = await LLM.load('octavo-tiny')
+ * const llm = await LLM.load('octavo-tiny')
  * const [output] = await llm.chat([{ role: 'user', content: 'Hello!' }], { temperature: 0 })
+ * await llm.shutdown()
  */
 export class LLM implements AsyncDisposable {
   readonly engine: AsyncEngine
