@@ -2,7 +2,6 @@
 import { chatCompletionRequestSchema } from '../../packages/sdk/src/protocol/chat-completion-request.ts'
 import { completionRequestSchema } from '../../packages/sdk/src/protocol/completion-request.ts'
 import { generationOptionShape } from '../../packages/sdk/src/protocol/generation-options.ts'
-import { z } from '../../packages/sdk/node_modules/zod/index.js'
 
 /** Values that the schemas check by code, and what a reader would not guess. */
 const notes = {
@@ -127,7 +126,7 @@ const nouns = {
 }
 
 function valueOf(schema) {
-  const json = z.toJSONSchema(schema, { unrepresentable: 'any', io: 'input' })
+  const json = schema.toJSONSchema({ unrepresentable: 'any', io: 'input' })
   const option = (json.anyOf ?? [json]).find(({ type }) => type !== 'null')
   if (option.enum !== undefined) return listed(option.enum.filter((value) => value !== null))
   const { minimum, exclusiveMinimum, maximum } = option
