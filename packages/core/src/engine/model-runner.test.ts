@@ -1,10 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { createCpuPack } from '../backends/cpu/cpu-pack.ts'
-import type { CausalLM } from '../models/model.ts'
+import { loadFixture, readFixtureConfig } from '../models/load-fixture.case.ts'
+import type { CausalLM, LayerRange } from '../models/model.ts'
 import type { Sampler } from '../sampling/sampler.ts'
 import { defaultSamplingParams, type SamplingParams } from '../sampling-params.ts'
-import type { NewSequenceData, SchedulerOutput } from '../scheduler/scheduler-output.ts'
+import type { ModelRunnerOutput, NewSequenceData, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import type { KvStorage } from '../tensor/kv-storage.ts'
 import { ModelRunner } from './model-runner.ts'
 
@@ -40,6 +41,10 @@ function planOf(newSequences: NewSequenceData[], rest: Partial<SchedulerOutput> 
   const scheduled = newSequences.map(({ id, tokenIds }) => ({ id, numTokens: tokenIds.length }))
   const numTokens = scheduled.reduce((sum, entry) => sum + entry.numTokens, 0)
   return { newSequences, cachedSequences: [], scheduled, numTokens, blockCopies: [], droppedIds: [], ...rest }
+}
+
+function withoutStacks({ failed, ...output }: ModelRunnerOutput): unknown {
+  return { ...output, failed: failed.map(({ id, error }) => [id, error.name, error.message]) }
 }
 
 describe('ModelRunner', () => {
@@ -94,5 +99,37 @@ describe('ModelRunner', () => {
     const runner = new ModelRunner({ model: successor, kv, sampler: second })
     const { sampled } = runner.executeModel(planOf([sequence('a', [1, 2]), sequence('b', [4])]))
     expect(sampled.map(({ tokenIds }) => tokenIds)).toEqual([[1], [4]])
+  })
+
+  it('runs a model in stages as in one', async () => {
+    const pack = await createCpuPack()
+    const { numLayers } = readFixtureConfig('llama')
+    const runnerOf = async (layers: LayerRange): Promise<ModelRunner> => {
+      const model = await loadFixture('llama', { pack, layers })
+      const storage = pack.createKvStorage({ ...model.kvShape, dtype: 'float32', numBlocks: 4, blockSize: 4 })
+      return new ModelRunner({ model, kv: storage })
+    }
+    const whole = await runnerOf({ start: 0, end: numLayers })
+    const first = await runnerOf({ start: 0, end: 1 })
+    const last = await runnerOf({ start: 1, end: numLayers })
+    const params = { logprobs: 2, promptLogprobs: 1 }
+    const plans = [
+      planOf([sequence('a', [5, 250, 33], params), sequence('bad', [1, 99_999_999])]),
+      planOf([], {
+        cachedSequences: [{ id: 'a', newTokenIds: [7], numComputedTokens: 3, newBlockIds: [], replacedBlocks: [] }],
+        scheduled: [{ id: 'a', numTokens: 1 }],
+        numTokens: 1,
+        droppedIds: ['bad'],
+      }),
+      planOf([], { droppedIds: ['a'] }),
+    ]
+    for (const plan of plans) {
+      const hidden = first.executeStage(plan)
+      const output = last.executeModel(plan, hidden)
+      hidden?.dispose()
+      expect(withoutStacks(output)).toEqual(withoutStacks(whole.executeModel(plan)))
+    }
+    for (const runner of [whole, first, last]) runner.dispose()
+    expect(pack.usedBytes).toBe(0)
   })
 })

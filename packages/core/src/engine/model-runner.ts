@@ -15,7 +15,7 @@ import type {
 import type { TokenLogprobs } from '../sequence/outputs.ts'
 import type { KvStorage } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
-import { type BatchEntry, InputBatch } from './input-batch.ts'
+import { type BatchEntry, type BatchInputs, InputBatch } from './input-batch.ts'
 
 export interface ModelRunnerOptions {
   readonly model: CausalLM
@@ -45,7 +45,7 @@ interface LogitsResults {
   readonly scores: Map<string, TokenLogprobs[]>
 }
 
-/** Runs a plan on this rank: batch arrays → forward → logits → samples. Owns the model and the KV cache. */
+/** Runs a plan on this rank: batch arrays → forward → logits → samples, or a stage of that. Owns the model and the KV cache. */
 export class ModelRunner {
   readonly #model: CausalLM
   readonly #kv: KvStorage
@@ -62,29 +62,46 @@ export class ModelRunner {
     this.#batch = new InputBatch({ blockSize: kv.layout.blockSize, vocabSize: model.config.vocabSize, paddedSize })
   }
 
-  executeModel(plan: SchedulerOutput): ModelRunnerOutput {
-    const { inputIds, attention, entries } = this.#batch.prepare(plan)
-    for (const { from, to } of plan.blockCopies) this.#kv.copyBlock(from, to)
+  /** @param input of a stage behind others: what `executeStage` of the one before it gave */
+  executeModel(plan: SchedulerOutput, input: tf.Tensor2D | null = null): ModelRunnerOutput {
+    const batch = this.#prepare(plan)
     if (plan.numTokens === 0) return { sampled: [], promptLogprobs: [], failed: [] }
 
+    const { entries } = batch
     const sound = entries.filter(({ row }) => row.error === null)
     const requests = sound.flatMap(logitsRequests)
     const failed = entries.flatMap(({ row }) => (row.error === null ? [] : [failure(row.id, row.error)]))
     const results: LogitsResults = { sampled: [], failed, scores: new Map() }
-    const context = { metadata: attention, kv: this.#kv, tokens: null }
     tf.tidy(() => {
-      const hidden = this.#model.forward(inputIds, context)
+      const hidden = this.#model.forward(input ?? batch.inputIds, batch.context)
       for (let start = 0; start < requests.length; start += maxLogitRows) {
-        this.#useLogits({ hidden, context }, requests.slice(start, start + maxLogitRows), results)
+        this.#useLogits({ hidden, context: batch.context }, requests.slice(start, start + maxLogitRows), results)
       }
     })
     const promptLogprobs = sound.flatMap((entry) => promptLogprobsOf(entry, results.scores))
     return { sampled: results.sampled, promptLogprobs, failed }
   }
 
+  /**
+   * Of a stage without the head: its layers of the plan. Which sequences fail is for the last stage to say, which knows
+   * the same.
+   * @returns hidden states `[numTokens, hiddenSize]` for the next stage, the caller's to free; `null` for a plan without tokens
+   */
+  executeStage(plan: SchedulerOutput, input: tf.Tensor2D | null = null): tf.Tensor2D | null {
+    const { inputIds, context } = this.#prepare(plan)
+    if (plan.numTokens === 0) return null
+    return tf.tidy(() => this.#model.forward(input ?? inputIds, context))
+  }
+
   dispose(): void {
     this.#model.dispose()
     this.#kv.dispose()
+  }
+
+  #prepare(plan: SchedulerOutput): BatchInputs & { context: ForwardContext } {
+    const batch = this.#batch.prepare(plan)
+    for (const { from, to } of plan.blockCopies) this.#kv.copyBlock(from, to)
+    return { ...batch, context: { metadata: batch.attention, kv: this.#kv, tokens: null } }
   }
 
   #useLogits(
