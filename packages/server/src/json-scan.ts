@@ -127,11 +127,13 @@ class JsonScanner {
     if (key === 'seed' && this.#counts.depth === 1) this.#seedStart = this.#at
   }
 
-  /** `null` for one that is too long to be any of those that matter, escaped though it may be, and for what is no JSON. */
+  /** `null` where its length, in quotes, says that it is none of those that matter, and for what is no JSON. */
   #key(): string | null {
     const length = this.#stringEnd - this.#stringStart
-    if (length > '"__proto__"'.length && !(this.#hasEscape && length <= '"'.length * 2 + '\\u005f'.length * 9))
-      return null
+    const mayMatter = this.#hasEscape
+      ? length <= '""'.length + '\\u005f'.length * '__proto__'.length
+      : length === '"seed"'.length || length === '"__proto__"'.length
+    if (!mayMatter) return null
     const text = this.#text(this.#stringStart, this.#stringEnd)
     if (!this.#hasEscape) return text.slice(1, -1)
     try {

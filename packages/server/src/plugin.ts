@@ -33,7 +33,7 @@ export interface OctavoPluginOptions {
   readonly authenticate?: Authenticate
   /** Names by which a server on a loopback address without keys may be called, besides localhost and loopback addresses. */
   readonly allowedHosts?: readonly string[]
-  /** Largest body in bytes; beyond it 413. Default 16 MiB. */
+  /** Largest body in bytes; beyond it 413. Default 32 MiB. */
   readonly bodyLimit?: number
   /** One line per request and one per unexpected failure; never prompts or outputs. Default: silent. */
   readonly logger?: Logger
@@ -45,7 +45,7 @@ export interface OctavoPluginOptions {
   readonly trustRequestChatTemplate?: boolean
 }
 
-const defaultBodyLimit = 16 * 1024 * 1024
+const defaultBodyLimit = 32 * 1024 * 1024
 
 /**
  * The OpenAI-compatible endpoints as a Fastify plugin: `app.register(octavoPlugin, { engine, prefix: '/llm' })` serves

@@ -49,7 +49,10 @@ export const completionRequestSchema = z
       const numEntries = Object.keys(request[field as keyof typeof maxEntries] ?? {}).length
       const share = Math.floor(max / numPrompts)
       if (numPrompts > 1 && numEntries > share)
-        fail(field, `may have at most ${share} entries for ${numPrompts} prompts, got ${numEntries}; send fewer prompts at once`)
+        fail(
+          field,
+          `may have at most ${share} entries for ${numPrompts} prompts, got ${numEntries}; send fewer prompts at once`,
+        )
     }
     if (request.max_tokens === 0 && request.echo !== true)
       fail('max_tokens', 'must be at least 1 (0 is for echo: true), got 0')
