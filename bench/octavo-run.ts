@@ -15,7 +15,7 @@ process.env['OCTAVO_THREADS'] = threads
 const plan = JSON.parse(process.env['BENCH_PLAN'] ?? '{}') as Plan
 const startedAt = performance.now()
 const llm = await LLM.load(modelPath, {
-  backends: [nativeBackend],
+  modules: [nativeBackend],
   maxModelLen: 2304,
   maxNumSeqs: 32,
   enablePrefixCaching: false,

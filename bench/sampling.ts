@@ -4,7 +4,7 @@
  */
 import { createNativePack } from '@octavo/backend-native'
 import { resolveSamplingParams, type SamplingParamsInput } from '@octavo/core'
-import { sample, sampleToken, TokenCounts, trySampleRow } from '@octavo/core/backend'
+import { createSamplingState, describeDraw, drawToken, sample } from '@octavo/core/backend'
 import { setBackend, tensor2d } from '@tensorflow/tfjs-core'
 
 const vocabSize = 151_936
@@ -54,19 +54,20 @@ function measure(makeRow: () => Float32Array, input: SamplingParamsInput, numRow
   const values = new Float32Array(numRows * vocabSize)
   rows.forEach((row, i) => values.set(row, i * vocabSize))
   const logits = tensor2d(values, [numRows, vocabSize])
-  const sampling = { params: resolveSamplingParams(input, { vocabSize, maxLogprobs: 20 }), tokenIds, numPromptTokens }
-  const counts = rows.map(() => new TokenCounts())
-  let drawn: number[] = []
-  const hostMs = time(() => {
-    drawn = rows.map((row, seed) => sampleToken(row.slice(), sampling, { eosTokenIds, seed }))
+  const states = rows.map((_, seed) => {
+    const params = resolveSamplingParams({ ...input, seed }, { vocabSize, maxLogprobs: 20 })
+    return createSamplingState({ params, tokenIds, numPromptTokens, eosTokenIds, vocabSize })
   })
-  let native: number[] = []
+  let drawn: unknown[] = []
+  const hostMs = time(() => {
+    drawn = rows.map((values, row) => drawToken(values.slice(), describeDraw(states[row]!)))
+  })
+  let native: unknown[] = []
   const nativeMs = time(() => {
-    const sampleRows = counts.flatMap((rowCounts, row) => {
-      const made = trySampleRow(sampling, { row, vocabSize, counts: rowCounts, eosTokenIds, seed: row })
-      return made === null ? [] : [made]
-    })
-    native = [...sample(logits, sampleRows)]
+    native = sample(
+      logits,
+      states.map((state, row) => ({ row, draw: describeDraw(state) })),
+    )
   })
   logits.dispose()
   if (drawn.some((id, i) => id !== native[i])) throw new Error('the kernel draws other tokens than the host')

@@ -7,7 +7,7 @@ export async function createEngine({ modelPath, threads }: EngineOptions): Promi
   process.env['OCTAVO_THREADS'] = String(threads)
   const backend = process.env['BENCH_BACKEND']
   const llm = await LLM.load(modelPath, {
-    backends: [nativeBackend],
+    modules: [nativeBackend],
     maxModelLen: 2304,
     maxNumSeqs: 32,
     enablePrefixCaching: false,

@@ -3,8 +3,11 @@
 
 #include <napi.h>
 
+#include <cfloat>
 #include <cstdint>
 #include <string>
+
+#include "formats.h"
 
 namespace octavo {
 
@@ -22,8 +25,14 @@ struct AddonData {
   throw Napi::RangeError::New(env, message);
 }
 
-/// Lengths beyond this cannot be a typed array's, and below it a product of two fits in 64 bits.
-constexpr int64_t kMaxCount = INT64_C(1) << 33;
+/// Twice a product of two such counts fits in 64 bits.
+constexpr int64_t kMaxCount = INT32_MAX;
+
+// Enumerations as JavaScript names them, in their order.
+constexpr const char* kActivationKinds[] = {"silu", "gelu", "gelu_tanh", "relu"};
+constexpr const char* kGatedKinds[] = {"silu", "gelu", "gelu_tanh", "swiglu_oss"};
+constexpr const char* kActivationFormats[] = {"float32", "int8", "int8-wide"};
+constexpr const char* kKvTypes[] = {"float32", "bfloat16", "int8"};
 
 /// The arguments of one call, read with their checks; errors name the argument.
 class Arguments {
@@ -38,7 +47,42 @@ class Arguments {
     return info_[index].As<Napi::Number>().DoubleValue();
   }
 
-  float Float(size_t index, const char* name) const { return static_cast<float>(Number(index, name)); }
+  /// A number in [min, max], not NaN.
+  double Real(size_t index, const char* name, double min, double max) const {
+    const double value = Number(index, name);
+    if (!(value >= min && value <= max)) {
+      ThrowRange(Env(), std::string(name) + " must be a number from " + std::to_string(min) + " to " + std::to_string(max) +
+                            ", got " + std::to_string(value));
+    }
+    return value;
+  }
+
+  /// Finite as a float32.
+  float Float(size_t index, const char* name, float min = -FLT_MAX) const {
+    return static_cast<float>(Real(index, name, min, FLT_MAX));
+  }
+
+  /// One of `names`: its index.
+  template <size_t kCount>
+  int Choice(size_t index, const char* name, const char* const (&names)[kCount]) const {
+    if (!info_[index].IsString()) ThrowType(Env(), std::string(name) + " must be a string");
+    const std::string value = info_[index].As<Napi::String>().Utf8Value();
+    std::string all;
+    for (size_t i = 0; i < kCount; i++) {
+      if (value == names[i]) return static_cast<int>(i);
+      all += (i == 0 ? "" : ", ") + std::string(names[i]);
+    }
+    ThrowType(Env(), std::string(name) + " must be one of " + all + ", got " + value);
+  }
+
+  Format FormatName(size_t index, const char* name) const {
+    static constexpr auto names = [] {
+      struct { const char* all[sizeof kFormatLayouts / sizeof *kFormatLayouts] = {}; } list;
+      for (size_t i = 0; i < sizeof kFormatLayouts / sizeof *kFormatLayouts; i++) list.all[i] = kFormatLayouts[i].name;
+      return list;
+    }();
+    return static_cast<Format>(Choice(index, name, names.all));
+  }
 
   bool Boolean(size_t index, const char* name) const {
     if (!info_[index].IsBoolean()) ThrowType(Env(), std::string(name) + " must be a boolean");
@@ -74,7 +118,6 @@ class Arguments {
   int32_t* Integers(size_t index, const char* name, int64_t length) const {
     return static_cast<int32_t*>(Elements(index, name, napi_int32_array, "an Int32Array", length));
   }
-
 
   uint8_t* Bytes(size_t index, const char* name, int64_t length) const {
     return static_cast<uint8_t*>(Elements(index, name, napi_uint8_array, "a Uint8Array", length));

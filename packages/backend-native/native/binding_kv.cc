@@ -31,7 +31,7 @@ KvObject::KvObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<KvObject>(
   const int64_t num_slots = arguments.Integer(1, "numSlots", 1, INT32_MAX);
   const int64_t width = arguments.Integer(2, "width", 1, 1 << 24);
   const int64_t head_dim = arguments.Integer(3, "headDim", 1, width);
-  const auto type = static_cast<KvType>(arguments.Integer(4, "dtype", 0, 2));
+  const auto type = static_cast<KvType>(arguments.Choice(4, "dtype", kKvTypes));
   if (width % head_dim != 0) ThrowRange(info.Env(), "width must be whole heads");
   if (static_cast<double>(num_layers) * static_cast<double>(num_slots) * static_cast<double>(width) >= 0x1p46) {
     ThrowRange(info.Env(), "the KV cache is larger than any memory");

@@ -13,7 +13,7 @@ class KvObject : public Napi::ObjectWrap<KvObject> {
  public:
   static Napi::Function Define(Napi::Env env);
 
-  /// new KvCache(numLayers, numSlots, width, headDim, dtype: 0 = float32, 1 = bfloat16, 2 = int8)
+  /// new KvCache(numLayers, numSlots, width, headDim, dtype: "float32" | "bfloat16" | "int8")
   explicit KvObject(const Napi::CallbackInfo& info);
   void Finalize(Napi::BasicEnv env) override;
 

@@ -1,4 +1,4 @@
-// A packed weight as a JavaScript object: made by Pool.createMatrix, mapMatrix or deferMatrix, freed by dispose or by the
+// A packed weight as a JavaScript object: made by Pool.createMatrix, readMatrix or deferMatrix, freed by dispose or by the
 // garbage collector.
 #pragma once
 

@@ -14,7 +14,8 @@ Napi::Function PoolObject::Define(Napi::Env env) {
                      {
                          InstanceMethod<&PoolObject::Dispose>("dispose"),
                          InstanceMethod<&PoolObject::CreateMatrix>("createMatrix"),
-                         InstanceMethod<&PoolObject::MapMatrix>("mapMatrix"),
+                         InstanceMethod<&PoolObject::CreateGroupedMatrix>("createGroupedMatrix"),
+                         InstanceMethod<&PoolObject::ReadMatrix>("readMatrix"),
                          InstanceMethod<&PoolObject::DeferMatrix>("deferMatrix"),
                          InstanceMethod<&PoolObject::PackMatrix>("packMatrix"),
                          InstanceAccessor<&PoolObject::PendingBytes>("pendingBytes"),
@@ -30,6 +31,7 @@ Napi::Function PoolObject::Define(Napi::Env env) {
                          InstanceMethod<&PoolObject::GatedActivation>("gatedActivation"),
                          InstanceMethod<&PoolObject::Activation>("activation"),
                          InstanceMethod<&PoolObject::PagedAttention>("pagedAttention"),
+                         InstanceMethod<&PoolObject::Attention>("attention"),
                          InstanceMethod<&PoolObject::CopyColumns>("copyColumns"),
                          InstanceMethod<&PoolObject::ArgmaxRows>("argmaxRows"),
                          InstanceMethod<&PoolObject::SampleRows>("sampleRows"),
@@ -61,7 +63,7 @@ void PoolObject::RmsNorm(const Napi::CallbackInfo& info) {
   float* out = arguments.Floats(0, "out", n * d);
   const float* x = arguments.Floats(1, "x", n * d);
   const float* weight = arguments.Floats(2, "weight", d);
-  octavo::RmsNorm(out, x, weight, n, d, arguments.Float(5, "epsilon"), Live(info.Env()));
+  octavo::RmsNorm(out, x, weight, n, d, arguments.Float(5, "epsilon", 0.0f), Live(info.Env()));
 }
 
 /// addRmsNorm(out[n, d], sum[n, d], x[n, d], residual[n, d], weight[d], n, d, epsilon)
@@ -73,7 +75,7 @@ void PoolObject::AddRmsNorm(const Napi::CallbackInfo& info) {
   const float* x = arguments.Floats(2, "x", n * d);
   const float* residual = arguments.Floats(3, "residual", n * d);
   const float* weight = arguments.Floats(4, "weight", d);
-  octavo::AddRmsNorm(out, sum, x, residual, weight, n, d, arguments.Float(7, "epsilon"), Live(info.Env()));
+  octavo::AddRmsNorm(out, sum, x, residual, weight, n, d, arguments.Float(7, "epsilon", 0.0f), Live(info.Env()));
 }
 
 /// layerNorm(out[n, d], x[n, d], weight[d], bias[d] | null, n, d, epsilon)
@@ -84,7 +86,7 @@ void PoolObject::LayerNorm(const Napi::CallbackInfo& info) {
   const float* x = arguments.Floats(1, "x", n * d);
   const float* weight = arguments.Floats(2, "weight", d);
   const float* bias = arguments.OptionalFloats(3, "bias", d);
-  octavo::LayerNorm(out, x, weight, bias, n, d, arguments.Float(6, "epsilon"), Live(info.Env()));
+  octavo::LayerNorm(out, x, weight, bias, n, d, arguments.Float(6, "epsilon", 0.0f), Live(info.Env()));
 }
 
 /// rotaryEmbedding(out[n, width], x[n, width], table[positions, rotaryDim], positions[n], width, headDim, rotaryDim)
@@ -116,7 +118,7 @@ void PoolObject::RotaryEmbedding(const Napi::CallbackInfo& info) {
 /// gatedActivation(out[n, m], gateUp[n, 2 * m], kind, n, m)
 void PoolObject::GatedActivation(const Napi::CallbackInfo& info) {
   const Arguments arguments(info);
-  const auto kind = static_cast<GatedKind>(arguments.Integer(2, "kind", 0, 3));
+  const auto kind = static_cast<GatedKind>(arguments.Choice(2, "kind", kGatedKinds));
   const int64_t n = arguments.Count(3, "n"), m = arguments.Count(4, "m");
   float* out = arguments.Floats(0, "out", n * m);
   const float* gate_up = arguments.Floats(1, "gateUp", 2 * n * m);
@@ -127,7 +129,7 @@ void PoolObject::GatedActivation(const Napi::CallbackInfo& info) {
 void PoolObject::Activation(const Napi::CallbackInfo& info) {
   const Arguments arguments(info);
   const int64_t count = arguments.Length(0, "out");
-  const auto kind = static_cast<ActivationKind>(arguments.Integer(2, "kind", 0, 3));
+  const auto kind = static_cast<ActivationKind>(arguments.Choice(2, "kind", kActivationKinds));
   float* out = arguments.Floats(0, "out", count);
   octavo::Activation(out, arguments.Floats(1, "x", count), kind, count, Live(info.Env()));
 }

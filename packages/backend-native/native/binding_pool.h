@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "kernels/sample.h"
-#include "mapped_file.h"
+#include "open_file.h"
 #include "pack_queue.h"
 #include "thread_pool.h"
 
@@ -27,7 +27,8 @@ class PoolObject : public Napi::ObjectWrap<PoolObject> {
   void Dispose(const Napi::CallbackInfo& info);
 
   Napi::Value CreateMatrix(const Napi::CallbackInfo& info);
-  Napi::Value MapMatrix(const Napi::CallbackInfo& info);
+  Napi::Value CreateGroupedMatrix(const Napi::CallbackInfo& info);
+  Napi::Value ReadMatrix(const Napi::CallbackInfo& info);
   Napi::Value DeferMatrix(const Napi::CallbackInfo& info);
   Napi::Value PackMatrix(const Napi::CallbackInfo& info);
   Napi::Value PendingBytes(const Napi::CallbackInfo& info);
@@ -44,6 +45,7 @@ class PoolObject : public Napi::ObjectWrap<PoolObject> {
   void GatedActivation(const Napi::CallbackInfo& info);
   void Activation(const Napi::CallbackInfo& info);
   void PagedAttention(const Napi::CallbackInfo& info);
+  void Attention(const Napi::CallbackInfo& info);
   void CopyColumns(const Napi::CallbackInfo& info);
   void ArgmaxRows(const Napi::CallbackInfo& info);
   void SampleRows(const Napi::CallbackInfo& info);
@@ -53,7 +55,7 @@ class PoolObject : public Napi::ObjectWrap<PoolObject> {
 
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<PackQueue> queue_;  // from the first deferred matrix on
-  MappedFiles files_;
+  OpenFiles files_;
   std::vector<SampleScratch> sample_scratch_;
 };
 

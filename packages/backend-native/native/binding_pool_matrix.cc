@@ -1,5 +1,6 @@
 // The operations of Pool on packed weights, and float32 matrix products.
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <tuple>
 #include <utility>
@@ -8,19 +9,12 @@
 #include "binding.h"
 #include "binding_matrix.h"
 #include "binding_pool.h"
+#include "grouped_matrix.h"
+#include "kernels/linear_dense_values.h"
 #include "matrix.h"
 
 namespace octavo {
 namespace {
-
-struct FormatLayout {
-  int64_t block_elements;
-  int64_t block_bytes;
-};
-
-/// In the order of Format.
-constexpr FormatLayout kLayouts[] = {{1, 4},   {1, 2},   {1, 2},   {32, 34},   {32, 18},  {32, 20},
-                                     {32, 22}, {32, 24}, {256, 144}, {256, 176}, {256, 210}};
 
 /// out[cols, rows] = the transpose of x[rows, cols], in tiles that stay in the cache.
 void Transpose(float* out, const float* x, int64_t rows, int64_t cols, ThreadPool& pool) {
@@ -37,18 +31,21 @@ void Transpose(float* out, const float* x, int64_t rows, int64_t cols, ThreadPoo
   });
 }
 
+constexpr int64_t kMaxBytes = INT64_C(1) << 46;
+
 /// What the makers of matrices have in common: format, rows, cols, (3), activations.
 class MatrixArguments : public Arguments {
  public:
   explicit MatrixArguments(const Napi::CallbackInfo& info)
       : Arguments(info),
-        format(static_cast<Format>(Integer(0, "format", 0, static_cast<int64_t>(Format::kQ6_K)))),
+        format(FormatName(0, "format")),
         rows(Integer(1, "rows", 1, INT32_MAX)),
         cols(Integer(2, "cols", 1, INT32_MAX)),
-        activations(static_cast<Activations>(Integer(4, "activations", 0, 2))) {
-    const auto [block_elements, block_bytes] = kLayouts[static_cast<int>(format)];
-    if (cols % block_elements != 0) ThrowRange(Env(), "a row of the matrix is not whole blocks");
-    row_bytes = cols / block_elements * block_bytes;
+        activations(static_cast<Activations>(Choice(4, "activations", kActivationFormats))) {
+    const FormatLayout& layout = LayoutOf(format);
+    if (cols % layout.block_elements != 0) ThrowRange(Env(), "a row of the matrix is not whole blocks");
+    row_bytes = cols / layout.block_elements * layout.block_bytes;
+    if (rows > kMaxBytes / row_bytes) ThrowRange(Env(), "the matrix is larger than any memory");
   }
 
   const Format format;
@@ -77,8 +74,20 @@ class LinearArguments : public Arguments {
 /// Null where the rows could not be read.
 std::unique_ptr<Matrix> Make(Format format, int64_t cols, Activations activations, const StoredRows& stored,
                              ThreadPool& pool) {
-  if (kLayouts[static_cast<int>(format)].block_elements == 1) return MakeDenseMatrix(format, cols, stored, pool);
+  if (LayoutOf(format).block_elements == 1) return MakeDenseMatrix(format, cols, stored, pool);
   return MakeQuantizedMatrix(format, cols, stored, activations, pool);
+}
+
+/// At any address.
+float ReadScale(Format format, const uint8_t* from) {
+  if (format == Format::kFloat32) {
+    float value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+  }
+  uint16_t bits;
+  std::memcpy(&bits, from, sizeof bits);
+  return format == Format::kFloat16 ? FloatFromHalf(bits) : FloatFromBfloat16(bits);
 }
 
 template <typename Held>
@@ -90,7 +99,7 @@ Napi::Value MakeObject(const Napi::Env& env, Held matrix) {
 }
 
 /// The rows that (3) names; null where they are not in their files.
-std::unique_ptr<StoredRows> MapRows(const MatrixArguments& arguments, MappedFiles& files) {
+std::unique_ptr<StoredRows> OpenRows(const MatrixArguments& arguments, OpenFiles& files) {
   const Napi::Env env = arguments.Env();
   const int64_t length = arguments.Length(3, "runs");
   const double* runs = arguments.Doubles(3, "runs", length);
@@ -106,7 +115,7 @@ std::unique_ptr<StoredRows> MapRows(const MatrixArguments& arguments, MappedFile
     rows += file_runs.back().count;
   }
   if (length % 4 != 0 || rows != arguments.rows) ThrowRange(env, "runs do not add up to the rows of the matrix");
-  return StoredRows::TryMap(file_runs, arguments.row_bytes, files);
+  return StoredRows::TryOpen(file_runs, arguments.row_bytes, files);
 }
 
 MatrixObject& ObjectOf(const Arguments& arguments) {
@@ -124,22 +133,58 @@ Napi::Value PoolObject::CreateMatrix(const Napi::CallbackInfo& info) {
                     Make(arguments.format, arguments.cols, arguments.activations, stored, Live(info.Env())));
 }
 
-/// mapMatrix(format, rows, cols, runs Float64Array[n, 4], activations): Matrix | null. A run is rows of an open file:
+/// createGroupedMatrix(rows, cols, bits, groupSize, scaleDtype, values Float32Array[2^bits], codes Uint8Array, scales Uint8Array,
+///   zeros Uint8Array | null, order Int32Array[cols] | null): Matrix. Planes as grouped_matrix.h says, scales as stored.
+Napi::Value PoolObject::CreateGroupedMatrix(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info);
+  const Napi::Env env = info.Env();
+  Live(env);
+  GroupedWeight weight;
+  weight.rows = arguments.Integer(0, "rows", 1, INT32_MAX);
+  weight.cols = arguments.Integer(1, "cols", 1, INT32_MAX);
+  weight.bits = arguments.Integer(2, "bits", 1, 8);
+  weight.group_size = arguments.Integer(3, "groupSize", 1, INT32_MAX);
+  const Format scale_format = arguments.FormatName(4, "scaleDtype");
+  if (LayoutOf(scale_format).block_elements != 1) ThrowType(env, "scaleDtype must be a dtype of single numbers");
+  const int64_t scale_bytes = LayoutOf(scale_format).block_bytes;
+  const int64_t num_values = INT64_C(1) << weight.bits;
+  const int64_t num_groups = weight.NumGroups();
+  if (weight.rows > kMaxBytes / (4 * num_groups)) ThrowRange(env, "the matrix is larger than any memory");
+  const float* values = arguments.Floats(5, "values", num_values);
+  const uint8_t* codes = arguments.Bytes(6, "codes", weight.rows * weight.CodeStride());
+  const uint8_t* scales = arguments.Bytes(7, "scales", weight.rows * num_groups * scale_bytes);
+  const uint8_t* zeros = arguments.IsNull(8) ? nullptr : arguments.Bytes(8, "zeros", weight.rows * num_groups);
+  const int32_t* order = arguments.IsNull(9) ? nullptr : arguments.Integers(9, "order", weight.cols);
+  for (int64_t k = 0; order != nullptr && k < weight.cols; k++) {
+    if (order[k] < 0 || order[k] >= num_groups) {
+      ThrowRange(env, "group " + std::to_string(order[k]) + " is outside [0, " + std::to_string(num_groups) + ")");
+    }
+  }
+  weight.values.assign(values, values + num_values);
+  weight.codes.assign(codes, codes + weight.rows * weight.CodeStride());
+  weight.scales.resize(static_cast<size_t>(weight.rows * num_groups));
+  for (size_t i = 0; i < weight.scales.size(); i++) weight.scales[i] = ReadScale(scale_format, scales + static_cast<int64_t>(i) * scale_bytes);
+  if (zeros != nullptr) weight.zeros.assign(zeros, zeros + weight.rows * num_groups);
+  if (order != nullptr) weight.order.assign(order, order + weight.cols);
+  return MakeObject(env, MakeGroupedMatrix(std::move(weight)));
+}
+
+/// readMatrix(format, rows, cols, runs Float64Array[n, 4], activations): Matrix | null. A run is rows of an open file:
 /// descriptor, position of the first, bytes from one to the next, count. Null where they can't be had.
-Napi::Value PoolObject::MapMatrix(const Napi::CallbackInfo& info) {
+Napi::Value PoolObject::ReadMatrix(const Napi::CallbackInfo& info) {
   const MatrixArguments arguments(info);
-  const std::unique_ptr<StoredRows> stored = MapRows(arguments, files_);
+  const std::unique_ptr<StoredRows> stored = OpenRows(arguments, files_);
   if (stored == nullptr) return info.Env().Null();
   return MakeObject(info.Env(),
                     Make(arguments.format, arguments.cols, arguments.activations, *stored, Live(info.Env())));
 }
 
-/// deferMatrix(format, rows, cols, runs, activations): Matrix | null. As mapMatrix, but packed later: by packMatrix, or
+/// deferMatrix(format, rows, cols, runs, activations): Matrix | null. As readMatrix, but packed later: by packMatrix, or
 /// before that in the background. The files may be closed after the call.
 Napi::Value PoolObject::DeferMatrix(const Napi::CallbackInfo& info) {
   const MatrixArguments arguments(info);
   Live(info.Env());
-  std::shared_ptr<const StoredRows> stored = MapRows(arguments, files_);
+  std::shared_ptr<const StoredRows> stored = OpenRows(arguments, files_);
   if (stored == nullptr) return info.Env().Null();
   const auto [format, cols, activations] = std::tuple(arguments.format, arguments.cols, arguments.activations);
   auto matrix = std::make_shared<DeferredMatrix>(
@@ -183,7 +228,7 @@ void PoolObject::GatedLinear(const Napi::CallbackInfo& info) {
   const LinearArguments arguments(info);
   const Matrix& matrix = arguments.matrix;
   if (matrix.rows % (2 * matrix.PanelRows()) != 0) ThrowRange(info.Env(), "a half of the matrix is not whole panels");
-  const auto kind = static_cast<GatedKind>(arguments.Integer(5, "kind", 0, 3));
+  const auto kind = static_cast<GatedKind>(arguments.Choice(5, "kind", kGatedKinds));
   float* y = arguments.Floats(1, "y", arguments.n * (matrix.rows / 2));
   matrix.GatedLinear(y, kind, arguments.Input(), Live(info.Env()));
 }

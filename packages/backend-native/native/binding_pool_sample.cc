@@ -1,4 +1,6 @@
 // Pool.sampleRows.
+#include <cmath>
+#include <limits>
 #include <vector>
 
 #include "binding.h"
@@ -26,12 +28,21 @@ void CheckIds(const Napi::Env& env, const int32_t* ids, int64_t length, int64_t 
   }
 }
 
+/// A ban is -infinity; any other must be finite.
+void CheckBiases(const Napi::Env& env, const double* biases, int64_t length) {
+  for (int64_t i = 0; i < length; i++) {
+    if (!(biases[i] < std::numeric_limits<double>::infinity())) ThrowRange(env, "a bias must be a number or -infinity");
+  }
+}
+
 void CheckParams(const Napi::Env& env, const double* params, int64_t num_logit_rows, int64_t n) {
   const double row = params[kRow];
   const double top_k = params[kTopK];
   const bool is_row = row >= 0 && row < static_cast<double>(num_logit_rows) && row == static_cast<double>(static_cast<int64_t>(row));
   const bool is_right = is_row && top_k >= 0 && top_k <= static_cast<double>(n) && params[kTopP] > 0 && params[kTopP] <= 1 &&
-                        params[kUniform] >= 0 && params[kUniform] < 1 && params[kScale] >= 0 && params[kMinPOffset] <= 0;
+                        params[kUniform] >= 0 && params[kUniform] < 1 && params[kScale] >= 0 && std::isfinite(params[kScale]) &&
+                        params[kMinPOffset] <= 0 && params[kRepetition] > 0 && std::isfinite(params[kRepetition]) &&
+                        std::isfinite(params[kFrequency]) && std::isfinite(params[kPresence]);
   if (!is_right) ThrowRange(env, "a sampling parameter is outside its range");
 }
 
@@ -62,6 +73,7 @@ void PoolObject::SampleRows(const Napi::CallbackInfo& info) {
   CheckStarts(env, bias_starts, num_rows, num_biases);
   CheckStarts(env, seen_starts, num_rows, num_seen);
   CheckIds(env, bias_ids, num_biases, n);
+  CheckBiases(env, biases, num_biases);
   CheckIds(env, seen_ids, num_seen, n);
   std::vector<SampleRow> rows(static_cast<size_t>(num_rows));
   std::vector<bool> is_taken(static_cast<size_t>(num_logits / n));

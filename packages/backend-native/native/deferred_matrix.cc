@@ -1,6 +1,5 @@
 #include "deferred_matrix.h"
 
-#include <cstring>
 #include <new>
 #include <utility>
 #include <vector>
@@ -56,9 +55,7 @@ bool DeferredMatrix::ReadRows(const int32_t* rows, int64_t n, float* out, Thread
     std::vector<uint8_t> copy(static_cast<size_t>(n * row_bytes));
     for (int64_t i = 0; i < n; i++) {
       const uint8_t* row = nullptr;
-      if (!stored->Fetch(rows[i], 1)) return false;
-      stored->Locate(rows[i], 1, &row);
-      std::memcpy(copy.data() + i * row_bytes, row, static_cast<size_t>(row_bytes));
+      if (!stored->Read(rows[i], 1, copy.data() + i * row_bytes, &row)) return false;
     }
     if (!stored->IsUnchanged()) return false;
     some = make_(StoredRows(copy.data(), n, row_bytes), pool);

@@ -5,14 +5,12 @@
 #include <cstdint>
 #include <memory>
 
+#include "formats.h"
 #include "kernels/ops.h"
 #include "stored_rows.h"
 #include "thread_pool.h"
 
 namespace octavo {
-
-/// Stored formats, as `packages/core/src/tensor/dtype.ts` names them.
-enum class Format : int32_t { kFloat32, kFloat16, kBfloat16, kQ8_0, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ4_K, kQ5_K, kQ6_K };
 
 /// How quantized weights meet activations: widened to float32, or with activations in int8, one scale per block of 32 or
 /// per 256 columns (kernels/linear_wide.h).

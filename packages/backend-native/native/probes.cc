@@ -5,7 +5,7 @@
 #include <memory>
 #include <new>
 
-#include "cpu_features.h"
+#include "kernels/kernel_table.h"
 
 namespace octavo {
 namespace {
@@ -28,22 +28,6 @@ uint64_t Sum(const uint64_t* values, int64_t count) {
   uint64_t total = 0;
   for (const uint64_t sum : sums) total += sum;
   return total;
-}
-
-double RunMultiply(int64_t rounds) {
-#if defined(__x86_64__)
-  switch (CurrentIsa()) {
-    case Isa::kAmx: return MultiplyAmx(rounds);
-    case Isa::kAvx512: return MultiplyAvx512(rounds);
-    case Isa::kAvx2: return MultiplyAvx2(rounds);
-    default: break;
-  }
-#elif defined(__aarch64__)
-  if (CurrentIsa() == Isa::kDotprod) return MultiplyDotprod(rounds);
-  if (CurrentIsa() == Isa::kNeon) return MultiplyNeon(rounds);
-#endif
-  static_cast<void>(rounds);
-  return 0;
 }
 
 }  // namespace
@@ -71,6 +55,8 @@ double ReadBandwidth(int64_t bytes, ThreadPool& pool) {
 
 double MultiplyRate(ThreadPool& pool) {
   constexpr int64_t kRounds = 1 << 19;
+  const auto multiply = Kernels().multiply;
+  if (multiply == nullptr) return 0;
   double best = 0;
   const int64_t tasks = pool.num_threads();
   for (int pass = 0; pass < kPasses; pass++) {
@@ -78,7 +64,7 @@ double MultiplyRate(ThreadPool& pool) {
     const double seconds = SecondsOf([&] {
       // One long task per thread; the caller's tells how many operations each of them did.
       pool.ParallelFor(tasks, [&](int64_t task, int) {
-        const double done = RunMultiply(kRounds);
+        const double done = multiply(kRounds);
         if (task == 0) operations = done;
       });
     });

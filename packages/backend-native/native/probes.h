@@ -14,11 +14,4 @@ double ReadBandwidth(int64_t bytes, ThreadPool& pool);
 /// the first-level cache, in the instruction set in use. 0 where there is no such probe.
 double MultiplyRate(ThreadPool& pool);
 
-/// One thread's share of MultiplyRate: runs `rounds` and returns the number of operations.
-double MultiplyAmx(int64_t rounds);
-double MultiplyAvx512(int64_t rounds);
-double MultiplyAvx2(int64_t rounds);
-double MultiplyNeon(int64_t rounds);
-double MultiplyDotprod(int64_t rounds);
-
 }  // namespace octavo

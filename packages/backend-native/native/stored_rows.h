@@ -7,12 +7,12 @@
 #include <memory>
 #include <vector>
 
-#include "mapped_file.h"
+#include "open_file.h"
 #include "thread_pool.h"
 
 namespace octavo {
 
-/// Rows of `row_bytes` each, in order. Files stay mapped for as long as the object lives.
+/// Rows of `row_bytes` each, in order. Files stay open for as long as the object lives.
 class StoredRows {
  public:
   /// Equally spaced rows of an open file.
@@ -25,43 +25,39 @@ class StoredRows {
 
   /// Rows one after the other; `bytes` must outlive the object.
   StoredRows(const uint8_t* bytes, int64_t rows, int64_t row_bytes);
-  /// Null where a run does not lie in its file, or where the file can't be mapped.
-  static std::unique_ptr<StoredRows> TryMap(const std::vector<FileRun>& runs, int64_t row_bytes, MappedFiles& files);
+  /// Null where a run does not lie in its file, or where that is no regular file.
+  static std::unique_ptr<StoredRows> TryOpen(const std::vector<FileRun>& runs, int64_t row_bytes, OpenFiles& files);
   StoredRows(const StoredRows&) = delete;
   StoredRows& operator=(const StoredRows&) = delete;
 
   int64_t rows() const { return rows_; }
   int64_t row_bytes() const { return row_bytes_; }
 
-  /// Whether the files still hold what they held when they were mapped.
+  /// Whether the files still hold what they held when they were opened.
   bool IsUnchanged() const;
 
-  /// Where the rows [first, first + count) begin.
-  void Locate(int64_t first, int64_t count, const uint8_t** out) const;
-
-  /// Brings rows into memory before they are touched: touching what a file no longer has would end the process.
-  /// False where they can't be had.
-  bool Fetch(int64_t first, int64_t count) const;
-  /// Takes the pages of rows that have been read out of the process's memory; the system may still hold them.
-  void Release(int64_t first, int64_t count) const;
+  /// Memory that Read needs for `count` rows: none for those of an array.
+  int64_t BufferBytes(int64_t count) const { return files_.empty() ? 0 : count * row_bytes_; }
+  /// Where the rows [first, first + count) begin, in `buffer` or in the array. False where they can't be had.
+  bool Read(int64_t first, int64_t count, uint8_t* buffer, const uint8_t** out) const;
 
  private:
   struct Run {
-    const uint8_t* data;
+    const uint8_t* data;   // of an array, else null
+    const OpenFile* file;  // else null
+    int64_t position;
     int64_t stride;
     int64_t first;
     int64_t count;
   };
 
   explicit StoredRows(int64_t row_bytes) : row_bytes_(row_bytes) {}
-  void Append(const uint8_t* data, int64_t stride, int64_t count);
-  template <class Visit>
-  bool EachSpan(int64_t first, int64_t count, const Visit& visit) const;
+  bool ReadRun(const Run& run, int64_t begin, int64_t count, uint8_t* out) const;
 
   const int64_t row_bytes_;
   int64_t rows_ = 0;
   std::vector<Run> runs_;
-  std::vector<std::shared_ptr<MappedFile>> files_;  // each once; none for rows of an array
+  std::vector<std::shared_ptr<OpenFile>> files_;  // each once; none for rows of an array
 };
 
 constexpr int64_t kMostPanelRows = 32;
@@ -79,20 +75,17 @@ bool PackPanels(const StoredRows& stored, int64_t panel_rows, ThreadPool& pool, 
   std::atomic<bool> is_complete{true};
   pool.ParallelFor((num_panels + chunk - 1) / chunk, [&](int64_t task, int) {
     const int64_t end = std::min(num_panels, (task + 1) * chunk);
-    const int64_t first = task * chunk * panel_rows;
-    const int64_t count = std::min(stored.rows(), end * panel_rows) - first;
-    if (!stored.Fetch(first, count)) {
-      is_complete = false;
-      return;
-    }
-    for (int64_t panel = task * chunk; panel < end; panel++) {
+    const std::unique_ptr<uint8_t[]> buffer(new uint8_t[static_cast<size_t>(stored.BufferBytes(panel_rows))]);
+    for (int64_t panel = task * chunk; panel < end && is_complete; panel++) {
       const uint8_t* rows[kMostPanelRows];
       const int64_t present = std::min(panel_rows, stored.rows() - panel * panel_rows);
-      stored.Locate(panel * panel_rows, present, rows);
+      if (!stored.Read(panel * panel_rows, present, buffer.get(), rows)) {
+        is_complete = false;
+        return;
+      }
       std::fill(rows + present, rows + panel_rows, zeros.data());
       pack(panel, static_cast<const uint8_t* const*>(rows));
     }
-    stored.Release(first, count);
   });
   return is_complete;
 }

@@ -10,6 +10,7 @@ import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { weightFormats } from '../../core/src/tensor/dtype.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const source = path.join(root, 'native')
@@ -35,7 +36,7 @@ const avx512 = [
   '-mavx512vnni',
   '-mavx512bf16',
 ]
-/** By the end of a file's name; everything else is compiled for the least CPU of its architecture. */
+/** Of isa/<name>.cc; everything else is compiled for the least CPU of its architecture. */
 const isaFlags = {
   avx2,
   avx512,
@@ -71,9 +72,11 @@ function flags() {
     // values could round differently, and a result would depend on the batch.
     '-ffp-contract=off',
     ...['-Wall', '-Wextra', '-Werror'],
+    // Where a worker is ended in the middle of a call, nothing can be thrown there any more: the call just returns.
+    '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
     ...['-DNAPI_VERSION=8', '-DNODE_ADDON_API_CPP_EXCEPTIONS_ALL', '-DNODE_ADDON_API_DISABLE_DEPRECATED'],
     ...['-isystem', path.join(folderOf('node-api-headers'), 'include'), '-isystem', folderOf('node-addon-api')],
-    ...['-I', source],
+    ...['-I', source, '-I', build],
   ]
 }
 
@@ -83,6 +86,17 @@ function linkFlags() {
   // The C++ library is our own: nobody else may find its symbols in us, so that what we do not call can be left out.
   const alone = ['-static-libstdc++', '-static-libgcc', '-Wl,--exclude-libs,ALL', '-Wl,--gc-sections']
   return ['-shared', '-pthread', ...alone]
+}
+
+/** Core's table of formats for C++: X(enumerator, "name", block elements, block bytes). */
+function writeFormats() {
+  const file = path.join(build, 'formats.generated.h')
+  const lines = Object.entries(weightFormats).map(([name, { blockElements, blockBytes }]) => {
+    const enumerator = name.startsWith('q') ? name.toUpperCase() : name.charAt(0).toUpperCase() + name.slice(1)
+    return `X(k${enumerator}, "${name}", ${blockElements}, ${blockBytes})`
+  })
+  const text = `#pragma once\n\n#define OCTAVO_FORMATS(X) \\\n  ${lines.join(' \\\n  ')}\n`
+  if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text)
 }
 
 function filesWith(extension) {
@@ -99,8 +113,9 @@ function hash(...parts) {
 
 /** The file's text and that of all headers of ours that it includes, however deep. */
 function sourcesOf(file, found = new Map()) {
-  if (found.has(file) || !existsSync(path.join(source, file))) return found
-  const text = readFileSync(path.join(source, file), 'utf8')
+  const place = [source, build].map((folder) => path.join(folder, file)).find((candidate) => existsSync(candidate))
+  if (found.has(file) || place === undefined) return found
+  const text = readFileSync(place, 'utf8')
   found.set(file, text)
   for (const [, header] of text.matchAll(/^#include "(.+)"/gm)) {
     sourcesOf(path.normalize(path.join(path.dirname(file), header)), found)
@@ -113,7 +128,7 @@ function sourcesOf(file, found = new Map()) {
 function plan(version) {
   const common = flags()
   return filesWith('.cc').flatMap((file) => {
-    const isa = Object.keys(isaFlags).find((name) => file.endsWith(`_${name}.cc`))
+    const isa = Object.keys(isaFlags).find((name) => file === path.join('isa', `${name}.cc`))
     if (isa !== undefined && isaArchitectures[isa] !== arch) return []
     const arguments_ = [...common, ...(isa === undefined ? [] : isaFlags[isa])]
     const object = path.join(build, 'objects', `${file.replaceAll(path.sep, '-')}.o`)
@@ -141,7 +156,9 @@ function createProgress(total) {
 }
 
 async function compileAll(compiler, units) {
-  const waiting = units.filter((unit) => !isUpToDate(unit))
+  // Those of the instruction sets take longest: they begin first.
+  const rank = ({ file }) => (file.startsWith('isa') ? 0 : 1)
+  const waiting = units.filter((unit) => !isUpToDate(unit)).sort((a, b) => rank(a) - rank(b))
   const failures = []
   const numCompiled = waiting.length
   const progress = createProgress(numCompiled)
@@ -190,6 +207,7 @@ async function main() {
   }
   const startedAt = performance.now()
   mkdirSync(path.join(build, 'objects'), { recursive: true })
+  writeFormats()
   const units = plan(found.version)
   const numCompiled = await compileAll(found.compiler, units)
   await link(found.compiler, units)

@@ -183,6 +183,26 @@ describe.skipIf(testedAddon === null)('a deferred weight', () => {
     expectRefused((fd) => ftruncateSync(fd, 0))
   })
 
+  it('says so where its file is cut while it is being packed, and the process lives', { timeout: 60_000 }, async () => {
+    const bytes = storedBytes(large, 6)
+    let numRefused = 0
+    for (let pauseMs = 45; pauseMs < 75; pauseMs += 3) {
+      const source = file(bytes)
+      const weights = [0, 1].map(() => load(large, source, 'deferred'))
+      await sleep(pauseMs)
+      ftruncateSync(source.fd, 4096)
+      for (const weight of weights) {
+        const error = thrownBy(() => weight.matrix)
+        if (error === null) continue
+        expect(error).toBeInstanceOf(CheckpointError)
+        numRefused++
+      }
+      closeSync(source.fd)
+      for (const weight of weights) weight.dispose()
+    }
+    expect(numRefused).toBeGreaterThan(0)
+  })
+
   it('says so where its file was written to after it was loaded', () => {
     expectRefused((fd) => {
       writeSync(fd, Uint8Array.of(1, 2, 3), 0, 3, 500)
@@ -193,7 +213,13 @@ describe.skipIf(testedAddon === null)('a deferred weight', () => {
 
   it('is not used before it is packed', () => {
     const source = file(storedBytes(small, 1))
-    const matrix = pool.deferMatrix(3, small.rows, small.cols, Float64Array.of(source.fd, 0, 68, small.rows), 0)
+    const matrix = pool.deferMatrix(
+      'q8_0',
+      small.rows,
+      small.cols,
+      Float64Array.of(source.fd, 0, 68, small.rows),
+      'float32',
+    )
     closeSync(source.fd)
     expect(matrix).not.toBeNull()
     if (matrix === null) return
@@ -210,7 +236,7 @@ describe.skipIf(testedAddon === null)('a deferred weight', () => {
   it('is null where the rows are not in the file', () => {
     const source = file(storedBytes(small, 1))
     const defer = (position: number, fd = source.fd) =>
-      pool.deferMatrix(3, small.rows, small.cols, Float64Array.of(fd, position, 68, small.rows), 0)
+      pool.deferMatrix('q8_0', small.rows, small.cols, Float64Array.of(fd, position, 68, small.rows), 'float32')
     expect(defer(1)).toBeNull()
     expect(defer(0, 2 ** 30)).toBeNull()
     closeSync(source.fd)

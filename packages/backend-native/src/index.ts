@@ -2,7 +2,14 @@
 export { nativeBackend, nativeBackendWith } from './native-module.ts'
 export { createNativePack } from './native-pack.ts'
 export type { NativeOptions } from './native-pack.ts'
-export type { ActivationFormat } from './native-packed-weight.ts'
 export { backendProvider as nativeProvider } from './native-provider.ts'
 export { loadNativeAddon } from './native-addon.ts'
-export type { Isa, LoadedAddon, NativeAddon, NativeKvCache, NativeMatrix, NativePool } from './native-addon.ts'
+export type {
+  ActivationFormat,
+  Isa,
+  LoadedAddon,
+  NativeAddon,
+  NativeKvCache,
+  NativeMatrix,
+  NativePool,
+} from './native-addon.ts'

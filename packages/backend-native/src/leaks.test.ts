@@ -4,6 +4,7 @@
  */
 import { setImmediate } from 'node:timers/promises'
 import { allKvDTypes } from '@octavo/core/backend'
+import type { KvDType } from '@octavo/core/backend'
 import { RandomData } from '@octavo/core/testing'
 import { describe, expect, it } from 'vitest'
 import type { NativeAddon, NativeKvCache, NativePool } from './native-addon.ts'
@@ -74,7 +75,7 @@ function run(pool: NativePool, step: Step, kv: NativeKvCache): void {
   pool.pagedAttention(
     ...([kv, 0, out, x, starts, lens, tables, blockSize, numTokens, heads, headDim, 0.25, 0, 0, null] as const),
   )
-  const matrix = pool.createMatrix(0, width, width, new Uint8Array(4 * width * width), 0)
+  const matrix = pool.createMatrix('float32', width, width, new Uint8Array(4 * width * width), 'float32')
   pool.linear(matrix, out, x, numTokens, null)
   matrix.dispose()
   pool.sampleRows(
@@ -89,19 +90,19 @@ describe.skipIf(testedAddon === null)('native calls in the shapes of a scheduler
     const random = new RandomData(70)
     const steps = Array.from({ length: 64 }, () => randomStep(random))
     const pool = new addon.Pool(2)
-    const createCache = (dtype: number): NativeKvCache =>
+    const createCache = (dtype: KvDType): NativeKvCache =>
       new addon.KvCache(1, numBlocks * blockSize, kvWidth, headDim, dtype)
-    const caches = allKvDTypes.map((_, dtype) => createCache(dtype))
+    const caches = allKvDTypes.map(createCache)
     const churn = async (count: number): Promise<void> => {
       for (let i = 0; i < count / callsPerStep; i++) {
         // Node frees what a collected handle held between turns of the event loop only, and an engine takes such turns.
         if (i % 100 === 0) await setImmediate()
-        const dtype = i % caches.length
+        const which = i % caches.length
         if (i % 100 < caches.length) {
-          caches[dtype]?.dispose()
-          caches[dtype] = createCache(dtype)
+          caches[which]?.dispose()
+          caches[which] = createCache(allKvDTypes[which]!)
         }
-        run(pool, steps[i % steps.length]!, caches[dtype]!)
+        run(pool, steps[i % steps.length]!, caches[which]!)
       }
     }
     await churn(numCalls / 10)

@@ -41,7 +41,7 @@ class Case {
     this.rows = rows
     this.cols = cols
     this.pool = pool
-    this.matrix = pool.createMatrix(formats.indexOf(format), rows, cols, encode(format, values), 0)
+    this.matrix = pool.createMatrix(format, rows, cols, encode(format, values), 'float32')
     this.weight = new Float32Array(this.rows * this.cols)
     for (let row = 0; row < this.rows; row++) {
       this.matrix.readRow(row, this.weight.subarray(row * this.cols, (row + 1) * this.cols))

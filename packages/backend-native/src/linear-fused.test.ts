@@ -1,8 +1,8 @@
 import { allWeightFormats, isDense } from '@octavo/core/backend'
 import type { WeightFormat } from '@octavo/core/backend'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { Isa, NativeAddon, NativeMatrix, NativePool } from './native-addon.ts'
-import { activationNumbers, formatNumbers, randomInts, randomWeight } from './quantized-weight.case.ts'
+import type { ActivationFormat, Isa, NativeAddon, NativeMatrix, NativePool } from './native-addon.ts'
+import { randomInts, randomWeight } from './quantized-weight.case.ts'
 import { skipReason, testedAddon, testedIsas } from './tested-isas.case.ts'
 
 // Panels enough that one thread takes all tokens of some at once, while four split the tokens; the last part is no whole
@@ -10,6 +10,7 @@ import { skipReason, testedAddon, testedIsas } from './tested-isas.case.ts'
 const widths = [64, 32, 13]
 const features = 96
 const tokens = [1, 2, 7, 17, 301]
+const kinds = ['silu', 'gelu', 'gelu_tanh', 'swiglu_oss'] as const
 const columnsOf = (format: WeightFormat): number => (isDense(format) ? 1280 : 512)
 
 const random = randomInts(11)
@@ -31,8 +32,8 @@ function storedBytes(pool: NativePool, format: WeightFormat, rows: number): Uint
   return new Uint8Array(halves.buffer)
 }
 
-const activationsOf = (format: WeightFormat): readonly number[] =>
-  isDense(format) ? [0] : [0, ...Object.values(activationNumbers)]
+const activationsOf = (format: WeightFormat): readonly ActivationFormat[] =>
+  isDense(format) ? ['float32'] : ['float32', 'int8', 'int8-wide']
 
 if (testedAddon !== null) {
   const addon = testedAddon
@@ -60,7 +61,7 @@ function describeProducts(addon: NativeAddon, isa: Isa, format: WeightFormat): v
     const bytes = storedBytes(pool, format, rows)
     const bias = randomFloats(rows)
     for (const activations of activationsOf(format)) {
-      const matrix = pool.createMatrix(formatNumbers[format], rows, cols, bytes, activations)
+      const matrix = pool.createMatrix(format, rows, cols, bytes, activations)
       for (const n of tokens) run(matrix, n, { rows: x.subarray(0, n * cols), bias: n % 2 === 0 ? null : bias })
       matrix.dispose()
     }
@@ -68,7 +69,7 @@ function describeProducts(addon: NativeAddon, isa: Isa, format: WeightFormat): v
 
   it('gatedLinear has the bits of linear and gatedActivation', () => {
     forEachProduct(2 * features, (matrix, n, { rows, bias }) => {
-      const kind = n % 4
+      const kind = kinds[n % 4]!
       const gateUp = new Float32Array(n * 2 * features)
       pool.linear(matrix, gateUp, rows, n, bias)
       const expected = new Float32Array(n * features)
@@ -106,7 +107,7 @@ function describeProducts(addon: NativeAddon, isa: Isa, format: WeightFormat): v
 
   it('refuses halves and parts that are no whole panels, and parts that are not all rows', () => {
     const rows = 104
-    const matrix = pool.createMatrix(formatNumbers[format], rows, cols, storedBytes(pool, format, rows), 0)
+    const matrix = pool.createMatrix(format, rows, cols, storedBytes(pool, format, rows), 'float32')
     const half = matrix.panelRows / 2
     const parts = (...counts: number[]): void =>
       pool.linearParts(matrix, Int32Array.from(counts), x.subarray(0, cols), 1, null, ...counts.map(floats))
@@ -117,7 +118,7 @@ function describeProducts(addon: NativeAddon, isa: Isa, format: WeightFormat): v
     expect(() => parts(rows)).not.toThrow()
     if (half > 4) {
       const y = new Float32Array(rows / 2)
-      expect(() => pool.gatedLinear(matrix, y, x.subarray(0, cols), 1, null, 0)).toThrow('not whole panels')
+      expect(() => pool.gatedLinear(matrix, y, x.subarray(0, cols), 1, null, 'silu')).toThrow('not whole panels')
     }
     matrix.dispose()
   })

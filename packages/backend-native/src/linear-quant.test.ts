@@ -2,8 +2,6 @@ import { rowBytes, weightFormats } from '@octavo/core/backend'
 import type { WeightFormat } from '@octavo/core/backend'
 import { afterAll, describe, expect, it } from 'vitest'
 import {
-  activationNumbers,
-  formatNumbers,
   fusedMultiplyAdd,
   quantizedFormats,
   randomInts,
@@ -123,8 +121,7 @@ describe.skipIf(testedAddon === null)('a quantized weight times activations in i
       'has the bits of plain arithmetic on $isa, $activations',
       ({ isa, activations }) => {
         addon.setIsa(isa)
-        const number = activationNumbers[activations]
-        const matrix = pool.createMatrix(formatNumbers[format], rows, cols, weight.bytes, number)
+        const matrix = pool.createMatrix(format, rows, cols, weight.bytes, activations)
         for (const n of [1, 2, 8, 9, 16, 41]) {
           const y = new Float32Array(n * rows)
           pool.linear(matrix, y, x.subarray(0, n * cols), n, null)
@@ -137,7 +134,7 @@ describe.skipIf(testedAddon === null)('a quantized weight times activations in i
     it('takes at most 5 % more memory than stored', () => {
       const [tall, wide] = [64, weightFormats[format].blockElements * 8]
       const bytes = new Uint8Array(tall * rowBytes(format, wide))
-      const matrix = pool.createMatrix(formatNumbers[format], tall, wide, bytes, activationNumbers.int8)
+      const matrix = pool.createMatrix(format, tall, wide, bytes, 'int8')
       expect(matrix.bytes).toBeLessThanOrEqual(1.05 * bytes.length)
       matrix.dispose()
     })

@@ -1,4 +1,4 @@
-import { fused, matMul, memory, setBackend, tensor, tensor1d, tensor2d } from '@tensorflow/tfjs-core'
+import { cast, fused, matMul, memory, setBackend, tensor, tensor1d, tensor2d } from '@tensorflow/tfjs-core'
 import type { Tensor } from '@tensorflow/tfjs-core'
 import { RandomData } from '@octavo/core/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -67,6 +67,32 @@ describe.skipIf(testedAddon === null)("tfjs's matrix products on native", () => 
     await expectEqual(() => matMul(a, b))
     await expectEqual(() => matMul(a, c))
     await expectEqual(() => matMul(c, d, true, false))
+  })
+
+  it('multiplies integers as tfjs does', async () => {
+    const [a, b] = [
+      tensor(
+        Int32Array.from({ length: 3 * 70 }, (_, i) => i - 100),
+        [3, 70],
+        'int32',
+      ),
+      tensor(
+        Int32Array.from({ length: 70 * 4 }, (_, i) => 12_345_678 * (i % 7)),
+        [70, 4],
+        'int32',
+      ),
+    ]
+    const results: unknown[] = []
+    for (const backend of ['native', 'cpu']) {
+      await setBackend(backend)
+      for (const result of [matMul(a!, b!), matMul(a!, a!, false, true)])
+        results.push({ dtype: result.dtype, values: result.dataSync() })
+    }
+    await setBackend('native')
+    expect(results.slice(0, 2)).toEqual(results.slice(2))
+    expect(results[0]).toMatchObject({ dtype: 'int32' })
+    // tfjs's `cast` leaves the integers where they are.
+    await expectEqual(() => matMul(cast(a!, 'float32'), cast(b!, 'float32')))
   })
 
   it.each(['linear', 'relu', 'relu6', 'elu', 'sigmoid', 'leakyrelu', 'prelu'] as const)(

@@ -4,10 +4,6 @@ import { describe, expect, it } from 'vitest'
 import type { NativeAddon } from './native-addon.ts'
 import { testedAddon, testedIsas } from './tested-isas.case.ts'
 
-/** Formats as `NativePackedWeight` numbers them. */
-const float32 = 0
-const q80 = 3
-
 function floats(length: number): Float32Array {
   return Float32Array.from({ length }, (_, i) => Math.sin(i + 1))
 }
@@ -44,7 +40,7 @@ describe.skipIf(testedAddon === null)('the addon', () => {
 
   it('checks types and lengths before it touches memory', () => {
     const pool = new addon.Pool(2)
-    const matrix = pool.createMatrix(float32, 3, 4, bytesOf(floats(12)), 0)
+    const matrix = pool.createMatrix('float32', 3, 4, bytesOf(floats(12)), 'float32')
     const [y, x] = [floats(6), floats(8)]
     expect(() => pool.linear(matrix, y, x, 3, null)).toThrow(RangeError)
     expect(() => pool.linear(matrix, y, x.subarray(1), 2, null)).toThrow(/x has 7 elements, not 8/)
@@ -57,9 +53,14 @@ describe.skipIf(testedAddon === null)('the addon', () => {
     expect(() => Reflect.apply(pool.linear, pool, [Object.create(matrix), y, x, 2, null])).toThrow()
     expect(() => Reflect.apply(pool.linear, {}, [matrix, y, x, 2, null])).toThrow()
     expect(() => Reflect.apply(pool.linear, pool, [])).toThrow(TypeError)
-    expect(() => pool.createMatrix(q80, 1, 33, new Uint8Array(34), 0)).toThrow(/not whole blocks/)
-    expect(() => pool.createMatrix(q80, 1, 32, new Uint8Array(33), 0)).toThrow(/bytes has 33 elements, not 34/)
-    expect(() => pool.createMatrix(99, 1, 32, new Uint8Array(34), 0)).toThrow(RangeError)
+    expect(() => pool.createMatrix('q8_0', 1, 33, new Uint8Array(34), 'float32')).toThrow(/not whole blocks/)
+    expect(() => pool.createMatrix('q8_0', 1, 32, new Uint8Array(33), 'float32')).toThrow(
+      /bytes has 33 elements, not 34/,
+    )
+    expect(() => Reflect.apply(pool.createMatrix, pool, ['q9', 1, 32, new Uint8Array(34), 'int8'])).toThrow(
+      /format must be one of .*q6_k, got q9/,
+    )
+    expect(() => Reflect.apply(pool.createMatrix, pool, [3, 1, 32, new Uint8Array(34), 'int8'])).toThrow(TypeError)
     expect(() => pool.embedding(matrix, floats(4), Int32Array.of(3))).toThrow(/row 3 is outside \[0, 3\)/)
     expect(() => matrix.readRow(-1, floats(4))).toThrow(RangeError)
     expect(() => new addon.Pool(0)).toThrow(RangeError)
@@ -71,9 +72,118 @@ describe.skipIf(testedAddon === null)('the addon', () => {
     expect(() => pool.rmsNorm(y, floats(6), floats(6), 1, 6, 0)).toThrow(/after dispose/)
   })
 
+  it('takes no number that is none, or that no array could have', () => {
+    const pool = new addon.Pool(1)
+    const row = floats(6)
+    for (const bad of [NaN, Infinity, -Infinity, 1e300]) {
+      expect(() => pool.rmsNorm(row, row, row, 1, 6, bad), `epsilon ${bad}`).toThrow(RangeError)
+      expect(() => pool.layerNorm(row, row, row, null, 1, 6, bad), `epsilon ${bad}`).toThrow(RangeError)
+      expect(() => pool.copyColumns(row, row, 1, 6, bad, 1), `first ${bad}`).toThrow(RangeError)
+      expect(() => pool.argmaxRows(Int32Array.of(0), row, bad), `n ${bad}`).toThrow(RangeError)
+      expect(() => new addon.Pool(bad), `threads ${bad}`).toThrow(RangeError)
+    }
+    expect(() => pool.rmsNorm(row, row, row, 1, 6, -1)).toThrow(/epsilon must be a number from 0/)
+    const none = new Float32Array(0)
+    // Their product has more than 64 bits.
+    expect(() => pool.rmsNorm(none, none, none, 2 ** 33, 2 ** 33, 0)).toThrow(RangeError)
+    const size = 2 ** 31 - 1
+    expect(() => pool.createMatrix('float32', size, size, new Uint8Array(0), 'float32')).toThrow(
+      /larger than any memory/,
+    )
+    const kv = new addon.KvCache(1, 4, 4, 4, 'float32')
+    const attend = (scale: number, softcap: number, heads = 1): void =>
+      pool.pagedAttention(
+        kv,
+        0,
+        floats(4),
+        floats(4),
+        Int32Array.of(0, 1),
+        Int32Array.of(1),
+        Int32Array.of(0),
+        4,
+        1,
+        heads,
+        4,
+        scale,
+        0,
+        softcap,
+        null,
+      )
+    attend(1, 0)
+    for (const bad of [NaN, Infinity]) {
+      expect(() => attend(bad, 0)).toThrow(RangeError)
+      expect(() => attend(1, bad)).toThrow(RangeError)
+      expect(() => attend(1, 0, bad)).toThrow(RangeError)
+    }
+    expect(() => attend(1, -1)).toThrow(RangeError)
+  })
+
+  it('draws with no parameter outside its range', () => {
+    const pool = new addon.Pool(1)
+    const good = {
+      row: 0,
+      scale: 1,
+      minPOffset: 0,
+      topK: 0,
+      topP: 1,
+      uniform: 0.5,
+      repetition: 1,
+      frequency: 0,
+      presence: 0,
+    }
+    const draw = (params: Partial<typeof good>, bias = 1): number => {
+      const out = new Int32Array(1)
+      pool.sampleRows(
+        out,
+        floats(8),
+        8,
+        Float64Array.from(Object.values({ ...good, ...params })),
+        Int32Array.of(0, 1),
+        Int32Array.of(2),
+        Float64Array.of(bias),
+        new Int32Array(2),
+        new Int32Array(0),
+        new Int32Array(0),
+      )
+      return out[0]!
+    }
+    expect(draw({ minPOffset: -Infinity }, -Infinity)).toBeGreaterThanOrEqual(0)
+    for (const name of Object.keys(good)) expect(() => draw({ [name]: NaN }), name).toThrow(RangeError)
+    for (const name of Object.keys(good)) expect(() => draw({ [name]: Infinity }), name).toThrow(RangeError)
+    for (const bias of [NaN, Infinity]) expect(() => draw({}, bias)).toThrow(RangeError)
+    expect(() => draw({ repetition: 0 })).toThrow(RangeError)
+    expect(() => draw({ topP: 0 })).toThrow(RangeError)
+    expect(() => draw({ uniform: 1 })).toThrow(RangeError)
+  })
+
+  it('checks the planes of a grouped weight', () => {
+    const pool = new addon.Pool(1)
+    const make = (changes: { values?: number; codes?: number; order?: Int32Array; bits?: number } = {}): void =>
+      pool
+        .createGroupedMatrix(
+          2,
+          16,
+          changes.bits ?? 4,
+          8,
+          'float16',
+          floats(changes.values ?? 16),
+          new Uint8Array(changes.codes ?? 16),
+          new Uint8Array(8),
+          new Uint8Array(4),
+          changes.order ?? null,
+        )
+        .dispose()
+    make()
+    make({ order: new Int32Array(16).fill(1) })
+    expect(() => make({ values: 15 })).toThrow(/values has 15 elements, not 16/)
+    expect(() => make({ codes: 15 })).toThrow(/codes has 15 elements, not 16/)
+    expect(() => make({ order: new Int32Array(16).fill(2) })).toThrow(/group 2 is outside \[0, 2\)/)
+    for (const bits of [0, 9, NaN]) expect(() => make({ bits })).toThrow(RangeError)
+  })
+
   it('does not follow tables out of the cache', () => {
     const pool = new addon.Pool(1)
-    const kv = new addon.KvCache(2, 8, 4, 4, 0) // two blocks of 4 slots, one head of 4
+    const kv = new addon.KvCache(2, 8, 4, 4, 'float32') // two blocks of 4 slots, one head of 4
     const attend = (start: number[], lens: number[], tables: number[], layer = 0): void => {
       const numTokens = start.at(-1)!
       const integers = [start, lens, tables].map((values) => Int32Array.from(values)) as [
@@ -111,7 +221,7 @@ describe.skipIf(testedAddon === null)('the addon', () => {
     expect(() => kv.copySlots(0, 2, 4)).toThrow(/overlap/)
     kv.dispose()
     expect(() => attend([0, 2], [5], [1, 0])).toThrow(/after dispose/)
-    expect(() => new addon.KvCache(65536, 2 ** 31 - 1, 2 ** 24, 128, 0)).toThrow(/larger than any memory/)
+    expect(() => new addon.KvCache(65536, 2 ** 31 - 1, 2 ** 24, 128, 'float32')).toThrow(/larger than any memory/)
   })
 
   it('gives the same bits with any number of threads', () => {
@@ -119,7 +229,7 @@ describe.skipIf(testedAddon === null)('the addon', () => {
     const [weights, x] = [floats(rows * cols), floats(n * cols)]
     const run = (threads: number): Float32Array => {
       const pool = new addon.Pool(threads)
-      const matrix = pool.createMatrix(float32, rows, cols, bytesOf(weights), 0)
+      const matrix = pool.createMatrix('float32', rows, cols, bytesOf(weights), 'float32')
       const y = new Float32Array(n * rows)
       // Often enough that a task handed out twice, or not at all, would show.
       for (let i = 0; i < 200; i++) pool.linear(matrix, y.fill(0), x, n, null)
@@ -136,7 +246,7 @@ describe.skipIf(testedAddon === null)('the addon', () => {
     const pool = new addon.Pool(4)
     const workers = [...threadIds()].filter((id) => !before.has(id))
     expect(workers).toHaveLength(3)
-    const matrix = pool.createMatrix(float32, 512, 512, bytesOf(floats(512 * 512)), 0)
+    const matrix = pool.createMatrix('float32', 512, 512, bytesOf(floats(512 * 512)), 'float32')
     for (let i = 0; i < 50; i++) pool.linear(matrix, new Float32Array(512), floats(512), 1, null)
     await sleep(100)
     const used = workers.map(cpuTicks)
@@ -153,8 +263,8 @@ describe.skipIf(testedAddon === null)('the addon', () => {
     const churn = (numCalls: number): void => {
       for (let i = 0; i < numCalls; i++) {
         pool.rmsNorm(out, x, weight, 1, 8, 1e-6)
-        if (i % 200 === 0) pool.createMatrix(float32, 64, 64, bytes, 0).dispose()
-        if (i % 200 === 100) new addon.KvCache(2, 64, 64, 64, 0).dispose()
+        if (i % 200 === 0) pool.createMatrix('float32', 64, 64, bytes, 'float32').dispose()
+        if (i % 200 === 100) new addon.KvCache(2, 64, 64, 64, 'float32').dispose()
       }
     }
     churn(200_000)

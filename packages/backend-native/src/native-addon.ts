@@ -1,20 +1,27 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import type { ActivationKind, GatedActivationKind, GroupedFormat, KvDType, WeightFormat } from '@octavo/core/backend'
 import { readNativeEnv } from './native-env.ts'
+
+/**
+ * How quantized weights meet activations: as int8 per row and block of 32, as int8 per row and 256 columns (weights then as
+ * 16-bit fixed-point numbers of their row: native/kernels/linear_wide.h), or the weights widened to float32.
+ */
+export type ActivationFormat = 'int8' | 'int8-wide' | 'float32'
 
 export type Isa = 'scalar' | 'avx2' | 'avx512' | 'amx' | 'neon' | 'dotprod'
 
 /** `native/binding*.cc` as JavaScript sees it; matrices are row-major, shapes are beside the names. */
 export interface NativeAddon {
   readonly Pool: new (threads: number) => NativePool
-  /** `width`: of all KV heads together; `dtype`: index into `allKvDTypes`. */
+  /** `width`: of all KV heads together. */
   readonly KvCache: new (
     numLayers: number,
     numSlots: number,
     width: number,
     headDim: number,
-    dtype: number,
+    dtype: KvDType,
   ) => NativeKvCache
   /** The best one that CPU and operating system allow. */
   bestIsa(): Isa
@@ -45,23 +52,47 @@ export interface NativeKvCache {
 export interface NativePool {
   /** Ends the threads. */
   dispose(): void
-  createMatrix(format: number, rows: number, cols: number, bytes: Uint8Array, activations: number): NativeMatrix
+  createMatrix(
+    format: WeightFormat,
+    rows: number,
+    cols: number,
+    bytes: Uint8Array,
+    activations: ActivationFormat,
+  ): NativeMatrix
+  /** A grouped weight (core's `GroupedFormat`) of its planes, scales as stored. */
+  createGroupedMatrix(
+    rows: number,
+    cols: number,
+    bits: number,
+    groupSize: number,
+    scaleDtype: GroupedFormat['scaleDtype'],
+    values: Float32Array, // [2^bits]: what codes stand for
+    codes: Uint8Array,
+    scales: Uint8Array,
+    zeros: Uint8Array | null,
+    order: Int32Array | null, // [cols]: each column's group
+  ): NativeMatrix
   /**
-   * As `createMatrix`, of rows of open files, which are mapped during the call. Null where they are not in the files or
-   * the files can't be mapped.
+   * As `createMatrix`, of rows of open files, which are read during the call. Null where they are not in the files.
    */
-  mapMatrix(
-    format: number,
+  readMatrix(
+    format: WeightFormat,
     rows: number,
     cols: number,
     runs: Float64Array, // [n, 4]: descriptor, position of the first row, bytes from row to row, rows
-    activations: number,
+    activations: ActivationFormat,
   ): NativeMatrix | null
   /**
-   * As `mapMatrix`, but packed later: by `packMatrix`, or before that in the background. Till then only `embedding`,
+   * As `readMatrix`, but packed later: by `packMatrix`, or before that in the background. Till then only `embedding`,
    * `bytes` and `dispose` take it. The files may be closed after the call.
    */
-  deferMatrix(format: number, rows: number, cols: number, runs: Float64Array, activations: number): NativeMatrix | null
+  deferMatrix(
+    format: WeightFormat,
+    rows: number,
+    cols: number,
+    runs: Float64Array,
+    activations: ActivationFormat,
+  ): NativeMatrix | null
   /** Packs a deferred matrix with all threads, where that is still to be done. False where its file has changed. */
   packMatrix(matrix: NativeMatrix): boolean
   /** What deferred matrices will take that are not packed yet. */
@@ -80,7 +111,7 @@ export interface NativePool {
     x: Float32Array, // [n, cols]
     n: number,
     bias: Float32Array | null, // [rows]
-    kind: number,
+    kind: GatedActivationKind,
   ): void
   /** As `linear`, each part of the columns into an array of its own; all but the last must be whole panels. */
   linearParts(
@@ -132,8 +163,8 @@ export interface NativePool {
     headDim: number,
     rotaryDim: number,
   ): void
-  gatedActivation(out: Float32Array, gateUp: Float32Array, kind: number, n: number, m: number): void
-  activation(out: Float32Array, x: Float32Array, kind: number): void
+  gatedActivation(out: Float32Array, gateUp: Float32Array, kind: GatedActivationKind, n: number, m: number): void
+  activation(out: Float32Array, x: Float32Array, kind: ActivationKind): void
   pagedAttention(
     kv: NativeKvCache,
     layer: number,
@@ -147,6 +178,23 @@ export interface NativePool {
     heads: number,
     headDim: number,
     scale: number,
+    slidingWindow: number, // 0 = none
+    softcap: number, // 0 = none
+    sinks: Float32Array | null, // [heads]
+  ): void
+  /** Attention without a cache: over keys and values that lie together. */
+  attention(
+    out: Float32Array, // [numTokens, heads * headDim]
+    query: Float32Array, // [numTokens, heads * headDim]
+    key: Float32Array, // [numKeys, kvHeads * headDim]
+    value: Float32Array, // [numKeys, kvHeads * headDim]
+    queryStartLoc: Int32Array, // [numSeqs + 1]
+    keyStartLoc: Int32Array, // [numSeqs + 1]
+    heads: number,
+    kvHeads: number,
+    headDim: number,
+    scale: number,
+    isCausal: boolean,
     slidingWindow: number, // 0 = none
     softcap: number, // 0 = none
     sinks: Float32Array | null, // [heads]

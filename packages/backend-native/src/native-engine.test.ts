@@ -8,8 +8,8 @@ const question = [{ role: 'user', content: 'What is 47 + 35?' }] as const
 describe.skipIf(testedAddon === null)('an engine thread on native', () => {
   it('takes it by itself, and two of them work side by side', async () => {
     const models = await Promise.all([
-      LLM.load('octavo-tiny', { backends: [nativeBackend] }),
-      LLM.load('octavo-tiny', { backends: [nativeBackendWith({ threads: 3 })] }),
+      LLM.load('octavo-tiny', { modules: [nativeBackend] }),
+      LLM.load('octavo-tiny', { modules: [nativeBackendWith({ threads: 3 })] }),
     ])
     expect(models.map(({ engine }) => engine.info.backend)).toEqual(['native', 'native'])
     expect(models.map(({ engine }) => engine.info.isBatchInvariant)).toEqual([true, true])
@@ -19,7 +19,7 @@ describe.skipIf(testedAddon === null)('an engine thread on native', () => {
   })
 
   it('draws the same tokens in its kernel and, where logprobs are asked for, on the host', async () => {
-    const llm = await LLM.load('octavo-tiny', { backend: 'native', backends: [nativeBackend] })
+    const llm = await LLM.load('octavo-tiny', { backend: 'native', modules: [nativeBackend] })
     const sampling = { temperature: 1.5, topP: 0.9, repetitionPenalty: 1.2, maxTokens: 40, ignoreEos: true, seed: 5 }
     const prompts = [[...'abcdefgh'].map((_, i) => 100 + i), [7, 8, 9]]
     const tokensWith = async (logprobs: number | null) =>
@@ -33,23 +33,23 @@ describe.skipIf(testedAddon === null)('an engine thread on native', () => {
   })
 
   it('keeps keys and values in a narrow dtype', async () => {
-    const llm = await LLM.load('octavo-tiny', { backend: 'native', backends: [nativeBackend], kvCacheDtype: 'int8' })
+    const llm = await LLM.load('octavo-tiny', { backend: 'native', modules: [nativeBackend], kvCacheDtype: 'int8' })
     expect(llm.engine.info.kvCacheDtype).toBe('int8')
     expect(await llm.infer(question, { temperature: 0 })).toBe('47 + 35 = 82.')
     await llm.shutdown()
   })
 
   it('refuses options that it does not have', async () => {
-    const backends = [{ ...nativeBackend, options: { thread: 2 } }]
-    await expect(LLM.load('octavo-tiny', { backend: 'native', backends })).rejects.toThrow(/thread.*is not an option/)
+    const modules = [{ ...nativeBackend, options: { thread: 2 } }]
+    await expect(LLM.load('octavo-tiny', { backend: 'native', modules })).rejects.toThrow(/thread.*is not an option/)
   })
 
   it('says which module could not be loaded', async () => {
-    const backends = [{ name: 'native', url: 'file:///nowhere.js' }]
-    await expect(LLM.load('octavo-tiny', { backend: 'native', backends })).rejects.toThrow(
-      /nowhere.js could not be loaded/,
+    const modules = [{ kind: 'backend' as const, name: 'native', url: 'file:///nowhere.js' }]
+    await expect(LLM.load('octavo-tiny', { backend: 'native', modules })).rejects.toThrow(
+      /"native" \(file:.*nowhere\.js\) could not be loaded/,
     )
-    const llm = await LLM.load('octavo-tiny', { backends })
+    const llm = await LLM.load('octavo-tiny', { modules })
     // Core's own: tensorflow comes first where one is linked.
     expect(['tensorflow', 'wasm']).toContain(llm.engine.info.backend)
     await llm.shutdown()

@@ -54,12 +54,14 @@ export function isMatrix(tensor: TensorInfo | undefined): tensor is TensorInfo &
   return tensor?.dtype === 'float32' && tensor.shape.length === 2
 }
 
-/** The tensor's own array, not a copy. */
+/** The tensor's own array, not a copy, unless it is what tfjs's `cast` makes of integers: a float32 tensor around theirs. */
 export function valuesOf(backend: NativeBackend, tensor: TensorInfo | undefined): Float32Array {
   assert(tensor !== undefined, 'a kernel misses an input')
   const { values } = backend.data.get(tensor.dataId)
-  assert(values instanceof Float32Array, `a kernel got a ${tensor.dtype} tensor where it takes float32`)
-  return values
+  if (values instanceof Float32Array) return values
+  const isCast = tensor.dtype === 'float32' && (values instanceof Int32Array || values instanceof Uint8Array)
+  assert(isCast, `a kernel got a ${tensor.dtype} tensor where it takes float32`)
+  return Float32Array.from(values)
 }
 
 /** As `valuesOf`, for an input that the op may leave out. */

@@ -1,6 +1,6 @@
 import { tensor3d } from '@tensorflow/tfjs-core'
 import type { Tensor3D } from '@tensorflow/tfjs-core'
-import { allKvDTypes, assert, InsufficientMemoryError, kvBytesPerToken } from '@octavo/core/backend'
+import { assert, InsufficientMemoryError, kvBytesPerToken } from '@octavo/core/backend'
 import type { KvLayout, KvStorage } from '@octavo/core/backend'
 import type { NativeAddon, NativeKvCache } from './native-addon.ts'
 
@@ -19,8 +19,7 @@ export class NativeKvStorage implements KvStorage {
     const numSlots = numBlocks * blockSize
     this.sizeInBytes = numSlots * kvBytesPerToken(layout)
     try {
-      const dtype = allKvDTypes.indexOf(layout.dtype)
-      this.#cache = new addon.KvCache(numLayers, numSlots, numKvHeads * headDim, headDim, dtype)
+      this.#cache = new addon.KvCache(numLayers, numSlots, numKvHeads * headDim, headDim, layout.dtype)
     } catch (error) {
       throw new InsufficientMemoryError(
         `There is no room for a KV cache of ${numBlocks} blocks (${this.sizeInBytes} bytes): ${error instanceof Error ? error.message : String(error)}. Set kvCacheMemory to less, or kvCacheDtype to bfloat16 or int8.`,

@@ -1,4 +1,4 @@
-import type { BackendModule } from '@octavo/core/backend'
+import type { EngineModule } from '@octavo/core/backend'
 import type { NativeOptions } from './native-pack.ts'
 
 // Sources run as they are (type stripping); the build puts the entry beside its chunks.
@@ -9,11 +9,11 @@ const url = new URL(entry, import.meta.url).href
  * What an engine takes to have this backend among its choices.
  *
  * @example
- * await using llm = await LLM.load('octavo-tiny', { backends: [nativeBackend] })
+ * await using llm = await LLM.load('octavo-tiny', { modules: [nativeBackend] })
  */
-export const nativeBackend: BackendModule = { name: 'native', url }
+export const nativeBackend: EngineModule = { kind: 'backend', name: 'native', url }
 
 /** As `nativeBackend`, with options. */
-export function nativeBackendWith({ threads, activations, packing, isa }: NativeOptions): BackendModule {
-  return { name: 'native', url, options: { threads, activations, packing, isa } }
+export function nativeBackendWith({ threads, activations, packing, isa }: NativeOptions): EngineModule {
+  return { kind: 'backend', name: 'native', url, options: { threads, activations, packing, isa } }
 }

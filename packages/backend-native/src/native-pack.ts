@@ -11,6 +11,7 @@ import type { KernelFunc } from '@tensorflow/tfjs-core'
 import { allKvDTypes, assert, BackendUnavailableError, InvalidConfigError } from '@octavo/core/backend'
 import type { BackendPack } from '@octavo/core/backend'
 import { activationConfig, gatedActivationConfig } from './kernels/activation.ts'
+import { attentionConfig } from './kernels/attention.ts'
 import { embeddingConfig } from './kernels/embedding.ts'
 import { gatherConfig } from './kernels/gather.ts'
 import { gatedLinearConfig } from './kernels/gated-linear.ts'
@@ -65,6 +66,7 @@ const kernelConfigs = [
   rotaryEmbeddingConfig,
   kvWriteConfig,
   pagedAttentionConfig,
+  attentionConfig,
   gatedActivationConfig,
   activationConfig,
   moeConfig,

@@ -1,36 +1,15 @@
-import {
-  assert,
-  CheckpointError,
-  describeFormat,
-  isDense,
-  isGrouped,
-  rowBytes,
-  UnsupportedModelError,
+import { assert, CheckpointError, codeValues, isDense, isGrouped, planesOf, weightBytes } from '@octavo/core/backend'
+import type {
+  FillWeight,
+  GroupedSpec,
+  PackedFormat,
+  PackedWeight,
+  PackedWeightSpec,
+  StoredRows,
+  WeightFormat,
 } from '@octavo/core/backend'
-import type { FillWeight, PackedWeight, PackedWeightSpec, StoredRows, WeightFormat } from '@octavo/core/backend'
-import type { Isa, NativeMatrix, NativePool } from './native-addon.ts'
+import type { ActivationFormat, Isa, NativeMatrix, NativePool } from './native-addon.ts'
 import type { PackingTime } from './packing-time.ts'
-
-/**
- * How quantized weights meet activations: as int8 per row and block of 32, as int8 per row and 256 columns (weights then as
- * 16-bit fixed-point numbers of their row: native/kernels/linear_wide.h), or the weights widened to float32.
- */
-export type ActivationFormat = 'int8' | 'int8-wide' | 'float32'
-
-/** In the order of `Format` in native/matrix.h. */
-const formatCodes: Readonly<Record<WeightFormat, number>> = {
-  float32: 0,
-  float16: 1,
-  bfloat16: 2,
-  q8_0: 3,
-  q4_0: 4,
-  q4_1: 5,
-  q5_0: 6,
-  q5_1: 7,
-  q4_k: 8,
-  q5_k: 9,
-  q6_k: 10,
-}
 
 /**
  * `auto`: int8 from this row length on, wide where there is a tile unit, which would have to stop at every block of 32.
@@ -42,9 +21,6 @@ export type ActivationChoice = ActivationFormat | 'auto'
 export const activationChoices: readonly ActivationChoice[] = ['auto', 'int8', 'int8-wide', 'float32']
 
 const minInt8Cols = 512
-
-/** In the order of `Activations` in native/matrix.h. */
-const activationCodes: Readonly<Record<ActivationFormat, number>> = { float32: 0, int8: 1, 'int8-wide': 2 }
 
 export interface PackingOptions {
   /** Of the moment: it may become another one. */
@@ -64,7 +40,7 @@ interface WeightBytes {
 
 /** A weight matrix in the addon's memory, laid out for the kernels. */
 export class NativePackedWeight implements PackedWeight {
-  readonly format: WeightFormat
+  readonly format: PackedFormat
   readonly rows: number
   readonly cols: number
   /** As stored; the kernels' layout may add a little padding. */
@@ -74,21 +50,22 @@ export class NativePackedWeight implements PackedWeight {
   /** Where it lies as long as it is not known to be packed. */
   #file: string | null = null
 
-  constructor({ format, rows, cols }: PackedWeightSpec, bytes: WeightBytes, options: PackingOptions) {
-    if (isGrouped(format))
-      throw new UnsupportedModelError(
-        `The native backend has no weights as ${describeFormat(format)}; choose the wasm backend.`,
-      )
+  constructor(spec: PackedWeightSpec, { fill, stored }: WeightBytes, options: PackingOptions) {
+    const { format, rows, cols } = spec
     this.#options = options
     this.format = format
     this.rows = rows
     this.cols = cols
-    const stride = rowBytes(format, cols)
-    assert(Number.isInteger(stride), `a ${format} row of ${cols} elements is not whole blocks`)
-    this.sizeInBytes = rows * stride
-    const activationCode = activationCodes[activationFormat(options, { format, cols })]
-    // Where a file can't be mapped, or has become shorter, reading it either works or says what is wrong.
-    this.#matrix = this.#mapMatrix(bytes.stored ?? [], activationCode) ?? this.#readMatrix(bytes.fill, activationCode)
+    this.sizeInBytes = weightBytes(spec)
+    if (isGrouped(format)) {
+      const planes = new Uint8Array(this.sizeInBytes)
+      fill(planes)
+      this.#matrix = createGrouped(options.pool, { format, rows, cols }, planes)
+      return
+    }
+    const activations = activationFormat(options, { format, cols })
+    // Where the rows are not in their file, which may have become shorter, filling either works or says what is wrong.
+    this.#matrix = this.#readMatrix(format, stored ?? [], activations) ?? this.#fillMatrix(format, fill, activations)
   }
 
   /**
@@ -119,22 +96,22 @@ export class NativePackedWeight implements PackedWeight {
     return this.#matrix
   }
 
-  #mapMatrix(stored: readonly StoredRows[], activationCode: number): NativeMatrix | null {
+  #readMatrix(format: WeightFormat, stored: readonly StoredRows[], activations: ActivationFormat): NativeMatrix | null {
     const [first] = stored
     if (first === undefined || this.rows === 0) return null
     const { pool, packing } = this.#options
-    const args = [formatCodes[this.format], this.rows, this.cols, toRuns(stored), activationCode] as const
-    if (packing !== 'deferred') return pool.mapMatrix(...args)
+    const args = [format, this.rows, this.cols, toRuns(stored), activations] as const
+    if (packing !== 'deferred') return pool.readMatrix(...args)
     const matrix = pool.deferMatrix(...args)
     if (matrix !== null) this.#file = first.file
     return matrix
   }
 
-  #readMatrix(fill: FillWeight, activationCode: number): NativeMatrix {
+  #fillMatrix(format: WeightFormat, fill: FillWeight, activations: ActivationFormat): NativeMatrix {
     const stored = new Uint8Array(this.sizeInBytes)
     fill(stored)
     const { pool } = this.#options
-    const matrix = pool.createMatrix(formatCodes[this.format], this.rows, this.cols, stored, activationCode)
+    const matrix = pool.createMatrix(format, this.rows, this.cols, stored, activations)
     // Frees the copy now instead of at some later garbage collection: a large model would be held twice till then.
     stored.buffer.transfer(0)
     return matrix
@@ -146,6 +123,26 @@ export class NativePackedWeight implements PackedWeight {
     this.#matrix = null
     this.#options.onDispose(this.sizeInBytes)
   }
+}
+
+/** Of the planes in `bytes`, which are copied. Activations are never rounded for it. */
+function createGrouped(pool: NativePool, spec: GroupedSpec, bytes: Uint8Array<ArrayBuffer>): NativeMatrix {
+  const { format, rows, cols } = spec
+  const { bits, groupSize, scaleDtype } = format
+  const { codes, order, scales, zeros } = planesOf(spec)
+  const plane = ({ offset, sizeInBytes }: typeof codes): Uint8Array => bytes.subarray(offset, offset + sizeInBytes)
+  return pool.createGroupedMatrix(
+    rows,
+    cols,
+    bits,
+    groupSize === 'channel' ? cols : groupSize,
+    scaleDtype,
+    codeValues(format),
+    plane(codes),
+    plane(scales),
+    zeros && plane(zeros),
+    order && new Int32Array(plane(order).slice().buffer),
+  )
 }
 
 function hasChanged(file: string): CheckpointError {

@@ -8,7 +8,7 @@ import { activationChoices } from './native-packed-weight.ts'
 import { resolvePackingTime } from './packing-time.ts'
 import { resolveThreadCount } from './thread-count.ts'
 
-/** Before core's wasm and cpu in the choice `auto`. Engine threads look for it under this name (`BackendModule`). */
+/** Before core's wasm and cpu in the choice `auto`. Engine threads look for it under this name (`EngineModule`). */
 export const backendProvider: BackendProvider = {
   name: 'native',
   priority: 20,
@@ -21,7 +21,10 @@ export const backendProvider: BackendProvider = {
       detail: `C++ kernels, ${loaded.addon.bestIsa()}, ${threads} thread${threads === 1 ? '' : 's'}`,
     }
   },
-  create: (options) => createNativePack(parseOptions(options)),
+  create(options, share) {
+    const { threads, ...rest } = parseOptions(options)
+    return createNativePack({ ...rest, threads: resolveThreadCount(threads, undefined, share?.numLocalWorkers) })
+  },
 }
 
 const optionNames = new Set(['threads', 'activations', 'packing', 'isa'])

@@ -1,4 +1,4 @@
-import { attentionKernel, gatedLinearKernel, linearPartsKernel } from '@octavo/core/backend'
+import { gatedLinearKernel, linearPartsKernel } from '@octavo/core/backend'
 import { describeOps } from '@octavo/core/testing'
 import { getKernel } from '@tensorflow/tfjs-core'
 import { describe, expect, it } from 'vitest'
@@ -7,9 +7,7 @@ import { skipReason, testedAddon, testedIsas } from './tested-isas.case.ts'
 
 for (const isa of testedIsas) {
   describe(isa, () => {
-    describeOps(`native, ${isa}`, () => createNativePack({ activations: 'float32', isa, threads: 2 }), {
-      withoutKernels: [attentionKernel],
-    })
+    describeOps(`native, ${isa}`, () => createNativePack({ activations: 'float32', isa, threads: 2 }))
 
     it('has the products that core can also put together', async () => {
       await createNativePack({ isa, threads: 2 })

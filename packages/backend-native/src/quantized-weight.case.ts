@@ -12,24 +12,6 @@ export interface TakenApart {
 
 export const quantizedFormats = allWeightFormats.filter((format) => !isDense(format))
 
-/** In the order of `Activations` in native/matrix.h. */
-export const activationNumbers = { int8: 1, 'int8-wide': 2 }
-
-/** In the order of `Format` in native/matrix.h. */
-export const formatNumbers: Readonly<Record<WeightFormat, number>> = {
-  float32: 0,
-  float16: 1,
-  bfloat16: 2,
-  q8_0: 3,
-  q4_0: 4,
-  q4_1: 5,
-  q5_0: 6,
-  q5_1: 7,
-  q4_k: 8,
-  q5_k: 9,
-  q6_k: 10,
-}
-
 export function randomInts(seed: number): (below: number) => number {
   let state = seed
   return (below) => {
@@ -108,7 +90,7 @@ export function randomWeight(
     }
   }
   const codes = new Float32Array(rows * cols)
-  const matrix = pool.createMatrix(formatNumbers[format], rows, cols, plain, activationNumbers.int8)
+  const matrix = pool.createMatrix(format, rows, cols, plain, 'int8')
   for (let row = 0; row < rows; row++) matrix.readRow(row, codes.subarray(row * cols, (row + 1) * cols))
   matrix.dispose()
   return { bytes, codes, scales, mins }

@@ -8,10 +8,6 @@ import type { NativeAddon, NativeMatrix } from './native-addon.ts'
 import { NativePackedWeight } from './native-packed-weight.ts'
 import { testedAddon, testedIsas } from './tested-isas.case.ts'
 
-/** As `NativePackedWeight` numbers it. */
-const float32 = 0
-const q80 = 3
-
 function randomBytes(length: number, seed: number): Uint8Array {
   let state = seed + 1
   return Uint8Array.from({ length }, () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) >>> 24)
@@ -77,7 +73,7 @@ describe.skipIf(testedAddon === null)('a matrix of stored rows', () => {
       for (const isa of testedIsas) {
         addon.setIsa(isa)
         expect(make(false), `${isa} [${rows}, ${cols}]`).toEqual(expected)
-        expect(make(true), `${isa} [${rows}, ${cols}], mapped`).toEqual(expected)
+        expect(make(true), `${isa} [${rows}, ${cols}], from a file`).toEqual(expected)
       }
     }
   })
@@ -94,7 +90,7 @@ describe.skipIf(testedAddon === null)('a matrix of stored rows', () => {
       ...Array.from({ length: 40 }, (_, i) => 3 + 2 * i),
       1,
     ]
-    const matrix = pool.mapMatrix(float32, 91, cols, Float64Array.from(runs), 0)
+    const matrix = pool.readMatrix('float32', 91, cols, Float64Array.from(runs), 'float32')
     expect(matrix).not.toBeNull()
     if (matrix === null) return
     const out = new Float32Array(cols)
@@ -106,7 +102,8 @@ describe.skipIf(testedAddon === null)('a matrix of stored rows', () => {
 
   it('is null where the rows are not in the file', () => {
     const fd = file(new Uint8Array(10 * 34))
-    const map = (...runs: number[]): NativeMatrix | null => pool.mapMatrix(q80, 10, 32, Float64Array.from(runs), 1)
+    const map = (...runs: number[]): NativeMatrix | null =>
+      pool.readMatrix('q8_0', 10, 32, Float64Array.from(runs), 'int8')
     expect(map(fd, 0, 34, 10)).not.toBeNull()
     expect(map(fd, 1, 34, 10)).toBeNull()
     expect(map(fd, 0, 35, 10)).toBeNull()
@@ -124,7 +121,7 @@ describe.skipIf(testedAddon === null)('a matrix of stored rows', () => {
 
   it('refuses runs that make no sense', () => {
     const fd = file(new Uint8Array(10 * 34))
-    const map = (...runs: number[]): unknown => pool.mapMatrix(q80, 10, 32, Float64Array.from(runs), 1)
+    const map = (...runs: number[]): unknown => pool.readMatrix('q8_0', 10, 32, Float64Array.from(runs), 'int8')
     for (const runs of [[], [fd, 0, 34], [fd, 0, 34, 9], [fd, 0, 34, 10, fd, 0, 34, 10]])
       expect(() => map(...runs)).toThrow(/add up to the rows/)
     for (const bad of [-1, NaN, Infinity]) {
@@ -134,10 +131,10 @@ describe.skipIf(testedAddon === null)('a matrix of stored rows', () => {
     }
     expect(() => map(2 ** 40, 0, 34, 10)).toThrow(RangeError)
     const runs: unknown = new Float32Array(4)
-    expect(() => Reflect.apply(pool.mapMatrix, pool, [q80, 10, 32, runs, 1])).toThrow(/Float64Array/)
+    expect(() => Reflect.apply(pool.readMatrix, pool, ['q8_0', 10, 32, runs, 'int8'])).toThrow(/Float64Array/)
   })
 
-  it('reads through `fill` what can not be mapped, and passes on what that throws', () => {
+  it('reads through `fill` what is not in its file, and passes on what that throws', () => {
     const fd = file(new Uint8Array(100))
     const stored = [{ file: 'rows', fd, position: 0, stride: 34, count: 10 }]
     const options = { pool, activations: 'auto', isa: 'scalar', onDispose: () => {} } as const
@@ -163,11 +160,11 @@ describe.skipIf(testedAddon === null)('a matrix of stored rows', () => {
     const name = path.join(folder, 'gone')
     writeFileSync(name, bytes)
     const fd = openSync(name, 'r+')
-    const matrix = pool.mapMatrix(q80, 64, 32, Float64Array.from([fd, 0, 34, 64]), 1)
+    const matrix = pool.readMatrix('q8_0', 64, 32, Float64Array.from([fd, 0, 34, 64]), 'int8')
     ftruncateSync(fd, 0)
     closeSync(fd)
     unlinkSync(name)
-    const expected = pool.createMatrix(q80, 64, 32, bytes, 1)
+    const expected = pool.createMatrix('q8_0', 64, 32, bytes, 'int8')
     expect(matrix && bitsOf(matrix, 64, 32)).toEqual(bitsOf(expected, 64, 32))
   })
 })

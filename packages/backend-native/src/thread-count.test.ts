@@ -40,6 +40,9 @@ describe('resolveThreadCount', () => {
     expect(resolveThreadCount(3, '5')).toBe(3)
     expect(resolveThreadCount(undefined, '5')).toBe(5)
     expect(resolveThreadCount(undefined, null)).toBe(availableThreads())
+    expect(resolveThreadCount(undefined, null, 2)).toBe(Math.max(1, Math.floor(availableThreads() / 2)))
+    expect(resolveThreadCount(undefined, null, 1000)).toBe(1)
+    expect(resolveThreadCount(3, '5', 2)).toBe(3)
   })
 
   it.each(['0', '-1', '1.5', 'many', '5000'])('refuses OCTAVO_THREADS=%s', (text) => {

@@ -5,11 +5,15 @@ import { readNativeEnv } from './native-env.ts'
 
 const maxThreads = 1024
 
-/** The option, else OCTAVO_THREADS, else as many as this process may use at once. */
-export function resolveThreadCount(option: number | undefined, fromEnv = readNativeEnv().threads): number {
+/** The option, else OCTAVO_THREADS, else as many as this process may use at once, divided among the ranks of the machine. */
+export function resolveThreadCount(
+  option: number | undefined,
+  fromEnv = readNativeEnv().threads,
+  numLocalWorkers = 1,
+): number {
   if (option !== undefined) return checkThreads('threads', option, option)
   if (fromEnv !== null) return checkThreads('OCTAVO_THREADS', Number(fromEnv), fromEnv)
-  return availableThreads()
+  return Math.max(1, Math.floor(availableThreads() / numLocalWorkers))
 }
 
 function checkThreads(name: string, threads: number, given: number | string): number {

@@ -1,5 +1,5 @@
 import { nativeBackendWith } from '@octavo/backend-native'
-import { type BackendModule, type EngineOptions, tensorflowBackendWith } from '@octavo/core'
+import { type EngineModule, type EngineOptions, tensorflowBackendWith } from '@octavo/core'
 
 /** Flags that go to a backend rather than to the engine. */
 export interface BackendFlags {
@@ -9,7 +9,7 @@ export interface BackendFlags {
 }
 
 /** The backends that this command brings along besides core's own. */
-export function backendModules({ threads, dtype }: BackendFlags): BackendModule[] {
+export function backendModules({ threads, dtype }: BackendFlags): EngineModule[] {
   const native = nativeBackendWith(threads === undefined ? {} : { threads })
   return dtype === undefined || dtype === 'auto' ? [native] : [native, tensorflowBackendWith({ dtype })]
 }

@@ -13,7 +13,7 @@ export async function openEngine(
   try {
     const engine = await AsyncEngine.create(options, {
       logger: consoleLogger,
-      backends: backendModules(flags),
+      modules: backendModules(flags),
       onDownloadProgress: ({ file, loadedBytes, totalBytes }) =>
         bar.update(`downloading ${file}`, loadedBytes, totalBytes),
       onLoadProgress: (loaded, total) => {

@@ -4,9 +4,10 @@ export type {
   BackendPack,
   BackendProbe,
   BackendProvider,
+  MachineShare,
   WarmupPolicy,
 } from './backends/backend-pack.ts'
-export type { BackendModule } from './backends/backend-module.ts'
+export type { EngineModule } from './config/engine-module.ts'
 export {
   BackendUnavailableError,
   CheckpointError,
@@ -32,7 +33,7 @@ export type { AttentionMetadata } from './ops/attention-metadata.ts'
 export { embeddingKernel } from './ops/embedding.ts'
 export type { EmbeddingAttrs } from './ops/embedding.ts'
 export { gatedActivationKernel } from './ops/gated-activation.ts'
-export type { GatedActivationAttrs, GatedActivationKind } from './ops/gated-activation.ts'
+export type { FusedGatedKind as GatedActivationKind, GatedActivationAttrs } from './ops/gated-activation.ts'
 export { gatedLinearKernel } from './ops/gated-linear.ts'
 export type { GatedLinearAttrs } from './ops/gated-linear.ts'
 export { kvWriteKernel } from './ops/kv-write.ts'
@@ -49,16 +50,16 @@ export { routeTokens } from './ops/moe-routing.ts'
 export type { MoeRouting } from './ops/moe-routing.ts'
 export { pagedAttentionKernel } from './ops/paged-attention.ts'
 export type { PagedAttentionAttrs } from './ops/paged-attention.ts'
-export { sample, sampleKernel } from './ops/sample.ts'
-export type { SampleAttrs, SampleRow } from './ops/sample.ts'
+export { noTokenCodes, sample, sampleKernel } from './ops/sample.ts'
+export type { NoToken, SampleAttrs, SampleRow, TokenDraw } from './ops/sample.ts'
 export { addRmsNormKernel, rmsNormKernel } from './ops/rms-norm.ts'
 export type { RmsNormAttrs } from './ops/rms-norm.ts'
 export { rotaryEmbeddingKernel } from './ops/rotary-embedding.ts'
 export type { RotaryEmbeddingAttrs } from './ops/rotary-embedding.ts'
 
 // The host's sampler, which a `sample` kernel must agree with, token for token.
-export { trySampleRow } from './sampling/sample-row.ts'
-export { sampleToken } from './sampling/sampler.ts'
-export { TokenCounts } from './sampling/token-counts.ts'
+export { drawToken } from './sampling/draw-token.ts'
+export { createSamplingState, describeDraw } from './sampling/sampling-state.ts'
+export type { SamplingState, SamplingStateOptions } from './sampling/sampling-state.ts'
 
 export { assert } from './util/assert.ts'

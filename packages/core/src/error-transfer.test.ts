@@ -18,6 +18,16 @@ describe('errors across threads', () => {
     }
   })
 
+  it('keeps causes, which may go in a circle', () => {
+    const cause = new CheckpointError('a.gguf', 'is truncated')
+    const back = fromTransferredError(structuredClone(toTransferredError(new TypeError('outer', { cause }))))
+    expect(back.cause).toBeInstanceOf(CheckpointError)
+    expect(back.cause).toMatchObject({ file: 'a.gguf' })
+    const circle = new Error('round')
+    circle.cause = circle
+    expect(fromTransferredError(toTransferredError(circle)).cause).toMatchObject({ message: 'round' })
+  })
+
   it('takes anything that was thrown', () => {
     expect(fromTransferredError(toTransferredError('text')).message).toBe('text')
   })

@@ -6,18 +6,26 @@ export interface TransferredError {
   readonly message: string
   readonly stack: string | null
   readonly fields: Readonly<Record<string, unknown>>
+  readonly cause?: TransferredError
 }
 
-export function toTransferredError(error: unknown): TransferredError {
+/** Causes of causes are kept so far down: one may be its own. */
+const maxCauses = 8
+
+export function toTransferredError(error: unknown, numCauses = maxCauses): TransferredError {
   if (!(error instanceof Error)) return { name: 'Error', message: String(error), stack: null, fields: {} }
   const fields = errors.OctavoError.isInstance(error)
-    ? Object.fromEntries(Object.entries(error).filter(([key]) => key !== 'name'))
+    ? Object.fromEntries(
+        Object.entries({ ...error, ...(error.parts && { parts: error.parts }) }).filter(([key]) => key !== 'name'),
+      )
     : {}
-  return { name: error.name, message: error.message, stack: error.stack ?? null, fields }
+  const { name, message, stack = null } = error
+  const hasCause = error.cause !== undefined && numCauses > 0
+  return { name, message, stack, fields, ...(hasCause && { cause: toTransferredError(error.cause, numCauses - 1) }) }
 }
 
 /** Gives the error its class back, so that `instanceof` and typed fields work on the other side. */
-export function fromTransferredError({ name, message, stack, fields }: TransferredError): Error {
+export function fromTransferredError({ name, message, stack, fields, cause }: TransferredError): Error {
   const known: unknown = Object.entries(errors).find(([exported]) => exported === name)?.[1]
   const prototype = typeof known === 'function' ? (known.prototype as Error) : Error.prototype
   const error = Object.assign(Object.create(prototype) as Error, fields)
@@ -25,6 +33,7 @@ export function fromTransferredError({ name, message, stack, fields }: Transferr
     name: { value: name, configurable: true, writable: true },
     message: { value: message, configurable: true, writable: true },
     stack: { value: stack ?? `${name}: ${message}`, configurable: true, writable: true },
+    ...(cause && { cause: { value: fromTransferredError(cause), configurable: true, writable: true } }),
   })
   return error
 }

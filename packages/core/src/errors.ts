@@ -17,16 +17,24 @@ export type OctavoErrorCode =
   | 'hub_error'
   | 'engine_dead'
   | 'engine_overloaded'
+  | 'invalid_logits'
   | 'no_gradient'
+
+/** Text of a message, or a field of the API under core's name: each surface spells it its own way (`maxTokens`, `max_tokens`). */
+export type MessagePart = string | { readonly field: string }
 
 /** The base of all errors that a caller can act on. */
 export class OctavoError extends Error {
   readonly code: OctavoErrorCode
+  /** The message in parts, where it names fields of the API. */
+  declare readonly parts?: readonly MessagePart[]
 
-  constructor(code: OctavoErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options)
+  constructor(code: OctavoErrorCode, message: string | readonly MessagePart[], options?: ErrorOptions) {
+    super(typeof message === 'string' ? message : joinParts(message, (field) => field), options)
     this.name = new.target.name
     this.code = code
+    // Not enumerable: whoever prints the error has it in the message already.
+    if (typeof message !== 'string') Object.defineProperty(this, 'parts', { value: message, configurable: true })
   }
 
   get [marker](): true {
@@ -39,14 +47,28 @@ export class OctavoError extends Error {
   }
 }
 
-/** The caller's request is wrong; `param` names the offending field. */
+/** The error's message with the fields that it names as `nameOf` spells them. */
+export function messageWith(error: OctavoError, nameOf: (field: string) => string): string {
+  return error.parts === undefined ? error.message : joinParts(error.parts, nameOf)
+}
+
+function joinParts(parts: readonly MessagePart[], nameOf: (field: string) => string): string {
+  return parts.map((part) => (typeof part === 'string' ? part : nameOf(part.field))).join('')
+}
+
+/** The caller's request is wrong; `param` names the offending field as core does: `maxTokens`. */
 export class InvalidRequestError extends OctavoError {
   readonly param: string | null
 
-  constructor(message: string, param: string | null = null, options?: ErrorOptions) {
+  constructor(message: string | readonly MessagePart[], param: string | null = null, options?: ErrorOptions) {
     super('invalid_request', message, options)
     this.param = param
   }
+}
+
+interface Excess {
+  readonly isLowerBound?: boolean
+  readonly maxTokens?: number | null
 }
 
 /** The prompt alone, or prompt and requested tokens, exceed what the model can attend to. */
@@ -54,11 +76,25 @@ export class ContextLengthError extends OctavoError {
   readonly numPromptTokens: number
   readonly maxModelLen: number
 
-  /** `isLowerBound`: the prompt has at least this many tokens; it was not tokenized to its end. */
-  constructor(numPromptTokens: number, maxModelLen: number, { isLowerBound = false } = {}) {
+  /**
+   * `isLowerBound`: the prompt has at least this many tokens; it was not tokenized to its end. `maxTokens`: the prompt
+   * alone would fit, with so many output tokens it does not.
+   */
+  constructor(numPromptTokens: number, maxModelLen: number, { isLowerBound = false, maxTokens = null }: Excess = {}) {
+    const start = `The prompt has ${isLowerBound ? 'at least ' : ''}${numPromptTokens} tokens`
     super(
       'context_length_exceeded',
-      `The prompt has ${isLowerBound ? 'at least ' : ''}${numPromptTokens} tokens, but this model's context is ${maxModelLen} tokens and at least one must be left for the output. Shorten the prompt to at most ${maxModelLen - 1} tokens, or pass truncate_prompt_tokens.`,
+      maxTokens === null
+        ? [
+            `${start}, but this model's context is ${maxModelLen} tokens and at least one must be left for the output. Shorten the prompt to at most ${maxModelLen - 1} tokens, or pass `,
+            { field: 'truncatePromptTokens' },
+            '.',
+          ]
+        : [
+            `${start} and `,
+            { field: 'maxTokens' },
+            ` is ${maxTokens}, but this model's context is ${maxModelLen} tokens. Pass at most ${maxModelLen - numPromptTokens}, leave it out to go on to the end of the context, or shorten the prompt.`,
+          ],
     )
     this.numPromptTokens = numPromptTokens
     this.maxModelLen = maxModelLen
@@ -122,7 +158,7 @@ export class TokenizerError extends OctavoError {
 
 /** The template refused the messages (`raise_exception`) or is itself broken. */
 export class ChatTemplateError extends OctavoError {
-  constructor(message: string, options?: ErrorOptions) {
+  constructor(message: string | readonly MessagePart[], options?: ErrorOptions) {
     super('chat_template_error', message, options)
   }
 }
@@ -164,6 +200,13 @@ export class EngineDeadError extends OctavoError {
 export class EngineOverloadedError extends OctavoError {
   constructor(message: string) {
     super('engine_overloaded', message)
+  }
+}
+
+/** The model computed what is no distribution (NaN) for one request, which ends; the engine goes on. */
+export class InvalidLogitsError extends OctavoError {
+  constructor(message: string) {
+    super('invalid_logits', message)
   }
 }
 

@@ -4,7 +4,10 @@ export type { ChatOptions, GenerateOptions, Prompt } from './engine/llm.ts'
 export { AsyncEngine } from './engine/async-engine.ts'
 export type { EngineHooks } from './engine/async-engine.ts'
 export type { EngineClient, EngineMetrics, GenerateRequest, PromptInput, ServedModel } from './engine/engine-client.ts'
-export type { EngineInfo } from './engine/engine-messages.ts'
+export type { EngineCoreClient, EngineCoreEvents } from './engine/engine-core-client.ts'
+export type { EngineCoreData } from './engine/create-engine-core.ts'
+export type { EngineInfo } from './engine/engine-info.ts'
+export type { RestartPolicy } from './engine/supervised-core-client.ts'
 export type { WarmupReport } from './engine/warm-up.ts'
 export { engineOptionTable } from './config/engine-options.ts'
 export type { EngineOptionGroup, EngineOptions } from './config/engine-options.ts'
@@ -35,14 +38,16 @@ export {
   HubError,
   InsufficientMemoryError,
   InvalidConfigError,
+  InvalidLogitsError,
   InvalidRequestError,
   ModelNotFoundError,
   NoGradientError,
   OctavoError,
   TokenizerError,
   UnsupportedModelError,
+  messageWith,
 } from './errors.ts'
-export type { OctavoErrorCode } from './errors.ts'
+export type { MessagePart, OctavoErrorCode } from './errors.ts'
 
 export { createBackend, probeBackends } from './backends/backend.ts'
 export type { BackendChoice, BackendReport, ChosenBackend } from './backends/backend.ts'
@@ -51,10 +56,11 @@ export type {
   BackendPack,
   BackendProbe,
   BackendProvider,
+  MachineShare,
   WarmupPolicy,
 } from './backends/backend-pack.ts'
-export { loadBackendModules } from './backends/backend-module.ts'
-export type { BackendModule } from './backends/backend-module.ts'
+export { loadEngineModules } from './engine/load-engine-modules.ts'
+export type { EngineModule, EngineModuleKind } from './config/engine-module.ts'
 export { tensorflowBackendWith } from './backends/tensorflow/tensorflow-module.ts'
 export type { TensorflowOptions } from './backends/tensorflow/tensorflow-pack.ts'
 export type { DType, WeightFormat } from './tensor/dtype.ts'

@@ -1,4 +1,4 @@
-import { InvalidRequestError } from './errors.ts'
+import { InvalidRequestError, type MessagePart } from './errors.ts'
 
 /** Sampling parameters with vLLM's semantics, complete and frozen; plain data that crosses threads. */
 export interface SamplingParams {
@@ -37,8 +37,10 @@ export interface SamplingParams {
   readonly detokenize: boolean
 }
 
-/** What a caller gives: any of the parameters; `undefined` counts as absent. */
-export type SamplingParamsInput = Partial<{ -readonly [K in keyof SamplingParams]: SamplingParams[K] | undefined }>
+/** What a caller gives: any of the parameters; `undefined` counts as absent. Seeds beyond 2^53 are bigints, of 64 bits at most. */
+export type SamplingParamsInput = Partial<{
+  -readonly [K in keyof SamplingParams]: SamplingParams[K] | (K extends 'seed' ? bigint : never) | undefined
+}>
 
 /** vLLM's defaults. */
 export const defaultSamplingParams: SamplingParams = Object.freeze({
@@ -98,7 +100,9 @@ export function resolveSamplingParams(
       fail(name, `is not a sampling parameter; the known ones are ${Object.keys(defaultSamplingParams).join(', ')}`)
   }
   const given = Object.fromEntries(
-    Object.entries(input).filter(([, value]) => value !== undefined),
+    Object.entries(input)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => [name, name === 'seed' && typeof value === 'bigint' ? foldSeed(value) : value]),
   ) as Partial<SamplingParams>
   const params: SamplingParams = { ...defaults, ...given }
 
@@ -108,7 +112,7 @@ export function resolveSamplingParams(
 
   const isGreedy = params.temperature < greedyTemperature
   if (isGreedy && params.n > 1)
-    fail('n', `must be 1 with temperature 0 (greedy), got ${params.n}: all samples would be equal`)
+    fail('n', ['must be 1 with ', { field: 'temperature' }, ` 0 (greedy), got ${params.n}: all samples would be equal`])
   return Object.freeze({
     ...params,
     temperature: isGreedy ? 0 : Math.max(params.temperature, minTemperature),
@@ -120,6 +124,17 @@ export function resolveSamplingParams(
     stopTokenIds: [...new Set(params.stopTokenIds)],
     allowedTokenIds: params.allowedTokenIds && [...new Set(params.allowedTokenIds)],
   })
+}
+
+/** Random numbers take 53 bits of seed: what has more is mixed down to that (the finalizer of MurmurHash3), so that no bit is lost in silence. */
+function foldSeed(seed: bigint): number {
+  if (seed >= Number.MIN_SAFE_INTEGER && seed <= Number.MAX_SAFE_INTEGER) return Number(seed)
+  if (BigInt.asIntN(64, seed) !== seed && BigInt.asUintN(64, seed) !== seed)
+    fail('seed', `must be an integer of at most 64 bits, got ${seed}`)
+  let x = BigInt.asUintN(64, seed)
+  x = BigInt.asUintN(64, (x ^ (x >> 33n)) * 0xff51afd7ed558ccdn)
+  x = BigInt.asUintN(64, (x ^ (x >> 33n)) * 0xc4ceb9fe1a85ec53n)
+  return Number((x ^ (x >> 33n)) >> 11n)
 }
 
 function checkRanges(params: SamplingParams): void {
@@ -174,7 +189,12 @@ function checkStop({ stop, detokenize }: SamplingParams): void {
       fail('stop', `has a string of ${text.length} characters; at most ${maxStopLength} are allowed`)
   }
   if (stop.length > 0 && !detokenize)
-    fail('stop', 'needs text, so it cannot be used with detokenize: false; use stopTokenIds')
+    fail('stop', [
+      'needs text, so it cannot be used with ',
+      { field: 'detokenize' },
+      ': false; use ',
+      { field: 'stopTokenIds' },
+    ])
 }
 
 function checkBadWords(words: readonly string[]): void {
@@ -209,7 +229,7 @@ function checkLogitBias(bias: SamplingParams['logitBias'], vocabSize: number): v
   if (bias === null) return
   if (typeof bias !== 'object') fail('logitBias', `must be an object of token id → bias, got ${show(bias)}`)
   for (const [id, value] of Object.entries(bias)) {
-    checkInteger('logitBias', Number(id), [0, vocabSize - 1])
+    checkTokenId('logitBias', Number(id), vocabSize)
     if (typeof value !== 'number' || Number.isNaN(value))
       fail('logitBias', `of token ${id} must be a number, got ${show(value)}`)
   }
@@ -217,7 +237,12 @@ function checkLogitBias(bias: SamplingParams['logitBias'], vocabSize: number): v
 
 function checkTokenIds(name: string, ids: readonly number[], vocabSize: number): void {
   if (!Array.isArray(ids)) fail(name, `must be an array of token ids, got ${show(ids)}`)
-  for (const id of ids) checkInteger(name, id, [0, vocabSize - 1])
+  for (const id of ids) checkTokenId(name, id, vocabSize)
+}
+
+function checkTokenId(name: string, id: unknown, vocabSize: number): void {
+  if (Number.isSafeInteger(id) && (id as number) >= 0 && (id as number) < vocabSize) return
+  fail(name, `has token id ${show(id)}, which is out of vocabulary: this model's ids run from 0 to ${vocabSize - 1}`)
 }
 
 function checkInteger(name: string, value: unknown, [min, max]: readonly [number, number]): void {
@@ -245,6 +270,7 @@ function show(value: unknown): string {
     : String(value)
 }
 
-function fail(name: string, reason: string): never {
-  throw new InvalidRequestError(`${name} ${reason}.`, name)
+/** `reason`: one text, or parts that name other fields. */
+function fail(name: string, reason: string | readonly MessagePart[]): never {
+  throw new InvalidRequestError([{ field: name }, ' ', ...(typeof reason === 'string' ? [reason] : reason), '.'], name)
 }

@@ -81,7 +81,7 @@ export class HttpTransport {
     if (this.#options.apiKey !== null) headers['authorization'] = `Bearer ${this.#options.apiKey}`
     if (call.body === undefined) return { method: call.method, headers, signal }
     headers['content-type'] = 'application/json'
-    return { method: call.method, headers, body: JSON.stringify(call.body), signal }
+    return { method: call.method, headers, body: toJson(call.body), signal }
   }
 }
 
@@ -140,4 +140,21 @@ async function sleep(ms: number, signal: AbortSignal | undefined): Promise<void>
     }, ms)
     signal?.addEventListener('abort', onAbort, { once: true })
   })
+}
+
+/** 64-bit seeds are bigints, which JSON has no type for but can write. */
+function toJson(body: unknown): string {
+  const hasBigint = typeof body === 'object' && body !== null && Object.values(body).some(isBigint)
+  return JSON.stringify(
+    body,
+    hasBigint ? (_key, value: unknown) => (isBigint(value) ? rawJson(value) : value) : undefined,
+  )
+}
+
+function isBigint(value: unknown): value is bigint {
+  return typeof value === 'bigint'
+}
+
+function rawJson(value: bigint): unknown {
+  return (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(String(value))
 }

@@ -11,9 +11,11 @@ export interface HttpErrorOptions {
 const typesByStatus: Readonly<Record<number, string>> = {
   400: 'BadRequestError',
   401: 'AuthenticationError',
+  403: 'PermissionDeniedError',
   404: 'NotFoundError',
   405: 'MethodNotAllowedError',
   413: 'PayloadTooLargeError',
+  415: 'UnsupportedMediaTypeError',
   500: 'InternalServerError',
   503: 'ServiceUnavailableError',
 }

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { finished } from 'node:stream'
+import type { Caller } from './authenticate.ts'
 import { HttpError } from './http-error.ts'
 
 /** Why a request's signal fired. */
@@ -10,9 +11,15 @@ export class ClientGoneError extends Error {
   }
 }
 
-/** Every request between its headers and the end of its answer, each with the signal that ends its work. */
+interface InFlight {
+  readonly id: string
+  readonly controller: AbortController
+  caller: Caller
+}
+
+/** Every request between its headers and the end of its answer: its id, its caller, the signal that ends its work. */
 export class InFlightRequests {
-  readonly #controllers = new Map<ServerResponse, AbortController>()
+  readonly #requests = new Map<ServerResponse, InFlight>()
   #isDraining = false
   #onEmpty: (() => void) | null = null
 
@@ -21,26 +28,45 @@ export class InFlightRequests {
   }
 
   /** `onEnd` runs when the answer is written, or the client is gone before that. */
-  open(response: ServerResponse, onEnd: (isComplete: boolean) => void): void {
+  open(response: ServerResponse, id: string, onEnd: (isComplete: boolean) => void): void {
     const controller = new AbortController()
-    this.#controllers.set(response, controller)
+    this.#requests.set(response, { id, controller, caller: { tenant: null } })
     finished(response, (error) => {
-      this.#controllers.delete(response)
+      this.#requests.delete(response)
       if (error) controller.abort(new ClientGoneError())
       onEnd(!error)
-      if (this.#controllers.size === 0) this.#onEmpty?.()
+      if (this.#requests.size === 0) this.#onEmpty?.()
     })
+  }
+
+  idOf(response: ServerResponse): string {
+    return this.#requests.get(response)?.id ?? 'unknown'
   }
 
   /** Aborts when the client goes away or the server can wait no longer. */
   signalOf(response: ServerResponse): AbortSignal {
-    return this.#controllers.get(response)?.signal ?? AbortSignal.abort(new ClientGoneError())
+    return this.#requests.get(response)?.controller.signal ?? AbortSignal.abort(new ClientGoneError())
+  }
+
+  /** Until it is set: nobody's. */
+  callerOf(response: ServerResponse): Caller {
+    return this.#requests.get(response)?.caller ?? { tenant: null }
+  }
+
+  setCaller(response: ServerResponse, caller: Caller): void {
+    const request = this.#requests.get(response)
+    if (request !== undefined) request.caller = caller
+  }
+
+  /** Whether a failure is that nobody is there any more to be told of one. */
+  isGone(response: ServerResponse, error: unknown): boolean {
+    return error instanceof ClientGoneError || response.destroyed
   }
 
   /** Resolves once nothing is left: all have ended by themselves, or were aborted when the time was over. */
   async drain(timeoutMs: number): Promise<void> {
     this.#isDraining = true
-    if (this.#controllers.size === 0) return
+    if (this.#requests.size === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#onEmpty = resolve
     const timers = [
@@ -54,7 +80,7 @@ export class InFlightRequests {
 
   #abortAll(): void {
     const reason = new HttpError(503, 'The server is shutting down; the request was aborted.')
-    for (const controller of this.#controllers.values()) controller.abort(reason)
+    for (const { controller } of this.#requests.values()) controller.abort(reason)
   }
 }
 

@@ -34,7 +34,7 @@ async function open({ port }: RunningServer): Promise<Socket> {
 
 function head(length: number | 'chunked'): string {
   const framing = length === 'chunked' ? 'Transfer-Encoding: chunked' : `Content-Length: ${length}`
-  return `POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${framing}\r\n\r\n`
+  return `POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n${framing}\r\n\r\n`
 }
 
 /** What comes until the text has the marker. */
@@ -224,7 +224,7 @@ describe('close', () => {
     // One socket that never asked anything, one that asked and keeps its connection.
     await open(server)
     const idle = await open(server)
-    idle.write('GET /health HTTP/1.1\r\nHost: x\r\n\r\n')
+    idle.write('GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n')
     await readUntil(idle, '\r\n\r\n')
     const running = postJson(server, { prompt: 'a b', max_tokens: 4, stream: true })
     await gate.reached.promise
@@ -266,7 +266,7 @@ describe('close', () => {
     const running = postJson(server, { prompt: 'a b', max_tokens: 1 })
     await gate.reached.promise
     // Half a request: the connection is not idle, so it survives the beginning of the drain.
-    socket.write('GET /v1/models HTTP/1.1\r\nHost: x\r\n')
+    socket.write('GET /v1/models HTTP/1.1\r\nHost: localhost\r\n')
     const closed = server.close()
     await expect
       .poll(() =>

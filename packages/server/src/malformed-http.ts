@@ -1,12 +1,12 @@
 import type { Socket } from 'node:net'
 import { HttpError } from './http-error.ts'
-import { toErrorBody } from './openai/to-http-error.ts'
+import { openaiDialect } from './openai/dialect.ts'
 
 /** Bytes that are not HTTP, headers too large, or a request that takes too long: the parser gave up before there was a request. */
 export function answerMalformedHttp(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
   const { status, reason, message } = describe(error.code)
-  const body = JSON.stringify(toErrorBody(new HttpError(status, message)))
+  const body = JSON.stringify(openaiDialect.errorBody(new HttpError(status, message)))
   const head = [
     `HTTP/1.1 ${status} ${reason}`,
     'Content-Type: application/json; charset=utf-8',

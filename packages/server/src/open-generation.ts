@@ -1,16 +1,20 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { GenerationOptions } from '@octavo/sdk/protocol'
 import { deriveCacheSalt } from './cache-salt.ts'
-import type { AnswerFrame } from './openai/answer-frame.ts'
-import type { RequestContext } from './openai/request-context.ts'
 import { clientRequestId } from './request-id.ts'
 import { resolveModel } from './resolve-model.ts'
 import type { ServerContext } from './server-context.ts'
 
+/** What the server adds to a request for a generation. */
 export interface Generation {
-  readonly frame: AnswerFrame
-  readonly context: RequestContext
+  /** The client's name for the answer: "chatcmpl-…" */
+  readonly id: string
+  /** Seconds since 1970. */
+  readonly created: number
+  readonly model: string
+  /** The engine's name for the request: unique even if the client repeats its own ids. */
+  readonly engineRequestId: string
+  readonly cacheSalt: string | null
   /** Fires when the client goes away or the server can wait no longer. */
   readonly signal: AbortSignal
 }
@@ -18,26 +22,30 @@ export interface Generation {
 export interface OpenGenerationOptions {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
-  readonly options: GenerationOptions
-  readonly idPrefix: 'chatcmpl' | 'cmpl'
+  readonly idPrefix: string
+  /** What the body says of the three; absent and `null` leave them to the server. */
+  readonly wanted: {
+    readonly model?: string | null | undefined
+    readonly requestId?: string | null | undefined
+    readonly cacheSalt?: string | null | undefined
+  }
 }
 
-/** Names a parsed request: its model, its ids (X-Request-Id wins over the body's request_id), its prefix-cache salt. */
+/** Names a parsed request: its model, its ids (X-Request-Id wins over the body's), its prefix-cache salt. */
 export function openGeneration(
   server: ServerContext,
-  { request, reply, options, idPrefix }: OpenGenerationOptions,
+  { request, reply, idPrefix, wanted }: OpenGenerationOptions,
 ): Generation {
-  const model = resolveModel(server.engine, options.model ?? null).id
-  const id = `${idPrefix}-${clientRequestId(request.headers) ?? options.request_id ?? request.id}`
-  const caller = server.isolatePrefixCache ? server.authenticate(request.headers.authorization) : null
+  const { inFlight } = server
+  const id = `${idPrefix}-${clientRequestId(request.headers) ?? wanted.requestId ?? inFlight.idOf(reply.raw)}`
+  const caller = server.isolatePrefixCache ? inFlight.callerOf(reply.raw) : { tenant: null }
   return {
-    frame: { id, created: Math.floor(Date.now() / 1000), model },
-    context: {
-      // A client may repeat an id while the first is still running.
-      engineRequestId: `${id}-${randomUUID().slice(0, 8)}`,
-      model,
-      cacheSalt: deriveCacheSalt(caller ?? { apiKey: null }, options.cache_salt ?? null),
-    },
-    signal: server.inFlight.signalOf(reply.raw),
+    id,
+    created: Math.floor(Date.now() / 1000),
+    model: resolveModel(server.engine, wanted.model ?? null).id,
+    // A client may repeat an id while the first is still running.
+    engineRequestId: `${id}-${randomUUID().slice(0, 8)}`,
+    cacheSalt: deriveCacheSalt(caller, wanted.cacheSalt ?? null),
+    signal: inFlight.signalOf(reply.raw),
   }
 }

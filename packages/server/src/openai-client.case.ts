@@ -140,6 +140,25 @@ export function describeOpenAiClient(name: string, start: () => Promise<OpenAiTa
         expect(alone.usage?.completion_tokens).toBe(0)
       })
 
+      it('streams the logprobs and offsets of the complete answer, of an echoed prompt too', async () => {
+        const params = textParams({ logprobs: 2, echo: true, ignore_eos: true })
+        const whole = (await client.completions.create(params)).choices[0]
+        const parts: OpenAI.CompletionChoice[] = []
+        for await (const chunk of await client.completions.create({ ...params, stream: true }))
+          parts.push(...chunk.choices)
+        const streamed = (name: 'tokens' | 'text_offset' | 'token_logprobs'): unknown[] =>
+          parts.flatMap(({ logprobs }): unknown[] => logprobs?.[name] ?? [])
+        expect(parts.map(({ text }) => text).join('')).toBe(whole?.text)
+        for (const name of ['tokens', 'text_offset', 'token_logprobs'] as const)
+          expect(streamed(name)).toEqual(whole?.logprobs?.[name])
+        const letters = [...(whole?.text ?? '')]
+        for (const [at, token] of (whole?.logprobs?.tokens ?? []).entries()) {
+          // Special tokens are not in the text, and half a character has no text of its own.
+          if (/^<\|.*\|>$/.test(token) || token.includes('\u{fffd}')) continue
+          expect(letters.slice(whole!.logprobs!.text_offset![at]).join('').startsWith(token)).toBe(true)
+        }
+      })
+
       it('reports legacy logprobs, of the prompt too with echo', async () => {
         const completion = await client.completions.create(textParams({ logprobs: 3, echo: true }))
         const logprobs = completion.choices[0]?.logprobs

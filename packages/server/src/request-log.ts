@@ -1,12 +1,29 @@
+import type { Logger } from '@octavo/core'
 import type { FastifyRequest } from 'fastify'
 
 export interface RequestEnd {
+  readonly id: string
   /** `null`: the client was gone before the answer was complete. */
   readonly status: number | null
   readonly ms: number
 }
 
-/** "POST /v1/completions 200 123 ms (id)": the route rather than the path, and nothing of body or query. */
-export function describeRequest({ id, method, routeOptions }: FastifyRequest, { status, ms }: RequestEnd): string {
-  return `${method} ${routeOptions.url ?? '(no route)'} ${status ?? 'client gone'} ${Math.round(ms)} ms (${id})`
+const maxPathLength = 200
+
+/** "POST /v1/completions 200 123 ms (id)": nothing of body or query. */
+export function describeRequest({ method, originalUrl }: FastifyRequest, { id, status, ms }: RequestEnd): string {
+  const path = originalUrl
+    .split('?', 1)[0]!
+    .slice(0, maxPathLength)
+    .replaceAll(/[^\x21-\x7e]/g, '?')
+  return `${method} ${path} ${status ?? 'client gone'} ${Math.round(ms)} ms (${id})`
+}
+
+/** Begins each line with the time. */
+export function timedLogger(logger: Logger): Logger {
+  const timed =
+    (level: keyof Logger) =>
+    (message: string): void =>
+      logger[level](`${new Date().toISOString()} ${message}`)
+  return { debug: timed('debug'), info: timed('info'), warn: timed('warn'), error: timed('error') }
 }

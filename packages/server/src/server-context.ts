@@ -1,16 +1,26 @@
 import type { EngineClient } from '@octavo/core'
-import type { Authenticate } from './auth.ts'
+import type { Authenticate } from './authenticate.ts'
 import type { HttpError } from './http-error.ts'
 import type { InFlightRequests } from './in-flight-requests.ts'
+import type { KnownEndpoint } from './unknown-path.ts'
 
-/** What the routes share. */
+/** What the endpoints share. */
 export interface ServerContext {
   readonly engine: EngineClient
   readonly version: string
   readonly authenticate: Authenticate
   readonly inFlight: InFlightRequests
+  readonly bodyLimit: number
   readonly isolatePrefixCache: boolean
   readonly trustRequestChatTemplate: boolean
+  /** What has been added so far. */
+  readonly endpoints: KnownEndpoint[]
   /** Turns a failure into what the client may see, and logs what it may not. */
-  readonly explain: (error: unknown, requestId: string) => HttpError
+  readonly explain: (error: unknown, options: ExplainOptions) => HttpError
+}
+
+export interface ExplainOptions {
+  readonly requestId: string
+  /** How the wire spells a field that core names. */
+  readonly nameOf: (field: string) => string
 }

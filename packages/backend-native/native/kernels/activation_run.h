@@ -1,4 +1,4 @@
-// Activations of a run of elements, as a template over the vectors of vec_*.h.
+// Activations of a run of elements, as a template over the vectors of isa/*/vec.h.
 #pragma once
 
 #include <cstdint>
@@ -7,13 +7,6 @@
 #include "vec_math.h"
 
 namespace octavo {
-
-using ActivationRunFunction = void(float* out, const float* x, ActivationKind kind, int64_t count);
-
-ActivationRunFunction ActivationRunScalar;
-ActivationRunFunction ActivationRunAvx2;
-ActivationRunFunction ActivationRunAvx512;
-ActivationRunFunction ActivationRunNeon;
 
 template <class V>
 struct ActivationKernel {

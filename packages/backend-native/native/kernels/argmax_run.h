@@ -1,23 +1,12 @@
-// Argmax of a run, as a template over the vectors of vec_*.h.
+// Argmax of a run, as a template over the vectors of isa/*/vec.h.
 #pragma once
 
 #include <cstdint>
 #include <limits>
 
+#include "kernel_table.h"
+
 namespace octavo {
-
-struct Largest {
-  float value;
-  int64_t index;
-};
-
-/// The largest of x[0 .. n), the lowest index among equals; NaN is never the largest (index 0 where nothing else is there).
-using ArgmaxRunFunction = Largest(const float* x, int64_t n);
-
-ArgmaxRunFunction ArgmaxRunScalar;
-ArgmaxRunFunction ArgmaxRunAvx2;
-ArgmaxRunFunction ArgmaxRunAvx512;
-ArgmaxRunFunction ArgmaxRunNeon;
 
 template <class V>
 struct ArgmaxKernel {

@@ -3,8 +3,7 @@
 
 #include <cstdint>
 
-#include "gated_activation_run.h"
-#include "pick_kernel.h"
+#include "kernel_table.h"
 
 namespace octavo {
 
@@ -18,7 +17,7 @@ struct GateInput {
 /// The arithmetic of GatedActivation: an element's result depends on that element alone.
 class GateRows {
  public:
-  explicit GateRows(GatedKind kind) : kernel_(OCTAVO_PICK_KERNEL(GatedActivationRun)), kind_(kind) {}
+  explicit GateRows(GatedKind kind) : kernel_(Kernels().gated_activation), kind_(kind) {}
 
   /// out [n][count], rows out_stride apart.
   void Run(float* out, int64_t out_stride, const GateInput& in, int64_t n, int64_t count) const {
@@ -27,7 +26,7 @@ class GateRows {
   }
 
  private:
-  GatedActivationRunFunction* const kernel_;
+  void (*const kernel_)(float* out, const float* gate, const float* up, GatedKind kind, int64_t count);
   const GatedKind kind_;
 };
 

@@ -1,4 +1,4 @@
-// act(gate) * up over a run of elements, as a template over the vectors of vec_*.h.
+// act(gate) * up over a run of elements, as a template over the vectors of isa/*/vec.h.
 #pragma once
 
 #include <cstdint>
@@ -7,13 +7,6 @@
 #include "vec_math.h"
 
 namespace octavo {
-
-using GatedActivationRunFunction = void(float* out, const float* gate, const float* up, GatedKind kind, int64_t count);
-
-GatedActivationRunFunction GatedActivationRunScalar;
-GatedActivationRunFunction GatedActivationRunAvx2;
-GatedActivationRunFunction GatedActivationRunAvx512;
-GatedActivationRunFunction GatedActivationRunNeon;
 
 template <class V>
 struct GatedActivationKernel {

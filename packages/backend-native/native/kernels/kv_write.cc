@@ -1,8 +1,7 @@
 #include <cstring>
 
-#include "kv_write_rows.h"
+#include "kernel_table.h"
 #include "ops.h"
-#include "pick_kernel.h"
 
 namespace octavo {
 namespace {
@@ -34,13 +33,13 @@ void KvWrite(const KvLayer& kv, const float* keys, const float* values, const in
       std::memcpy(static_cast<float*>(kv.values) + slots[i] * width, values + i * width, bytes);
     }
   } else if (kv.type == KvType::kBfloat16) {
-    auto* const round = OCTAVO_PICK_KERNEL(RoundToBfloat16);
+    const auto round = Kernels().round_to_bfloat16;
     for (int64_t i = 0; i < n; i++) {
       round(static_cast<uint16_t*>(kv.keys) + slots[i] * width, keys + i * width, width);
       round(static_cast<uint16_t*>(kv.values) + slots[i] * width, values + i * width, width);
     }
   } else {
-    auto* const quantize = OCTAVO_PICK_KERNEL(QuantizeHeads);
+    const auto quantize = Kernels().quantize_heads;
     for (int64_t i = 0; i < n; i++) {
       const int64_t head = slots[i] * kv.kv_heads;
       quantize(static_cast<int8_t*>(kv.keys) + slots[i] * width, kv.key_scales + head, keys + i * width, kv.kv_heads, kv.head_dim);

@@ -10,13 +10,6 @@
 
 namespace octavo {
 
-using RoundToBfloat16Function = void(uint16_t* to, const float* from, int64_t n);
-/// to and from [heads, head_dim], scales [heads].
-using QuantizeHeadsFunction = void(int8_t* to, float* scales, const float* from, int64_t heads, int64_t head_dim);
-
-RoundToBfloat16Function RoundToBfloat16Scalar, RoundToBfloat16Avx2, RoundToBfloat16Avx512, RoundToBfloat16Neon;
-QuantizeHeadsFunction QuantizeHeadsScalar, QuantizeHeadsAvx2, QuantizeHeadsAvx512, QuantizeHeadsNeon;
-
 static inline void RoundRow(uint16_t* to, const float* from, int64_t n) {
   for (int64_t i = 0; i < n; i++) {
     uint32_t bits;
@@ -48,5 +41,16 @@ static inline float QuantizeHead(int8_t* to, const float* from, size_t n) {
   for (size_t i = 0; i < n; i++) to[i] = static_cast<int8_t>(static_cast<int32_t>((from[i] * inverse + magic) - magic));
   return largest / 127.0f;
 }
+
+/// V, whose vectors it does without, keeps the instruction sets' instances apart.
+template <class V>
+struct KvWriteKernel {
+  static void RoundToBfloat16(uint16_t* to, const float* from, int64_t n) { RoundRow(to, from, n); }
+
+  static void QuantizeHeads(int8_t* to, float* scales, const float* from, int64_t heads, int64_t head_dim) {
+    const auto size = static_cast<size_t>(head_dim);
+    for (int64_t h = 0; h < heads; h++) scales[h] = QuantizeHead(to + h * head_dim, from + h * head_dim, size);
+  }
+};
 
 }  // namespace octavo

@@ -1,4 +1,4 @@
-// Layer norm of a run of rows, as a template over the vectors of vec_*.h.
+// Layer norm of a run of rows, as a template over the vectors of isa/*/vec.h.
 #pragma once
 
 #include <cmath>
@@ -7,13 +7,6 @@
 #include "row_sum.h"
 
 namespace octavo {
-
-using LayerNormRowsFunction = void(float* out, const float* x, const float* weight, const float* bias, int64_t n, int64_t d, float epsilon);
-
-LayerNormRowsFunction LayerNormRowsScalar;
-LayerNormRowsFunction LayerNormRowsAvx2;
-LayerNormRowsFunction LayerNormRowsAvx512;
-LayerNormRowsFunction LayerNormRowsNeon;
 
 template <class V>
 struct LayerNormKernel {

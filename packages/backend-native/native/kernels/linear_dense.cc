@@ -1,14 +1,15 @@
-// Dense weights: packing, and how a product is cut into tasks.
+// Dense and grouped weights: packing, and how a product is cut into tasks.
 #include "linear_dense.h"
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
-#include "../cpu_features.h"
+#include "../grouped_matrix.h"
 #include "gate_rows.h"
+#include "kernel_table.h"
 #include "linear_dense_memory.h"
 #include "linear_dense_values.h"
-#include "pack_panel.h"
 
 namespace octavo {
 namespace {
@@ -23,17 +24,6 @@ int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 int64_t ElementBytes(Format format) { return format == Format::kFloat32 ? 4 : 2; }
 
-const DenseKernels& KernelsOf(Isa isa) {
-#if defined(__x86_64__)
-  if (isa == Isa::kAvx512 || isa == Isa::kAmx) return DenseKernelsAvx512();
-  if (isa == Isa::kAvx2) return DenseKernelsAvx2();
-#elif defined(__aarch64__)
-  if (isa != Isa::kScalar) return DenseKernelsNeon();
-#endif
-  (void)isa;
-  return DenseKernelsScalar();
-}
-
 /// x [width, cols] -> out [num_k][width] from `first_k` on.
 void PackActivations(float* out, const float* x, int64_t cols, int64_t first_k, int64_t num_k, int64_t width) {
   for (int64_t i = 0; i < width; i++) {
@@ -42,26 +32,10 @@ void PackActivations(float* out, const float* x, int64_t cols, int64_t first_k, 
   }
 }
 
-class DenseMatrix final : public Matrix {
+/// A matrix of panels that the tile kernels of dense weights multiply; where these come from is the subclass's.
+class PanelMatrix : public Matrix {
  public:
-  DenseMatrix(Format format, int64_t rows, int64_t cols)
-      : Matrix(rows, cols),
-        format_(format),
-        kernels_(KernelsOf(CurrentIsa())),
-        num_panels_(CeilDiv(rows, kernels_.panel_rows)),
-        panel_bytes_(PaddedCols() * kernels_.panel_rows * ElementBytes(format)),
-        data_(static_cast<size_t>(num_panels_ * panel_bytes_)) {}
-
-  /// False where rows could not be read.
-  bool Pack(const StoredRows& stored, ThreadPool& pool) {
-    return PackPanels(stored, kernels_.panel_rows, pool, [&](int64_t panel, const uint8_t* const* panel_rows) {
-      uint8_t* out = data_.As<uint8_t>() + panel * panel_bytes_;
-      if (format_ == Format::kFloat16) return PackElements<2>(out, panel_rows, cols);
-      if (format_ == Format::kFloat32) return PackElements<4>(out, panel_rows, cols);
-      PackElements<4>(out, panel_rows, cols / 2);
-      if (cols % 2 != 0) PackLastHalfPair(reinterpret_cast<uint16_t*>(out), panel_rows);
-    });
-  }
+  PanelMatrix(int64_t rows, int64_t cols) : Matrix(rows, cols), kernels_(Kernels().dense), num_panels_(CeilDiv(rows, kernels_.panel_rows)) {}
 
   void LinearParts(const LinearPart* parts, int64_t num_parts, const LinearInput& input,
                    ThreadPool& pool) const override {
@@ -96,17 +70,22 @@ class DenseMatrix final : public Matrix {
 
   int64_t PanelRows() const override { return kernels_.panel_rows; }
 
-  void ReadRow(int64_t row, float* out) const override {
-    const uint8_t* panel = Panel(row / kernels_.panel_rows);
-    const int64_t lane = row % kernels_.panel_rows;
-    for (int64_t k = 0; k < cols; k++) {
-      const int64_t step = format_ == Format::kBfloat16 ? 2 : 1;
-      const int64_t index = (k / step * kernels_.panel_rows + lane) * step + k % step;
-      out[k] = ReadElement(panel, index);
-    }
-  }
+ protected:
+  /// A block of columns of a panel.
+  struct Block {
+    const void* weights;
+    Format format;        // that they have there
+    const uint8_t* next;  // what to bring into the cache meanwhile, or null
+    int64_t next_bytes;
+    int64_t ahead;        // bytes that weights stream ahead of their use; 0: they do not
+  };
 
-  size_t Bytes() const override { return static_cast<size_t>(num_panels_ * panel_bytes_); }
+  /// `is_reused`: by more than two tiles of tokens, so that it pays to widen it once, into `scratch`
+  /// [kDenseBlock][kMaxPanelRows].
+  virtual Block BlockOf(int64_t panel, int64_t first_k, int64_t num_k, bool is_reused, float* scratch) const = 0;
+
+  const DenseKernels& kernels_;
+  const int64_t num_panels_;
 
  private:
   /// Activation rows that are packed and multiplied together.
@@ -127,16 +106,6 @@ class DenseMatrix final : public Matrix {
     int64_t first_token;  // of the chunk
     int64_t num_tokens;
   };
-
-  int64_t PaddedCols() const { return format_ == Format::kBfloat16 ? cols + cols % 2 : cols; }
-
-  const uint8_t* Panel(int64_t panel) const { return data_.As<uint8_t>() + panel * panel_bytes_; }
-
-  float ReadElement(const uint8_t* panel, int64_t index) const {
-    if (format_ == Format::kFloat32) return reinterpret_cast<const float*>(panel)[index];
-    const uint16_t bits = reinterpret_cast<const uint16_t*>(panel)[index];
-    return format_ == Format::kFloat16 ? FloatFromHalf(bits) : FloatFromBfloat16(bits);
-  }
 
   /// The packed activations of a chunk stay within about a core's L2, with tiles enough to pay for a widened block.
   int64_t MaxChunk() const {
@@ -172,29 +141,6 @@ class DenseMatrix final : public Matrix {
     });
   }
 
-  /// out[i][row] = element i of the row.
-  template <int64_t kBytes>
-  void PackElements(uint8_t* out, const uint8_t* const* panel_rows, int64_t count) const {
-    const int64_t stride = kernels_.panel_rows * kBytes;
-    const PackKernels& pack = CurrentPackKernels();
-    const auto sixteen = kBytes == 4 ? pack.words : pack.halves;
-    int64_t row = 0;
-    for (; row + kPackedRows <= kernels_.panel_rows; row += kPackedRows)
-      sixteen(panel_rows + row, 0, count, out + row * kBytes, stride);
-    for (; row < kernels_.panel_rows; row++) {
-      for (int64_t i = 0; i < count; i++)
-        std::memcpy(out + i * stride + row * kBytes, panel_rows[row] + i * kBytes, kBytes);
-    }
-  }
-
-  void PackLastHalfPair(uint16_t* out, const uint8_t* const* panel_rows) const {
-    uint16_t* pairs = out + (cols - 1) * kernels_.panel_rows;
-    for (int64_t row = 0; row < kernels_.panel_rows; row++) {
-      std::memcpy(pairs + 2 * row, panel_rows[row] + (cols - 1) * 2, 2);
-      pairs[2 * row + 1] = 0;
-    }
-  }
-
   const float* PackChunk(float* out, const Chunk& chunk, ThreadPool& pool) const {
     const auto pack_block = [&](int64_t block, int) {
       const int64_t first_k = block * kDenseBlock;
@@ -218,25 +164,20 @@ class DenseMatrix final : public Matrix {
 
   /// `y`: where the first token's result of the panel's first row goes; `stride`: from a token's to the next one's.
   void RunPanel(const Chunk& chunk, const Tiles& tiles, int64_t panel, float* y, int64_t stride) const {
-    // From three tiles on it pays to widen a block once instead of in every tile.
     const bool is_reused = tiles.last - tiles.first > 2;
-    const bool is_widened = is_reused && format_ != Format::kFloat32;
-    const int format = static_cast<int>(is_widened ? Format::kFloat32 : format_);
-    const int64_t block_bytes = kDenseBlock * kernels_.panel_rows * ElementBytes(format_);
     const int64_t first_row = panel * kernels_.panel_rows;
-    alignas(64) float widened[kDenseBlock * kMaxPanelRows];
+    alignas(64) float scratch[kDenseBlock * kMaxPanelRows];
     for (int64_t first_k = 0; first_k < cols; first_k += kDenseBlock) {
       const int64_t num_k = std::min(kDenseBlock, cols - first_k);
-      const uint8_t* stored = Panel(panel) + first_k * kernels_.panel_rows * ElementBytes(format_);
-      if (is_widened) kernels_.widen[static_cast<int>(format_)](widened, stored, num_k);
+      const Block block = BlockOf(panel, first_k, num_k, is_reused, scratch);
       const float* bias = first_k + num_k == cols && chunk.bias != nullptr ? chunk.bias + first_row : nullptr;
       for (int64_t tile = tiles.first; tile < tiles.last; tile++) {
-        if (is_reused) PrefetchShare(stored + block_bytes, block_bytes, tile - tiles.first, tiles.last - tiles.first);
+        if (block.next != nullptr) PrefetchShare(block.next, block.next_bytes, tile - tiles.first, tiles.last - tiles.first);
         const int64_t start = chunk.TileStart(tile);
         const int64_t width = chunk.TileStart(tile + 1) - start;
         DenseTile args = {};
-        args.weights = is_widened ? static_cast<const void*>(widened) : stored;
-        args.ahead = !is_reused && tile == tiles.first ? kAheadBytes : 0;
+        args.weights = block.weights;
+        args.ahead = tile == tiles.first ? block.ahead : 0;
         args.x = chunk.x + first_k * chunk.n + start * num_k;
         args.num_k = num_k;
         args.y = y + (start - tiles.first_token) * stride;
@@ -244,7 +185,7 @@ class DenseMatrix final : public Matrix {
         args.num_rows = rows - first_row;
         args.is_first = first_k == 0;
         args.bias = bias;
-        kernels_.tile[format][width - 1](args);
+        kernels_.tile[static_cast<int>(block.format)][width - 1](args);
       }
     }
   }
@@ -254,23 +195,142 @@ class DenseMatrix final : public Matrix {
     const int64_t end = bytes * (tile + 1) / num_tiles;
     for (int64_t at = bytes * tile / num_tiles; at < end; at += 64) __builtin_prefetch(block + at, 0, 2);
   }
+};
+
+class DenseMatrix final : public PanelMatrix {
+ public:
+  DenseMatrix(Format format, int64_t rows, int64_t cols)
+      : PanelMatrix(rows, cols),
+        format_(format),
+        panel_bytes_(PaddedCols() * kernels_.panel_rows * ElementBytes(format)),
+        data_(static_cast<size_t>(num_panels_ * panel_bytes_)) {}
+
+  /// False where rows could not be read.
+  bool Pack(const StoredRows& stored, ThreadPool& pool) {
+    return PackPanels(stored, kernels_.panel_rows, pool, [&](int64_t panel, const uint8_t* const* panel_rows) {
+      uint8_t* out = data_.As<uint8_t>() + panel * panel_bytes_;
+      if (format_ == Format::kFloat16) return PackElements<2>(out, panel_rows, cols);
+      if (format_ == Format::kFloat32) return PackElements<4>(out, panel_rows, cols);
+      PackElements<4>(out, panel_rows, cols / 2);
+      if (cols % 2 != 0) PackLastHalfPair(reinterpret_cast<uint16_t*>(out), panel_rows);
+    });
+  }
+
+  void ReadRow(int64_t row, float* out) const override {
+    const uint8_t* panel = Panel(row / kernels_.panel_rows);
+    const int64_t lane = row % kernels_.panel_rows;
+    for (int64_t k = 0; k < cols; k++) {
+      const int64_t step = format_ == Format::kBfloat16 ? 2 : 1;
+      const int64_t index = (k / step * kernels_.panel_rows + lane) * step + k % step;
+      out[k] = ReadElement(panel, index);
+    }
+  }
+
+  size_t Bytes() const override { return static_cast<size_t>(num_panels_ * panel_bytes_); }
+
+ private:
+  Block BlockOf(int64_t panel, int64_t first_k, int64_t num_k, bool is_reused, float* scratch) const override {
+    const int64_t bytes = kDenseBlock * kernels_.panel_rows * ElementBytes(format_);
+    const uint8_t* stored = Panel(panel) + first_k * kernels_.panel_rows * ElementBytes(format_);
+    if (!is_reused) return {stored, format_, nullptr, 0, kAheadBytes};
+    if (format_ == Format::kFloat32) return {stored, format_, stored + bytes, bytes, 0};
+    kernels_.widen[static_cast<int>(format_)](scratch, stored, num_k);
+    return {scratch, Format::kFloat32, stored + bytes, bytes, 0};
+  }
+
+  int64_t PaddedCols() const { return format_ == Format::kBfloat16 ? cols + cols % 2 : cols; }
+
+  const uint8_t* Panel(int64_t panel) const { return data_.As<uint8_t>() + panel * panel_bytes_; }
+
+  float ReadElement(const uint8_t* panel, int64_t index) const {
+    if (format_ == Format::kFloat32) return reinterpret_cast<const float*>(panel)[index];
+    const uint16_t bits = reinterpret_cast<const uint16_t*>(panel)[index];
+    return format_ == Format::kFloat16 ? FloatFromHalf(bits) : FloatFromBfloat16(bits);
+  }
+
+  /// out[i][row] = element i of the row.
+  template <int64_t kBytes>
+  void PackElements(uint8_t* out, const uint8_t* const* panel_rows, int64_t count) const {
+    const int64_t stride = kernels_.panel_rows * kBytes;
+    const PackKernels& pack = Kernels().pack;
+    const auto sixteen = kBytes == 4 ? pack.words : pack.halves;
+    int64_t row = 0;
+    for (; row + kPackedRows <= kernels_.panel_rows; row += kPackedRows)
+      sixteen(panel_rows + row, 0, count, out + row * kBytes, stride);
+    for (; row < kernels_.panel_rows; row++) {
+      for (int64_t i = 0; i < count; i++)
+        std::memcpy(out + i * stride + row * kBytes, panel_rows[row] + i * kBytes, kBytes);
+    }
+  }
+
+  void PackLastHalfPair(uint16_t* out, const uint8_t* const* panel_rows) const {
+    uint16_t* pairs = out + (cols - 1) * kernels_.panel_rows;
+    for (int64_t row = 0; row < kernels_.panel_rows; row++) {
+      std::memcpy(pairs + 2 * row, panel_rows[row] + (cols - 1) * 2, 2);
+      pairs[2 * row + 1] = 0;
+    }
+  }
 
   const Format format_;
-  const DenseKernels& kernels_;
-  const int64_t num_panels_;
   const int64_t panel_bytes_;
   DenseMemory data_;
+};
+
+/// Rows' codes stay as stored: each block of a panel is widened for its products.
+class GroupedMatrix final : public PanelMatrix {
+ public:
+  explicit GroupedMatrix(GroupedWeight weight) : PanelMatrix(weight.rows, weight.cols), weight_(std::move(weight)) {}
+
+  void ReadRow(int64_t row, float* out) const override { WidenRow(row, 0, cols, out, 1); }
+
+  size_t Bytes() const override {
+    return weight_.codes.size() + weight_.zeros.size() + 4 * (weight_.scales.size() + weight_.order.size() + weight_.values.size());
+  }
+
+ private:
+  Block BlockOf(int64_t panel, int64_t first_k, int64_t num_k, bool, float* scratch) const override {
+    const int64_t panel_rows = kernels_.panel_rows;
+    for (int64_t lane = 0; lane < panel_rows; lane++) {
+      const int64_t row = panel * panel_rows + lane;
+      if (row < rows) WidenRow(row, first_k, num_k, scratch + lane, panel_rows);
+      else for (int64_t k = 0; k < num_k; k++) scratch[k * panel_rows + lane] = 0.0f;
+    }
+    return {scratch, Format::kFloat32, nullptr, 0, 0};
+  }
+
+  /// Columns [first_k, first_k + num_k) of a row, `stride` floats apart.
+  void WidenRow(int64_t row, int64_t first_k, int64_t num_k, float* out, int64_t stride) const {
+    const uint8_t* codes = weight_.codes.data() + row * weight_.CodeStride();
+    const int64_t num_groups = weight_.NumGroups();
+    const float* scales = weight_.scales.data() + row * num_groups;
+    const uint8_t* zeros = weight_.zeros.empty() ? nullptr : weight_.zeros.data() + row * num_groups;
+    const int64_t bits = weight_.bits;
+    for (int64_t k = first_k; k < first_k + num_k; k++, out += stride) {
+      // At most two bytes hold a code, and a row is whole words.
+      const int64_t bit = k * bits;
+      uint32_t code = codes[bit / 8];
+      if (bit % 8 + bits > 8) code |= static_cast<uint32_t>(codes[bit / 8 + 1]) << 8;
+      code = code >> bit % 8 & ((1u << bits) - 1);
+      const int64_t group = weight_.order.empty() ? k / weight_.group_size : weight_.order[static_cast<size_t>(k)];
+      const float value = weight_.values[code];
+      *out = (zeros == nullptr ? value : value - static_cast<float>(zeros[group])) * scales[group];
+    }
+  }
+
+  const GroupedWeight weight_;
 };
 
 }  // namespace
 
 std::unique_ptr<Matrix> MakeDenseMatrix(Format format, int64_t cols, const StoredRows& stored, ThreadPool& pool) {
-  if (CurrentIsa() == Isa::kAmx) {
-    if (std::unique_ptr<Matrix> matrix = TryMakeAmxMatrix(format, cols, stored, pool)) return matrix;
-  }
+  if (std::unique_ptr<Matrix> matrix = TryMakeTileMatrix(format, cols, stored, pool)) return matrix;
   auto matrix = std::make_unique<DenseMatrix>(format, stored.rows(), cols);
   if (!matrix->Pack(stored, pool)) return nullptr;
   return matrix;
+}
+
+std::unique_ptr<Matrix> MakeGroupedMatrix(GroupedWeight weight) {
+  return std::make_unique<GroupedMatrix>(std::move(weight));
 }
 
 }  // namespace octavo

@@ -45,13 +45,8 @@ struct DenseKernels {
   void (*widen[kNumDenseFormats])(float* out, const void* weights, int64_t num_k);
 };
 
-const DenseKernels& DenseKernelsScalar();
-const DenseKernels& DenseKernelsAvx2();
-const DenseKernels& DenseKernelsAvx512();
-const DenseKernels& DenseKernelsNeon();
-
-/// 16-bit weights on AMX tiles; null for float32, where a weight is infinite or NaN (a part of an activation that is
+/// 16-bit weights on matrix tiles; null where there is no tile unit, for float32, where a weight is infinite or NaN (a part of an activation that is
 /// zero would make NaN of it), and where the stored rows could not be read.
-std::unique_ptr<Matrix> TryMakeAmxMatrix(Format format, int64_t cols, const StoredRows& stored, ThreadPool& pool);
+std::unique_ptr<Matrix> TryMakeTileMatrix(Format format, int64_t cols, const StoredRows& stored, ThreadPool& pool);
 
 }  // namespace octavo

@@ -1,5 +1,5 @@
 // The tile kernels of dense weights, over a vector type that each instruction set brings.
-// Included only by linear_dense_<isa>.cc, each with a Vector of its own in an unnamed namespace: instances never mix.
+// Included only by isa/<isa>/linear_dense.h, each with a Vector of its own in an unnamed namespace: instances never mix.
 //
 // A Vector is { using Type; kLanes, kMaxWidth;
 //   Zero(), Set(float), Load(const float*), Store(float*, Type), Add(a, b), MulAdd(a, b, c) = a * b + c,

@@ -1,18 +1,15 @@
-// Dense weights for AMX: packing, and how a product is cut into tasks.
+// Dense weights for matrix tiles: packing, and how a product is cut into tasks.
 #include <algorithm>
 #include <atomic>
 #include <cstring>
 
 #include "gate_rows.h"
+#include "kernel_table.h"
 #include "linear_dense.h"
-#include "linear_dense_amx.h"
 #include "linear_dense_memory.h"
 #include "linear_dense_values.h"
-#include "pack_panel.h"
 
 namespace octavo {
-
-#if defined(__x86_64__)
 
 namespace {
 
@@ -33,11 +30,12 @@ int64_t WeightParts(Format format) { return format == Format::kBfloat16 ? 1 : 2;
 /// Of a chunk.
 constexpr int64_t kMaxTokens = 192;
 
-class AmxMatrix final : public Matrix {
+class TileMatrix final : public Matrix {
  public:
-  AmxMatrix(Format format, int64_t rows, int64_t cols)
+  TileMatrix(Format format, int64_t rows, int64_t cols)
       : Matrix(rows, cols),
         format_(format),
+        kernels_(Kernels().dense_tiles),
         num_panels_(CeilDiv(rows, kAmxPanel)),
         num_steps_(CeilDiv(cols, kAmxStep)),
         weights_(static_cast<size_t>(num_panels_ * num_steps_ * kStepBytes)) {}
@@ -165,7 +163,7 @@ class AmxMatrix final : public Matrix {
 
   /// Half a step is 32 k of sixteen rows: pairs of bfloat16 as they are, or halves one by one.
   void PackPanel(int64_t panel, const uint8_t* const* panel_rows) const {
-    const PackKernels& pack = CurrentPackKernels();
+    const PackKernels& pack = Kernels().pack;
     constexpr int64_t kHalf = kStepBytes / 2;
     uint8_t* out = reinterpret_cast<uint8_t*>(Panel(panel));
     for (int64_t step = 0; step < num_steps_; step++) {
@@ -199,7 +197,7 @@ class AmxMatrix final : public Matrix {
     const int64_t num_k = std::min(block.num_steps * kAmxStep, cols - first_k);
     const auto split_tile = [&](int64_t tile, int) {
       const int64_t token = tile * kAmxTokens;
-      AmxSplit(out + token * block.num_steps * kAmxParts * kAmxStep, x + token * cols + first_k, cols,
+      kernels_.split(out + token * block.num_steps * kAmxParts * kAmxStep, x + token * cols + first_k, cols,
                std::min(kAmxTokens, block.n - token), num_k);
     };
     // Waking the pool costs more than a small copy.
@@ -248,17 +246,18 @@ class AmxMatrix final : public Matrix {
       args.num_rows = rows - first_row;
       args.is_first = first_step == 0;
       if (bias != nullptr && first_step + args.num_steps == num_steps_) args.bias = bias + first_row;
-      AmxMultiply(args);
+      kernels_.multiply(args);
     }
   }
 
   const uint16_t* TakeApart(uint16_t* out, const uint16_t* stored, int64_t num_steps) const {
     if (format_ == Format::kBfloat16) return stored;
-    AmxSplitHalf(out, stored, num_steps);
+    kernels_.split_half(out, stored, num_steps);
     return out;
   }
 
   const Format format_;
+  const DenseTileKernels& kernels_;
   const int64_t num_panels_;
   const int64_t num_steps_;
   DenseMemory weights_;
@@ -266,17 +265,12 @@ class AmxMatrix final : public Matrix {
 
 }  // namespace
 
-std::unique_ptr<Matrix> TryMakeAmxMatrix(Format format, int64_t cols, const StoredRows& stored, ThreadPool& pool) {
+std::unique_ptr<Matrix> TryMakeTileMatrix(Format format, int64_t cols, const StoredRows& stored, ThreadPool& pool) {
+  if (Kernels().dense_tiles.multiply == nullptr) return nullptr;
   if (stored.rows() == 0 || cols == 0 || format == Format::kFloat32) return nullptr;
-  auto matrix = std::make_unique<AmxMatrix>(format, stored.rows(), cols);
+  auto matrix = std::make_unique<TileMatrix>(format, stored.rows(), cols);
   if (!matrix->Pack(stored, pool)) return nullptr;
   return matrix;
 }
-
-#else
-
-std::unique_ptr<Matrix> TryMakeAmxMatrix(Format, int64_t, const StoredRows&, ThreadPool&) { return nullptr; }
-
-#endif
 
 }  // namespace octavo

@@ -6,11 +6,9 @@
 #include <new>
 #include <vector>
 
-#include "../cpu_features.h"
 #include "dequantize.h"
+#include "kernel_table.h"
 #include "linear_quant_output.h"
-#include "linear_wide.h"
-#include "pack_panel.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -44,53 +42,6 @@ AlignedArray<T> AllocateAligned(size_t count) {
   return AlignedArray<T>(static_cast<T*>(memory));
 }
 
-struct QuantKernels {
-  void (*quantize)(const QuantizedActivations&, const float*, int64_t, int64_t, QuantizeOptions);
-  void (*int8)(const QuantPanels&, const QuantizedActivations&, const QuantTask&);
-  void (*float32)(const QuantPanels&, const FloatActivations&, const QuantTask&);
-};
-
-struct WideKernels {
-  void (*units)(const QuantPanels&, int64_t, float*, float*);
-  void (*quantize)(const WideActivations&, const float*, int64_t, int64_t);
-  void (*pairs)(const WidePanels&, const WideActivations&, const QuantTask&);
-  /// Null where there is no tile unit.
-  void (*tiles)(const WidePanels&, const WideActivations&, const QuantTask&);
-};
-
-QuantKernels KernelsFor(Isa isa) {
-  switch (isa) {
-#if defined(__x86_64__) || defined(_M_X64)
-    case Isa::kAmx:
-      return {QuantizeActivationsAvx512, LinearInt8Amx, LinearFloatAvx512};
-    case Isa::kAvx512:
-      return {QuantizeActivationsAvx512, LinearInt8Avx512, LinearFloatAvx512};
-    case Isa::kAvx2:
-      return {QuantizeActivationsAvx2, LinearInt8Avx2, LinearFloatAvx2};
-#elif defined(__aarch64__)
-    case Isa::kDotprod:
-      return {QuantizeActivationsNeon, LinearInt8Dotprod, LinearFloatNeon};
-    case Isa::kNeon:
-      return {QuantizeActivationsNeon, LinearInt8Neon, LinearFloatNeon};
-#endif
-    default:
-      return {QuantizeActivationsScalar, LinearInt8Scalar, LinearFloatScalar};
-  }
-}
-
-WideKernels WideKernelsFor(Isa isa) {
-  switch (isa) {
-#if defined(__x86_64__) || defined(_M_X64)
-    case Isa::kAmx:
-      return {WideUnitsAvx512, QuantizeWideAvx512, LinearWideAvx512, LinearWideAmx};
-    case Isa::kAvx512:
-      return {WideUnitsAvx512, QuantizeWideAvx512, LinearWideAvx512, nullptr};
-#endif
-    default:
-      return {WideUnitsScalar, QuantizeWideScalar, LinearWideScalar, nullptr};
-  }
-}
-
 /// Tokens whose sums one task keeps at a time, in tiles.
 constexpr int64_t kTaskTiles = 4;
 /// Up to so many tokens, a gated product is bound by memory alone.
@@ -103,7 +54,7 @@ constexpr int64_t kQuantizeAlone = 1 << 15;
 class QuantizedMatrix final : public Matrix {
  public:
   QuantizedMatrix(Format format, int64_t rows, int64_t cols, Activations activations)
-      : Matrix(rows, cols), activations_(activations), kernels_(KernelsFor(CurrentIsa())), wide_kernels_(WideKernelsFor(CurrentIsa())) {
+      : Matrix(rows, cols), activations_(activations), kernels_(Kernels().quant), wide_kernels_(Kernels().wide) {
     const QuantTraits traits = TraitsOf(format);
     panels_.format = format;
     panels_.rows = rows;
@@ -118,7 +69,7 @@ class QuantizedMatrix final : public Matrix {
 
   /// False where rows could not be read.
   bool Pack(const StoredRows& stored, ThreadPool& pool) {
-    const PackKernels& kernels = CurrentPackKernels();
+    const PackKernels& kernels = Kernels().pack;
     const int64_t used = panels_.scale_start + ScaleBytes(TraitsOf(panels_.format).scales, panels_.blocks);
     return PackPanels(stored, kPanelRows, pool, [&](int64_t panel, const uint8_t* const* panel_rows) {
       uint8_t* codes = data_.get() + panel * panels_.panel_bytes;
@@ -277,8 +228,8 @@ class QuantizedMatrix final : public Matrix {
   }
 
   const Activations activations_;
-  const QuantKernels kernels_;
-  const WideKernels wide_kernels_;
+  const QuantKernels& kernels_;
+  const WideKernels& wide_kernels_;
   QuantPanels panels_{};
   std::vector<float> units_;  // of the rows, then their inverses
   size_t bytes_ = 0;

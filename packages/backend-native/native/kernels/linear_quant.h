@@ -47,26 +47,26 @@ struct QuantTraits {
   int code_bits;
   int offset;
   ScaleKind scales;
-  int64_t stored_block;  // elements
-  int64_t stored_bytes;  // per stored block
+  int64_t stored_block = 0;  // elements
+  int64_t stored_bytes = 0;  // per stored block
 };
 
 static constexpr QuantTraits kQuantTraits[] = {
-    {Format::kQ8_0, 8, 0, ScaleKind::kBlockScale, 32, 34},
-    {Format::kQ4_0, 4, 8, ScaleKind::kBlockScale, 32, 18},
-    {Format::kQ4_1, 4, 0, ScaleKind::kBlockScaleMin, 32, 20},
-    {Format::kQ5_0, 5, 16, ScaleKind::kBlockScale, 32, 22},
-    {Format::kQ5_1, 5, 0, ScaleKind::kBlockScaleMin, 32, 24},
-    {Format::kQ4_K, 4, 0, ScaleKind::kSuperScaleMin, 256, 144},
-    {Format::kQ5_K, 5, 0, ScaleKind::kSuperScaleMin, 256, 176},
-    {Format::kQ6_K, 6, 32, ScaleKind::kSuperHalves, 256, 210},
+    {Format::kQ8_0, 8, 0, ScaleKind::kBlockScale},    {Format::kQ4_0, 4, 8, ScaleKind::kBlockScale},
+    {Format::kQ4_1, 4, 0, ScaleKind::kBlockScaleMin}, {Format::kQ5_0, 5, 16, ScaleKind::kBlockScale},
+    {Format::kQ5_1, 5, 0, ScaleKind::kBlockScaleMin}, {Format::kQ4_K, 4, 0, ScaleKind::kSuperScaleMin},
+    {Format::kQ5_K, 5, 0, ScaleKind::kSuperScaleMin}, {Format::kQ6_K, 6, 32, ScaleKind::kSuperHalves},
 };
 
 static constexpr QuantTraits TraitsOf(Format format) {
   for (const QuantTraits& traits : kQuantTraits) {
-    if (traits.format == format) return traits;
+    if (traits.format != format) continue;
+    QuantTraits all = traits;
+    all.stored_block = LayoutOf(format).block_elements;
+    all.stored_bytes = LayoutOf(format).block_bytes;
+    return all;
   }
-  return {format, 0, 0, ScaleKind::kBlockScale, 0, 0};
+  return {format, 0, 0, ScaleKind::kBlockScale};
 }
 
 static constexpr int64_t CodeBytesPerBlock(int code_bits) {
@@ -178,25 +178,19 @@ struct FloatActivations {
   int64_t n;
 };
 
-// y = x @ W^T + bias. Integer activations, per output element, blocks ascending, each step one fused multiply-add:
-//
-//     acc = fma(float(sum of x * code over the block, exact), x_scale * w_scale, acc)   [once per half where halves
-//     have scales] acc = fma(x_scaled_sum, w_min, acc)                                               [formats with a
-//     minimum]
-//
-// so that every instruction set gives the same bits.
-void LinearInt8Scalar(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task);
-void LinearInt8Avx2(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task);
-void LinearInt8Avx512(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task);
-void LinearInt8Amx(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task);
-void LinearInt8Neon(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task);
-void LinearInt8Dotprod(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task);
-
-// Float activations, per output element and chunk of 256 k: four sums over k % 4 = 0..3 in ascending order, then
-// total += (s0 + s1) + (s2 + s3), chunks ascending.
-void LinearFloatScalar(const QuantPanels& w, const FloatActivations& x, const QuantTask& task);
-void LinearFloatAvx2(const QuantPanels& w, const FloatActivations& x, const QuantTask& task);
-void LinearFloatAvx512(const QuantPanels& w, const FloatActivations& x, const QuantTask& task);
-void LinearFloatNeon(const QuantPanels& w, const FloatActivations& x, const QuantTask& task);
+/// y = x @ W^T + bias.
+struct QuantKernels {
+  void (*quantize)(const QuantizedActivations& out, const float* x, int64_t begin, int64_t end, QuantizeOptions options);
+  /// Integer activations, per output element, blocks ascending, each step one fused multiply-add:
+  ///
+  ///     acc = fma(float(sum of x * code over the block, exact), x_scale * w_scale, acc)   once per half where halves have scales
+  ///     acc = fma(x_scaled_sum, w_min, acc)                                               formats with a minimum
+  ///
+  /// so that every instruction set gives the same bits.
+  void (*int8)(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task);
+  /// Float activations, per output element and chunk of 256 k: four sums over k % 4 = 0..3 in ascending order, then
+  /// total += (s0 + s1) + (s2 + s3), chunks ascending.
+  void (*float32)(const QuantPanels& w, const FloatActivations& x, const QuantTask& task);
+};
 
 }  // namespace octavo

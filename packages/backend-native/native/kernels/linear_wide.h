@@ -60,18 +60,14 @@ static inline void SetUnit(float largest, float* unit, float* inverse) {
   *inverse = is_zero || !is_finite ? 0.0f : kWideUnits / largest;
 }
 
-/// The units and inverses of one panel's 16 rows.
-void WideUnitsScalar(const QuantPanels& panels, int64_t panel, float* units, float* inverses);
-void WideUnitsAvx512(const QuantPanels& panels, int64_t panel, float* units, float* inverses);
-
-/// Quantizes tokens [begin, end) of x [n, cols] as QuantizeActivations does, but per chunk.
-void QuantizeWideScalar(const WideActivations& out, const float* x, int64_t begin, int64_t end);
-void QuantizeWideAvx512(const WideActivations& out, const float* x, int64_t begin, int64_t end);
-
-/// Pairs only.
-void LinearWideScalar(const WidePanels& w, const WideActivations& x, const QuantTask& task);
-void LinearWideAvx512(const WidePanels& w, const WideActivations& x, const QuantTask& task);
-/// Tiles only.
-void LinearWideAmx(const WidePanels& w, const WideActivations& x, const QuantTask& task);
+struct WideKernels {
+  /// The units and inverses of one panel's 16 rows.
+  void (*units)(const QuantPanels& panels, int64_t panel, float* units, float* inverses);
+  /// Quantizes tokens [begin, end) of x [n, cols] as QuantKernels does, but per chunk.
+  void (*quantize)(const WideActivations& out, const float* x, int64_t begin, int64_t end);
+  void (*pairs)(const WidePanels& w, const WideActivations& x, const QuantTask& task);
+  /// Null where there is no tile unit.
+  void (*tiles)(const WidePanels& w, const WideActivations& x, const QuantTask& task);
+};
 
 }  // namespace octavo

@@ -55,9 +55,11 @@ struct PagedAttentionArgs {
   const int32_t* seq_lens;         // [num_seqs]
   const int32_t* block_tables;     // [num_seqs, max_blocks_per_seq]
   int64_t num_tokens, num_seqs, max_blocks_per_seq, block_size;
+  const int32_t* first_slots;  // [num_seqs] or null: added to a sequence's slots
   int64_t heads, kv_heads, head_dim;
   float scale;
-  int64_t sliding_window;  // 0 = none: position i attends j with i - window < j <= i
+  int64_t sliding_window;  // 0 = none: position i attends j with i - window < j <= i + keys_ahead
+  int64_t keys_ahead;      // 0 = causal
   float softcap;           // 0 = none: cap * tanh(score / cap)
   const float* sinks;      // [heads] or null: one more logit in each softmax
 };

@@ -19,11 +19,7 @@ struct PackKernels {
   void (*halves)(const uint8_t* const* rows, int64_t offset, int64_t count, uint8_t* out, int64_t stride);
 };
 
+/// Those of no instruction set in particular, which take what is no whole vector.
 extern const PackKernels kPackKernelsScalar;
-extern const PackKernels kPackKernelsAvx2;
-extern const PackKernels kPackKernelsAvx512;
-
-/// Those of the instruction set in use.
-const PackKernels& CurrentPackKernels();
 
 }  // namespace octavo

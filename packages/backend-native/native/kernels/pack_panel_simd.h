@@ -204,5 +204,10 @@ void PackHalves(const uint8_t* const* rows, int64_t offset, int64_t count, uint8
   kPackKernelsScalar.halves(rows, offset + 2 * whole, count - whole, out + whole * stride, stride);
 }
 
+template <class V>
+PackKernels MakePackKernels() {
+  return {PackQuant<V>, PackWords<V>, PackHalves<V>};
+}
+
 }  // namespace
 }  // namespace octavo

@@ -1,10 +1,10 @@
 // Cuts paged attention into tasks. Where they are cut decides speed only: see paged_attention_kernel.h.
+#include <algorithm>
 #include <memory>
 #include <vector>
 
+#include "kernel_table.h"
 #include "ops.h"
-#include "paged_attention_task.h"
-#include "pick_kernel.h"
 
 namespace octavo {
 
@@ -47,7 +47,8 @@ void FindRanges(AttentionTask& task) {
   const int64_t highest = first_position + (task.row_end - 1) / group;
   const int64_t first_key = args.sliding_window > 0 ? lowest - args.sliding_window + 1 : 0;
   task.range_begin = first_key > 0 ? first_key / kAttentionRange : 0;
-  task.range_end = highest / kAttentionRange + 1;
+  const int64_t end_key = std::min(highest + 1 + args.keys_ahead, static_cast<int64_t>(args.seq_lens[task.sequence]));
+  task.range_end = (end_key - 1) / kAttentionRange + 1;
 }
 
 /// Work of a task in ranges x rows; the keys' own way through memory counts as some more rows.
@@ -148,8 +149,8 @@ std::vector<AttentionTask> CutRanges(std::vector<AttentionTask>& tasks, int num_
 }  // namespace
 
 void PagedAttention(const PagedAttentionArgs& args, ThreadPool& pool) {
-  auto* const attend = OCTAVO_PICK_KERNEL(Attend);
-  auto* const merge = OCTAVO_PICK_KERNEL(MergePartials);
+  const auto attend = Kernels().attend;
+  const auto merge = Kernels().merge_partials;
   const int num_threads = IsWorthThreads(args) ? pool.num_threads() : 1;
   std::vector<AttentionTask> tasks = CutRows(args, num_threads);
   const size_t scratch_size = static_cast<size_t>(AttentionScratchSize(args.head_dim));

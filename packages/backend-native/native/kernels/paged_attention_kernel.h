@@ -1,4 +1,4 @@
-// One share of paged attention: online softmax over key tiles, as a template over the vectors of vec_*.h and the stored
+// One share of paged attention: online softmax over key tiles, as a template over the vectors of isa/*/vec.h and the stored
 // type of the cache.
 //
 //   range of 256 keys:  tile | tile | tile | tile      online softmax from tile to tile
@@ -44,6 +44,7 @@ class AttentionRun {
         first_token_(args_.query_start_loc[task.sequence]),
         first_position_(args_.seq_lens[task.sequence] - (args_.query_start_loc[task.sequence + 1] - first_token_)),
         end_key_(Smaller(EndKey(num_rows_ - 1), task.range_end * kAttentionRange)),
+        first_slot_(args_.first_slots == nullptr ? 0 : args_.first_slots[task.sequence]),
         block_table_(args_.block_tables + task.sequence * args_.max_blocks_per_seq),
         packs_values_(num_rows_ > 2 * V::kTileRows),
         score_scale_(args_.scale, args_.softcap),
@@ -87,7 +88,7 @@ class AttentionRun {
     const int64_t first = args_.sliding_window > 0 ? Position(r) - args_.sliding_window + 1 : 0;
     return first > 0 ? first : 0;
   }
-  int64_t EndKey(int64_t r) const { return Position(r) + 1; }
+  int64_t EndKey(int64_t r) const { return Smaller(Position(r) + 1 + args_.keys_ahead, args_.seq_lens[task_.sequence]); }
   bool SeesRange(int64_t r, int64_t range) const {
     return FirstKey(r) < (range + 1) * kAttentionRange && EndKey(r) > range * kAttentionRange;
   }
@@ -161,7 +162,7 @@ class AttentionRun {
     for (int64_t j = first; j < last;) {
       const int64_t block = (tile + j) / args_.block_size;
       const int64_t end = Smaller(last, (block + 1) * args_.block_size - tile);
-      const int64_t slot = block_table_[block] * args_.block_size + (tile + j) % args_.block_size;
+      const int64_t slot = first_slot_ + block_table_[block] * args_.block_size + (tile + j) % args_.block_size;
       int64_t head = slot * args_.kv_heads + task_.kv_begin;
       for (; j < end; j++, head += args_.kv_heads) {
         keys[j] = {all_keys + head * args_.head_dim, has_scales ? args_.kv.key_scales + head : nullptr};
@@ -279,6 +280,7 @@ class AttentionRun {
   const int64_t first_token_;     // of the sequence, in the batch
   const int64_t first_position_;  // of that token
   const int64_t end_key_;         // behind the last one that any row sees
+  const int64_t first_slot_;
   const int32_t* const block_table_;
   const bool packs_values_;  // where several shares read them
   const ScoreScale<V> score_scale_;
@@ -299,29 +301,24 @@ class AttentionRun {
   int64_t prefetch_row_, prefetch_column_;  // the next one; keys in even rows, values in odd ones
 };
 
-/// The one entry for an instruction set: takes the run of the cache's type.
+/// The entries of the table: take the run of the cache's type.
 template <class V>
-class AttentionKernel {
- public:
-  AttentionKernel(const AttentionTask& task, float* scratch) : task_(task), scratch_(scratch) {}
-
-  void Attend() const {
-    switch (task_.args->kv.type) {
+struct AttentionKernel {
+  static void Attend(const AttentionTask& task, float* scratch) {
+    switch (task.args->kv.type) {
       case KvType::kFloat32:
-        return AttentionRun<V, FloatRows<V>>(task_, scratch_).Attend();
+        return AttentionRun<V, FloatRows<V>>(task, scratch).Attend();
       case KvType::kBfloat16:
-        return AttentionRun<V, Bfloat16Rows<V>>(task_, scratch_).Attend();
+        return AttentionRun<V, Bfloat16Rows<V>>(task, scratch).Attend();
       case KvType::kInt8:
-        return AttentionRun<V, Int8Rows<V>>(task_, scratch_).Attend();
+        return AttentionRun<V, Int8Rows<V>>(task, scratch).Attend();
     }
   }
 
   /// Reads no cache, so any type's run will do.
-  void MergePartials() const { AttentionRun<V, FloatRows<V>>(task_, scratch_).MergePartials(); }
-
- private:
-  const AttentionTask& task_;
-  float* const scratch_;
+  static void MergePartials(const AttentionTask& task, float* scratch) {
+    AttentionRun<V, FloatRows<V>>(task, scratch).MergePartials();
+  }
 };
 
 }  // namespace octavo

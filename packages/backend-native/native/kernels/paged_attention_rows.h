@@ -1,4 +1,4 @@
-// What attention reads of a KV cache: rows of one stored type, widened exactly to the vectors of vec_*.h.
+// What attention reads of a KV cache: rows of one stored type, widened exactly to the vectors of isa/*/vec.h.
 //
 // INVARIANT: a widened element is the float that the cache gives back for it (KvRead), so attention over any type has the
 // bits of attention over a float32 cache that holds those floats.

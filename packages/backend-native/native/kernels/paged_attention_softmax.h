@@ -1,4 +1,4 @@
-// The online softmax of attention rows (Milakov and Gimelshein 2018, arXiv:1805.02867), over the vectors of vec_*.h.
+// The online softmax of attention rows (Milakov and Gimelshein 2018, arXiv:1805.02867), over the vectors of isa/*/vec.h.
 // Scores are counted in powers of two: weight = 2^(score * log2(e)) = e^score.
 #pragma once
 

@@ -42,16 +42,4 @@ inline int64_t AttentionScratchSize(int64_t head_dim) {
   return kAttentionRows * padded + 2 * kAttentionTile * padded + 16 * kAttentionTile + 2 * kAttentionRows * (padded + 16 + 2);
 }
 
-using AttendFunction = void(const AttentionTask& task, float* scratch);
-using MergePartialsFunction = void(const AttentionTask& task, float* scratch);
-
-AttendFunction AttendScalar;
-AttendFunction AttendAvx2;
-AttendFunction AttendAvx512;
-AttendFunction AttendNeon;
-MergePartialsFunction MergePartialsScalar;
-MergePartialsFunction MergePartialsAvx2;
-MergePartialsFunction MergePartialsAvx512;
-MergePartialsFunction MergePartialsNeon;
-
 }  // namespace octavo

@@ -1,4 +1,4 @@
-// RMS norm of a run of rows, as a template over the vectors of vec_*.h.
+// RMS norm of a run of rows, as a template over the vectors of isa/*/vec.h.
 #pragma once
 
 #include <cmath>
@@ -7,14 +7,6 @@
 #include "row_sum.h"
 
 namespace octavo {
-
-/// With `residual`: sum = x + residual, out = norm(sum); without (both null): out = norm(x).
-using RmsNormRowsFunction = void(float* out, float* sum, const float* x, const float* residual, const float* weight, int64_t n, int64_t d, float epsilon);
-
-RmsNormRowsFunction RmsNormRowsScalar;
-RmsNormRowsFunction RmsNormRowsAvx2;
-RmsNormRowsFunction RmsNormRowsAvx512;
-RmsNormRowsFunction RmsNormRowsNeon;
 
 template <class V>
 struct RmsNormKernel {

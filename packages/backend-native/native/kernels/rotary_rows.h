@@ -1,4 +1,4 @@
-// Rotary embedding of a run of rows, as a template over the vectors of vec_*.h.
+// Rotary embedding of a run of rows, as a template over the vectors of isa/*/vec.h.
 #pragma once
 
 #include <cstdint>
@@ -7,14 +7,6 @@
 #include "ops.h"
 
 namespace octavo {
-
-/// Rows begin <= i < end of `args`; out may be x itself.
-using RotaryRowsFunction = void(const RotaryArgs& args, int64_t begin, int64_t end);
-
-RotaryRowsFunction RotaryRowsScalar;
-RotaryRowsFunction RotaryRowsAvx2;
-RotaryRowsFunction RotaryRowsAvx512;
-RotaryRowsFunction RotaryRowsNeon;
 
 template <class V>
 struct RotaryKernel {

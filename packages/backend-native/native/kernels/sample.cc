@@ -1,10 +1,10 @@
 #include "sample.h"
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 
-#include "pick_kernel.h"
-#include "sample_run.h"
+#include "kernel_table.h"
 #include "sample_select.h"
 
 namespace octavo {
@@ -27,7 +27,7 @@ class RowSampler {
         num_spans_(CeilDiv(n, kSampleSpan)),
         scratch_(scratch),
         pool_(pool),
-        kernels_((*OCTAVO_PICK_KERNEL(GetSample))()) {}
+        kernels_(Kernels().sample) {}
 
   int32_t Draw() {
     Apply();
@@ -103,15 +103,20 @@ class RowSampler {
     });
   }
 
+  /// NaN where one of the logits is.
   float Largest() const {
     float largest = kNothing;
-    for (const float top : scratch_.block_max) largest = top > largest ? top : largest;
+    for (const float top : scratch_.block_max) {
+      if (std::isnan(top)) return top;
+      largest = top > largest ? top : largest;
+    }
     return largest;
   }
 
-  /// The first logit that equals `value`; 0 where there is none.
+  /// The first logit that equals `value`; a code where no token can be drawn.
   int32_t FirstOf(float value) const {
-    if (value == kNothing) return 0;
+    if (std::isnan(value)) return kSampleNaN;
+    if (value == kNothing) return kSampleAllBanned;
     int64_t block = 0;
     while (scratch_.block_max[static_cast<size_t>(block)] != value) block++;
     int64_t i = block * kSampleBlock;

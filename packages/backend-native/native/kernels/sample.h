@@ -33,6 +33,18 @@ constexpr int64_t kSampleSpan = 4096;
 /// The largest token's weight.
 constexpr double kWeightUnit = 2147483648.0;
 
+/// The loops over the vocabulary.
+struct SampleKernels {
+  /// out [blocks] = the largest of each block of x[0 .. n); NaN where one of them is.
+  void (*block_max)(float* out, const float* x, int64_t n);
+  /// Weights of a block, 0 for logits that are not >= threshold; returns their sum.
+  uint64_t (*weights)(uint32_t* out, const float* x, int64_t n, double largest, double scale, double threshold);
+  /// Copies the weights >= least to out, which has room for n; returns how many.
+  int64_t (*collect)(uint32_t* out, const uint32_t* weights, int64_t n, uint32_t least);
+  /// Returns the sum of the weights above threshold; *ties = how many equal it.
+  uint64_t (*mass)(const uint32_t* weights, int64_t n, uint32_t threshold, int64_t* ties);
+};
+
 /// What one thread needs for one row of n logits; kept from call to call, since fresh memory costs page faults.
 struct SampleScratch {
   std::vector<float> saved;            // logits before biases and penalties
@@ -46,7 +58,11 @@ struct SampleScratch {
   void Resize(int64_t n);
 };
 
-/// out[i] = the token drawn from rows[i]. `scratch`: grown to the pool's number of threads.
+/// In place of a token: every one is banned, or a logit is NaN (`noTokenCodes` of packages/core/src/ops/sample.ts).
+constexpr int32_t kSampleAllBanned = -1;
+constexpr int32_t kSampleNaN = -2;
+
+/// out[i] = the token drawn from rows[i], or one of these codes. `scratch`: grown to the pool's number of threads.
 void SampleRows(int32_t* out, const std::vector<SampleRow>& rows, int64_t n, std::vector<SampleScratch>& scratch, ThreadPool& pool);
 
 }  // namespace octavo

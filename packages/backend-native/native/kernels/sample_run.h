@@ -14,30 +14,14 @@
 
 namespace octavo {
 
-/// out [blocks] = the largest of each block of x[0 .. n); NaN never is, -infinity where nothing else is there.
-using SampleBlockMaxFunction = void(float* out, const float* x, int64_t n);
-/// Weights of a block, 0 for logits that are not >= threshold; returns their sum.
-using SampleWeightsFunction = uint64_t(uint32_t* out, const float* x, int64_t n, double largest, double scale, double threshold);
-/// Copies the weights >= least to out, which has room for n; returns how many.
-using SampleCollectFunction = int64_t(uint32_t* out, const uint32_t* weights, int64_t n, uint32_t least);
-/// Returns the sum of the weights above threshold; *ties = how many equal it.
-using SampleMassFunction = uint64_t(const uint32_t* weights, int64_t n, uint32_t threshold, int64_t* ties);
-
-struct SampleKernels {
-  SampleBlockMaxFunction* block_max;
-  SampleWeightsFunction* weights;
-  SampleCollectFunction* collect;
-  SampleMassFunction* mass;
-};
-
-using SampleKernelsFunction = SampleKernels();
-SampleKernelsFunction GetSampleScalar, GetSampleAvx2, GetSampleAvx512, GetSampleNeon;
-
 template <class V>
 struct SampleRun {
   static void BlockMax(float* out, const float* x, int64_t n) {
     for (int64_t start = 0; start < n; start += kSampleBlock) {
-      out[start / kSampleBlock] = MaxOf(x + start, n - start < kSampleBlock ? n - start : kSampleBlock);
+      const int64_t length = n - start < kSampleBlock ? n - start : kSampleBlock;
+      int is_nan = 0;
+      for (int64_t i = start; i < start + length; i++) is_nan |= x[i] != x[i] ? 1 : 0;
+      out[start / kSampleBlock] = is_nan != 0 ? std::numeric_limits<float>::quiet_NaN() : MaxOf(x + start, length);
     }
   }
 

@@ -1,4 +1,4 @@
-// exp, tanh and what activations make of them, over the vectors of vec_*.h. Body and tail of every loop use the same
+// exp, tanh and what activations make of them, over the vectors of isa/*/vec.h. Body and tail of every loop use the same
 // vector code, so the value of an element does not depend on its place.
 // Coefficients: minimax fits in relative error by weighted least squares (Lawson's iteration), rounded to float32.
 #pragma once

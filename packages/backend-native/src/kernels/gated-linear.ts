@@ -2,7 +2,6 @@ import { gatedLinearKernel } from '@octavo/core/backend'
 import type { GatedActivationKind, GatedLinearAttrs, PackedWeight } from '@octavo/core/backend'
 import type { NativeBackend } from '../native-backend.ts'
 import { asNativeWeight, matrixShape, nativeKernel, optionalValuesOf, valuesOf } from '../native-kernel.ts'
-import { gatedCodes } from './activation.ts'
 
 interface GatedLinearCall {
   readonly x: Float32Array // [n, cols]
@@ -21,12 +20,12 @@ export function runGatedLinear(
   const features = rows / 2
   const out = backend.allocate(n * features)
   if (features % matrix.panelRows === 0) {
-    backend.pool.gatedLinear(matrix, out, x, n, bias, gatedCodes[kind])
+    backend.pool.gatedLinear(matrix, out, x, n, bias, kind)
     return out
   }
   const gateUp = backend.allocate(n * rows)
   backend.pool.linear(matrix, gateUp, x, n, bias)
-  backend.pool.gatedActivation(out, gateUp, gatedCodes[kind], n, features)
+  backend.pool.gatedActivation(out, gateUp, kind, n, features)
   backend.release(gateUp)
   return out
 }

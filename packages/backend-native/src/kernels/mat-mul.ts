@@ -8,7 +8,7 @@ import type {
 } from '@tensorflow/tfjs-core'
 import { assert } from '@octavo/core/backend'
 import type { NativeBackend } from '../native-backend.ts'
-import { backendName, nativeKernel, valuesOf } from '../native-kernel.ts'
+import { backendName, cpuKernelFunc, nativeKernel, valuesOf } from '../native-kernel.ts'
 
 /** One of tfjs's own kernels that this backend has copied from `cpu`. */
 function runKernel(
@@ -58,8 +58,18 @@ function batchMatMul(
   return backend.makeTensorInfo([...outerShape, m, n], 'float32', out)
 }
 
+/** Products of int32 are left to tfjs's own kernels, which add them up in their own way. */
+function isFloat32({ a, b }: NamedTensorInfoMap): boolean {
+  return a?.dtype === 'float32' && b?.dtype === 'float32'
+}
+
+const runBatchOnCpu = cpuKernelFunc(BatchMatMul)
+const runFusedOnCpu = cpuKernelFunc(_FusedMatMul)
+
 /** tfjs's `matMul`: what composites and training spend their time in. */
-export const batchMatMulConfig = nativeKernel<BatchMatMulAttrs>(BatchMatMul, ({ inputs, attrs, backend }) => {
+export const batchMatMulConfig = nativeKernel<BatchMatMulAttrs>(BatchMatMul, (call) => {
+  const { inputs, attrs, backend } = call
+  if (!isFloat32(inputs)) return runBatchOnCpu(call)
   const { a, b } = inputs
   assert(a !== undefined && b !== undefined, 'matMul misses an input')
   return batchMatMul(backend, a, b, attrs)
@@ -88,7 +98,9 @@ function activate(
 }
 
 /** `activation(a @ b + bias)` */
-export const fusedMatMulConfig = nativeKernel<_FusedMatMulAttrs>(_FusedMatMul, ({ inputs, attrs, backend }) => {
+export const fusedMatMulConfig = nativeKernel<_FusedMatMulAttrs>(_FusedMatMul, (call) => {
+  const { inputs, attrs, backend } = call
+  if (!isFloat32(inputs)) return runFusedOnCpu(call)
   const { a, b, bias, preluActivationWeights } = inputs
   assert(a !== undefined && b !== undefined, 'matMul misses an input')
   const steps = [batchMatMul(backend, a, b, attrs)]

@@ -2,7 +2,6 @@ import { assert, moeKernel, routeTokens } from '@octavo/core/backend'
 import type { GatedActivationKind, MoeAttrs, MoeExpert, MoeRouting } from '@octavo/core/backend'
 import type { NativeBackend } from '../native-backend.ts'
 import { asNativeWeight, matrixShape, nativeKernel, valuesOf } from '../native-kernel.ts'
-import { gatedCodes } from './activation.ts'
 import { runGatedLinear } from './gated-linear.ts'
 
 /** The tokens that chose one expert, ascending, and the weight that each gives it. */
@@ -56,7 +55,7 @@ function projectGated(
     first += part.rows
   }
   const out = backend.allocate(n * down.cols)
-  backend.pool.gatedActivation(out, products, gatedCodes[kind], n, down.cols)
+  backend.pool.gatedActivation(out, products, kind, n, down.cols)
   backend.release(products)
   return out
 }

@@ -52,7 +52,7 @@ const sequenceSlots = seqLens.map((seqLen, s) =>
 
 function createCache(addon: NativeAddon, dtype: KvDType): NativeKvCache {
   const total = numBlocks.reduce((sum, count) => sum + count, 0)
-  const kv = new addon.KvCache(1, total * blockSize, kvWidth, headDim, allKvDTypes.indexOf(dtype))
+  const kv = new addon.KvCache(1, total * blockSize, kvWidth, headDim, dtype)
   sequenceSlots.forEach((slots, s) => kv.writeRows(0, slots, keys[s]!, values[s]!))
   return kv
 }

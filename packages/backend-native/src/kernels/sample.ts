@@ -5,12 +5,12 @@ import { matrixShape, nativeKernel, valuesOf } from '../native-kernel.ts'
 export const sampleConfig = nativeKernel<SampleAttrs>(sampleKernel, ({ inputs, attrs: { rows }, backend }) => {
   const [, vocabSize] = matrixShape(inputs.logits)
   const tokenIds = new Int32Array(rows.length)
-  const biases = rows.flatMap((row) => row.biases)
-  const biasStarts = startsOf(rows, (row) => row.biases.length)
-  const seenStarts = startsOf(rows, ({ seen }) => seen?.tokenIds.length ?? 0)
+  const biases = rows.flatMap(({ draw }) => draw.biases)
+  const biasStarts = startsOf(rows, ({ draw }) => draw.biases.length)
+  const seenStarts = startsOf(rows, ({ draw }) => draw.seen?.tokenIds.length ?? 0)
   const seenIds = new Int32Array(seenStarts[rows.length]!)
   const seenCounts = new Int32Array(seenIds.length)
-  rows.forEach(({ seen }, i) => {
+  rows.forEach(({ draw: { seen } }, i) => {
     if (seen === null) return
     seenIds.set(seen.tokenIds, seenStarts[i])
     seenCounts.set(seen.counts, seenStarts[i])
@@ -31,7 +31,7 @@ export const sampleConfig = nativeKernel<SampleAttrs>(sampleKernel, ({ inputs, a
 })
 
 function paramsOf(row: SampleRow, vocabSize: number): number[] {
-  const { scale, minPOffset, topK, topP, uniform, repetitionPenalty, frequencyPenalty, presencePenalty } = row
+  const { scale, minPOffset, topK, topP, uniform, repetitionPenalty, frequencyPenalty, presencePenalty } = row.draw
   const truncation = [scale ?? 0, minPOffset, Math.min(topK, vocabSize), topP, uniform]
   return [row.row, ...truncation, repetitionPenalty, frequencyPenalty, presencePenalty]
 }

@@ -5,7 +5,7 @@ import {
   createBackend,
   engineOptionTable,
   formatBytes,
-  loadBackendModules,
+  loadEngineModules,
   OctavoError,
 } from '@octavo/core'
 import { describeTensorflow, type TensorflowDescription } from '@octavo/core/tensorflow'
@@ -75,8 +75,8 @@ async function describeEnvironment(flags: EnvFlags): Promise<Environment> {
 
 async function describeBackends(flags: EnvFlags): Promise<Pick<Environment, 'backends' | 'backendError'>> {
   try {
-    const providers = await loadBackendModules(backendModules(flags))
-    const { report } = await createBackend(flags.backend ?? engineOptionTable.backend.default, undefined, providers)
+    const { backends: providers } = await loadEngineModules(backendModules(flags))
+    const { report } = await createBackend(flags.backend ?? engineOptionTable.backend.default, { providers })
     return { backends: report, backendError: null }
   } catch (error) {
     if (!OctavoError.isInstance(error)) throw error

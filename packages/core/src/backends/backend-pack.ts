@@ -44,12 +44,17 @@ export interface BackendProvider {
   readonly priority: number
   /** Whether it can run here, and why or why not, for people. Must not throw and must not activate anything. */
   probe(options?: BackendOptions): Promise<BackendProbe>
-  /** Registers the tfjs backend and the kernels, without activating it. */
-  create(options?: BackendOptions): Promise<BackendPack>
+  /** Registers the tfjs backend and the kernels, without activating it; takes no more than its share of the processors. */
+  create(options?: BackendOptions, share?: MachineShare): Promise<BackendPack>
 }
 
 /** Options of one backend, such as its number of threads: plain data that the backend checks. */
-export type BackendOptions = Readonly<Record<string, string | number | boolean | undefined>>
+export type BackendOptions = Readonly<Record<string, unknown>>
+
+/** One rank's part of a machine on which several run: 1/numLocalWorkers of its processors and free memory. */
+export interface MachineShare {
+  readonly numLocalWorkers: number
+}
 
 /** Whether a backend could run here. */
 export interface BackendProbe {

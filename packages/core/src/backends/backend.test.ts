@@ -21,7 +21,7 @@ const throwing = fakeProvider('throwing', { probe: async () => Promise.reject(ne
 
 describe('createBackend', () => {
   it('takes and activates an explicitly named backend', async () => {
-    const { pack, report } = await createBackend('cpu', { OCTAVO_BACKEND: 'absent' }, [absent])
+    const { pack, report } = await createBackend('cpu', { env: { OCTAVO_BACKEND: 'absent' }, providers: [absent] })
     expect(pack.name).toBe('cpu')
     expect(getBackend()).toBe('cpu')
     expect(report.filter(({ chosen }) => chosen).map(({ name }) => name)).toEqual(['cpu'])
@@ -29,14 +29,17 @@ describe('createBackend', () => {
   })
 
   it('follows OCTAVO_BACKEND where no option names one', async () => {
-    const { report } = await createBackend('auto', { OCTAVO_BACKEND: 'cpu' }, [fakeProvider('better')])
+    const { report } = await createBackend('auto', {
+      env: { OCTAVO_BACKEND: 'cpu' },
+      providers: [fakeProvider('better')],
+    })
     expect(report.find(({ chosen }) => chosen)).toMatchObject({ name: 'cpu' })
     expect(report.find(({ name }) => name === 'better')?.reason).toContain('cpu was asked for')
   })
 
   it('otherwise takes the highest priority that works, and says why not the others', async () => {
     const best = fakeProvider('best', { priority: 50 })
-    const { report } = await createBackend('auto', {}, [best, absent, broken, throwing])
+    const { report } = await createBackend('auto', { env: {}, providers: [best, absent, broken, throwing] })
     expect(report.find(({ chosen }) => chosen)?.name).toBe('best')
     expect(
       report
@@ -58,7 +61,7 @@ describe('createBackend', () => {
       priority: 1,
       probe: async () => ({ available: true, detail: 'a GPU', priority: 60 }),
     })
-    const { report } = await createBackend('auto', {}, [onCpu, onGpu])
+    const { report } = await createBackend('auto', { env: {}, providers: [onCpu, onGpu] })
     expect(report[0]).toMatchObject({ name: 'device', chosen: true })
     expect(report.findIndex(({ name }) => name === 'either')).toBe(report.length - 2)
   })
@@ -68,11 +71,11 @@ describe('createBackend', () => {
     ['unavailable', 'absent', 'no such device'],
     ['broken', 'broken', 'out of order'],
   ])('refuses an %s choice and lists what there is', async (_, name, message) => {
-    const error = await createBackend(name, {}, [absent, broken]).catch((reason: unknown) => reason)
+    const error = await createBackend(name, { env: {}, providers: [absent, broken] }).catch((reason: unknown) => reason)
     expect(error).toBeInstanceOf(BackendUnavailableError)
     expect(String(error)).toContain(message)
     expect(String(error)).toContain('"auto"')
-    const fromEnv = await createBackend('auto', { OCTAVO_BACKEND: name }, [absent, broken]).catch(
+    const fromEnv = await createBackend('auto', { env: { OCTAVO_BACKEND: name }, providers: [absent, broken] }).catch(
       (reason: unknown) => reason,
     )
     expect(String(fromEnv)).toContain('OCTAVO_BACKEND')

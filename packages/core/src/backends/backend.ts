@@ -2,7 +2,7 @@ import { ready, setBackend } from '@tensorflow/tfjs-core'
 import { readEnv } from '../config/env.ts'
 import { BackendUnavailableError } from '../errors.ts'
 import { messageOf } from '../util/message-of.ts'
-import type { BackendPack, BackendProbe, BackendProvider } from './backend-pack.ts'
+import type { BackendPack, BackendProbe, BackendProvider, MachineShare } from './backend-pack.ts'
 import { cpuProvider } from './cpu/cpu-pack.ts'
 
 /** `auto`, or the name of a provider. */
@@ -59,33 +59,40 @@ interface Candidate {
   readonly probe: BackendProbe
 }
 
+export interface CreateBackendOptions {
+  /** Default: the process's environment. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** Besides core's own. */
+  readonly providers?: readonly BackendProvider[]
+  /** Default: the whole machine. */
+  readonly share?: MachineShare
+}
+
 /**
- * Chooses, creates and activates a backend: the explicit `choice`, else `OCTAVO_BACKEND` of `env` (default: the
- * process's environment), else the available provider with the highest priority that can be created.
+ * Chooses, creates and activates a backend: the explicit `choice`, else `OCTAVO_BACKEND` of `env`, else the available provider with the highest priority that can be created.
  *
  * @throws BackendUnavailableError when a backend chosen by name is unknown or cannot run here.
  */
 export async function createBackend(
   choice: BackendChoice = 'auto',
-  env?: Readonly<Record<string, string | undefined>>,
-  extraPacks: readonly BackendProvider[] = [],
+  { env, providers = [], share = { numLocalWorkers: 1 } }: CreateBackendOptions = {},
 ): Promise<ChosenBackend> {
-  const candidates = await probeCandidates(extraPacks)
+  const candidates = await probeCandidates(providers)
   const envChoice = readEnv(env).backend
   const name = choice === 'auto' ? (envChoice ?? 'auto') : choice
   const source = choice === 'auto' ? 'OCTAVO_BACKEND' : 'the backend option'
-  return name === 'auto' ? createFirst(candidates) : createNamed(candidates, name, source)
+  return name === 'auto' ? createFirst(candidates, share) : createNamed(candidates, { name, source, share })
 }
 
 /** What there is and whether it could run, without creating or activating anything. */
-export async function probeBackends(extraPacks: readonly BackendProvider[] = []): Promise<readonly BackendReport[]> {
-  return (await probeCandidates(extraPacks)).map(({ provider, probe }) => reportOf(provider, probe, probe.detail))
+export async function probeBackends(providers: readonly BackendProvider[] = []): Promise<readonly BackendReport[]> {
+  return (await probeCandidates(providers)).map(({ provider, probe }) => reportOf(provider, probe, probe.detail))
 }
 
-async function probeCandidates(extraPacks: readonly BackendProvider[]): Promise<Candidate[]> {
-  const providers = new Map([...coreProviders, ...extraPacks].map((provider) => [provider.name, provider]))
+async function probeCandidates(providers: readonly BackendProvider[]): Promise<Candidate[]> {
+  const byName = new Map([...coreProviders, ...providers].map((provider) => [provider.name, provider]))
   const candidates = await Promise.all(
-    [...providers.values()].map(async (provider) => ({ provider, probe: await probeSafely(provider) })),
+    [...byName.values()].map(async (provider) => ({ provider, probe: await probeSafely(provider) })),
   )
   const priorityOf = ({ provider, probe }: Candidate): number => probe.priority ?? provider.priority
   return candidates.sort((a, b) => priorityOf(b) - priorityOf(a))
@@ -99,12 +106,12 @@ async function probeSafely(provider: BackendProvider): Promise<BackendProbe> {
   }
 }
 
-async function createFirst(candidates: readonly Candidate[]): Promise<ChosenBackend> {
+async function createFirst(candidates: readonly Candidate[], share: MachineShare): Promise<ChosenBackend> {
   const failures = new Map<string, string>()
   for (const { provider, probe } of candidates) {
     if (!probe.available) continue
     try {
-      const pack = await activate(provider)
+      const pack = await activate(provider, share)
       return { pack, report: reportAll(candidates, provider.name, 'the first of these that works', failures) }
     } catch (error) {
       failures.set(provider.name, messageOf(error))
@@ -113,7 +120,10 @@ async function createFirst(candidates: readonly Candidate[]): Promise<ChosenBack
   throw new BackendUnavailableError(`No backend can run here: ${describe(candidates, failures)}.`)
 }
 
-async function createNamed(candidates: readonly Candidate[], name: string, source: string): Promise<ChosenBackend> {
+async function createNamed(
+  candidates: readonly Candidate[],
+  { name, source, share }: { readonly name: string; readonly source: string; readonly share: MachineShare },
+): Promise<ChosenBackend> {
   const found = candidates.find(({ provider }) => provider.name === name)
   if (found === undefined) {
     throw new BackendUnavailableError(
@@ -127,7 +137,7 @@ async function createNamed(candidates: readonly Candidate[], name: string, sourc
     )
   }
   try {
-    const pack = await activate(found.provider)
+    const pack = await activate(found.provider, share)
     return { pack, report: reportAll(candidates, name, `asked for by ${source}`) }
   } catch (error) {
     throw new BackendUnavailableError(
@@ -137,8 +147,8 @@ async function createNamed(candidates: readonly Candidate[], name: string, sourc
   }
 }
 
-async function activate(provider: BackendProvider): Promise<BackendPack> {
-  const pack = await provider.create()
+async function activate(provider: BackendProvider, share: MachineShare): Promise<BackendPack> {
+  const pack = await provider.create(undefined, share)
   if (!(await setBackend(pack.name))) throw new Error(`TensorFlow.js did not initialize its backend "${pack.name}"`)
   await ready()
   return pack

@@ -1,17 +1,18 @@
 import { describe, expect, it } from 'vitest'
 import { InvalidConfigError } from '../errors.ts'
-import { type EngineOptions, resolveEngineConfig } from './engine-config.ts'
+import { resolveEngineConfig } from './engine-config.ts'
+import type { EngineOptions } from './engine-options.ts'
 
 describe('resolveEngineConfig', () => {
   it('fills defaults and freezes', () => {
     const config = resolveEngineConfig({ model: 'octavo-tiny', maxNumSeqs: undefined })
     expect(config).toMatchObject({
-      servedModelNames: ['octavo-tiny'],
-      maxNumSeqs: 64,
-      blockSize: 16,
-      maxModelLen: null,
-      kvCacheMemory: { fractionOfFree: 0.4 },
+      model: { model: 'octavo-tiny', maxModelLen: null },
+      cache: { blockSize: 16, kvCacheMemory: { fractionOfFree: 0.4 } },
+      scheduler: { maxNumSeqs: 64 },
+      serving: { servedModelName: ['octavo-tiny'] },
     })
+    expect(Object.values(config).every((group) => Object.isFrozen(group))).toBe(true)
     expect(Object.isFrozen(config)).toBe(true)
   })
 
@@ -22,7 +23,7 @@ describe('resolveEngineConfig', () => {
     ['1.5g', { bytes: 1.5 * 1024 ** 3 }],
     ['12.5%', { fractionOfFree: 0.125 }],
   ])('reads kvCacheMemory %j', (kvCacheMemory, expected) => {
-    expect(resolveEngineConfig({ model: 'm', kvCacheMemory }).kvCacheMemory).toEqual(expected)
+    expect(resolveEngineConfig({ model: 'm', kvCacheMemory }).cache.kvCacheMemory).toEqual(expected)
   })
 
   it.each<[string, Record<string, unknown>]>([

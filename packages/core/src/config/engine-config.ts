@@ -1,18 +1,24 @@
 import { InvalidConfigError } from '../errors.ts'
-import { type EngineOptions, engineOptionTable } from './engine-options.ts'
+import { nearestName } from '../util/nearest-name.ts'
+import { type EngineOptionGroup, type EngineOptions, engineOptionTable } from './engine-options.ts'
 import { foreignOptionRemedy } from './foreign-options.ts'
 import { type ResolvedOptions, resolveOptions } from './option-table.ts'
-import { nearestName } from '../util/nearest-name.ts'
 
-export type { EngineOptions }
+type Table = typeof engineOptionTable
 
-type Resolved = ResolvedOptions<typeof engineOptionTable>
-
-/** Complete, validated, frozen; plain data that crosses to the engine thread. */
-export interface EngineConfig extends Omit<Resolved, 'model' | 'servedModelName'> {
+interface Resolved extends Omit<ResolvedOptions<Table>, 'model' | 'servedModelName'> {
   readonly model: string
-  readonly servedModelNames: readonly string[]
+  /** One name at least. */
+  readonly servedModelName: readonly string[]
 }
+
+/** The options of one group under their own names: `{ blockSize, kvCacheMemory, … }` for `cache`. */
+type GroupConfig<Group extends EngineOptionGroup> = {
+  readonly [Name in keyof Resolved as Table[Name]['group'] extends Group ? Name : never]: Resolved[Name]
+}
+
+/** Complete, validated, frozen, in the groups of the table: `config.cache.blockSize`. Plain data that crosses to the engine thread. */
+export type EngineConfig = { readonly [Group in EngineOptionGroup]: GroupConfig<Group> }
 
 /** @throws InvalidConfigError naming the option, its value and what is allowed; unknown options are errors. */
 export function resolveEngineConfig(options: EngineOptions): EngineConfig {
@@ -20,7 +26,15 @@ export function resolveEngineConfig(options: EngineOptions): EngineConfig {
   const { model, servedModelName, ...rest } = resolveOptions(engineOptionTable, { ...options })
   if (model === null) throw new InvalidConfigError('model', 'must be a folder, a .gguf file or a Hugging Face repo id')
   checkStepBudget(rest)
-  return Object.freeze({ ...rest, model, servedModelNames: servedModelName ?? [model] })
+  return inGroups({ ...rest, model, servedModelName: servedModelName ?? [model] })
+}
+
+function inGroups(resolved: Resolved): EngineConfig {
+  const groups: Record<string, Record<string, unknown>> = {}
+  for (const [name, { group }] of Object.entries(engineOptionTable))
+    (groups[group] ??= {})[name] = resolved[name as keyof Resolved]
+  for (const group of Object.values(groups)) Object.freeze(group)
+  return Object.freeze(groups) as unknown as EngineConfig // each name where its row puts it, as the type says
 }
 
 function checkNames(options: EngineOptions): void {

@@ -28,6 +28,19 @@ describe('engineOptionTable', () => {
       expect(row.default !== null || row.otherwise !== undefined || name === 'model', name).toBe(true)
   })
 
+  it('puts every option into its group of the configuration', () => {
+    expectTypeOf(resolveEngineConfig).returns.toExtend<{
+      cache: { blockSize: number }
+      serving: { seed: number | null }
+    }>()
+    const names = Object.entries(resolveEngineConfig({ model: 'm' })).map(([group, values]) => [
+      group,
+      Object.keys(values),
+    ])
+    const inTable = Map.groupBy(rows, ([, { group }]) => group)
+    expect(names).toEqual([...inTable].map(([group, members]) => [group, members.map(([name]) => name)]))
+  })
+
   it('has defaults that it takes itself', () => {
     const given = Object.fromEntries(
       rows.filter(([, row]) => row.default !== null).map(([name, row]) => [name, row.default]),

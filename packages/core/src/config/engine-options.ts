@@ -23,6 +23,8 @@ export interface EngineOptions {
    * `auto`: on tensorflow with a GPU.
    */
   readonly warmup?: boolean | 'auto'
+  /** What one step may take before the engine counts as stuck and its health is bad. */
+  readonly stepTimeoutMs?: number
   /** The KV cache: bytes, a size such as `2GiB`, or a share of the memory that is free after loading. */
   readonly kvCacheMemory?: number | string
   /** How keys and values are kept, `auto`: as computed; bfloat16 and int8 hold about twice and four times the tokens. */
@@ -118,6 +120,13 @@ export const engineOptionTable = {
     type: oneOf('auto', true, false),
     default: 'auto',
     doc: 'Run each size of batch once before serving, so that no request waits for what a backend prepares at first use; `auto`: on tensorflow with a GPU.',
+  },
+  stepTimeoutMs: {
+    group: 'device',
+    type: integer(1, 86_400_000),
+    unit: 'milliseconds',
+    default: 300_000,
+    doc: 'What one step may take before the engine counts as stuck and its health is bad.',
   },
   kvCacheMemory: {
     group: 'cache',

@@ -208,6 +208,29 @@ describe('parseModelConfig', () => {
     })
   })
 
+  it('names an architecture that it does not know, whatever its keys are', () => {
+    const unknown = { architectures: ['NemotronForCausalLM'], model_type: 'nemotron' }
+    for (const change of [
+      { hidden_act: 'relu2' },
+      { hidden_size: null },
+      { layer_types: ['linear_attention', 'full_attention'] },
+      { quantization_config: { quant_method: 'fp8' } },
+      { model_type: 'llama', rope_scaling: { rope_type: 'mrope' } },
+    ]) {
+      const read = (): unknown => parseModelConfig({ ...llama, ...unknown, ...change }, 'x')
+      expect(read).toThrow(UnsupportedModelError)
+      expect(read).toThrow(/^x: the architecture "NemotronForCausalLM" is not supported. Known are Llama/)
+    }
+    // A model of a user's own may be readable.
+    expect(parseModelConfig({ ...llama, ...unknown }, 'x').architecture).toBe('NemotronForCausalLM')
+  })
+
+  it('takes heads of odd size where positions are learned', () => {
+    const gpt2 = { architectures: ['GPT2LMHeadModel'], model_type: 'gpt2', n_embd: 10, n_head: 2, n_layer: 1 }
+    const config = parseModelConfig({ ...gpt2, n_positions: 8, vocab_size: 16 }, 'x')
+    expect([config.headDim, config.rope.rotaryDim]).toEqual([5, 0])
+  })
+
   it('names the key that is missing', () => {
     expect(() => parseModelConfig(without('hidden_size'), 'x/config.json')).toThrow(
       /^x\/config\.json: "hidden_size": is missing/,

@@ -1,5 +1,6 @@
 import { CheckpointError, UnsupportedModelError } from '../errors.ts'
 import type { DType } from '../tensor/dtype.ts'
+import { isSupportedArchitecture, unsupportedArchitecture } from './architectures.ts'
 import { parseHfConfig } from './hf-config.ts'
 import type { HfConfig } from './hf-config.ts'
 import { parseRopeConfigs } from './rope-config.ts'
@@ -69,9 +70,21 @@ export interface ModelConfig {
  *
  * @param file named in error messages
  * @throws CheckpointError naming the key that is missing, wrong or beyond its limit
- * @throws UnsupportedModelError for quantized weights and features that Octavo does not have
+ * @throws UnsupportedModelError for quantized weights and features that Octavo does not have; for an architecture that it
+ * does not know and can't read, whatever else is wrong with the file
  */
 export function parseModelConfig(json: Readonly<Record<string, unknown>>, file: string): ModelConfig {
+  const names = json['architectures']
+  const architecture: unknown = Array.isArray(names) ? names[0] : undefined
+  if (typeof architecture !== 'string' || isSupportedArchitecture(architecture)) return parseKeys(json, file)
+  try {
+    return parseKeys(json, file)
+  } catch (error) {
+    throw unsupportedArchitecture(architecture, file, { cause: error })
+  }
+}
+
+function parseKeys(json: Readonly<Record<string, unknown>>, file: string): ModelConfig {
   const hf = parseHfConfig(json, file)
   const fail = (key: string, reason: string): never => {
     throw new CheckpointError(file, `"${key}": ${reason}`)

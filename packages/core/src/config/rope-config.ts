@@ -37,7 +37,7 @@ export type RopeScaling =
 
 export interface RopeConfig {
   readonly theta: number
-  /** How many of a head's dimensions are rotated; even. */
+  /** How many of a head's dimensions are rotated; even. 0 where the model type has no rotary embedding. */
   readonly rotaryDim: number
   readonly scaling: RopeScaling
 }
@@ -60,9 +60,14 @@ export interface RopeConfigs {
   readonly sliding: RopeConfig
 }
 
+/** Their positions are learned: a head's size may be odd. */
+const withoutRotary: ReadonlySet<string> = new Set(['gpt2'])
+const noRotary: RopeConfig = Object.freeze({ theta: 1, rotaryDim: 0, scaling: Object.freeze({ type: 'default' }) })
+
 /** Reads `rope_theta` and `rope_scaling`, or `rope_parameters`, which may hold one section per layer type. */
 export function parseRopeConfigs(context: RopeContext): RopeConfigs {
   const { hf } = context
+  if (withoutRotary.has(hf.model_type)) return { full: noRotary, sliding: noRotary }
   const parameters = hf.rope_parameters ?? emptyRopeParameters
   const theta = parameters.rope_theta ?? hf.rope_theta ?? 10_000
   const nested = parameters.full_attention !== undefined || parameters.sliding_attention !== undefined

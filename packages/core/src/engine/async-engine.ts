@@ -1,22 +1,54 @@
-import { type EngineConfig, type EngineOptions, resolveEngineConfig } from '../config/engine-config.ts'
-import type { BackendModule } from '../backends/backend-module.ts'
-import { EngineDeadError, InvalidRequestError, ModelNotFoundError } from '../errors.ts'
+import { type EngineConfig, resolveEngineConfig } from '../config/engine-config.ts'
+import type { EngineOptions } from '../config/engine-options.ts'
+import { checkEngineModules, type EngineModule } from '../config/engine-module.ts'
+import { type EngineDeadError, InvalidRequestError, ModelNotFoundError, OctavoError } from '../errors.ts'
+import { fromTransferredError } from '../error-transfer.ts'
+import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { AsyncQueue } from '../util/async-queue.ts'
 import { type Logger, silentLogger } from '../util/logger.ts'
+import { waitAtMost } from '../util/wait-at-most.ts'
+import type { EngineCoreData } from './create-engine-core.ts'
 import type { EngineClient, EngineMetrics, GenerateRequest, ServedModel } from './engine-client.ts'
-import type { EngineInfo, FromEngine } from './engine-messages.ts'
-import { EngineWorker } from './engine-worker.ts'
-import { type FrontModel, loadFrontModel, type LoadHooks, resolveModel } from './front-model.ts'
+import type { EngineCoreClient, EngineCoreEvents } from './engine-core-client.ts'
+import type { EngineInfo } from './engine-info.ts'
+import { type FrontModel, loadFrontModel, type LoadHooks, locateModel } from './front-model.ts'
 import { InputProcessor, type ProcessedRequest } from './input-processor.ts'
+import { mergeOf } from './merge-outputs.ts'
 import { OutputProcessor } from './output-processor.ts'
+import { defaultRestartPolicy, type RestartPolicy, SupervisedCoreClient } from './supervised-core-client.ts'
+import { ThreadCoreClient } from './thread-core-client.ts'
 
 /** What a program may pass besides the plain options: functions cannot cross to the engine thread. */
 export interface EngineHooks extends LoadHooks {
   readonly logger?: Logger
-  /** Backends of other packages, which join core's own in the choice. */
-  readonly backends?: readonly BackendModule[]
+  /** Parts from outside core: backends, which join core's own in the choice, an executor. */
+  readonly modules?: readonly EngineModule[]
+  /**
+   * An engine that dies is started again, with back-off; meanwhile health is bad and requests are refused. Default false.
+   */
+  readonly restart?: boolean | RestartPolicy
+  /** Told once, when the engine will never serve again. */
+  readonly onDead?: (error: EngineDeadError) => void
+  /** Where the engine core runs. Default: a thread of its own. */
+  readonly createCoreClient?: (data: EngineCoreData) => EngineCoreClient
+}
+
+/** Complete by its type: of options that are given together, these are the hooks. */
+export const hookNames: Readonly<Record<keyof EngineHooks, true>> = {
+  logger: true,
+  modules: true,
+  restart: true,
+  onDead: true,
+  createCoreClient: true,
+  onDownloadProgress: true,
+  onLoadProgress: true,
+}
+
+interface CoreOfEngine {
+  readonly core: EngineCoreClient
+  readonly hasPriorities: boolean
 }
 
 interface ActiveRequest {
@@ -24,42 +56,31 @@ interface ActiveRequest {
   readonly sequenceIds: readonly string[]
 }
 
-/** The front of an engine in this process: text in, text out, one AsyncIterable per request; kernels run in their own thread. */
+/** The front of an engine: text in, text out, one AsyncIterable per request; the core, which knows token ids only, runs in its own thread. */
 export class AsyncEngine implements EngineClient {
-  readonly models: readonly ServedModel[]
-  readonly info: EngineInfo
-  readonly #worker: EngineWorker
+  readonly #config: EngineConfig
+  readonly #core: EngineCoreClient
   readonly #tokenizer: Tokenizer
+  readonly #hasChatTemplate: boolean
   readonly #inputProcessor: InputProcessor
   readonly #outputProcessor: OutputProcessor
   readonly #requests = new Map<string, ActiveRequest>()
-  #metrics: EngineMetrics
-  #dead: EngineDeadError | null = null
+  readonly #created = Math.floor(Date.now() / 1000)
   #idle: PromiseWithResolvers<void> | null = null
 
-  private constructor(config: EngineConfig, front: FrontModel, started: { worker: EngineWorker; info: EngineInfo }) {
-    const { info, worker } = started
-    this.info = info
-    this.#worker = worker
+  private constructor(config: EngineConfig, front: FrontModel, { core, hasPriorities }: CoreOfEngine) {
+    this.#config = config
+    this.#core = core
     this.#tokenizer = front.tokenizer
+    this.#hasChatTemplate = front.chatTemplate !== null
     this.#inputProcessor = new InputProcessor({
       ...front,
-      maxModelLen: info.maxModelLen,
-      maxLogprobs: config.maxLogprobs,
-      schedulingPolicy: config.schedulingPolicy,
-      seed: config.seed,
+      maxModelLen: core.info.maxModelLen,
+      maxLogprobs: config.serving.maxLogprobs,
+      hasPriorities,
+      seed: config.serving.seed,
     })
     this.#outputProcessor = new OutputProcessor(front.tokenizer)
-    this.#metrics = emptyMetrics(info)
-    const created = Math.floor(Date.now() / 1000)
-    this.models = config.servedModelNames.map((id) => ({
-      id,
-      root: config.model,
-      created,
-      maxModelLen: info.maxModelLen,
-      hasChatTemplate: front.chatTemplate !== null,
-    }))
-    this.#worker.keepProcessAlive(false)
   }
 
   /**
@@ -68,37 +89,51 @@ export class AsyncEngine implements EngineClient {
    */
   static async create(options: EngineOptions, hooks: EngineHooks = {}): Promise<AsyncEngine> {
     const config = resolveEngineConfig(options)
+    const modules = hooks.modules ?? []
+    checkEngineModules(modules)
     const logger = hooks.logger ?? silentLogger
-    const modelPath = await resolveModel(config, hooks)
-    const created: { engine: AsyncEngine | null; dead: EngineDeadError | null } = { engine: null, dead: null }
-    // The engine thread reads the weights while this one reads the tokenizer, and might even die meanwhile.
-    const worker = EngineWorker.start(
-      { config, modelPath, backends: hooks.backends ?? [] },
-      {
-        onProgress: (loadedBytes, totalBytes) => hooks.onLoadProgress?.(loadedBytes, totalBytes),
-        onUpdates(message) {
-          if (created.engine !== null) created.engine.#receive(message)
-        },
-        onDead(error) {
-          created.dead = error
-          if (created.engine !== null) created.engine.#die(error)
-        },
+    const modelPath = await locateModel(config.model, hooks)
+    const core = createCore({ config, modelPath, modules }, hooks)
+    // Nothing that is said before it exists concerns it: it holds no requests yet.
+    let engine: AsyncEngine | null = null
+    const events: EngineCoreEvents = {
+      onProgress: (loadedBytes, totalBytes) => hooks.onLoadProgress?.(loadedBytes, totalBytes),
+      onUpdates(updates) {
+        if (engine !== null) engine.#receive(updates)
       },
-    )
-    const { front, info } = await loadBoth(config, modelPath, worker)
-    const engine = new AsyncEngine(config, front, { worker, info })
-    created.engine = engine
-    if (created.dead !== null) throw created.dead
-    if (info.warmup !== null) {
-      const { numSteps, tookMs } = info.warmup
-      logger.info(`warmed up ${info.backend} with ${numSteps} batches in ${(tookMs / 1000).toFixed(1)} s`)
+      onRejected(ids, error) {
+        if (engine !== null) engine.#reject(ids, error)
+      },
+      onLost(error) {
+        logger.error(describeEnd(error))
+        if (engine !== null) engine.#loseAll(error)
+      },
+      onDead(error) {
+        events.onLost(error)
+        hooks.onDead?.(error)
+      },
     }
-    if (config.maxModelLen === null && info.maxModelLen < front.maxPositions) {
-      logger.warn(
-        `the context is cut from ${front.maxPositions} to ${info.maxModelLen} tokens, which is what the KV cache holds; set maxModelLen or kvCacheMemory to change that`,
-      )
-    }
+    const front = await loadBoth(config, modelPath, { core, events })
+    const hasPriorities =
+      config.scheduler.schedulingPolicy === 'priority' || modules.some(({ kind }) => kind === 'scheduling-policy')
+    engine = new AsyncEngine(config, front, { core, hasPriorities })
+    logStart(engine.info, { config, front, logger })
     return engine
+  }
+
+  /** What serves now; another one after a restart. */
+  get info(): EngineInfo {
+    return this.#core.info
+  }
+
+  get models(): readonly ServedModel[] {
+    return this.#config.serving.servedModelName.map((id) => ({
+      id,
+      root: this.#config.model.model,
+      created: this.#created,
+      maxModelLen: this.info.maxModelLen,
+      hasChatTemplate: this.#hasChatTemplate,
+    }))
   }
 
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<RequestOutput, void, undefined> {
@@ -120,19 +155,17 @@ export class AsyncEngine implements EngineClient {
   }
 
   metrics(): EngineMetrics {
-    return this.#metrics
+    return this.#core.metrics()
   }
 
   checkHealth(): Promise<void> {
-    return this.#dead === null ? Promise.resolve() : Promise.reject(this.#dead)
+    return this.#core.checkHealth()
   }
 
   async shutdown(drain?: { timeoutMs: number }): Promise<void> {
     if (drain !== undefined && this.#requests.size > 0) await this.#drained(drain.timeoutMs)
-    const closed = new EngineDeadError('The engine was shut down; start a new one.')
     for (const [requestId, { sequenceIds }] of this.#requests) this.#abort(requestId, sequenceIds)
-    this.#dead ??= closed
-    await this.#worker.close()
+    await this.#core.shutdown()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -140,17 +173,17 @@ export class AsyncEngine implements EngineClient {
   }
 
   #add(request: GenerateRequest): ActiveRequest {
-    if (this.#dead !== null) throw this.#dead
+    if (this.#core.failure !== null) throw this.#core.failure
     this.#checkModel(request)
     if (this.#requests.has(request.requestId)) {
       throw new InvalidRequestError(
         `A request with id "${request.requestId}" is still running; ids must be unique among running requests.`,
-        'request_id',
+        'requestId',
       )
     }
     const processed: ProcessedRequest = this.#inputProcessor.process(request, Date.now())
     const sequenceIds = processed.sequences.map((sequence) => sequence.id)
-    const active = { queue: new AsyncQueue<RequestOutput>(), sequenceIds }
+    const active = { queue: new AsyncQueue<RequestOutput>(mergeOf(request.outputKind)), sequenceIds }
     this.#outputProcessor.addRequest({
       requestId: processed.requestId,
       prompt: processed.promptText,
@@ -160,8 +193,7 @@ export class AsyncEngine implements EngineClient {
       outputKind: request.outputKind ?? 'cumulative',
     })
     this.#requests.set(request.requestId, active)
-    this.#worker.keepProcessAlive(true)
-    this.#worker.send({ type: 'add', requests: processed.sequences })
+    this.#core.add(processed.sequences)
     return active
   }
 
@@ -171,10 +203,10 @@ export class AsyncEngine implements EngineClient {
     throw new ModelNotFoundError(model, `The model "${model}" does not exist; this server has: ${known}.`)
   }
 
-  #receive({ updates, metrics }: Extract<FromEngine, { type: 'updates' }>): void {
-    this.#metrics = metrics
+  #receive(updates: readonly SequenceUpdate[]): void {
+    for (const { id, error } of updates) if (error !== null) this.#reject([id], fromTransferredError(error))
     const { outputs, abortedSequenceIds } = this.#outputProcessor.process(updates)
-    if (abortedSequenceIds.length > 0) this.#worker.send({ type: 'abort', ids: abortedSequenceIds })
+    if (abortedSequenceIds.length > 0) this.#core.abort(abortedSequenceIds)
     for (const output of outputs) {
       const active = this.#requests.get(output.requestId)
       active?.queue.push(output)
@@ -182,9 +214,21 @@ export class AsyncEngine implements EngineClient {
     }
   }
 
+  /** A request is not answered in part: its other samples end with the one that failed. */
+  #reject(sequenceIds: readonly string[], error: Error): void {
+    for (const sequenceId of sequenceIds) {
+      const requestId = this.#outputProcessor.requestOf(sequenceId)
+      const active = requestId === null ? undefined : this.#requests.get(requestId)
+      if (requestId === null || active === undefined) continue
+      this.#core.abort(active.sequenceIds)
+      this.#outputProcessor.abort(requestId)
+      this.#end(requestId, error)
+    }
+  }
+
   #abort(requestId: string, sequenceIds: readonly string[]): void {
     if (this.#requests.get(requestId)?.sequenceIds !== sequenceIds) return
-    this.#worker.send({ type: 'abort', ids: sequenceIds })
+    this.#core.abort(sequenceIds)
     const last = this.#outputProcessor.abort(requestId)
     if (last !== null) this.#requests.get(requestId)?.queue.push(last)
     this.#end(requestId, null)
@@ -194,13 +238,11 @@ export class AsyncEngine implements EngineClient {
     this.#requests.get(requestId)?.queue.close(error)
     this.#requests.delete(requestId)
     if (this.#requests.size > 0) return
-    this.#worker.keepProcessAlive(false)
     this.#idle?.resolve()
     this.#idle = null
   }
 
-  #die(error: EngineDeadError): void {
-    this.#dead = error
+  #loseAll(error: EngineDeadError): void {
     for (const requestId of [...this.#requests.keys()]) {
       this.#outputProcessor.abort(requestId)
       this.#end(requestId, error)
@@ -209,42 +251,67 @@ export class AsyncEngine implements EngineClient {
 
   async #drained(timeoutMs: number): Promise<void> {
     this.#idle ??= Promise.withResolvers<void>()
-    let timer: NodeJS.Timeout | undefined
-    const timeout = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, timeoutMs)
-    })
-    await Promise.race([this.#idle.promise, timeout])
-    clearTimeout(timer)
+    await waitAtMost(this.#idle.promise, timeoutMs)
   }
+}
+
+function createCore(data: EngineCoreData, hooks: EngineHooks): EngineCoreClient {
+  const { restart = false, logger = silentLogger } = hooks
+  const create = hooks.createCoreClient ?? ((coreData: EngineCoreData) => new ThreadCoreClient(coreData))
+  if (restart === false) return create(data)
+  return new SupervisedCoreClient({
+    policy: restart === true ? defaultRestartPolicy : restart,
+    logger,
+    create(previous) {
+      if (previous === null) return create(data)
+      // Requests are checked against the context that was found first.
+      return create({ ...data, config: withMaxModelLen(data.config, previous.maxModelLen) })
+    },
+  })
+}
+
+function withMaxModelLen(config: EngineConfig, maxModelLen: number): EngineConfig {
+  return { ...config, model: { ...config.model, maxModelLen } }
 }
 
 /** Both threads load at once; where one can't, the other stops. */
 async function loadBoth(
   config: EngineConfig,
   modelPath: string,
-  worker: EngineWorker,
-): Promise<{ front: FrontModel; info: EngineInfo }> {
+  { core, events }: { readonly core: EngineCoreClient; readonly events: EngineCoreEvents },
+): Promise<FrontModel> {
+  const started = core.start(events)
+  // Nobody waits for it if the front fails first.
+  started.catch(() => {})
   try {
     const front = await loadFrontModel(config, modelPath)
-    return { front, info: await worker.ready }
+    await started
+    if (core.failure !== null) throw core.failure
+    return front
   } catch (error) {
-    await worker.terminate()
+    await core.shutdown()
     throw error
   }
 }
 
-function emptyMetrics(info: EngineInfo): EngineMetrics {
-  return {
-    numRunningSeqs: 0,
-    numWaitingSeqs: 0,
-    kvCacheUsage: 0,
-    numKvBlocks: info.numBlocks,
-    numUnfilledKvSlots: 0,
-    numPreemptions: 0,
-    promptTokens: 0,
-    generationTokens: 0,
-    prefixCacheQueries: 0,
-    prefixCacheHits: 0,
-    numSteps: 0,
+function logStart(
+  info: EngineInfo,
+  { config, front, logger }: { config: EngineConfig; front: FrontModel; logger: Logger },
+): void {
+  if (info.warmup !== null) {
+    const { numSteps, tookMs } = info.warmup
+    logger.info(`warmed up ${info.backend} with ${numSteps} batches in ${(tookMs / 1000).toFixed(1)} s`)
   }
+  if (config.model.maxModelLen === null && info.maxModelLen < front.maxPositions) {
+    logger.warn(
+      `the context is cut from ${front.maxPositions} to ${info.maxModelLen} tokens, which is what the KV cache holds; set maxModelLen or kvCacheMemory to change that`,
+    )
+  }
+}
+
+/** The message has the cause and the remedy; a bug's place is in the cause's stack. */
+function describeEnd(error: EngineDeadError): string {
+  const { cause } = error
+  const isBug = cause instanceof Error && !OctavoError.isInstance(cause)
+  return isBug ? `${error.message}\n${cause.stack ?? ''}` : error.message
 }

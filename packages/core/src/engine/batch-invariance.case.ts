@@ -5,7 +5,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { BackendProvider } from '../backends/backend-pack.ts'
-import { type EngineOptions, resolveEngineConfig } from '../config/engine-config.ts'
+import { resolveEngineConfig } from '../config/engine-config.ts'
+import type { EngineOptions } from '../config/engine-options.ts'
 import { resolveSamplingParams, type SamplingParams } from '../sampling-params.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
@@ -67,7 +68,7 @@ async function run(
     ...(kvCacheDtype && { kvCacheDtype }),
     ...options,
   })
-  const executor = new InlineExecutor({ config, modelPath, backendProviders })
+  const executor = new InlineExecutor({ config, modelPath, workerModules: { backends: backendProviders } })
   const info = await executor.initialize()
   const scheduler = createScheduler(config, { ...info, numBlocks: Math.min(numBlocks, info.numBlocks) })
   const core = new EngineCore(scheduler, executor)

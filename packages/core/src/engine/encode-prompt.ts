@@ -4,7 +4,7 @@ import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 export interface EncodePromptOptions {
   readonly addSpecialTokens: boolean
   readonly maxModelLen: number
-  /** The end of the prompt that `truncate_prompt_tokens` takes away; `null` = the prompt must fit as it is. */
+  /** The end of the prompt that `truncatePromptTokens` takes away; `null` = the prompt must fit as it is. */
   readonly cutSide: 'left' | 'right' | null
 }
 

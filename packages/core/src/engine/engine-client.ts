@@ -11,8 +11,8 @@ export interface EngineClient {
    * at the first `next()`. Ending the iteration early, or `signal`, aborts the request and frees its blocks within one step.
    */
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<RequestOutput>
-  /** Token ids → text, special tokens kept. Without it, the echo of a prompt that came as token ids is refused. */
-  detokenize?(tokenIds: readonly number[]): string
+  /** Token ids of one of the models (default the first) → text, special tokens kept. Without it, the echo of a prompt that came as token ids is refused. */
+  detokenize?(tokenIds: readonly number[], model?: string): string
   metrics(): EngineMetrics
   /** Rejects with `EngineDeadError` when the engine cannot serve. */
   checkHealth(): Promise<void>
@@ -65,6 +65,8 @@ export interface GenerateRequest {
   /** Keep only the last (or first) this many prompt tokens; -1 means the model's context. */
   readonly truncatePromptTokens?: number | null
   readonly truncationSide?: 'left' | 'right'
+  /** Refuse a `maxTokens` for which the context has no room after the prompt, rather than end there. Default false. */
+  readonly maxTokensMustFit?: boolean
 }
 
 /** Counters run from the engine's start. */

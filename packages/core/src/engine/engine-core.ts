@@ -56,6 +56,7 @@ export class EngineCore {
   }
 
   async shutdown(): Promise<void> {
+    await Promise.allSettled(this.#running.map(({ output }) => output))
     await this.#executor.shutdown()
   }
 

@@ -1,10 +1,11 @@
 /** Every option of the engine does what it says, seen from outside. */
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { type EngineOptions, resolveEngineConfig } from '../config/engine-config.ts'
+import { resolveEngineConfig } from '../config/engine-config.ts'
+import type { EngineOptions } from '../config/engine-options.ts'
 import { BackendUnavailableError, InvalidConfigError, ModelNotFoundError } from '../errors.ts'
 import { defaultSamplingParams } from '../sampling-params.ts'
-import { loadFrontModel, resolveModel } from './front-model.ts'
+import { loadFrontModel, locateModel } from './front-model.ts'
 import { LLM } from './llm.ts'
 
 type Options = Omit<EngineOptions, 'model'>
@@ -157,8 +158,8 @@ describe('engine option', () => {
 
   it('revision names a branch, tag or commit of the hub', async () => {
     const config = resolveEngineConfig({ model: 'owner/name', revision: '../main' })
-    await expect(resolveModel(config)).rejects.toThrow(ModelNotFoundError)
-    await expect(resolveModel(config)).rejects.toThrow('"../main" is not a branch')
+    await expect(locateModel(config.model)).rejects.toThrow(ModelNotFoundError)
+    await expect(locateModel(config.model)).rejects.toThrow('"../main" is not a branch')
   })
 
   it("generationConfig takes the checkpoint's sampling defaults, or not", async () => {

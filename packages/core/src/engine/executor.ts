@@ -1,19 +1,30 @@
+import type { EngineConfig } from '../config/engine-config.ts'
+import type { EngineModule } from '../config/engine-module.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
+import type { EngineInfo } from './engine-info.ts'
+import type { WorkerModules } from './worker.ts'
 
-/** What the loaded model needs and was given; the scheduler is built from it. */
-export interface KvCacheSpec {
-  readonly numBlocks: number
-  readonly blockSize: number
-  readonly maxModelLen: number
-  readonly weightBytes: number
-  readonly kvCacheBytes: number
-}
-
-/** Where a plan runs: inline, on worker threads, or on other ranks. */
+/** Where a plan runs: in this thread, on worker threads, or on other ranks. It drives one worker per rank. */
 export interface Executor {
   /** Plans that it runs at once; it runs them in the order in which they came. */
   readonly maxPlansInFlight: number
-  initialize(): Promise<KvCacheSpec>
+  /** Loads the model on every rank and gives all of them a KV cache of the same number of blocks. */
+  initialize(): Promise<EngineInfo>
   executeModel(plan: SchedulerOutput): Promise<ModelRunnerOutput>
   shutdown(): Promise<void>
 }
+
+/** What an executor is made of. */
+export interface ExecutorContext {
+  readonly config: EngineConfig
+  /** The checkpoint's folder or GGUF file, already local. */
+  readonly modelPath: string
+  /** For workers in this thread. */
+  readonly workerModules: WorkerModules
+  /** For workers elsewhere, which load them there (`loadEngineModules`). */
+  readonly modules: readonly EngineModule[]
+  onProgress(loadedBytes: number, totalBytes: number): void
+}
+
+/** What a module of kind `executor` exports under this name; the options are the module's, for it to check. */
+export type CreateExecutor = (context: ExecutorContext, options?: Readonly<Record<string, unknown>>) => Executor

@@ -27,13 +27,13 @@ export interface FrontModel {
 }
 
 /** The model's folder or file, downloaded if need be. */
-export function resolveModel(
-  config: Pick<EngineConfig, 'model' | 'revision'>,
+export function locateModel(
+  { model, revision }: Pick<EngineConfig['model'], 'model' | 'revision'>,
   hooks: Pick<LoadHooks, 'onDownloadProgress'> = {},
 ): Promise<string> {
   const env = readEnv()
-  return resolveModelPath(config.model, {
-    revision: config.revision,
+  return resolveModelPath(model, {
+    revision,
     cacheDir: env.hfCacheDir,
     token: env.hfToken,
     offline: env.isHfOffline,
@@ -48,7 +48,7 @@ export async function loadFrontModel(config: EngineConfig, modelPath: string): P
   const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path)
   const tokenizer = createTokenizer(checkpoint.readTokenizer())
   const compileChatTemplate = (source: string): ChatTemplate => createChatTemplate(source, tokenizer)
-  const template = config.chatTemplate ?? tokenizer.chatTemplate
+  const template = config.model.chatTemplate ?? tokenizer.chatTemplate
   return {
     tokenizer,
     chatTemplate: template === null ? null : compileChatTemplate(template),
@@ -56,7 +56,8 @@ export async function loadFrontModel(config: EngineConfig, modelPath: string): P
     vocabSize: modelConfig.vocabSize,
     maxPositions: modelConfig.maxPositionEmbeddings,
     longPromptThreshold: modelConfig.longPromptThreshold,
-    eosTokenIds: eosTokenIdsOf(checkpoint, modelConfig, tokenizer),
-    defaultParams: samplingDefaults(checkpoint, config),
+    // An id beyond the vocabulary never comes out of the model.
+    eosTokenIds: eosTokenIdsOf(checkpoint, modelConfig, tokenizer).filter((id) => id < modelConfig.vocabSize),
+    defaultParams: samplingDefaults(checkpoint, config.model),
   }
 }

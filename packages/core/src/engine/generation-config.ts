@@ -21,7 +21,7 @@ const fields = {
  */
 export function samplingDefaults(
   checkpoint: Pick<Checkpoint, 'generationConfig'>,
-  config: Pick<EngineConfig, 'generationConfig'>,
+  config: Pick<EngineConfig['model'], 'generationConfig'>,
 ): SamplingParams {
   const stated = config.generationConfig === 'auto' ? (checkpoint.generationConfig ?? {}) : {}
   let params: SamplingParams = defaultSamplingParams

@@ -1,5 +1,7 @@
 import type { AttentionMetadata } from '../ops/attention-metadata.ts'
-import type { SamplingState } from '../sampling/logits-processors.ts'
+import { InvalidRequestError } from '../errors.ts'
+import type { SamplingState } from '../sampling/sampling-state.ts'
+import { TokenBiases } from '../sampling/token-biases.ts'
 import { TokenCounts } from '../sampling/token-counts.ts'
 import type { SamplingParams } from '../sampling-params.ts'
 import type { CachedSequenceData, NewSequenceData, SchedulerOutput } from '../scheduler/scheduler-output.ts'
@@ -9,18 +11,23 @@ import { assert } from '../util/assert.ts'
 export class SequenceRow implements SamplingState {
   readonly id: string
   readonly params: SamplingParams
-  readonly eosTokenIds: readonly number[]
   readonly tokenIds: number[]
   readonly numPromptTokens: number
   readonly blockIds: number[]
   readonly counts = new TokenCounts()
+  readonly biases: TokenBiases
+  /** The prompt has a token that the model has no row for. */
+  readonly error: InvalidRequestError | null
   numComputedTokens: number
 
-  constructor(data: NewSequenceData) {
+  constructor(data: NewSequenceData, vocabSize: number) {
     this.id = data.id
     this.params = data.params
-    this.eosTokenIds = data.eosTokenIds
-    this.tokenIds = [...data.tokenIds]
+    this.biases = new TokenBiases({ ...data, vocabSize })
+    this.error = findTokenError(data.tokenIds, vocabSize)
+    // Others may share the blocks before a token that is not there, so the sequence computes like any other.
+    this.tokenIds =
+      this.error === null ? [...data.tokenIds] : data.tokenIds.map((id) => (isToken(id, vocabSize) ? id : 0))
     this.numPromptTokens = data.numPromptTokens
     this.blockIds = [...data.blockIds]
     this.numComputedTokens = data.numComputedTokens
@@ -32,6 +39,25 @@ export class SequenceRow implements SamplingState {
     for (const { index, blockId } of data.replacedBlocks) this.blockIds[index] = blockId
     this.blockIds.push(...data.newBlockIds)
   }
+
+  /** Forgets output tokens from position `numTokens` on: drafts that were rejected. */
+  cutBack(numTokens: number): void {
+    this.counts.cutBack(this.tokenIds, numTokens)
+    this.tokenIds.length = numTokens
+  }
+}
+
+function isToken(id: number, vocabSize: number): boolean {
+  return id >= 0 && id < vocabSize
+}
+
+function findTokenError(tokenIds: readonly number[], vocabSize: number): InvalidRequestError | null {
+  const position = tokenIds.findIndex((id) => !isToken(id, vocabSize))
+  if (position === -1) return null
+  return new InvalidRequestError(
+    `The prompt has token ${tokenIds[position]} at position ${position}, but the model's vocabulary is 0 to ${vocabSize - 1}: the tokenizer has a token that the model has no row for. Leave it out.`,
+    'prompt',
+  )
 }
 
 /** One step's scheduled slice of a sequence. */
@@ -48,22 +74,31 @@ export interface BatchInputs {
   readonly entries: readonly BatchEntry[]
 }
 
+export interface InputBatchOptions {
+  readonly blockSize: number
+  /** Rows of the embedding. */
+  readonly vocabSize: number
+  /** To how many tokens a batch is filled up, with sequences of one token in the null block. */
+  readonly paddedSize?: (numTokens: number) => number
+}
+
 /** The bridge between the plan's integers and the model's arrays: the only place that knows both. */
 export class InputBatch {
   readonly #rows = new Map<string, SequenceRow>()
   readonly #blockSize: number
+  readonly #vocabSize: number
   readonly #paddedSize: (numTokens: number) => number
 
-  /** `paddedSize`: to how many tokens a batch is filled up, with sequences of one token in the null block. */
-  constructor(blockSize: number, paddedSize: (numTokens: number) => number = (numTokens) => numTokens) {
+  constructor({ blockSize, vocabSize, paddedSize = (numTokens) => numTokens }: InputBatchOptions) {
     this.#blockSize = blockSize
+    this.#vocabSize = vocabSize
     this.#paddedSize = paddedSize
   }
 
   /** Brings the rows up to date with the plan and lays out the step. */
   prepare(plan: SchedulerOutput): BatchInputs {
     for (const id of plan.droppedIds) this.#rows.delete(id)
-    for (const data of plan.newSequences) this.#rows.set(data.id, new SequenceRow(data))
+    for (const data of plan.newSequences) this.#rows.set(data.id, new SequenceRow(data, this.#vocabSize))
     for (const data of plan.cachedSequences) this.#get(data.id).update(data)
     return this.#layOut(plan)
   }

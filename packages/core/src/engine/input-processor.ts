@@ -22,7 +22,8 @@ export interface InputProcessorOptions {
   readonly eosTokenIds: readonly number[]
   /** Defaults of sampling parameters, from generation_config.json. */
   readonly defaultParams: SamplingParams
-  readonly schedulingPolicy: 'fcfs' | 'priority'
+  /** Whether the engine schedules by the requests' priorities. */
+  readonly hasPriorities: boolean
   /** Seed of the seeds of requests that name none; `null` = different at each start. */
   readonly seed: number | null
 }
@@ -47,13 +48,19 @@ export class InputProcessor {
 
   /** @throws InvalidRequestError | ContextLengthError | ChatTemplateError */
   process(request: GenerateRequest, arrivalTime: number): ProcessedRequest {
-    const { maxModelLen, eosTokenIds, schedulingPolicy } = this.#options
+    const { maxModelLen, eosTokenIds, hasPriorities } = this.#options
     const priority = request.priority ?? 0
     if (!Number.isSafeInteger(priority))
-      throw new InvalidRequestError(`priority must be an integer, got ${String(priority)}.`, 'priority')
-    if (priority !== 0 && schedulingPolicy !== 'priority') {
       throw new InvalidRequestError(
-        `priority is ${priority}, but the engine schedules first come, first served; start it with schedulingPolicy 'priority'.`,
+        [{ field: 'priority' }, ` must be an integer, got ${String(priority)}.`],
+        'priority',
+      )
+    if (priority !== 0 && !hasPriorities) {
+      throw new InvalidRequestError(
+        [
+          { field: 'priority' },
+          ` is ${priority}, but the engine schedules first come, first served; start it with schedulingPolicy 'priority'.`,
+        ],
         'priority',
       )
     }
@@ -64,6 +71,7 @@ export class InputProcessor {
     if (promptTokenIds.length >= maxModelLen) throw new ContextLengthError(promptTokenIds.length, maxModelLen)
 
     const params = this.#resolveParams(request)
+    checkRoom(request, { params, numPromptTokens: promptTokenIds.length, maxModelLen })
     const sequences = Array.from({ length: params.n }, (_, index): SequenceRequest => ({
       id: sequenceId(request.requestId, index),
       promptTokenIds,
@@ -75,27 +83,20 @@ export class InputProcessor {
       eosTokenIds,
       priority,
       arrivalTime,
-      cacheSalt: this.#cacheSalt(request, promptTokenIds.length),
+      cacheSalt: request.cacheSalt ?? null,
+      cacheKeys: this.#cacheKeys(promptTokenIds.length),
       forkOf: index === 0 ? null : sequenceId(request.requestId, 0),
     }))
     return { requestId: request.requestId, promptText: text, promptTokenIds, params, sequences }
   }
 
   #encode(request: GenerateRequest): { text: string | null; tokenIds: readonly number[] } {
-    const { vocabSize } = this.#options
     const { prompt } = request
     switch (prompt.type) {
       case 'text':
         return { text: prompt.text, tokenIds: this.#tokenize(prompt.text, prompt.addSpecialTokens ?? true, request) }
       case 'tokens':
-        for (const id of prompt.tokenIds) {
-          if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
-            throw new InvalidRequestError(
-              `The prompt has token id ${String(id)}; this model's ids run from 0 to ${vocabSize - 1}.`,
-              'prompt',
-            )
-          }
-        }
+        for (const id of prompt.tokenIds) this.#checkTokenId(id)
         return { text: null, tokenIds: prompt.tokenIds }
       case 'chat': {
         const text = this.#renderChat(prompt)
@@ -107,26 +108,48 @@ export class InputProcessor {
   #tokenize(text: string, addSpecialTokens: boolean, request: GenerateRequest): number[] {
     const { tokenizer, maxModelLen } = this.#options
     const cutSide = request.truncatePromptTokens == null ? null : (request.truncationSide ?? 'left')
-    return encodePrompt(tokenizer, text, { addSpecialTokens, maxModelLen, cutSide })
+    const tokenIds = encodePrompt(tokenizer, text, { addSpecialTokens, maxModelLen, cutSide })
+    // Tokenizers have tokens that the model has no embedding for: images, padding that was added later.
+    for (const id of tokenIds) this.#checkTokenId(id)
+    return tokenIds
+  }
+
+  #checkTokenId(id: number): void {
+    const { vocabSize, tokenizer } = this.#options
+    if (Number.isInteger(id) && id >= 0 && id < vocabSize) return
+    const token = Number.isInteger(id) ? tokenizer.idToToken(id) : undefined
+    throw new InvalidRequestError(
+      `The prompt has token id ${String(id)}${token == null ? '' : ` (${JSON.stringify(token)})`}, which is out of vocabulary: this model's ids run from 0 to ${vocabSize - 1}. Leave the token out.`,
+      'prompt',
+    )
   }
 
   #renderChat(prompt: Extract<PromptInput, { type: 'chat' }>): string {
     checkMessages(prompt.messages)
     if (prompt.messages.length === 0)
-      throw new InvalidRequestError('messages is empty: at least one message is needed.', 'messages')
+      throw new InvalidRequestError([{ field: 'messages' }, ' is empty: at least one message is needed.'], 'messages')
     const continueFinalMessage = prompt.continueFinalMessage ?? false
     const addGenerationPrompt = prompt.addGenerationPrompt ?? !continueFinalMessage
     if (continueFinalMessage && addGenerationPrompt) {
       throw new InvalidRequestError(
-        'continue_final_message and add_generation_prompt exclude each other; set one of them to false.',
-        'continue_final_message',
+        [
+          { field: 'continueFinalMessage' },
+          ' and ',
+          { field: 'addGenerationPrompt' },
+          ' exclude each other; set one of them to false.',
+        ],
+        'continueFinalMessage',
       )
     }
     const template =
       prompt.chatTemplate == null ? this.#options.chatTemplate : this.#options.compileChatTemplate(prompt.chatTemplate)
     if (template === null) {
       throw new InvalidRequestError(
-        'This model has no chat template; pass one (chat_template, or --chat-template at the start), or use completions.',
+        [
+          'This model has no chat template; pass one (',
+          { field: 'chatTemplate' },
+          ', or --chat-template at the start), or use completions.',
+        ],
         'messages',
       )
     }
@@ -145,7 +168,10 @@ export class InputProcessor {
     const isGreedyByDefault = defaultParams.temperature === 0 && input.temperature === undefined && (input.n ?? 1) > 1
     const defaults = isGreedyByDefault ? { ...defaultParams, temperature: 1 } : defaultParams
     const params = resolveSamplingParams(input, { vocabSize, maxLogprobs }, defaults)
-    const words = params.badWords.flatMap((word) => badWordTokenIds(tokenizer, word))
+    // A word with a token beyond the vocabulary never comes out of the model.
+    const words = params.badWords
+      .flatMap((word) => badWordTokenIds(tokenizer, word))
+      .filter((ids) => ids.every((id) => id < vocabSize))
     return Object.freeze({
       ...params,
       badWordsTokenIds: [...params.badWordsTokenIds, ...words],
@@ -154,10 +180,9 @@ export class InputProcessor {
   }
 
   /** Keys of long and short prompts differ where LongRoPE rotates them differently: they must not share blocks. */
-  #cacheSalt({ cacheSalt }: GenerateRequest, numPromptTokens: number): string | null {
+  #cacheKeys(numPromptTokens: number): readonly string[] {
     const { longPromptThreshold } = this.#options
-    const isLong = longPromptThreshold !== null && numPromptTokens > longPromptThreshold
-    return isLong ? `long:${cacheSalt ?? ''}` : (cacheSalt ?? null)
+    return longPromptThreshold !== null && numPromptTokens > longPromptThreshold ? ['rotation', 'long'] : []
   }
 
   #nextSeed(): number {
@@ -169,13 +194,19 @@ export class InputProcessor {
 /** What types promise, but JavaScript does not keep: a template would say something obscure, or nothing. */
 function checkMessages(messages: unknown): void {
   if (!Array.isArray(messages)) {
-    throw new InvalidRequestError(`messages must be an array of messages, got ${typeof messages}.`, 'messages')
+    throw new InvalidRequestError(
+      [{ field: 'messages' }, ` must be an array of messages, got ${typeof messages}.`],
+      'messages',
+    )
   }
   for (const [index, message] of (messages as unknown[]).entries()) {
     const isMessage = isJsonObject(message) && typeof message['role'] === 'string' && isContent(message['content'])
     if (!isMessage) {
       throw new InvalidRequestError(
-        `messages[${index}] must be an object with a role and a content (a text, or parts with a text).`,
+        [
+          { field: 'messages' },
+          `[${index}] must be an object with a role and a content (a text, or parts with a text).`,
+        ],
         'messages',
       )
     }
@@ -198,13 +229,23 @@ function badWordTokenIds(tokenizer: Tokenizer, word: string): number[][] {
   return [bare, spaced].filter((ids) => ids.length > 0)
 }
 
+function checkRoom(
+  { maxTokensMustFit = false }: GenerateRequest,
+  sizes: { params: SamplingParams; numPromptTokens: number; maxModelLen: number },
+): void {
+  const { numPromptTokens, maxModelLen } = sizes
+  const { maxTokens } = sizes.params
+  if (maxTokensMustFit && maxTokens !== null && numPromptTokens + maxTokens > maxModelLen)
+    throw new ContextLengthError(numPromptTokens, maxModelLen, { maxTokens })
+}
+
 function truncate(tokenIds: readonly number[], request: GenerateRequest, maxModelLen: number): readonly number[] {
   const keep = request.truncatePromptTokens
   if (keep == null) return tokenIds
   if (!Number.isSafeInteger(keep) || keep < -1 || keep === 0 || keep > maxModelLen) {
     throw new InvalidRequestError(
-      `truncate_prompt_tokens must be -1 or from 1 to ${maxModelLen}, got ${String(keep)}.`,
-      'truncate_prompt_tokens',
+      [{ field: 'truncatePromptTokens' }, ` must be -1 or from 1 to ${maxModelLen}, got ${String(keep)}.`],
+      'truncatePromptTokens',
     )
   }
   const count = keep === -1 ? maxModelLen - 1 : keep

@@ -1,20 +1,22 @@
 import { describe, expect, it } from 'vitest'
-import { type EngineOptions, resolveEngineConfig } from '../config/engine-config.ts'
+import { resolveEngineConfig } from '../config/engine-config.ts'
+import type { EngineOptions } from '../config/engine-options.ts'
 import { InsufficientMemoryError, InvalidConfigError } from '../errors.ts'
-import type { KvDType } from '../tensor/kv-storage.ts'
-import { checkMaxModelLen, checkWeightsFit, sizeKvCache } from './kv-cache-size.ts'
+import { kvBytesPerToken, type KvDType } from '../tensor/kv-storage.ts'
+import { checkMaxModelLen, checkWeightsFit, kvBudget, sizeKvCache } from './kv-cache-size.ts'
 
 const shape = { numLayers: 2, numKvHeads: 2, headDim: 64 } // 2 KiB per token, 32 KiB per block of 16
+const alone = { numLocalWorkers: 1 }
 const size = (
   { kvCacheDtype, ...options }: Partial<EngineOptions> & { kvCacheDtype?: KvDType },
   availableBytes: number,
   backendBytes: number | null = null,
-) =>
-  sizeKvCache(
-    resolveEngineConfig({ model: 'm', ...options }),
-    { shape, dtype: kvCacheDtype ?? 'float32', maxPositions: 4096 },
-    { availableBytes, backendBytes },
-  )
+) => {
+  const config = resolveEngineConfig({ model: 'm', ...options })
+  const availableKvBytes = kvBudget(config.cache.kvCacheMemory, { availableBytes, backendBytes }, alone)
+  const bytesPerToken = kvBytesPerToken({ ...shape, dtype: kvCacheDtype ?? 'float32' })
+  return sizeKvCache(config, [{ kvBytesPerToken: bytesPerToken, maxPositions: 4096, availableKvBytes }])
+}
 
 describe('sizeKvCache', () => {
   it('takes its share of free memory', () => {
@@ -63,6 +65,28 @@ describe('checkMaxModelLen', () => {
     expect(() => checkMaxModelLen({ maxModelLen: 8192 }, 4096)).toThrow(InvalidConfigError)
     expect(() => checkMaxModelLen({ maxModelLen: 4096 }, 4096)).not.toThrow()
     expect(() => checkMaxModelLen({ maxModelLen: null }, 4096)).not.toThrow()
+  })
+})
+
+describe('ranks', () => {
+  it('get the blocks that the least of them holds', () => {
+    const config = resolveEngineConfig({ model: 'm', maxNumSeqs: 512, maxNumBatchedTokens: 512 })
+    const rank = { kvBytesPerToken: 1024, maxPositions: 4096, availableKvBytes: 64 * 1024 ** 2 }
+    const [small, thick] = [
+      { ...rank, availableKvBytes: 16 * 1024 ** 2 },
+      { ...rank, kvBytesPerToken: 8192 },
+    ]
+    expect(sizeKvCache(config, [rank, small, rank])).toMatchObject({
+      numBlocks: 1024,
+      kvCacheBytes: 3 * 16 * 1024 ** 2,
+    })
+    expect(sizeKvCache(config, [rank, small, thick])).toMatchObject({ numBlocks: 512, kvCacheBytes: 512 * 16 * 10_240 })
+  })
+
+  it('on one machine share what the option names', () => {
+    const memory = { availableBytes: 1000, backendBytes: null }
+    expect(kvBudget({ bytes: 1200 }, memory, { numLocalWorkers: 4 })).toBe(300)
+    expect(() => kvBudget({ bytes: 8000 }, memory, { numLocalWorkers: 4 })).toThrow(/1\.95 KiB on each of 4 ranks/)
   })
 })
 

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import type { EngineOptions } from '../config/engine-config.ts'
+import type { EngineOptions } from '../config/engine-options.ts'
 import { InvalidRequestError } from '../errors.ts'
 import type { SamplingParamsInput } from '../sampling-params.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'
 import type { ChatMessage, ToolDefinition } from '../tokenizer/chat-message.ts'
-import { AsyncEngine, type EngineHooks } from './async-engine.ts'
+import { AsyncEngine, type EngineHooks, hookNames } from './async-engine.ts'
 import type { GenerateRequest, PromptInput } from './engine-client.ts'
 
 /** Text, or token ids that are taken as they are. */
@@ -43,14 +43,8 @@ export class LLM implements AsyncDisposable {
 
   /** @param model a folder, a `.gguf` file, a Hugging Face repo id, or the embedded `octavo-tiny` */
   static async load(model: string, options: Omit<EngineOptions, 'model'> & EngineHooks = {}): Promise<LLM> {
-    const { logger, backends, onDownloadProgress, onLoadProgress, ...engineOptions } = options
-    const hooks = {
-      ...(logger && { logger }),
-      ...(backends && { backends }),
-      ...(onDownloadProgress && { onDownloadProgress }),
-      ...(onLoadProgress && { onLoadProgress }),
-    }
-    return new LLM(await AsyncEngine.create({ ...engineOptions, model }, hooks))
+    const engineOptions = Object.fromEntries(Object.entries(options).filter(([name]) => !(name in hookNames)))
+    return new LLM(await AsyncEngine.create({ ...engineOptions, model }, options))
   }
 
   /** Completes every prompt; outputs in the order of the prompts. One set of parameters for all, or one for each. */

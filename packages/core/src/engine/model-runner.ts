@@ -1,26 +1,29 @@
 import * as tf from '@tensorflow/tfjs-core'
+import { toTransferredError } from '../error-transfer.ts'
+import type { ForwardContext } from '../layers/forward-context.ts'
 import type { CausalLM } from '../models/model.ts'
-import { hasKernel } from '../ops/op.ts'
-import { sample, sampleKernel, type SampleRow } from '../ops/sample.ts'
-import { trySampleRow } from '../sampling/sample-row.ts'
-import { sampleToken } from '../sampling/sampler.ts'
+import { Logits } from '../sampling/logits.ts'
 import { computeLogprobs } from '../sampling/logprobs.ts'
+import { type Sampler, type SamplerResult, TokenSampler } from '../sampling/sampler.ts'
 import type {
   ModelRunnerOutput,
   PromptLogprobs,
   SampledTokens,
   SchedulerOutput,
+  SequenceFailure,
 } from '../scheduler/scheduler-output.ts'
 import type { TokenLogprobs } from '../sequence/outputs.ts'
 import type { KvStorage } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
-import { type BatchEntry, InputBatch, type SequenceRow } from './input-batch.ts'
+import { type BatchEntry, type BatchInputs, InputBatch } from './input-batch.ts'
 
 export interface ModelRunnerOptions {
   readonly model: CausalLM
   readonly kv: KvStorage
   /** To how many tokens batches, and rows of logits, are filled up; default: to none more. */
   readonly paddedSize?: (numTokens: number) => number
+  /** By default `new TokenSampler()`; with logits processors, `new TokenSampler([…])`. */
+  readonly sampler?: Sampler
 }
 
 /** Logits of this many rows at once: bounds their memory when a whole prompt's logprobs are asked for. */
@@ -37,39 +40,57 @@ interface LogitsRequest {
 
 interface LogitsResults {
   readonly sampled: SampledTokens[]
+  readonly failed: SequenceFailure[]
   /** By sequence id. */
   readonly scores: Map<string, TokenLogprobs[]>
 }
 
-/** Runs a plan on this rank: batch arrays → forward → logits → samples. Owns the model and the KV cache. */
+/** Runs a plan on this rank: batch arrays → forward → logits → samples, or a stage of that. Owns the model and the KV cache. */
 export class ModelRunner {
   readonly #model: CausalLM
   readonly #kv: KvStorage
   readonly #batch: InputBatch
   readonly #paddedSize: (numTokens: number) => number
+  readonly #sampler: Sampler
 
-  constructor({ model, kv, paddedSize = (numTokens) => numTokens }: ModelRunnerOptions) {
+  constructor(options: ModelRunnerOptions) {
+    const { model, kv, paddedSize = (numTokens) => numTokens, sampler = new TokenSampler() } = options
     this.#model = model
     this.#kv = kv
     this.#paddedSize = paddedSize
-    this.#batch = new InputBatch(kv.layout.blockSize, paddedSize)
+    this.#sampler = sampler
+    this.#batch = new InputBatch({ blockSize: kv.layout.blockSize, vocabSize: model.config.vocabSize, paddedSize })
   }
 
-  executeModel(plan: SchedulerOutput): ModelRunnerOutput {
-    const { inputIds, attention, entries } = this.#batch.prepare(plan)
-    for (const { from, to } of plan.blockCopies) this.#kv.copyBlock(from, to)
+  /** @param input of a stage behind others: what `executeStage` of the one before it gave */
+  executeModel(plan: SchedulerOutput, input: tf.Tensor2D | null = null): ModelRunnerOutput {
+    const batch = this.#prepare(plan)
     if (plan.numTokens === 0) return { sampled: [], promptLogprobs: [], failed: [] }
 
-    const requests = entries.flatMap(logitsRequests)
-    const sampled: SampledTokens[] = []
-    const scores = new Map<string, TokenLogprobs[]>()
+    const { entries } = batch
+    const sound = entries.filter(({ row }) => row.error === null)
+    const requests = sound.flatMap(logitsRequests)
+    const failed = entries.flatMap(({ row }) => (row.error === null ? [] : [failure(row.id, row.error)]))
+    const results: LogitsResults = { sampled: [], failed, scores: new Map() }
     tf.tidy(() => {
-      const hidden = this.#model.forward(inputIds, attention, this.#kv)
+      const hidden = this.#model.forward(input ?? batch.inputIds, batch.context)
       for (let start = 0; start < requests.length; start += maxLogitRows) {
-        this.#useLogits(hidden, requests.slice(start, start + maxLogitRows), { sampled, scores })
+        this.#useLogits({ hidden, context: batch.context }, requests.slice(start, start + maxLogitRows), results)
       }
     })
-    return { sampled, promptLogprobs: entries.flatMap((entry) => promptLogprobsOf(entry, scores)), failed: [] }
+    const promptLogprobs = sound.flatMap((entry) => promptLogprobsOf(entry, results.scores))
+    return { sampled: results.sampled, promptLogprobs, failed }
+  }
+
+  /**
+   * Of a stage without the head: its layers of the plan. Which sequences fail is for the last stage to say, which knows
+   * the same.
+   * @returns hidden states `[numTokens, hiddenSize]` for the next stage, the caller's to free; `null` for a plan without tokens
+   */
+  executeStage(plan: SchedulerOutput, input: tf.Tensor2D | null = null): tf.Tensor2D | null {
+    const { inputIds, context } = this.#prepare(plan)
+    if (plan.numTokens === 0) return null
+    return tf.tidy(() => this.#model.forward(input ?? inputIds, context))
   }
 
   dispose(): void {
@@ -77,59 +98,49 @@ export class ModelRunner {
     this.#kv.dispose()
   }
 
-  #useLogits(hidden: tf.Tensor2D, requests: readonly LogitsRequest[], { sampled, scores }: LogitsResults): void {
+  #prepare(plan: SchedulerOutput): BatchInputs & { context: ForwardContext } {
+    const batch = this.#batch.prepare(plan)
+    for (const { from, to } of plan.blockCopies) this.#kv.copyBlock(from, to)
+    return { ...batch, context: { metadata: batch.attention, kv: this.#kv, tokens: null } }
+  }
+
+  #useLogits(
+    { hidden, context }: { hidden: tf.Tensor2D; context: ForwardContext },
+    requests: readonly LogitsRequest[],
+    results: LogitsResults,
+  ): void {
     const { vocabSize } = this.#model.config
     const rows = requests.map(({ batchRow }) => batchRow)
     const numRows = Math.max(rows.length, Math.min(maxLogitRows, this.#paddedSize(rows.length)))
     rows.push(...Array.from({ length: numRows - rows.length }, () => rows[0] ?? 0))
-    const logits = tf.tidy(() => this.#model.computeLogits(gatherRows(hidden, rows)))
-    assert(logits.size === numRows * vocabSize, 'logits have the wrong shape')
-    const drawn = this.#tryDraw(logits, requests)
-    const isDone = requests.every((_, i) => drawn.has(i))
-    // NOTE: not returned through tidy, which would look for tensors in every element.
-    const values = isDone ? null : logits.dataSync<'float32'>()
+    const logits = new Logits(
+      tf.tidy(() => this.#model.computeLogits(gatherRows(hidden, rows), { ...context, tokens: Int32Array.from(rows) })),
+    )
+    assert(logits.tensor.size === numRows * vocabSize, 'logits have the wrong shape')
+    const toSample = requests.flatMap(({ entry, promptTokenId }, row) =>
+      promptTokenId === null ? [{ row, state: entry.row }] : [],
+    )
+    const sampled = this.#sampler.sample(logits, toSample)
+    toSample.forEach(({ state }, i) => this.#take(state.id, sampled[i], results))
     requests.forEach((request, i) => {
-      const { row } = request.entry
-      const tokenId = drawn.get(i)
-      const rowLogits = (): Float32Array => {
-        assert(values !== null, 'a row was neither drawn nor read')
-        return values.slice(i * vocabSize, (i + 1) * vocabSize)
-      }
-      if (request.promptTokenId !== null) pushTo(scores, row.id, scorePrompt(rowLogits(), request))
-      else
-        sampled.push(
-          tokenId === undefined ? this.#sample(rowLogits(), row) : { id: row.id, tokenIds: [tokenId], logprobs: null },
-        )
+      if (request.promptTokenId !== null)
+        pushTo(results.scores, request.entry.row.id, scorePrompt(logits.row(i), request))
     })
-    logits.dispose()
+    logits.tensor.dispose()
   }
 
-  /** The tokens that the backend's kernel draws, by index into `requests`. */
-  #tryDraw(logits: tf.Tensor2D, requests: readonly LogitsRequest[]): ReadonlyMap<number, number> {
-    if (!hasKernel(sampleKernel)) return new Map()
-    const rows = requests.flatMap(({ entry: { row }, promptTokenId }, i): SampleRow[] => {
-      if (promptTokenId !== null) return []
-      const sampleRow = trySampleRow(row, {
-        row: i,
-        vocabSize: this.#model.config.vocabSize,
-        counts: row.counts,
-        eosTokenIds: row.eosTokenIds,
-        seed: row.params.seed ?? 0,
-      })
-      return sampleRow === null ? [] : [sampleRow]
-    })
-    if (rows.length === 0) return new Map()
-    const tokenIds = sample(logits, rows)
-    return new Map(rows.map(({ row }, i) => [row, tokenIds[i]!]))
+  #take(id: string, result: SamplerResult | undefined, { sampled, failed }: LogitsResults): void {
+    assert(result !== undefined, `the sampler has no result for sequence ${id}`)
+    if ('error' in result) return void failed.push(failure(id, result.error))
+    const { tokenId, logprobs } = result
+    const isToken = Number.isInteger(tokenId) && tokenId >= 0 && tokenId < this.#model.config.vocabSize
+    assert(isToken, `the sampler drew ${tokenId}, which is no token`)
+    sampled.push({ id, tokenIds: [tokenId], logprobs: logprobs && [logprobs] })
   }
+}
 
-  #sample(logits: Float32Array, row: SequenceRow): SampledTokens {
-    const numLogprobs = row.params.logprobs
-    const raw = numLogprobs === null ? null : logits.slice() // logprobs are those before penalties and temperature
-    const tokenId = sampleToken(logits, row, { eosTokenIds: row.eosTokenIds, seed: row.params.seed ?? 0 })
-    const logprobs = raw === null || numLogprobs === null ? null : [computeLogprobs(raw, tokenId, numLogprobs)]
-    return { id: row.id, tokenIds: [tokenId], logprobs }
-  }
+function failure(id: string, error: Error): SequenceFailure {
+  return { id, error: toTransferredError(error) }
 }
 
 function gatherRows(x: tf.Tensor2D, rows: readonly number[]): tf.Tensor2D {

@@ -4,6 +4,7 @@ import type { DecodedTokenLogprobs, RequestOutput } from '../sequence/outputs.ts
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { LogprobDecoder } from './logprob-decoder.ts'
 import { SampleOutput } from './sample-output.ts'
+import { compileStops } from './stop-strings.ts'
 
 export interface OutputRequest {
   readonly requestId: string
@@ -41,9 +42,8 @@ export class OutputProcessor {
 
   addRequest(request: OutputRequest): void {
     const { params, promptTokenIds, sequenceIds } = request
-    const samples = sequenceIds.map(
-      (_, index) => new SampleOutput({ index, params, promptTokenIds, decoder: this.#decoder }),
-    )
+    const common = { params, promptTokenIds, decoder: this.#decoder, stops: compileStops(params.stop) }
+    const samples = sequenceIds.map((_, index) => new SampleOutput({ ...common, index }))
     const state: RequestState = { request, samples, promptLogprobs: null, numCachedTokens: 0 }
     this.#requests.set(request.requestId, state)
     sequenceIds.forEach((id, i) => this.#sequences.set(id, { state, sample: samples[i]! }))
@@ -66,6 +66,11 @@ export class OutputProcessor {
     }
     const outputs = [...touched].flatMap((state) => this.#collect(state) ?? [])
     return { outputs, abortedSequenceIds }
+  }
+
+  /** The request that a sequence samples; `null` once it has ended. */
+  requestOf(sequenceId: string): string | null {
+    return this.#sequences.get(sequenceId)?.state.request.requestId ?? null
   }
 
   /** Ends a request; its last output says so with finishReason 'abort'. `null` if it has ended already. */
@@ -94,7 +99,7 @@ export class OutputProcessor {
       requestId,
       prompt,
       promptTokenIds,
-      promptLogprobs: finished ? promptLogprobs : null,
+      promptLogprobs: outputKind === 'delta' || finished ? promptLogprobs : null,
       outputs,
       finished,
       numCachedTokens,

@@ -3,13 +3,15 @@ import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { CompletionOutput, DecodedTokenLogprobs, FinishReason } from '../sequence/outputs.ts'
 import { Detokenizer } from '../tokenizer/detokenizer.ts'
 import type { LogprobDecoder } from './logprob-decoder.ts'
-import { StopMatcher } from './stop-strings.ts'
+import { type StopAutomaton, StopMatcher } from './stop-strings.ts'
 
 export interface SampleOutputOptions {
   readonly index: number
   readonly params: SamplingParams
   readonly promptTokenIds: readonly number[]
   readonly decoder: LogprobDecoder
+  /** Of `params.stop`, shared by the samples of a request. */
+  readonly stops: readonly StopAutomaton[]
 }
 
 /** The text side of one sample: ids in, text up to its stop out. */
@@ -30,7 +32,7 @@ export class SampleOutput {
   #numTokensTaken = 0
   #hasChanged = false
 
-  constructor({ index, params, promptTokenIds, decoder }: SampleOutputOptions) {
+  constructor({ index, params, promptTokenIds, decoder, stops }: SampleOutputOptions) {
     const { detokenize, skipSpecialTokens, spacesBetweenSpecialTokens } = params
     this.index = index
     this.#params = params
@@ -39,7 +41,7 @@ export class SampleOutput {
       ? new Detokenizer(decoder.tokenizer, { skipSpecialTokens, spacesBetweenSpecialTokens, promptTokenIds })
       : null
     this.#logprobs = params.logprobs === null ? null : []
-    this.#stopMatcher = new StopMatcher(params.stop)
+    this.#stopMatcher = new StopMatcher(stops)
   }
 
   get isFinished(): boolean {

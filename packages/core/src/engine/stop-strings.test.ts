@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { StopMatcher } from './stop-strings.ts'
+import { compileStops, StopMatcher } from './stop-strings.ts'
 
 const stopsArbitrary = fc.array(fc.string({ unit: fc.constantFrom('a', 'b'), minLength: 1, maxLength: 5 }), {
   minLength: 1,
@@ -10,8 +10,12 @@ const piecesArbitrary = fc.array(fc.string({ unit: fc.constantFrom('a', 'b', 'c'
 
 describe('StopMatcher', () => {
   it('takes the match that completes first, of equals the longest', () => {
-    expect(new StopMatcher(['here', 'stop', 'top']).push('xx stop here')).toEqual({ stop: 'stop', start: 3, end: 7 })
-    expect(new StopMatcher(['stop']).push('nothing')).toBeNull()
+    expect(new StopMatcher(compileStops(['here', 'stop', 'top'])).push('xx stop here')).toEqual({
+      stop: 'stop',
+      start: 3,
+      end: 7,
+    })
+    expect(new StopMatcher(compileStops(['stop'])).push('nothing')).toBeNull()
   })
 
   it('finds what a search of the whole text finds, however the text is cut', () => {
@@ -21,7 +25,7 @@ describe('StopMatcher', () => {
         const end = Array.from(text, (_, i) => i + 1).find((at) =>
           stops.some((stop) => text.slice(0, at).endsWith(stop)),
         )
-        const matcher = new StopMatcher(stops)
+        const matcher = new StopMatcher(compileStops(stops))
         const match = pieces.reduce<ReturnType<StopMatcher['push']>>(
           (found, piece) => found ?? matcher.push(piece),
           null,
@@ -41,7 +45,7 @@ describe('StopMatcher', () => {
     fc.assert(
       fc.property(piecesArbitrary, stopsArbitrary, (pieces, stops) => {
         const text = pieces.join('')
-        const matcher = new StopMatcher(stops)
+        const matcher = new StopMatcher(compileStops(stops))
         for (const piece of pieces) matcher.pass(piece)
         const lengths = Array.from({ length: text.length + 1 }, (_, n) => n)
         const naive = lengths.filter(

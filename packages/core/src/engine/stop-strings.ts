@@ -5,12 +5,16 @@ export interface StopMatch {
   readonly end: number
 }
 
-interface Automaton {
+/** What matching one stop string needs to know of it. */
+export interface StopAutomaton {
   readonly stop: string
   /** `failure[n]`: the longest proper prefix of the stop string that the first `n` characters end with. */
   readonly failure: Int32Array
-  /** How many characters of the stop string the text ends with. */
-  matched: number
+}
+
+/** Takes memory and time by the length of the stop strings, so it is done once per request. */
+export function compileStops(stops: readonly string[]): readonly StopAutomaton[] {
+  return stops.map((stop) => ({ stop, failure: failureOf(stop) }))
 }
 
 /**
@@ -18,16 +22,19 @@ interface Automaton {
  * lengths (Knuth, Morris, Pratt 1977). The match that completes first wins; of several that end together, the longest.
  */
 export class StopMatcher {
-  readonly #automata: readonly Automaton[]
+  readonly #automata: readonly StopAutomaton[]
+  /** Per stop string, how many of its characters the text ends with. */
+  readonly #matched: Int32Array
   #length = 0
 
-  constructor(stops: readonly string[]) {
-    this.#automata = stops.map((stop) => ({ stop, failure: failureOf(stop), matched: 0 }))
+  constructor(automata: readonly StopAutomaton[]) {
+    this.#automata = automata
+    this.#matched = new Int32Array(automata.length)
   }
 
   /** Characters at the end of the text that may be the beginning of a stop string: they must not be shown yet. */
   get heldBackLength(): number {
-    return this.#automata.reduce((longest, { matched }) => Math.max(longest, matched), 0)
+    return this.#matched.reduce((longest, matched) => Math.max(longest, matched), 0)
   }
 
   /** Takes the next piece of text. @returns the match in the whole text so far, if this piece completes one */
@@ -47,16 +54,16 @@ export class StopMatcher {
   #step(char: string): StopMatch | null {
     this.#length++
     let best: string | null = null
-    for (const automaton of this.#automata) {
-      const { stop, failure } = automaton
-      let { matched } = automaton
+    for (let index = 0; index < this.#automata.length; index++) {
+      const { stop, failure } = this.#automata[index]!
+      let matched = this.#matched[index]!
       while (matched > 0 && stop[matched] !== char) matched = failure[matched]!
       if (stop[matched] === char) matched++
       if (matched === stop.length) {
         if (best === null || stop.length > best.length) best = stop
         matched = failure[matched]!
       }
-      automaton.matched = matched
+      this.#matched[index] = matched
     }
     return best === null ? null : { stop: best, start: this.#length - best.length, end: this.#length }
   }

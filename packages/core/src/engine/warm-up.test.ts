@@ -21,7 +21,7 @@ describe('batchSizes', () => {
 
 describe('a padded batch', () => {
   it('is filled up in the null block, with sequences as long as the longest decode', () => {
-    const batch = new InputBatch(4, () => 8)
+    const batch = new InputBatch({ blockSize: 4, vocabSize: 100, paddedSize: () => 8 })
     const sequence = (id: string, numTokens: number, blockIds: number[], numComputedTokens: number) => ({
       id,
       tokenIds: Array.from({ length: numTokens }, (_, i) => 10 + i),

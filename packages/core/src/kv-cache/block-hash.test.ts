@@ -69,4 +69,15 @@ describe('extendBlockHashes', () => {
     })
     expect(new Set([...plain!, ...salted!]).size).toBe(6)
   })
+
+  it('keeps salts and other keys apart, whatever a salt says', () => {
+    const salts = [null, '', 'long', 'rotation', 'rotation,long', 'long:']
+    const chains = salts.flatMap((cacheSalt) =>
+      [[], ['rotation', 'long'], ['rotation', 'other']].map((cacheKeys) => {
+        const request = testRequest('a', { promptTokenIds: tokenRange(0, 8), cacheSalt, cacheKeys })
+        return extendBlockHashes(new Sequence(request), options)[1]
+      }),
+    )
+    expect(new Set(chains).size).toBe(chains.length)
+  })
 })

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import type { Sequence } from '../sequence/sequence.ts'
+import type { Sequence, SequenceRequest } from '../sequence/sequence.ts'
 
 /**
  * SHA-256 that names the content of a full block and of everything before it: 32 bytes as a latin1 string,
@@ -11,7 +11,8 @@ import type { Sequence } from '../sequence/sequence.ts'
  *
  * Every part is preceded by its length, so that two different inputs never give the same bytes; UTF-16LE rather than
  * UTF-8, which would fold all lone surrogates into one. Extra keys are what tells apart KV of equal tokens: the cache
- * salt, on the first block only, for the chain carries it on.
+ * salt, if there is one, then pairs of a kind and a value, so that no salt can say what a pair says; on the first block
+ * only, for the chain carries them on.
  */
 export type BlockHash = string
 
@@ -57,8 +58,12 @@ export function extendBlockHashes(
   while (blockHashes.length < numFullBlocks) {
     const index = blockHashes.length
     const tokenIds = sequence.tokenIds(index * blockSize, (index + 1) * blockSize)
-    const extraKeys = index === 0 && sequence.request.cacheSalt !== null ? [sequence.request.cacheSalt] : []
+    const extraKeys = index === 0 ? firstBlockKeys(sequence.request) : []
     blockHashes.push(hashBlock(blockHashes.at(-1) ?? rootHash, tokenIds, extraKeys))
   }
   return blockHashes
+}
+
+function firstBlockKeys({ cacheSalt, cacheKeys = [] }: SequenceRequest): readonly string[] {
+  return cacheSalt === null ? cacheKeys : [cacheSalt, ...cacheKeys]
 }

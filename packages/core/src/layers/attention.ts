@@ -1,23 +1,16 @@
 import { reshape } from '@tensorflow/tfjs-core'
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import { UnsupportedModelError } from '../errors.ts'
-import type { AttentionMetadata } from '../ops/attention-metadata.ts'
 import { kvWrite } from '../ops/kv-write.ts'
 import { pagedAttention } from '../ops/paged-attention.ts'
-import type { KvStorage } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
+import type { ForwardContext } from './forward-context.ts'
 import { createQkvLinear, createRowLinear, shareHeads } from './linear.ts'
 import type { QkvLinearOptions } from './linear.ts'
 import { createRmsNorm } from './norm.ts'
 import type { Norm } from './norm.ts'
 import type { RopeRows, RotaryEmbedding } from './rotary-embedding.ts'
 import type { WeightLoader } from './weight-loader.ts'
-
-/** What one forward pass hands to every attention layer. */
-export interface AttentionContext {
-  readonly metadata: AttentionMetadata
-  readonly kv: KvStorage
-}
 
 export interface QkNormOptions {
   /** One norm over each head, or one over all of a projection's features. */
@@ -29,7 +22,7 @@ export interface QkNormOptions {
 }
 
 export interface AttentionOptions {
-  /** Which layer of the KV cache. */
+  /** Which layer of this stage's KV cache. */
   readonly layer: number
   readonly qkvPrefixes: QkvLinearOptions['prefixes']
   readonly outputPrefix: string
@@ -39,7 +32,6 @@ export interface AttentionOptions {
   readonly headDim: number
   readonly hasQkvBias: boolean
   readonly hasOutputBias: boolean
-  readonly isTransposed: boolean
   readonly qkNorm: QkNormOptions | null
   /** `null` for models with learned positions. */
   readonly rope: RotaryEmbedding | null
@@ -52,12 +44,12 @@ export interface AttentionOptions {
 
 export interface Attention {
   /** x `[numTokens, hiddenSize]` → the same shape; writes this layer's keys and values first. `rows`: of this layer's rope. */
-  forward(x: Tensor2D, context: AttentionContext, rows: RopeRows | null): Tensor2D
+  forward(x: Tensor2D, context: ForwardContext, rows: RopeRows | null): Tensor2D
 }
 
 /** qkv → query and key norms → rope → KV cache → paged attention → output projection, over this rank's heads. */
 export function createAttention(loader: WeightLoader, options: AttentionOptions): Attention {
-  const { layer, headDim, rope, scale, slidingWindow, softcap, hiddenSize, isTransposed } = options
+  const { layer, headDim, rope, scale, slidingWindow, softcap, hiddenSize } = options
   const share = shareHeads(options, loader.communicator)
   const qkv = createQkvLinear(loader, { ...options, prefixes: options.qkvPrefixes, hasBias: options.hasQkvBias })
   const output = createRowLinear(loader, {
@@ -65,7 +57,6 @@ export function createAttention(loader: WeightLoader, options: AttentionOptions)
     inFeatures: options.numHeads * headDim,
     outFeatures: hiddenSize,
     hasBias: options.hasOutputBias,
-    isTransposed,
   })
   const norms = createQkNorms(loader, options)
   const sinks: Tensor1D | null =
@@ -75,8 +66,9 @@ export function createAttention(loader: WeightLoader, options: AttentionOptions)
           { start: share.firstHead, end: share.firstHead + share.numHeads },
         ])
   return {
-    forward(x, { metadata, kv }, rows) {
-      const [q, k, value] = qkv.forwardParts(x)
+    forward(x, context, rows) {
+      const { metadata, kv } = context
+      const [q, k, value] = qkv.forwardParts(x, context)
       assert(q !== undefined && k !== undefined && value !== undefined, 'qkv has three parts')
       let query = norms?.query(q) ?? q
       let key = norms?.key(k) ?? k
@@ -95,7 +87,7 @@ export function createAttention(loader: WeightLoader, options: AttentionOptions)
         softcap,
         sinks,
       })
-      return output.forward(attended)
+      return output.forward(attended, context)
     },
   }
 }

@@ -1,9 +1,8 @@
 import type { Tensor2D } from '@tensorflow/tfjs-core'
-import { embedding } from '../ops/embedding.ts'
-import { linear } from '../ops/linear.ts'
-import type { PackedWeight } from '../tensor/packed-weight.ts'
+import type { ForwardContext } from './forward-context.ts'
 import { createColumnLinear, createReplicatedLinear } from './linear.ts'
 import type { Linear } from './linear.ts'
+import type { LoadedEmbedding } from './linear-method.ts'
 import type { WeightLoader } from './weight-loader.ts'
 
 export interface EmbeddingOptions {
@@ -15,29 +14,31 @@ export interface EmbeddingOptions {
 
 /** A table of rows, whole on every rank. */
 export interface Embedding {
-  readonly weight: PackedWeight // [numEmbeddings, hiddenSize]
+  readonly loaded: LoadedEmbedding // [numEmbeddings, hiddenSize]
   /** ids `[n]` → `[n, hiddenSize]`. */
-  forward(ids: Int32Array): Tensor2D
+  forward(ids: Int32Array, context: ForwardContext): Tensor2D
 }
 
 export function createEmbedding(
   loader: WeightLoader,
   { prefix, numEmbeddings, hiddenSize }: EmbeddingOptions,
 ): Embedding {
-  const weight = loader.matrix({ names: [`${prefix}.weight`], expectedShape: [numEmbeddings, hiddenSize] })
-  return { weight, forward: (ids) => embedding(ids, weight) }
+  const loaded = loader
+    .linearMethods(prefix, 'embedding')
+    .loadEmbedding(loader, { names: [`${prefix}.weight`], expectedShape: [numEmbeddings, hiddenSize] })
+  return { loaded, forward: (ids, context) => loaded.embed(ids, context) }
 }
 
 /** A tied head: the embedding's own weight, `[n, hiddenSize]` → `[n, vocabSize]`. */
-export function createTiedLmHead({ weight }: Embedding): Linear {
-  return { forward: (hidden) => linear(hidden, weight, null) }
+export function createTiedLmHead({ loaded }: Embedding): Linear {
+  return { forward: (hidden, context) => loaded.apply(hidden, null, context) }
 }
 
 /** The vocabulary is split over the ranks where it divides evenly, and every rank gets all logits. */
 export function createLmHead(loader: WeightLoader, { prefix, numEmbeddings, hiddenSize }: EmbeddingOptions): Linear {
   const { communicator } = loader
-  const options = { prefix, inFeatures: hiddenSize, outFeatures: numEmbeddings, hasBias: false }
+  const options = { prefix, inFeatures: hiddenSize, outFeatures: numEmbeddings, hasBias: false, role: 'head' } as const
   if (communicator.size === 1 || numEmbeddings % communicator.size !== 0) return createReplicatedLinear(loader, options)
   const shard = createColumnLinear(loader, options)
-  return { forward: (hidden) => communicator.allGather(shard.forward(hidden), 1) }
+  return { forward: (hidden, context) => communicator.allGather(shard.forward(hidden, context), 1) }
 }

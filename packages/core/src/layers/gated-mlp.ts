@@ -35,5 +35,5 @@ export function createGatedMlp(loader: WeightLoader, options: GatedMlpOptions): 
     outFeatures: hiddenSize,
     hasBias,
   })
-  return { forward: (x) => down.forward(gateUp.forwardGated(x, activation)) }
+  return { forward: (x, context) => down.forward(gateUp.forwardGated(x, activation, context), context) }
 }

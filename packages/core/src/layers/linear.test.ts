@@ -13,12 +13,14 @@ import {
   createRowLinear,
 } from './linear.ts'
 import type { Linear } from './linear.ts'
+import { emptyContext } from './empty-context.case.ts'
 import { MemoryWeights, randomValues } from './memory-weights.case.ts'
 import type { MemoryTensor } from './memory-weights.case.ts'
 import { ReplayGroup } from './replay-group.case.ts'
 import { WeightLoader } from './weight-loader.ts'
 
 const hiddenSize = 8
+const context = emptyContext()
 const x = randomValues(3 * hiddenSize, 99)
 
 let pack: BackendPack
@@ -50,7 +52,7 @@ function loaderOf(tensors: Record<string, MemoryTensor>, communicator: Communica
 function apply(layer: Linear, input = x, features = hiddenSize): Float32Array {
   return tidy(() =>
     layer
-      .forward(tensor2d(input, [input.length / features, features]))
+      .forward(tensor2d(input, [input.length / features, features]), context)
       .dataSync<'float32'>()
       .slice(),
   )
@@ -91,13 +93,19 @@ describe('on one rank', () => {
       shape: [hiddenSize, 6],
       values: weight.values.map((_, i) => weight.values[(i % 6) * hiddenSize + Math.floor(i / 6)]!),
     }
-    const loader = loaderOf({ 'a.weight': stored })
+    const loader = new WeightLoader({
+      source: new MemoryWeights({ 'a.weight': stored }),
+      pack,
+      dtype: 'auto',
+      communicator: singleRank,
+      layout: { rename: (name) => name, isInOut: (name) => name === 'a.weight' },
+    })
+    loaders.push(loader)
     const layer = createReplicatedLinear(loader, {
       prefix: 'a',
       inFeatures: hiddenSize,
       outFeatures: 6,
       hasBias: false,
-      isTransposed: true,
     })
     expectClose(apply(layer), product(weight, null))
   })
@@ -152,7 +160,7 @@ describe('on several ranks', () => {
     const build = (loader: WeightLoader): Linear => {
       const first = createColumnLinear(loader, { prefix: 'up', inFeatures: hiddenSize, outFeatures: 12, hasBias: true })
       const second = createRowLinear(loader, { prefix: 'down', inFeatures: 12, outFeatures: hiddenSize, hasBias: true })
-      return { forward: (input) => second.forward(first.forward(input)) }
+      return { forward: (input, forward) => second.forward(first.forward(input, forward), forward) }
     }
     const expected = apply(build(loaderOf(tensors)))
     const numTensors = memory().numTensors
@@ -187,7 +195,9 @@ describe('on several ranks', () => {
     const whole = product(tensors['qkv.weight'], tensors['qkv.bias'])
     for (const communicator of new ReplayGroup(size).communicators) {
       const layer = createQkvLinear(loaderOf(tensors, communicator), options)
-      const parts = tidy(() => layer.forwardParts(tensor2d(x, [3, hiddenSize])).map((part) => part.arraySync()))
+      const parts = tidy(() =>
+        layer.forwardParts(tensor2d(x, [3, hiddenSize]), context).map((part) => part.arraySync()),
+      )
       const share = numHeads / size
       const kvHead = Math.floor((communicator.rank * numKvHeads) / size)
       const columns = [

@@ -1,27 +1,28 @@
-import { add, concat } from '@tensorflow/tfjs-core'
+import { add, concat, split } from '@tensorflow/tfjs-core'
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import { InvalidConfigError } from '../errors.ts'
+import type { MatrixSelection } from '../loading/matrix-parts.ts'
 import type { RowRange } from '../loading/weight-source.ts'
 import { gatedActivation } from '../ops/gated-activation.ts'
 import type { GatedActivationKind } from '../ops/gated-activation.ts'
 import { assert } from '../util/assert.ts'
 import type { Communicator } from './communicator.ts'
-import { unquantized } from './linear-method.ts'
-import type { LinearMethod, LoadedLinear } from './linear-method.ts'
+import type { ForwardContext } from './forward-context.ts'
+import type { LinearRole, LoadedLinear } from './linear-method.ts'
 import type { WeightLoader } from './weight-loader.ts'
 
 /** Tensor-parallel linear layers (Shoeybi et al. 2019, arXiv:1909.08053). With one rank all of them are the same. */
 export interface Linear {
   /** x `[n, inFeatures]` → `[n, outFeatures]`, of this rank's share where the layer is sharded. */
-  forward(x: Tensor2D): Tensor2D
+  forward(x: Tensor2D, context: ForwardContext): Tensor2D
 }
 
 /** Several layers on the same input. */
 export interface MergedLinear extends Linear {
   /** One tensor per part. */
-  forwardParts(x: Tensor2D): Tensor2D[]
+  forwardParts(x: Tensor2D, context: ForwardContext): Tensor2D[]
   /** Of a gate and an up projection: `act(gate(x)) * up(x)`. */
-  forwardGated(x: Tensor2D, kind: GatedActivationKind): Tensor2D
+  forwardGated(x: Tensor2D, kind: GatedActivationKind, context: ForwardContext): Tensor2D
 }
 
 export interface LinearOptions {
@@ -30,34 +31,33 @@ export interface LinearOptions {
   readonly inFeatures: number
   readonly outFeatures: number
   readonly hasBias: boolean
-  /** GPT-2's Conv1D: stored `[in, out]`. Default false. */
-  readonly isTransposed?: boolean
-  /** Default: unquantized. */
-  readonly method?: LinearMethod
+  /** Default 'linear'. */
+  readonly role?: LinearRole
 }
 
 /** The whole weight on every rank. */
 export function createReplicatedLinear(loader: WeightLoader, options: LinearOptions): Linear {
   const { loaded, bias } = load(loader, options, {})
-  return { forward: (x) => loaded.apply(x, bias) }
+  return { forward: (x, context) => loaded.apply(x, bias, context) }
 }
 
 /** Output features are split over the ranks; each returns its own. */
 export function createColumnLinear(loader: WeightLoader, options: LinearOptions): Linear {
   const { loaded, bias } = load(loader, options, {
-    rows: shardRange(options.outFeatures, loader.communicator, options.prefix),
+    rows: [shardRange(options.outFeatures, loader.communicator, options.prefix)],
   })
-  return { forward: (x) => loaded.apply(x, bias) }
+  return { forward: (x, context) => loaded.apply(x, bias, context) }
 }
 
 /** Input features are split over the ranks, as a column linear left them; the partial results are added up. */
 export function createRowLinear(loader: WeightLoader, options: LinearOptions): Linear {
   const { communicator } = loader
-  const { loaded, bias } = load(loader, options, { cols: shardRange(options.inFeatures, communicator, options.prefix) })
-  if (communicator.size === 1) return { forward: (x) => loaded.apply(x, bias) }
+  const cols = shardRange(options.inFeatures, communicator, options.prefix)
+  const { loaded, bias } = load(loader, options, communicator.size === 1 ? {} : { cols })
+  if (communicator.size === 1) return { forward: (x, context) => loaded.apply(x, bias, context) }
   return {
-    forward(x) {
-      const sum = communicator.allReduce(loaded.apply(x, null))
+    forward(x, context) {
+      const sum = communicator.allReduce(loaded.apply(x, null, context))
       return bias === null ? sum : add<Tensor2D>(sum, bias)
     },
   }
@@ -86,52 +86,45 @@ export interface MergedLinearOptions {
   readonly parts: readonly RowRange[]
   readonly inFeatures: number
   readonly hasBias: boolean
-  readonly isTransposed?: boolean
-  readonly method?: LinearMethod
 }
 
-/** Layers of one input as one multiplication, where their weights are stored alike, else side by side. */
+/** Layers of one input as one multiplication, where their method can load them as one weight, else side by side. */
 export function createMergedLinear(loader: WeightLoader, options: MergedLinearOptions): MergedLinear {
-  const { tensors, parts, inFeatures, hasBias, isTransposed = false, method = unquantized } = options
+  const { tensors, parts, inFeatures, hasBias } = options
   const widths = parts.map(({ start, end }) => end - start)
   const total = tensors.reduce((sum, { outFeatures }) => sum + outFeatures, 0)
   const bias = hasBias ? stackedBias(loader, options) : null
-  const prefixes = tensors.map(({ prefix }) => prefix)
-  if (loader.canStack(prefixes.map((prefix) => `${prefix}.weight`))) {
-    const loaded = method.load(loader, {
-      prefixes,
-      shape: [total, inFeatures],
-      isTransposed,
-      rowOrder: rowOrder(parts, total),
-      cols: null,
-    })
+  const names = tensors.map(({ prefix }) => `${prefix}.weight`)
+  const methods = tensors.map(({ prefix }) => loader.linearMethods(prefix, 'linear'))
+  const method = methods[0]
+  assert(method !== undefined, 'a merged layer has tensors')
+  if (methods.every((other) => other === method) && method.canMerge(loader, names)) {
+    const loaded = method.load(loader, { names, expectedShape: [total, inFeatures], rows: parts })
     const tensor = bias === null ? null : loader.tensor(bias)
+    const partsOptions = { bias: tensor, widths }
     return {
-      forward: (x) => loaded.apply(x, tensor),
-      forwardParts: (x) => loaded.applyParts(x, tensor, widths),
-      forwardGated: (x, kind) => loaded.applyGated(x, tensor, kind),
+      forward: (x, context) => loaded.apply(x, tensor, context),
+      forwardParts: (x, context) => loaded.applyParts(x, partsOptions, context),
+      forwardGated: (x, kind, context) => loaded.applyGated(x, { bias: tensor, kind }, context),
     }
   }
   let from = 0
-  const layers = tensors.map(({ prefix, outFeatures }, i) => {
-    const part = parts[i]
-    assert(part !== undefined, 'weights that stay apart have one tensor per part')
-    const first = widths.slice(0, i).reduce((sum, width) => sum + width, 0)
-    const rows = { start: part.start - from, end: part.end - from }
+  let done = 0
+  const layers = tensors.map(({ prefix, outFeatures }, i): Linear => {
+    const own = tensors.length === 1 ? parts : parts.slice(i, i + 1)
+    const rows = own.map(({ start, end }) => ({ start: start - from, end: end - from }))
     from += outFeatures
-    const loaded = method.load(loader, {
-      prefixes: [prefix],
-      shape: [outFeatures, inFeatures],
-      isTransposed,
-      rowOrder: rowOrder([rows], outFeatures),
-      cols: null,
+    const loaded = methods[i]!.load(loader, {
+      names: [`${prefix}.weight`],
+      expectedShape: [outFeatures, inFeatures],
+      rows,
     })
-    const tensor = bias === null ? null : loader.tensor(bias.slice(first, first + rows.end - rows.start))
-    return (x: Tensor2D) => loaded.apply(x, tensor)
+    const width = own.reduce((sum, { start, end }) => sum + end - start, 0)
+    const tensor = bias === null ? null : loader.tensor(bias.slice(done, done + width))
+    done += width
+    return { forward: (x, context) => loaded.apply(x, tensor, context) }
   })
-  const forwardParts = (x: Tensor2D): Tensor2D[] => layers.map((layer) => layer(x))
-  const forward = (x: Tensor2D): Tensor2D => concat(forwardParts(x), 1)
-  return { forward, forwardParts, forwardGated: (x, kind) => gatedActivation(forward(x), kind) }
+  return sideBySide(layers, widths)
 }
 
 export interface QkvLinearOptions {
@@ -142,7 +135,6 @@ export interface QkvLinearOptions {
   readonly numKvHeads: number
   readonly headDim: number
   readonly hasBias: boolean
-  readonly isTransposed?: boolean
 }
 
 /** Heads that one rank computes. With more ranks than key/value heads, each of these is held by several ranks. */
@@ -201,27 +193,34 @@ export function createQkvLinear(loader: WeightLoader, options: QkvLinearOptions)
   })
 }
 
-interface Selection {
-  readonly rows?: RowRange
-  readonly cols?: RowRange
-}
-
 function load(
   loader: WeightLoader,
   options: LinearOptions,
-  { rows, cols }: Selection,
+  { rows, cols }: Pick<MatrixSelection, 'rows' | 'cols'>,
 ): { loaded: LoadedLinear; bias: Tensor1D | null } {
-  const { prefix, inFeatures, outFeatures, hasBias, isTransposed = false, method = unquantized } = options
-  const loaded = method.load(loader, {
-    prefixes: [prefix],
-    shape: [outFeatures, inFeatures],
-    isTransposed,
-    rowOrder: rows === undefined ? null : rowOrder([rows], outFeatures),
-    cols: cols === undefined || loader.communicator.size === 1 ? null : cols,
+  const { prefix, inFeatures, outFeatures, hasBias, role = 'linear' } = options
+  const loaded = loader.linearMethods(prefix, role).load(loader, {
+    names: [`${prefix}.weight`],
+    expectedShape: [outFeatures, inFeatures],
+    ...(rows && { rows }),
+    ...(cols && { cols }),
   })
+  return { loaded, bias: hasBias ? loader.vector(`${prefix}.bias`, outFeatures, rows) : null }
+}
+
+/** What one product would give, cut the same way, of layers that have a part each or, where it is one, all parts. */
+function sideBySide(layers: readonly Linear[], widths: readonly number[]): MergedLinear {
+  const forward: Linear['forward'] = (x, context) => {
+    const products = layers.map((layer) => layer.forward(x, context))
+    return products.length === 1 ? products[0]! : concat(products, 1)
+  }
   return {
-    loaded,
-    bias: hasBias ? loader.vector(`${prefix}.bias`, outFeatures, rows === undefined ? undefined : [rows]) : null,
+    forward,
+    forwardParts: (x, context) =>
+      layers.length === widths.length
+        ? layers.map((layer) => layer.forward(x, context))
+        : split(forward(x, context), [...widths], 1),
+    forwardGated: (x, kind, context) => gatedActivation(forward(x, context), kind),
   }
 }
 
@@ -231,11 +230,4 @@ function stackedBias(loader: WeightLoader, { tensors, parts }: MergedLinearOptio
     for (const value of loader.hostVector(`${prefix}.bias`, outFeatures)) all.push(value)
   }
   return Float32Array.from(parts.flatMap(({ start, end }) => all.slice(start, end)))
-}
-
-/** `null` where the ranges are the whole stack in order: then rows go from the file to the backend in one piece. */
-function rowOrder(ranges: readonly RowRange[], total: number): Int32Array | null {
-  const order: number[] = []
-  for (const { start, end } of ranges) for (let row = start; row < end; row++) order.push(row)
-  return order.length === total && order.every((row, i) => row === i) ? null : Int32Array.from(order)
 }

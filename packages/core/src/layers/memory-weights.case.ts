@@ -1,4 +1,5 @@
 import { CheckpointError } from '../errors.ts'
+import type { RawTensor } from '../loading/raw-tensor.ts'
 import { readWidened } from '../loading/stored-weights.ts'
 import { weightCols, weightRows } from '../loading/weight-source.ts'
 import type { RowRange, WeightInfo, WeightSource } from '../loading/weight-source.ts'
@@ -47,6 +48,14 @@ export class MemoryWeights implements WeightSource {
 
   readFloat32(name: string, rows?: RowRange): Float32Array {
     return readWidened(this, this.#require(name).info, rows)
+  }
+
+  raw(name: string): RawTensor | null {
+    const tensor = this.#tensors.get(name)
+    if (tensor === undefined) return null
+    const { info, bytes: stored } = tensor
+    const read = (bytes: Uint8Array, start = 0): void => bytes.set(stored.subarray(start, start + bytes.length))
+    return { ...info, dtype: info.format, read }
   }
 
   close(): void {}

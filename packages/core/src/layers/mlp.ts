@@ -1,13 +1,14 @@
 import type { Tensor2D } from '@tensorflow/tfjs-core'
 import { activation } from '../ops/activation.ts'
 import type { ActivationKind } from '../ops/activation.ts'
+import type { ForwardContext } from './forward-context.ts'
 import { createColumnLinear, createRowLinear } from './linear.ts'
 import type { WeightLoader } from './weight-loader.ts'
 
 /** What follows attention in a block, whatever is in it. */
 export interface Mlp {
   /** x `[n, hiddenSize]` → the same shape. */
-  forward(x: Tensor2D): Tensor2D
+  forward(x: Tensor2D, context: ForwardContext): Tensor2D
 }
 
 export interface PlainMlpOptions {
@@ -16,26 +17,23 @@ export interface PlainMlpOptions {
   readonly hiddenSize: number
   readonly intermediateSize: number
   readonly hasBias: boolean
-  readonly isTransposed: boolean
   readonly activation: ActivationKind
 }
 
 /** `down(act(up(x)))`. */
 export function createMlp(loader: WeightLoader, options: PlainMlpOptions): Mlp {
-  const { upPrefix, downPrefix, hiddenSize, intermediateSize, hasBias, isTransposed } = options
+  const { upPrefix, downPrefix, hiddenSize, intermediateSize, hasBias } = options
   const up = createColumnLinear(loader, {
     prefix: upPrefix,
     inFeatures: hiddenSize,
     outFeatures: intermediateSize,
     hasBias,
-    isTransposed,
   })
   const down = createRowLinear(loader, {
     prefix: downPrefix,
     inFeatures: intermediateSize,
     outFeatures: hiddenSize,
     hasBias,
-    isTransposed,
   })
-  return { forward: (x) => down.forward(activation(up.forward(x), options.activation)) }
+  return { forward: (x, context) => down.forward(activation(up.forward(x, context), options.activation), context) }
 }

@@ -6,6 +6,7 @@ import type { DType } from '../tensor/dtype.ts'
 import { singleRank } from './communicator.ts'
 import type { Communicator } from './communicator.ts'
 import type { Mlp } from './mlp.ts'
+import { emptyContext } from './empty-context.case.ts'
 import { MemoryWeights, randomValues } from './memory-weights.case.ts'
 import type { MemoryTensor } from './memory-weights.case.ts'
 import { createMoe } from './moe.ts'
@@ -13,6 +14,7 @@ import { ReplayGroup } from './replay-group.case.ts'
 import { WeightLoader } from './weight-loader.ts'
 
 const [numExperts, hiddenSize, intermediateSize] = [3, 8, 6]
+const context = emptyContext()
 const x = randomValues(5 * hiddenSize, 99)
 
 const tensors: Record<string, MemoryTensor> = { 'gate.weight': matrix([numExperts, hiddenSize], 1, 'float32') }
@@ -45,6 +47,8 @@ function create(dtype: DType | 'auto', communicator: Communicator = singleRank):
   const layer = createMoe(loader, {
     routerPrefix: 'gate',
     hasRouterBias: false,
+    hasExpertBias: false,
+    isInterleaved: false,
     numExperts,
     numExpertsPerToken: 2,
     hiddenSize,
@@ -53,13 +57,8 @@ function create(dtype: DType | 'auto', communicator: Communicator = singleRank):
     renormalize: true,
     activation: 'silu',
     expert: (e) => ({
-      gateUp: [`${e}.gate.weight`, `${e}.up.weight`],
-      down: `${e}.down.weight`,
-      index: null,
-      isTransposed: false,
-      isInterleaved: false,
-      gateUpBias: null,
-      downBias: null,
+      gateUp: [`${e}.gate`, `${e}.up`],
+      down: `${e}.down`,
     }),
   })
   return { layer, loader }
@@ -68,7 +67,7 @@ function create(dtype: DType | 'auto', communicator: Communicator = singleRank):
 function apply(layer: Mlp): Float32Array {
   return tidy(() =>
     layer
-      .forward(tensor2d(x, [5, hiddenSize]))
+      .forward(tensor2d(x, [5, hiddenSize]), context)
       .dataSync<'float32'>()
       .slice(),
   )

@@ -1,42 +1,43 @@
+import type { Tensor2D } from '@tensorflow/tfjs-core'
 import { moe } from '../ops/moe.ts'
-import type { MoeExpert } from '../ops/moe.ts'
-import type { GatedActivationKind } from '../ops/gated-activation.ts'
-import type { MoeScoring } from '../ops/moe-routing.ts'
+import type { MoeAttrs, MoeExpert } from '../ops/moe.ts'
+import type { FusedGatedKind } from '../ops/gated-activation.ts'
+import type { MoeRoutingOptions, MoeScoring } from '../ops/moe-routing.ts'
 import type { RowRange } from '../loading/weight-source.ts'
-import type { Mlp } from './mlp.ts'
 import { createReplicatedLinear, shardRange } from './linear.ts'
+import type { LinearMethod, LoadedLinear } from './linear-method.ts'
+import type { Mlp } from './mlp.ts'
+import { forwardExperts } from './moe-experts.ts'
+import type { Expert } from './moe-experts.ts'
 import type { WeightLoader } from './weight-loader.ts'
 
-/** Where one expert's projections stand in the checkpoint. */
-export interface ExpertWeights {
-  /** Tensors whose rows are, one under the other, the gate's, then the up projection's. */
+/** Where one expert's projections stand, as names up to the dot before `weight` and `bias`. */
+export interface ExpertNames {
+  /** Modules whose rows are, one under the other, the gate's, then the up projection's: both, or one that holds both. */
   readonly gateUp: readonly string[]
   readonly down: string
-  /** For stacks `[numExperts, …]`: which matrix of them; `null` for tensors of this expert alone. */
-  readonly index: number | null
-  /** Stored `[in, out]`. */
-  readonly isTransposed: boolean
-  /** Rows of gate and up projection alternate. */
-  readonly isInterleaved: boolean
-  /** Stacks of vectors `[numExperts, out]`. */
-  readonly gateUpBias: string | null
-  readonly downBias: string | null
 }
 
 export interface MoeOptions {
   readonly routerPrefix: string
   readonly hasRouterBias: boolean
+  readonly hasExpertBias: boolean
+  /** Rows of gate and up projection alternate in the one tensor that holds both. */
+  readonly isInterleaved: boolean
   readonly numExperts: number
   readonly numExpertsPerToken: number
   readonly hiddenSize: number
   readonly intermediateSize: number
   readonly scoring: MoeScoring
   readonly renormalize: boolean
-  readonly activation: GatedActivationKind
-  expert(index: number): ExpertWeights
+  readonly activation: FusedGatedKind
+  expert(index: number): ExpertNames
 }
 
-/** A mixture of experts. Ranks split every expert's intermediate features and add up their results. */
+/**
+ * A mixture of experts. Ranks split every expert's intermediate features and add up their results. Experts whose methods
+ * keep the weight as it is run in the fused kernel, others one by one.
+ */
 export function createMoe(loader: WeightLoader, options: MoeOptions): Mlp {
   const { routerPrefix, hasRouterBias: hasBias, numExperts, hiddenSize, scoring, renormalize, activation } = options
   const { communicator } = loader
@@ -45,63 +46,96 @@ export function createMoe(loader: WeightLoader, options: MoeOptions): Mlp {
     inFeatures: hiddenSize,
     outFeatures: numExperts,
     hasBias,
+    role: 'router',
   })
-  const experts = Array.from({ length: numExperts }, (_, index) => loadExpert(loader, options, index))
-  const attrs = { experts, topK: options.numExpertsPerToken, scoring, renormalize, activation }
-  return { forward: (x) => communicator.allReduce(moe(x, router.forward(x), attrs)) }
+  const experts = Array.from({ length: numExperts }, (_, index) => loadExpert(loader, options, options.expert(index)))
+  const routing: MoeRoutingOptions = { topK: options.numExpertsPerToken, scoring, renormalize }
+  const packed = experts.map(packedExpert)
+  if (packed.every((expert) => expert !== null)) {
+    const attrs: MoeAttrs = { ...routing, experts: packed, activation }
+    return { forward: (x, context) => communicator.allReduce(moe(x, router.forward(x, context), attrs)) }
+  }
+  const attrs = { ...routing, experts: experts.map((expert) => withBiases(loader, expert)), activation }
+  return {
+    forward(x, context) {
+      const logits: Tensor2D = router.forward(x, context)
+      return communicator.allReduce(forwardExperts(x, { logits, ...attrs }, context))
+    },
+  }
 }
 
-function loadExpert(loader: WeightLoader, options: MoeOptions, expertIndex: number): MoeExpert {
-  const { hiddenSize, intermediateSize, numExperts } = options
-  const { gateUp, down, index, isTransposed, isInterleaved, gateUpBias, downBias } = options.expert(expertIndex)
+interface LoadedExpert {
+  readonly gateUp: readonly LoadedLinear[]
+  readonly down: LoadedLinear
+  readonly gateUpBias: Float32Array | null
+  readonly downBias: Float32Array | null
+}
+
+function loadExpert(loader: WeightLoader, options: MoeOptions, { gateUp, down }: ExpertNames): LoadedExpert {
+  const { hiddenSize, intermediateSize, hasExpertBias, isInterleaved } = options
   const { communicator } = loader
   const share = shardRange(intermediateSize, communicator, down)
-  const rowOrder = gateUpRows(intermediateSize, share, isInterleaved)
-  const isWhole = communicator.size === 1
-  const layout = { transpose: isTransposed, ...(index === null ? {} : { matrixIndex: index }) }
+  const rows = gateUpRows(intermediateSize, share, isInterleaved)
+  const [method, ...others] = [...gateUp, down].map((module) => loader.linearMethods(module, 'expert'))
+  const names = gateUp.map((module) => `${module}.weight`)
+  // Parts in different formats stay apart: one weight of both would have to be float32.
+  const isMerged = names.length === 1 || (others[0] === method && method!.canMerge(loader, names))
+  const load = (chosen: LinearMethod, selection: Parameters<LinearMethod['load']>[1]): LoadedLinear =>
+    chosen.load(loader, selection)
+  const downBias = hasExpertBias ? loader.hostVector(`${down}.bias`, hiddenSize) : null
   return {
-    // Parts in different formats stay apart: one weight of both would have to be float32.
-    gateUp: loader.canStack(gateUp)
-      ? [
-          loader.matrix({
-            names: gateUp,
-            expectedShape: [2 * intermediateSize, hiddenSize],
-            ...layout,
-            ...(isWhole && !isInterleaved ? {} : { rowOrder }),
+    gateUp: isMerged
+      ? [load(method!, { names, expectedShape: [2 * intermediateSize, hiddenSize], rows })]
+      : names.map((name, i) =>
+          load(i === 0 ? method! : others[0]!, {
+            names: [name],
+            expectedShape: [intermediateSize, hiddenSize],
+            rows: [share],
           }),
-        ]
-      : gateUp.map((name) =>
-          loader.matrix({ names: [name], expectedShape: [intermediateSize, hiddenSize], ...layout, rows: share }),
         ),
-    down: loader.matrix({
-      names: [down],
+    down: load(others.at(-1)!, {
+      names: [`${down}.weight`],
       expectedShape: [hiddenSize, intermediateSize],
-      ...layout,
-      ...(isWhole ? {} : { cols: share }),
+      ...(communicator.size > 1 && { cols: share }),
     }),
-    gateUpBias:
-      gateUpBias === null
-        ? null
-        : pick(loader.hostRow(gateUpBias, expertIndex, [numExperts, 2 * intermediateSize]), rowOrder),
+    gateUpBias: hasExpertBias ? pick(gateUpBias(loader, options, gateUp), rows) : null,
     // One rank adds it, or the sum over the ranks would hold it several times.
-    downBias:
-      downBias === null || communicator.rank > 0
-        ? null
-        : loader.hostRow(downBias, expertIndex, [numExperts, hiddenSize]),
+    downBias: communicator.rank === 0 ? downBias : null,
+  }
+}
+
+function gateUpBias(loader: WeightLoader, { intermediateSize }: MoeOptions, modules: readonly string[]): Float32Array {
+  const length = (2 * intermediateSize) / modules.length
+  return Float32Array.from(modules.flatMap((module) => [...loader.hostVector(`${module}.bias`, length)]))
+}
+
+function packedExpert({ gateUp, down, ...biases }: LoadedExpert): MoeExpert | null {
+  const weights = gateUp.flatMap(({ packed }) => packed ?? [])
+  return weights.length < gateUp.length || down.packed === null
+    ? null
+    : { gateUp: weights, down: down.packed, ...biases }
+}
+
+function withBiases(loader: WeightLoader, { gateUp, down, gateUpBias: upBias, downBias }: LoadedExpert): Expert {
+  return {
+    gateUp,
+    down,
+    gateUpBias: upBias && loader.tensor(upBias),
+    downBias: downBias && loader.tensor(downBias),
   }
 }
 
 /** This rank's rows of the gate, then of the up projection. */
-function gateUpRows(intermediateSize: number, { start, end }: RowRange, isInterleaved: boolean): Int32Array {
-  const width = end - start
-  return Int32Array.from({ length: 2 * width }, (_, i) => {
-    const feature = start + (i % width)
-    const isUp = i >= width
-    if (isInterleaved) return 2 * feature + (isUp ? 1 : 0)
-    return feature + (isUp ? intermediateSize : 0)
-  })
+function gateUpRows(intermediateSize: number, { start, end }: RowRange, isInterleaved: boolean): RowRange[] {
+  if (!isInterleaved) return [0, intermediateSize].map((first) => ({ start: first + start, end: first + end }))
+  return [0, 1].flatMap((first) =>
+    Array.from({ length: end - start }, (_, i) => {
+      const row = 2 * (start + i) + first
+      return { start: row, end: row + 1 }
+    }),
+  )
 }
 
-function pick(values: Float32Array, order: Int32Array): Float32Array {
-  return Float32Array.from(order, (i) => values[i]!)
+function pick(values: Float32Array, rows: readonly RowRange[]): Float32Array {
+  return Float32Array.from(rows.flatMap(({ start, end }) => [...values.subarray(start, end)]))
 }

@@ -1,29 +1,30 @@
 import { keep, tensor1d } from '@tensorflow/tfjs-core'
 import type { Tensor1D } from '@tensorflow/tfjs-core'
 import type { BackendPack } from '../backends/backend-pack.ts'
-import { CheckpointError, OctavoError } from '../errors.ts'
 import { canConcatenate, loadMatrix, loadVector } from '../loading/load-weight.ts'
-import type { LoadMatrixOptions } from '../loading/load-weight.ts'
-import { requireWeight } from '../loading/weight-source.ts'
+import type { MatrixSelection } from '../loading/matrix-parts.ts'
+import { checkAllRead } from '../loading/unused-weights.ts'
+import type { UnusedWeights } from '../loading/unused-weights.ts'
+import { tryWeight } from '../loading/weight-source.ts'
 import type { RowRange, WeightSource } from '../loading/weight-source.ts'
+import { WeightView } from '../loading/weight-view.ts'
+import type { WeightLayout } from '../loading/weight-view.ts'
 import type { DType } from '../tensor/dtype.ts'
-import { isDense, rowBytes, weightFormats } from '../tensor/dtype.ts'
-import { isGrouped } from '../tensor/packed-weight.ts'
-import type { FillWeight, PackedWeight } from '../tensor/packed-weight.ts'
-import { assert } from '../util/assert.ts'
+import type { FillWeight, PackedWeight, PackedWeightSpec, StoredRows } from '../tensor/packed-weight.ts'
 import type { Communicator } from './communicator.ts'
+import { unquantizedMethods } from './linear-method.ts'
+import type { LinearMethods, MethodLoader } from './linear-method.ts'
 
 export interface WeightLoaderOptions {
   readonly source: WeightSource
   readonly pack: BackendPack
   readonly dtype: DType | 'auto'
   readonly communicator: Communicator
+  /** Default: unquantized everywhere. */
+  readonly linearMethods?: LinearMethods
+  /** Default: names and matrices are the layers' own. */
+  readonly layout?: WeightLayout
   readonly onProgress?: (loadedBytes: number, totalBytes: number) => void
-}
-
-export interface MatrixOptions extends Omit<LoadMatrixOptions, 'dtype'> {
-  /** Keep these columns only. */
-  readonly cols?: RowRange
 }
 
 interface Owned {
@@ -32,11 +33,12 @@ interface Owned {
 
 /**
  * Loads a model's weights and owns them: whatever it hands out lives until `dispose`, also when loading stops half-way.
- * Names are given in full, as the checkpoint has them.
+ * Names are the layers' own, in full.
  */
-export class WeightLoader {
+export class WeightLoader implements MethodLoader {
   readonly communicator: Communicator
-  readonly source: WeightSource
+  readonly linearMethods: LinearMethods
+  readonly source: WeightView
   readonly #options: WeightLoaderOptions
   readonly #owned: Owned[] = []
   readonly #totalBytes: number
@@ -46,8 +48,10 @@ export class WeightLoader {
   constructor(options: WeightLoaderOptions) {
     this.#options = options
     this.communicator = options.communicator
-    this.source = options.source
-    this.#totalBytes = options.source.names().reduce((sum, name) => sum + storedBytes(options.source, name), 0)
+    this.linearMethods = options.linearMethods ?? unquantizedMethods
+    this.source = new WeightView(options.source, options.layout)
+    const { source } = this
+    this.#totalBytes = source.names().reduce((sum, name) => sum + (tryWeight(source, name)?.sizeInBytes ?? 0), 0)
   }
 
   /** Bytes that the loaded weights take. */
@@ -65,14 +69,27 @@ export class WeightLoader {
   }
 
   /** Throws CheckpointError where a tensor is missing or has another shape. */
-  matrix({ cols, ...options }: MatrixOptions): PackedWeight {
-    const { source, pack, dtype } = this.#options
-    const target =
-      cols === undefined ? pack : columnPack(pack, cols, { file: source.file, name: options.names[0] ?? '' })
-    const weight = loadMatrix(source, target, { ...options, dtype })
-    this.#own(weight, weight.sizeInBytes)
-    for (const name of options.names) this.#progress(name, options.matrixIndex)
+  matrix(selection: MatrixSelection): PackedWeight {
+    const { pack, dtype } = this.#options
+    const weight = loadMatrix(this.source, pack, { ...selection, dtype })
+    this.own(weight, weight.sizeInBytes)
+    for (const name of selection.names) this.#progress(name)
     return weight
+  }
+
+  /** A weight of what `fill` writes, such as the planes of a grouped format (`BackendPack.packWeight`). */
+  pack(spec: PackedWeightSpec, fill: FillWeight, stored: readonly StoredRows[] | null = null): PackedWeight {
+    const weight = this.#options.pack.packWeight(spec, fill, stored)
+    this.own(weight, weight.sizeInBytes)
+    return weight
+  }
+
+  /** The same rows and columns as float32 values `[rows * cols]`, owned by nobody: for methods that compute with them. */
+  hostMatrix(selection: MatrixSelection): Float32Array {
+    const values: Float32Array[] = []
+    loadMatrix(this.source, hostPack(values), { ...selection, dtype: 'float32' })
+    for (const name of selection.names) this.#progress(name)
+    return values[0]!
   }
 
   /** `[length]`, or the given ranges of it one after the other, as float32. */
@@ -87,31 +104,22 @@ export class WeightLoader {
     return values
   }
 
-  /** Row `row` of a matrix `[rows, cols]` as float32 values, owned by nobody. */
-  hostRow(name: string, row: number, shape: readonly [rows: number, cols: number]): Float32Array {
-    const info = requireWeight(this.source, name)
-    if (info.shape.length !== 2 || info.shape[0] !== shape[0] || info.shape[1] !== shape[1]) {
-      throw new CheckpointError(info.file, `expected shape [${shape.join(', ')}], found [${info.shape.join(', ')}]`, {
-        tensor: name,
-      })
-    }
-    this.#progress(name, row)
-    return this.source.readFloat32(name, { start: row, end: row + 1 })
-  }
-
   /** A tensor that outlives any `tidy`. */
   tensor(values: Float32Array): Tensor1D {
     const tensor = keep(tensor1d(values, 'float32'))
-    this.#own(tensor, values.byteLength)
+    this.own(tensor, values.byteLength)
     return tensor
   }
 
   /** Takes over something else that must be freed with the weights. */
-  own(owned: Owned): void {
+  own(owned: Owned, sizeInBytes = 0): void {
     this.#owned.push(owned)
+    this.#sizeInBytes += sizeInBytes
   }
 
-  finish(): void {
+  /** Throws CheckpointError where weights were left unread that are neither known to be unused nor among `unused`. */
+  finish(unused: readonly UnusedWeights[] = []): void {
+    checkAllRead(this.#options.source, this.source, unused)
     this.#options.onProgress?.(this.#totalBytes, this.#totalBytes)
   }
 
@@ -120,58 +128,26 @@ export class WeightLoader {
     this.#sizeInBytes = 0
   }
 
-  #own(owned: Owned, sizeInBytes: number): void {
-    this.#owned.push(owned)
-    this.#sizeInBytes += sizeInBytes
-  }
-
-  #progress(name: string, index?: number): void {
-    const info = this.source.get(name)
-    if (info === null) return
-    this.#loadedBytes += index === undefined ? info.sizeInBytes : info.sizeInBytes / (info.shape[0] ?? 1)
+  #progress(name: string): void {
+    this.#loadedBytes += this.source.get(name)?.sizeInBytes ?? 0
     this.#options.onProgress?.(Math.min(Math.floor(this.#loadedBytes), this.#totalBytes), this.#totalBytes)
   }
 }
 
-/** Row-parallel shards need a column range: where the backend can't read it from the file, the whole matrix passes through a buffer. */
-function columnPack(
-  pack: BackendPack,
-  cols: RowRange,
-  { file, name }: { file: string; name: string },
-): Pick<BackendPack, 'packWeight'> {
-  const packWeight: BackendPack['packWeight'] = (spec, fill, stored) => {
-    const { format } = spec
-    assert(!isGrouped(format), 'loadMatrix packs rows')
-    const { blockElements } = weightFormats[format]
-    if (!isDense(format) && (cols.start % blockElements !== 0 || cols.end % blockElements !== 0)) {
-      throw new CheckpointError(
-        file,
-        `columns ${cols.start}..${cols.end} cut through blocks of ${blockElements}; use fewer ranks or a dense checkpoint`,
-        { tensor: name },
-      )
-    }
-    const stride = rowBytes(format, spec.cols)
-    const from = rowBytes(format, cols.start)
-    const width = rowBytes(format, cols.end - cols.start)
-    const fillColumns: FillWeight = (bytes) => {
-      const whole = new Uint8Array(spec.rows * stride)
-      fill(whole)
-      for (let row = 0; row < spec.rows; row++)
-        bytes.set(whole.subarray(row * stride + from, row * stride + from + width), row * width)
-    }
-    const shifted = stored?.map((rows) => ({ ...rows, position: rows.position + from })) ?? null
-    return pack.packWeight({ ...spec, cols: cols.end - cols.start }, fillColumns, shifted)
-  }
-  return { packWeight }
-}
-
-/** Sources refuse tensors that nothing can compute with; where such a tensor is not used (old files hold masks), it does not matter. */
-function storedBytes(source: WeightSource, name: string): number {
-  try {
-    return source.get(name)?.sizeInBytes ?? 0
-  } catch (error) {
-    if (OctavoError.isInstance(error)) return 0
-    throw error
+/** Keeps what is packed as values. */
+function hostPack(values: Float32Array[]): Pick<BackendPack, 'packWeight'> {
+  return {
+    packWeight(spec, fill) {
+      const matrix = new Float32Array(spec.rows * spec.cols)
+      fill(new Uint8Array(matrix.buffer))
+      values.push(matrix)
+      return {
+        ...spec,
+        sizeInBytes: matrix.byteLength,
+        dispose: () => {},
+        readRow: (row, out) => out.set(matrix.subarray(row * spec.cols, (row + 1) * spec.cols)),
+      }
+    },
   }
 }
 

@@ -110,7 +110,7 @@ function ropeScaling(model: GgufModel, fields: GgufFields): JsonObject | null {
     const attention = attentionFactor !== null && { attention_factor: attentionFactor }
     return { rope_type: 'longrope', long_factor: longFactor, short_factor: shortFactor, ...original, ...attention }
   }
-  if (names.includes('rope_freqs.weight')) return llama3Scaling(model, fields, originalLength)
+  if (names.includes('rope_freqs.weight')) return factorScaling(model, fields, originalLength)
   if (type === 'yarn' && factor !== null)
     return { rope_type: 'yarn', factor, ...original, ...yarnDetails(fields, factor, attentionFactor) }
   if (factor !== null && factor !== 1 && (type === 'linear' || type === null)) return { rope_type: 'linear', factor }
@@ -124,9 +124,9 @@ function ropeScaling(model: GgufModel, fields: GgufFields): JsonObject | null {
 function yarnDetails(fields: GgufFields, factor: number, attentionFactor: number | null): JsonObject {
   const betaFast = fields.number('rope.scaling.yarn_beta_fast')
   const betaSlow = fields.number('rope.scaling.yarn_beta_slow')
-  // llama.cpp multiplies its factor with YaRN's own 0.1 ln(s) + 1; HF's attention_factor replaces it.
-  const attention = attentionFactor !== null &&
-    attentionFactor !== 1 && { attention_factor: attentionFactor * (0.1 * Math.log(factor) + 1) }
+  // llama.cpp multiplies its factors with YaRN's own 0.1 ln(s) + 1; HF's attention_factor replaces it.
+  const multiplier = (attentionFactor ?? 1) * (fields.number('rope.scaling.yarn_attn_factor') ?? 1)
+  const attention = multiplier !== 1 && { attention_factor: multiplier * (0.1 * Math.log(factor) + 1) }
   return {
     ...(betaFast !== null && { beta_fast: betaFast }),
     ...(betaSlow !== null && { beta_slow: betaSlow }),
@@ -134,25 +134,40 @@ function yarnDetails(fields: GgufFields, factor: number, attentionFactor: number
   }
 }
 
-function llama3Scaling(model: GgufModel, fields: GgufFields, originalLength: number | null): JsonObject | null {
+/** One divisor per frequency: llama3's, if there are parameters that give them, else as LongRoPE with but one set of them. */
+function factorScaling(model: GgufModel, fields: GgufFields, originalLength: number | null): JsonObject | null {
   const factors = model.stored.readFloat32('rope_freqs.weight')
   if (factors.every((factor) => factor === 1)) return null
+  const rotaryDim = fields.number('rope.dimension_count') ?? headDim(fields)
+  const wrong = factors.find((factor) => !Number.isFinite(factor) || factor <= 0)
+  if (wrong !== undefined || factors.length !== rotaryDim / 2) {
+    const reason =
+      wrong === undefined
+        ? `has ${factors.length} factors for ${rotaryDim / 2} rotary frequencies`
+        : `the factor ${wrong} is not a positive number`
+    throw new CheckpointError(model.file, reason, { tensor: 'rope_freqs.weight' })
+  }
   const scaling = llama3RopeScaling(factors, {
     ropeTheta: fields.number('rope.freq_base') ?? 10_000,
-    rotaryDim: fields.number('rope.dimension_count') ?? headDim(fields),
+    rotaryDim,
     originalLength,
   })
-  if (scaling === null)
-    throw new CheckpointError(
-      model.file,
-      'its factors are not those of llama3 rope scaling, the only kind that is supported here',
-      { tensor: 'rope_freqs.weight' },
-    )
-  return { ...scaling }
+  if (scaling !== null) return { ...scaling }
+  const [short, long] = [[...factors], [...factors]]
+  return {
+    rope_type: 'longrope',
+    short_factor: short,
+    long_factor: long,
+    attention_factor: fields.number('rope.scaling.attn_factor') ?? 1,
+    // No prompt is long: both sets are the same, and its blocks may be shared.
+    original_max_position_embeddings: fields.requireCount('context_length'),
+  }
 }
 
 function familyConfig(model: GgufModel, fields: GgufFields): JsonObject {
-  const window = fields.number('attention.sliding_window')
+  // Files say 0 where there is no window: every Phi does.
+  const stated = fields.number('attention.sliding_window')
+  const window = stated === 0 ? null : stated
   switch (model.architecture.modelType) {
     case 'llama':
       return {
@@ -175,14 +190,14 @@ function familyConfig(model: GgufModel, fields: GgufFields): JsonObject {
     case 'gemma2':
       return {
         ...gemmaConfig(fields, 46),
-        sliding_window: window ?? 4096,
+        sliding_window: stated === null ? 4096 : window,
         attn_logit_softcapping: fields.number('attn_logit_softcapping') ?? 50,
         final_logit_softcapping: fields.number('final_logit_softcapping') ?? 30,
       }
     case 'gemma3_text':
       return {
         ...gemmaConfig(fields, 62),
-        sliding_window: window ?? 1024,
+        sliding_window: stated === null ? 1024 : window,
         rope_local_base_freq: fields.number('rope.freq_base_swa') ?? 10_000,
         attn_logit_softcapping: null,
         final_logit_softcapping: fields.number('final_logit_softcapping'),

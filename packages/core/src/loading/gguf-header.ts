@@ -1,6 +1,7 @@
 import { CheckpointError } from '../errors.ts'
 import { weightFormats, type WeightFormat } from '../tensor/dtype.ts'
 import { DeferredStrings, GgufReader } from './gguf-reader.ts'
+import { isRawOnly, rawBits, type RawDType } from './raw-tensor.ts'
 import type { TensorFile } from './tensor-file.ts'
 
 /**
@@ -28,11 +29,13 @@ export interface GgufTensor {
   readonly type: string
   /** `null` where Octavo has no kernels for the type. */
   readonly format: WeightFormat | null
+  /** `null` where Octavo can't even tell its size. */
+  readonly dtype: RawDType | null
   /** Slowest dimension first, as in PyTorch: the reverse of the file's order. */
   readonly shape: readonly number[]
   /** In the file. */
   readonly position: number
-  /** 0 where `format` is `null`. */
+  /** 0 where `dtype` is `null`. */
   readonly sizeInBytes: number
 }
 
@@ -42,7 +45,7 @@ export interface GgufHeader {
 }
 
 /** `ggml_type` in ggml.h. */
-const ggmlTypes: ReadonlyMap<number, { name: string; format: WeightFormat | null }> = new Map(
+const ggmlTypes: ReadonlyMap<number, { name: string; dtype: RawDType | null }> = new Map(
   (
     [
       [0, 'F32', 'float32'],
@@ -67,11 +70,11 @@ const ggmlTypes: ReadonlyMap<number, { name: string; format: WeightFormat | null
       [21, 'IQ3_S', null],
       [22, 'IQ2_S', null],
       [23, 'IQ4_XS', null],
-      [24, 'I8', null],
-      [25, 'I16', null],
-      [26, 'I32', null],
-      [27, 'I64', null],
-      [28, 'F64', null],
+      [24, 'I8', 'int8'],
+      [25, 'I16', 'int16'],
+      [26, 'I32', 'int32'],
+      [27, 'I64', 'int64'],
+      [28, 'F64', 'float64'],
       [29, 'IQ1_M', null],
       [30, 'BF16', 'bfloat16'],
       [34, 'TQ1_0', null],
@@ -79,12 +82,17 @@ const ggmlTypes: ReadonlyMap<number, { name: string; format: WeightFormat | null
       [39, 'MXFP4', null],
       [40, 'NVFP4', null],
       [41, 'Q1_0', null],
-    ] satisfies [number, string, WeightFormat | null][]
-  ).map(([id, name, format]) => [id, { name, format }]),
+    ] satisfies [number, string, RawDType | null][]
+  ).map(([id, name, dtype]) => [id, { name, dtype }]),
 )
 
+/** Of these the kernels have formats. */
+function formatOf(dtype: RawDType | null): WeightFormat | null {
+  return dtype === null || isRawOnly(dtype) ? null : dtype
+}
+
 export const loadableGgmlTypes: readonly string[] = [...ggmlTypes.values()]
-  .filter(({ format }) => format !== null)
+  .filter(({ dtype }) => formatOf(dtype) !== null)
   .map(({ name }) => name)
 
 /** Parses and checks the header; throws CheckpointError for anything that is not a whole, consistent file. */
@@ -175,8 +183,10 @@ function placeTensor(entry: TensorEntry, data: { file: TensorFile; dataStart: nu
     })
   const position = dataStart + entry.offset
   let sizeInBytes = 0
-  if (type.format !== null) {
-    const { blockElements, blockBytes } = weightFormats[type.format]
+  if (type.dtype !== null) {
+    const { blockElements, blockBytes } = isRawOnly(type.dtype)
+      ? { blockElements: 1, blockBytes: rawBits[type.dtype] / 8 }
+      : weightFormats[type.dtype]
     const cols = shape.at(-1) ?? 1
     if (cols % blockElements !== 0) {
       throw new CheckpointError(
@@ -191,7 +201,7 @@ function placeTensor(entry: TensorEntry, data: { file: TensorFile; dataStart: nu
     const reason = `needs bytes ${position} to ${position + sizeInBytes}, but the file has ${file.sizeInBytes}; it is truncated or damaged, download it again`
     throw new CheckpointError(file.path, reason, { tensor: name })
   }
-  return { name, type: type.name, format: type.format, shape, position, sizeInBytes }
+  return { name, type: type.name, format: formatOf(type.dtype), dtype: type.dtype, shape, position, sizeInBytes }
 }
 
 function checkDistinct(tensors: readonly GgufTensor[], file: string): void {

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseModelConfig } from '../config/model-config.ts'
 import { CheckpointError } from '../errors.ts'
+import { ropeFrequencies } from '../layers/rope-frequencies.ts'
 import { ggufConfig, ggufGenerationConfig } from './gguf-config.ts'
 import { convertToGguf } from './gguf-conversion.case.ts'
 import { ggufBytes, type GgufValue } from './gguf-file.case.ts'
@@ -50,7 +51,7 @@ describe.each(converted)('fixture %s as a GGUF file of architecture %s', (name, 
     for (const tensor of expected.names()) {
       const info = weights.get(tensor)
       const values = expected.readFloat32(tensor)
-      if (info?.isConv1dTransposed === true) {
+      if (info?.orientation === 'out-in') {
         const [rows = 0, cols = 0] = expected.get(tensor)?.shape ?? []
         expect(info.shape).toEqual([cols, rows])
         const transposed = values.map((_, i) => values[(i % rows) * cols + Math.floor(i / rows)] ?? 0)
@@ -64,7 +65,7 @@ describe.each(converted)('fixture %s as a GGUF file of architecture %s', (name, 
         expect(Math.max(...found.map((value, i) => Math.abs(value - (values[i] ?? 0))))).toBeLessThan(2e-7)
       } else expect(found, tensor).toEqual(values)
     }
-    expect(weights.names().filter((tensor) => weights.get(tensor)?.isConv1dTransposed === true).length).toBe(
+    expect(weights.names().filter((tensor) => weights.get(tensor)?.orientation === 'out-in').length).toBe(
       name === 'gpt2' ? 12 : 0,
     )
     weights.close()
@@ -147,7 +148,35 @@ describe('ggufConfig', () => {
     expect(ggufGenerationConfig({})).toBeNull()
   })
 
-  it('refuses rope factors that are no llama3 scaling, and ignores those that scale nothing', () => {
+  it.each([
+    ['llama', { 'llama.attention.sliding_window': 0 }, { model_type: 'llama' }],
+    ['llama', { 'llama.attention.sliding_window': 64 }, { model_type: 'mistral', sliding_window: 64 }],
+    ['phi3', { 'phi3.attention.sliding_window': 0 }, { model_type: 'phi3', sliding_window: null }],
+    ['phi3', { 'phi3.attention.sliding_window': 64 }, { model_type: 'phi3', sliding_window: 64 }],
+    ['gemma2', {}, { sliding_window: 4096 }],
+    ['gemma2', { 'gemma2.attention.sliding_window': 0 }, { sliding_window: null }],
+  ])('reads the window of %s from %o', (key, window, expected) => {
+    const metadata = Object.fromEntries(
+      Object.entries(llama).map(([name, value]) => [name.replace('llama', key), value]),
+    )
+    const config = configOf({ ...metadata, 'general.architecture': key, ...window })
+    expect(config).toMatchObject(expected)
+    const { slidingWindow } = parseModelConfig(config, 'config')
+    expect(slidingWindow).toBe(('sliding_window' in expected ? expected.sliding_window : null) ?? null)
+  })
+
+  it('multiplies both attention factors with that of YaRN', () => {
+    const yarn = { ...llama, 'llama.rope.scaling.type': 'yarn', 'llama.rope.scaling.factor': 4 }
+    const own = 0.1 * Math.log(4) + 1
+    expect(configOf(yarn)['rope_scaling']).not.toHaveProperty('attention_factor')
+    expect(configOf({ ...yarn, 'llama.rope.scaling.yarn_attn_factor': 1 })['rope_scaling']).not.toHaveProperty(
+      'attention_factor',
+    )
+    const factors = { 'llama.rope.scaling.yarn_attn_factor': 0.5, 'llama.rope.scaling.attn_factor': 3 }
+    expect(configOf({ ...yarn, ...factors })['rope_scaling']).toMatchObject({ attention_factor: 1.5 * own })
+  })
+
+  it('takes rope factors that are no llama3 scaling as they are, and ignores those that scale nothing', () => {
     const factors = (values: number[]) => ({
       name: 'rope_freqs.weight',
       type: 0,
@@ -158,8 +187,17 @@ describe('ggufConfig', () => {
     expect(configOf(llama, [embedding, factors([1])])['rope_scaling']).toBeNull()
     const wide = { ...llama, 'llama.embedding_length': 16 }
     const wideEmbedding = { ...embedding, shape: [3, 16], bytes: new Uint8Array(192) }
-    expect(() => configOf(wide, [wideEmbedding, factors([5, 1, 7, 2])])).toThrow(
-      /"rope_freqs.weight": its factors are not those of llama3/,
+    const config = configOf(wide, [wideEmbedding, factors([5, 1, 7, 2])])
+    const { rope, longPromptThreshold } = parseModelConfig(config, 'config')
+    expect([...ropeFrequencies(rope, false).inverse]).toEqual(
+      [5, 1, 7, 2].map((factor, i) => Math.fround(1 / Math.fround(factor * Math.fround(10_000 ** (i / 4))))),
+    )
+    expect(ropeFrequencies(rope, true)).toEqual(ropeFrequencies(rope, false))
+    expect(ropeFrequencies(rope, false).attentionFactor).toBe(1)
+    expect(longPromptThreshold).toBe(128)
+    expect(() => configOf(wide, [wideEmbedding, factors([5, 1])])).toThrow('has 2 factors for 4 rotary frequencies')
+    expect(() => configOf(wide, [wideEmbedding, factors([5, 0, 7, 2])])).toThrow(
+      'the factor 0 is not a positive number',
     )
   })
 

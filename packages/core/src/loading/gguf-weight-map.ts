@@ -5,6 +5,7 @@ import type { StoredRows } from '../tensor/packed-weight.ts'
 import { assert } from '../util/assert.ts'
 import { GgufFields, type GgufArchitecture } from './gguf-architecture.ts'
 import type { GgufMetadata, GgufTensor } from './gguf-header.ts'
+import type { RawTensor } from './raw-tensor.ts'
 import { readWidened } from './stored-weights.ts'
 import { weightCols, weightRows, type RowRange, type WeightInfo, type WeightSource } from './weight-source.ts'
 
@@ -21,7 +22,8 @@ interface WeightView {
   readonly headDim: number | null
   /** Subtract 1 and present as float32. */
   readonly isShifted: boolean
-  readonly isConv1dTransposed: boolean
+  /** Hugging Face has it the other way round. */
+  readonly isOutIn: boolean
 }
 
 /** GGUF's tensors under Hugging Face's names and with its conventions. What has no HF name keeps its own. */
@@ -54,7 +56,7 @@ export class GgufWeights implements WeightSource {
       shape,
       format,
       sizeInBytes,
-      ...(view.isConv1dTransposed && { isConv1dTransposed: true }),
+      ...(view.isOutIn && { orientation: 'out-in' }),
     }
   }
 
@@ -92,6 +94,22 @@ export class GgufWeights implements WeightSource {
     const info = this.get(name)
     if (info === null) throw new CheckpointError(this.file, 'missing', { tensor: name })
     return readWidened(this, info, rows)
+  }
+
+  /** Whole tensors, and an expert's part of a stack; GGUF's own order of rows is kept. */
+  raw(name: string): RawTensor | null {
+    const view = this.#views.get(name)
+    const stored = view === undefined ? null : this.#stored.raw(view.stored)
+    if (view === undefined || stored === null) return null
+    const share = sizeOf(view.shape) / sizeOf(stored.shape)
+    const first = (view.rowStart / sizeOf(stored.shape.slice(0, -1))) * stored.sizeInBytes
+    return {
+      ...stored,
+      name,
+      shape: view.shape,
+      sizeInBytes: share * stored.sizeInBytes,
+      read: (bytes, start = 0) => stored.read(bytes, first + start),
+    }
   }
 
   close(): void {
@@ -156,6 +174,10 @@ export class GgufWeights implements WeightSource {
   }
 }
 
+function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1)
+}
+
 /** llama.cpp stores the rotary pair (i, i + half) of a head as rows (2i, 2i + 1). */
 function interleavedIndex(index: number, headDim: number): number {
   const half = headDim / 2
@@ -183,7 +205,7 @@ export function mapGgufWeights(
       rowStart: 0,
       headDim: null,
       isShifted: false,
-      isConv1dTransposed: false,
+      isOutIn: false,
     }
     const match = /^blk\.(\d+)\.([a-z_]+)(?:\.(\d+))?\.(weight|bias)$/.exec(tensor.name)
     const [, layer = '', part = '', expert, ending = ''] = match ?? []
@@ -203,8 +225,8 @@ export function mapGgufWeights(
     else {
       const name = `${prefix}.${layerName}.${ending}`
       const headDim = architecture.hasInterleavedRotary ? rotaryHeadDim(part, tensor, fields) : null
-      const isConv1dTransposed = architecture.hasConv1d && ending === 'weight' && tensor.shape.length === 2
-      add(name, shiftNorm({ ...view, headDim, isConv1dTransposed }, architecture))
+      const isOutIn = architecture.hasConv1d && ending === 'weight' && tensor.shape.length === 2
+      add(name, shiftNorm({ ...view, headDim, isOutIn }, architecture))
     }
   }
   return views

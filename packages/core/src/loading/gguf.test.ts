@@ -7,6 +7,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CheckpointError, OctavoError, UnsupportedModelError } from '../errors.ts'
 import { ggufBytes, type WrittenGguf, type WrittenGgufTensor } from './gguf-file.case.ts'
+import { loadableGgmlTypes } from './gguf-header.ts'
 import { openGguf, openGgufFile } from './gguf.ts'
 import { openSafetensors } from './safetensors.ts'
 import { weightRows } from './weight-source.ts'
@@ -95,7 +96,6 @@ describe('openGgufFile', () => {
     [10, 'Q2_K'],
     [11, 'Q3_K'],
     [20, 'IQ4_NL'],
-    [26, 'I32'],
     [39, 'MXFP4'],
   ] as const)('lists a tensor of type %i, %s, and refuses to give it', (type, typeName) => {
     const tensors = [
@@ -105,9 +105,34 @@ describe('openGgufFile', () => {
     const { stored } = openGgufFile(write('types.gguf', ggufBytes({ metadata: {}, tensors })))
     expect(stored.names()).toEqual(['a', 'b'])
     expect(() => stored.get('a')).toThrow(CheckpointError)
-    const known = 'F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K, BF16'
+    const known = loadableGgmlTypes.join(', ')
     expect(() => stored.get('a')).toThrow(`"a": its type is ${typeName}, and only ${known} can be loaded`)
     expect([...stored.readFloat32('b')]).toEqual([7])
+    stored.close()
+  })
+
+  it('refuses to compute with integers', () => {
+    const tensors = [{ name: 'a', type: 26, shape: [8], bytes: new Uint8Array(32) }]
+    const { stored } = openGgufFile(write('integers.gguf', ggufBytes({ metadata: {}, tensors })))
+    expect(() => stored.get('a')).toThrow('"a": its type is I32, and only')
+    stored.close()
+  })
+
+  it('gives the bytes of integers, and of blocks, but not of types whose size it does not know', () => {
+    const bytes = Uint8Array.from({ length: 34 }, (_, i) => i)
+    const tensors = [
+      { name: 'integers', type: 26, shape: [2, 4], bytes: bytes.subarray(0, 32) },
+      { name: 'blocks', type: 8, shape: [32], bytes },
+      { name: 'unknown', type: 20, shape: [32], bytes },
+    ]
+    const { stored } = openGgufFile(write('raw.gguf', ggufBytes({ metadata: {}, tensors })))
+    const [integers, blocks] = [stored.raw('integers'), stored.raw('blocks')]
+    expect(integers).toMatchObject({ dtype: 'int32', shape: [2, 4], sizeInBytes: 32 })
+    expect(blocks).toMatchObject({ dtype: 'q8_0', shape: [32], sizeInBytes: 34 })
+    const read = new Uint8Array(34)
+    blocks?.read(read)
+    expect(read).toEqual(bytes)
+    expect(() => stored.raw('unknown')).toThrow('"unknown": its type is unknown here')
     stored.close()
   })
 })

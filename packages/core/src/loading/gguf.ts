@@ -118,8 +118,12 @@ function otherParts(path: string, metadata: GgufMetadata): string[] {
 }
 
 function toStored(tensor: GgufTensor, file: string): StoredTensor | UnreadableTensor {
-  const { name, type, format, shape, sizeInBytes, position } = tensor
-  if (format === null)
-    return { name, file, reason: `its type is ${type}, and only ${loadableGgmlTypes.join(', ')} can be loaded` }
-  return { info: { name, file, shape, format, sizeInBytes }, position }
+  const { name, type, format, dtype, shape, sizeInBytes, position } = tensor
+  if (format !== null) return { info: { name, file, shape, format, sizeInBytes }, position }
+  return {
+    name,
+    file,
+    reason: `its type is ${type}, and only ${loadableGgmlTypes.join(', ')} can be loaded`,
+    raw: dtype === null ? null : { dtype, shape, sizeInBytes, position },
+  }
 }

@@ -13,7 +13,8 @@ import { openGguf } from './gguf.ts'
 import { canConcatenate, loadMatrix, loadVector, type LoadMatrixOptions } from './load-weight.ts'
 import { openSafetensors } from './safetensors.ts'
 import { float32Tensor, writeSafetensors } from './safetensors-file.case.ts'
-import { requireWeight, weightCols, weightRows, type WeightSource } from './weight-source.ts'
+import { requireWeight, weightCols, weightRows, type RowRange, type WeightSource } from './weight-source.ts'
+import { WeightView } from './weight-view.ts'
 
 const fixtures = fileURLToPath(new URL('../../../../fixtures/', import.meta.url))
 
@@ -60,6 +61,15 @@ function load(options: Omit<LoadMatrixOptions, 'dtype'> & Partial<LoadMatrixOpti
   return loadMatrix(source, pack, { dtype: 'auto', ...options })
 }
 
+/** All matrices are stored `[in, out]`. */
+function turned(plain: WeightSource): WeightSource {
+  return new WeightView(plain, { rename: (name) => name, isInOut: () => true })
+}
+
+function rowRanges(order: readonly number[]): RowRange[] {
+  return order.map((row) => ({ start: row, end: row + 1 }))
+}
+
 describe('loadMatrix', () => {
   it('concatenates rows in their stored format', () => {
     const weight = load({ names: ['q', 'k'], expectedShape: [6, 2] })
@@ -76,12 +86,12 @@ describe('loadMatrix', () => {
   })
 
   it('keeps a range, or any order, of the concatenation', () => {
-    expect(rowsOf(load({ names: ['q', 'k'], expectedShape: [6, 2], rows: { start: 3, end: 5 } }))).toEqual([
+    expect(rowsOf(load({ names: ['q', 'k'], expectedShape: [6, 2], rows: [{ start: 3, end: 5 }] }))).toEqual([
       [7, 8],
       [9, 10],
     ])
-    const rowOrder = Int32Array.of(5, 0, 1, 0, 4)
-    expect(rowsOf(load({ names: ['q', 'k'], expectedShape: [6, 2], rowOrder }))).toEqual([
+    const rows = rowRanges([5, 0, 1, 0, 4])
+    expect(rowsOf(load({ names: ['q', 'k'], expectedShape: [6, 2], rows }))).toEqual([
       [11, 12],
       [1, 2],
       [3, 4],
@@ -91,7 +101,12 @@ describe('loadMatrix', () => {
   })
 
   it('converts to the dtype asked for, parts of different formats too', () => {
-    const weight = load({ names: ['q', 'half'], expectedShape: [8, 2], dtype: 'bfloat16', rows: { start: 3, end: 6 } })
+    const weight = load({
+      names: ['q', 'half'],
+      expectedShape: [8, 2],
+      dtype: 'bfloat16',
+      rows: [{ start: 3, end: 6 }],
+    })
     expect(weight.format).toBe('bfloat16')
     expect(rowsOf(weight)).toEqual([
       [7, 8],
@@ -105,35 +120,30 @@ describe('loadMatrix', () => {
   })
 
   it('transposes, selects and reorders what is stored as [in, out]', () => {
-    expect(rowsOf(load({ names: ['conv'], expectedShape: [3, 2], transpose: true }))).toEqual([
+    const loadTurned = (options: Parameters<typeof load>[0]): PackedWeight =>
+      loadMatrix(turned(source), pack, { dtype: 'auto', ...options })
+    expect(rowsOf(loadTurned({ names: ['conv'], expectedShape: [3, 2] }))).toEqual([
       [0, 3],
       [1, 4],
       [2, 5],
     ])
-    const options = { names: ['conv', 'conv'], expectedShape: [6, 2], transpose: true } as const
-    expect(rowsOf(load({ ...options, rowOrder: Int32Array.of(5, 1, 2) }))).toEqual([
+    const options = { names: ['conv', 'conv'], expectedShape: [6, 2] } as const
+    expect(rowsOf(loadTurned({ ...options, rows: rowRanges([5, 1, 2]) }))).toEqual([
       [2, 5],
       [1, 4],
       [2, 5],
     ])
-    expect(rowsOf(load({ ...options, dtype: 'float16', rows: { start: 2, end: 4 } }))).toEqual([
+    expect(rowsOf(loadTurned({ ...options, dtype: 'float16', rows: [{ start: 2, end: 4 }] }))).toEqual([
       [2, 5],
       [0, 3],
     ])
+    expect(() => loadTurned({ names: ['conv'], expectedShape: [2, 3] })).toThrow(
+      /expected shape \[3, 2\], found \[2, 3\]/,
+    )
   })
 
-  it('takes one matrix of a stack', () => {
-    const options = { names: ['stack'], matrixIndex: 1 }
-    expect(rowsOf(load({ ...options, expectedShape: [3, 2] }))).toEqual([
-      [6, 7],
-      [8, 9],
-      [10, 11],
-    ])
-    expect(rowsOf(load({ ...options, expectedShape: [2, 3], transpose: true }))).toEqual([
-      [6, 8, 10],
-      [7, 9, 11],
-    ])
-    expect(rowsOf(load({ names: ['stack'], expectedShape: [6, 2], rows: { start: 5, end: 6 } }))).toEqual([[10, 11]])
+  it('takes rows of a stack as those of one matrix', () => {
+    expect(rowsOf(load({ names: ['stack'], expectedShape: [6, 2], rows: [{ start: 5, end: 6 }] }))).toEqual([[10, 11]])
   })
 
   it('reads matrices larger than its scratch', () => {
@@ -143,12 +153,7 @@ describe('loadMatrix', () => {
     const weight = loadMatrix(big, pack, { names: ['big'], dtype: 'float16', expectedShape: [3000, 1024] })
     const row = new Float32Array(1024)
     const out = new Float32Array(3000)
-    const transposed = loadMatrix(big, pack, {
-      names: ['big'],
-      dtype: 'auto',
-      expectedShape: [1024, 3000],
-      transpose: true,
-    })
+    const transposed = loadMatrix(turned(big), pack, { names: ['big'], dtype: 'auto', expectedShape: [1024, 3000] })
     for (const i of [0, 1023, 1024, 2999]) {
       weight.readRow(i, row)
       // float16 has 11 bits: odd numbers above 2048 round.
@@ -175,7 +180,7 @@ describe('loadMatrix', () => {
     expect(canConcatenate(weights, names)).toBe(true)
     fc.assert(
       fc.property(fc.array(fc.nat(127), { minLength: 1, maxLength: 12 }), (order) => {
-        const options = { names, dtype: 'auto', expectedShape: [128, 64], rowOrder: Int32Array.from(order) } as const
+        const options = { names, dtype: 'auto', expectedShape: [128, 64], rows: rowRanges(order) } as const
         const weight = loadMatrix(weights, pack, options)
         expect(weight.format).toBe('q4_0')
         expect(rowsOf(weight)).toEqual(order.map((row) => expected[row]))
@@ -193,21 +198,6 @@ describe('loadMatrix', () => {
       /"q" \+ "k": expected shape \[8, 2\], found \[4, 2\] \+ \[2, 2\]/,
     ],
     ['wrong columns', { names: ['q'], expectedShape: [2, 4] }, /"q": expected shape \[2, 4\], found \[4, 2\]/],
-    [
-      'an orientation that does not fit',
-      { names: ['conv'], expectedShape: [2, 3], transpose: true },
-      /expected shape \[3, 2\], found \[2, 3\]/,
-    ],
-    [
-      'a stack that is none',
-      { names: ['q'], expectedShape: [4, 2], matrixIndex: 0 },
-      /expected a stack .* found shape \[4, 2\]/,
-    ],
-    [
-      'a matrix behind the stack',
-      { names: ['stack'], expectedShape: [3, 2], matrixIndex: 2 },
-      /with n > 2, found shape \[2, 3, 2\]/,
-    ],
     [
       'a value beyond float16',
       { names: ['large'], expectedShape: [1, 2], dtype: 'float16' },
@@ -228,9 +218,8 @@ describe('GPT-2 Conv1D weights', () => {
       names: [name],
       dtype: 'float32',
       expectedShape: [outFeatures, inFeatures],
-      transpose: true,
     } as const
-    const rows = rowsOf(loadMatrix(safetensors, pack, options))
+    const rows = rowsOf(loadMatrix(turned(safetensors), pack, options))
     const stored = safetensors.readFloat32(name)
     safetensors.close()
     const path = join(folder, 'turned.safetensors')
@@ -239,21 +228,22 @@ describe('GPT-2 Conv1D weights', () => {
     const gguf: WeightSource = {
       file: plain.file,
       names: () => plain.names(),
-      get: (key) => ({ ...requireWeight(plain, key), isConv1dTransposed: true }),
+      get: (key) => ({ ...requireWeight(plain, key), orientation: 'out-in' }),
       read: (...args) => plain.read(...args),
       locate: (...args) => plain.locate(...args),
       readFloat32: (...args) => plain.readFloat32(...args),
+      raw: (key) => plain.raw(key),
       close: () => plain.close(),
     }
-    expect(rowsOf(loadMatrix(gguf, pack, options))).toEqual(rows)
+    expect(rowsOf(loadMatrix(turned(gguf), pack, options))).toEqual(rows)
     expect(rows[1]?.[2]).toBe(stored[2 * outFeatures + 1])
     plain.close()
   })
 
   it('can only be transposed from a dense format', () => {
     const { weights } = openGguf(join(fixtures, 'gguf/llama-q8_0.gguf'))
-    const options = { names: ['lm_head.weight'], dtype: 'auto', expectedShape: [64, 640], transpose: true } as const
-    expect(() => loadMatrix(weights, pack, options)).toThrow(/stored as q8_0 blocks can't be transposed/)
+    const options = { names: ['lm_head.weight'], dtype: 'auto', expectedShape: [64, 640] } as const
+    expect(() => loadMatrix(turned(weights), pack, options)).toThrow(/stored as q8_0 blocks can't be transposed/)
     weights.close()
   })
 })

@@ -5,6 +5,7 @@ import { isDense, rowBytes, type DType, type WeightFormat } from '../tensor/dtyp
 import type { FillWeight, PackedWeight, StoredRows } from '../tensor/packed-weight.ts'
 import { assert } from '../util/assert.ts'
 import { planRuns, resolveParts, type MatrixPart, type MatrixRun, type MatrixSelection } from './matrix-parts.ts'
+import { packColumns } from './pack-columns.ts'
 import { requireWeight, weightCols, type WeightInfo, type WeightSource } from './weight-source.ts'
 
 /** Scratch for conversion and transposition; same-format rows need none. */
@@ -35,7 +36,6 @@ export function loadMatrix(
   pack: Pick<BackendPack, 'packWeight'>,
   options: LoadMatrixOptions,
 ): PackedWeight {
-  assert(options.rows === undefined || options.rowOrder === undefined, 'loadMatrix takes rows or rowOrder, not both')
   const parts = resolveParts(source, options)
   const cols = options.expectedShape[1]
   const runs = planRuns(parts, options)
@@ -44,14 +44,20 @@ export function loadMatrix(
   const fill: FillWeight = (bytes) => {
     const stride = rowBytes(format, cols)
     assert(bytes.length === rows * stride, `packWeight offers ${bytes.length} bytes for ${rows} rows of ${stride}`)
+    for (const part of parts) {
+      if (part.isTransposed) readTransposed(source, { part, runs }, { target: bytes, format })
+    }
     for (const run of runs) {
+      if (run.part.isTransposed) continue
       const target = bytes.subarray(run.to * stride, (run.to + run.count) * stride)
-      if (run.part.isTransposed) readTransposed(source, run, { target, format })
-      else if (run.part.info.format === format) readStored(source, run, target)
+      if (run.part.info.format === format) readStored(source, run, target)
       else readConverted(source, run, { target, format })
     }
   }
-  return pack.packWeight({ format, rows, cols }, fill, locateRuns(source, runs, format))
+  const stored = locateRuns(source, runs, format)
+  if (options.cols === undefined) return pack.packWeight({ format, rows, cols }, fill, stored)
+  const { file, name } = parts[0]!.info
+  return packColumns(pack, { spec: { format, rows, cols }, fill, stored }, { cols: options.cols, file, name })
 }
 
 /** A vector, widened to float32. Throws CheckpointError where it is missing or is not a vector of `expectedLength`. */
@@ -74,7 +80,7 @@ export function canConcatenate(source: WeightSource, names: readonly string[]): 
     (info) =>
       info !== null &&
       info.format === first.format &&
-      info.isConv1dTransposed === first.isConv1dTransposed &&
+      info.orientation === first.orientation &&
       weightCols(info) === weightCols(first),
   )
 }
@@ -96,8 +102,7 @@ function locateRuns(
   const located: StoredRows[] = []
   for (const { part, start, count } of runs) {
     if (part.isTransposed || part.info.format !== format) return null
-    const first = part.storedStart + start
-    const rows = source.locate(part.info.name, { start: first, end: first + count })
+    const rows = source.locate(part.info.name, { start, end: start + count })
     if (rows === null) return null
     located.push(...rows)
   }
@@ -105,12 +110,11 @@ function locateRuns(
 }
 
 function readStored(source: WeightSource, run: MatrixRun, target: Uint8Array): void {
-  const start = run.part.storedStart + run.start
-  source.read(run.part.info.name, target, { start, end: start + run.count })
+  source.read(run.part.info.name, target, { start: run.start, end: run.start + run.count })
 }
 
 function readConverted(source: WeightSource, run: MatrixRun, { target, format }: Destination): void {
-  const { info, storedStart, storedCols: cols } = run.part
+  const { info, storedCols: cols } = run.part
   assert(isDense(format), `conversion to ${format}`)
   const storedStride = rowBytes(info.format, cols)
   const stride = rowBytes(format, cols)
@@ -119,7 +123,7 @@ function readConverted(source: WeightSource, run: MatrixRun, { target, format }:
   const row = new Float32Array(cols)
   for (let done = 0; done < run.count; done += chunkRows) {
     const count = Math.min(chunkRows, run.count - done)
-    const start = storedStart + run.start + done
+    const start = run.start + done
     source.read(info.name, chunk.subarray(0, count * storedStride), { start, end: start + count })
     for (let i = 0; i < count; i++) {
       dequantizeRow(info.format, chunk, i * storedStride, row, cols)
@@ -129,20 +133,26 @@ function readConverted(source: WeightSource, run: MatrixRun, { target, format }:
   }
 }
 
-/** Result row `r` is stored column `run.start + r`; reads stored rows in chunks and scatters them. */
-function readTransposed(source: WeightSource, run: MatrixRun, { target, format }: Destination): void {
-  const { info, storedStart, storedRows, storedCols } = run.part
+interface TransposedPart {
+  readonly part: MatrixPart
+  /** Of all parts. */
+  readonly runs: readonly MatrixRun[]
+}
+
+/** Row `run.to + r` of the result is stored column `run.start + r`: reads the stored rows once, in chunks, and scatters them. */
+function readTransposed(source: WeightSource, { part, runs }: TransposedPart, { target, format }: Destination): void {
+  const { info, storedRows, storedCols } = part
   assert(isDense(format), `transposition to ${format}`)
+  const own = runs.filter((run) => run.part === part)
   const elementBytes = rowBytes(format, 1)
   const chunkRows = Math.min(storedRows, Math.max(1, Math.floor(maxChunkBytes / rowBytes('float32', storedCols))))
-  const chunk = new Uint8Array(chunkRows * rowBytes(info.format, storedCols))
+  const stride = rowBytes(info.format, storedCols)
+  const chunk = new Uint8Array(chunkRows * stride)
   const values = new Float32Array(storedCols)
   const encoded = new Uint8Array(storedCols * elementBytes)
   for (let done = 0; done < storedRows; done += chunkRows) {
     const count = Math.min(chunkRows, storedRows - done)
-    const start = storedStart + done
-    const stride = rowBytes(info.format, storedCols)
-    source.read(info.name, chunk.subarray(0, count * stride), { start, end: start + count })
+    source.read(info.name, chunk.subarray(0, count * stride), { start: done, end: done + count })
     for (let i = 0; i < count; i++) {
       if (info.format === format) encoded.set(chunk.subarray(i * stride, (i + 1) * stride))
       else {
@@ -150,7 +160,7 @@ function readTransposed(source: WeightSource, run: MatrixRun, { target, format }
         if (format === 'float16') checkFloat16(values, info)
         encodeRow(format, values, encoded, 0)
       }
-      scatterColumn(encoded, target, { run, column: done + i, storedRows, elementBytes })
+      for (const run of own) scatterColumn(encoded, target, { run, column: done + i, storedRows, elementBytes })
     }
   }
 }
@@ -163,7 +173,7 @@ function scatterColumn(
   const { run, column, storedRows, elementBytes } = place
   for (let r = 0; r < run.count; r++) {
     const from = (run.start + r) * elementBytes
-    const to = (r * storedRows + column) * elementBytes
+    const to = ((run.to + r) * storedRows + column) * elementBytes
     for (let b = 0; b < elementBytes; b++) target[to + b] = encoded[from + b]!
   }
 }

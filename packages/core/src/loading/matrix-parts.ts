@@ -14,23 +14,17 @@ import {
 export interface MatrixSelection {
   /** One tensor, or several whose rows are put one under the other. */
   readonly names: readonly string[]
-  /** `[rows, cols]` = `[out, in]` of the whole concatenation, before `rows` or `rowOrder` pick from it. */
+  /** `[rows, cols]` = `[out, in]` of the whole concatenation, before `rows` and `cols` pick from it. */
   readonly expectedShape: readonly [rows: number, cols: number]
-  /** The checkpoint has `[in, out]` (GPT-2's Conv1D, gpt-oss's experts): transpose every part. Dense formats only. */
-  readonly transpose?: boolean
-  /** For stacks `[n, rows, cols]`: take matrix `matrixIndex` of every part. */
-  readonly matrixIndex?: number
-  /** Keep these rows of the concatenation only. */
-  readonly rows?: RowRange
-  /** Row `i` of the result is row `rowOrder[i]` of the concatenation: selects, reorders, or both. Excludes `rows`. */
-  readonly rowOrder?: Int32Array
+  /** Rows of the concatenation to keep, in the order of the result; left out, all. */
+  readonly rows?: readonly RowRange[]
+  /** Columns to keep; left out, all. */
+  readonly cols?: RowRange
 }
 
 /** One tensor's share of a concatenation of rows. */
 export interface MatrixPart {
   readonly info: WeightInfo
-  /** First stored row: not 0 for a matrix inside a stack. */
-  readonly storedStart: number
   readonly storedRows: number
   readonly storedCols: number
   readonly isTransposed: boolean
@@ -54,7 +48,7 @@ export function resolveParts(source: WeightSource, options: MatrixSelection): Ma
   const parts: MatrixPart[] = []
   let start = 0
   for (const name of options.names) {
-    const part = resolvePart(requireWeight(source, name), options, start)
+    const part = resolvePart(requireWeight(source, name), start)
     parts.push(part)
     start += part.rows
   }
@@ -71,25 +65,10 @@ export function resolveParts(source: WeightSource, options: MatrixSelection): Ma
   return parts
 }
 
-function resolvePart(info: WeightInfo, options: MatrixSelection, start: number): MatrixPart {
-  const { matrixIndex } = options
-  const isTransposed = options.transpose === true && info.isConv1dTransposed !== true
+function resolvePart(info: WeightInfo, start: number): MatrixPart {
+  const isTransposed = info.orientation === 'in-out'
   const storedCols = weightCols(info)
-  let storedStart = 0
-  let storedRows = weightRows(info)
-  if (matrixIndex !== undefined) {
-    const stackSize = info.shape[0] ?? 0
-    if (info.shape.length !== 3 || matrixIndex >= stackSize) {
-      const found = `[${info.shape.join(', ')}]`
-      throw new CheckpointError(
-        info.file,
-        `expected a stack [n, rows, cols] with n > ${matrixIndex}, found shape ${found}`,
-        { tensor: info.name },
-      )
-    }
-    storedRows /= stackSize
-    storedStart = matrixIndex * storedRows
-  }
+  const storedRows = weightRows(info)
   if (isTransposed && !isDense(info.format)) {
     throw new CheckpointError(
       info.file,
@@ -97,15 +76,7 @@ function resolvePart(info: WeightInfo, options: MatrixSelection, start: number):
       { tensor: info.name },
     )
   }
-  return {
-    info,
-    storedStart,
-    storedRows,
-    storedCols,
-    isTransposed,
-    start,
-    rows: isTransposed ? storedCols : storedRows,
-  }
+  return { info, storedRows, storedCols, isTransposed, start, rows: isTransposed ? storedCols : storedRows }
 }
 
 function partCols(part: MatrixPart): number {
@@ -118,23 +89,19 @@ export function planRuns(parts: readonly MatrixPart[], selection: MatrixSelectio
 }
 
 /** Runs of consecutive rows, as `[start, count]` in the concatenation, in result order. */
-function* selectRows(options: MatrixSelection): Generator<[start: number, count: number]> {
-  const total = options.expectedShape[0]
-  const { rowOrder } = options
-  if (rowOrder === undefined) {
-    const { start, end } = options.rows ?? { start: 0, end: total }
+function* selectRows({ expectedShape: [total], rows }: MatrixSelection): Generator<[start: number, count: number]> {
+  let open: RowRange = { start: 0, end: 0 }
+  for (const range of rows ?? [{ start: 0, end: total }]) {
+    const { start, end } = range
     assert(start >= 0 && start <= end && end <= total, `rows ${start}..${end} of ${total}`)
-    yield [start, end - start]
-    return
+    if (start === open.end) {
+      open = { start: open.start, end }
+      continue
+    }
+    if (open.end > open.start) yield [open.start, open.end - open.start]
+    open = range
   }
-  for (let i = 0; i < rowOrder.length;) {
-    const start = rowOrder[i]!
-    let count = 1
-    while (i + count < rowOrder.length && rowOrder[i + count] === start + count) count++
-    assert(start >= 0 && start + count <= total, `row ${start + count - 1} of ${total}`)
-    yield [start, count]
-    i += count
-  }
+  if (open.end > open.start) yield [open.start, open.end - open.start]
 }
 
 /** Cuts the selected runs at the borders of the parts. */

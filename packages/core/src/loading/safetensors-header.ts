@@ -1,6 +1,8 @@
 import { CheckpointError } from '../errors.ts'
+import { rowBytes, type DType } from '../tensor/dtype.ts'
 import { isJsonObject } from '../util/json-object.ts'
 import { findDuplicateKey, parseJsonObject } from './json-file.ts'
+import { isRawOnly, rawBits, type RawOnlyDType } from './raw-tensor.ts'
 
 /**
  * The safetensors format (github.com/huggingface/safetensors, README "Format"): u64 header length, little-endian; a JSON header
@@ -10,21 +12,38 @@ import { findDuplicateKey, parseJsonObject } from './json-file.ts'
 const maxRank = 8
 const maxDimension = 2 ** 32
 
-const bitsOfDtype: ReadonlyMap<string, number> = new Map([
-  ...['F64', 'I64', 'U64', 'C64'].map((dtype) => [dtype, 64] as const),
-  ...['F32', 'I32', 'U32'].map((dtype) => [dtype, 32] as const),
-  ...['F16', 'BF16', 'I16', 'U16'].map((dtype) => [dtype, 16] as const),
-  ...['BOOL', 'U8', 'I8', 'F8_E4M3', 'F8_E5M2', 'F8_E8M0', 'F8_E4M3FNUZ', 'F8_E5M2FNUZ'].map(
-    (dtype) => [dtype, 8] as const,
-  ),
-  ...['F6_E2M3', 'F6_E3M2'].map((dtype) => [dtype, 6] as const),
-  ['F4', 4] as const,
+/** The format's dtypes, and what they are called here. */
+export const safetensorsDtypes: ReadonlyMap<string, DType | RawOnlyDType> = new Map<string, DType | RawOnlyDType>([
+  ['F32', 'float32'],
+  ['F16', 'float16'],
+  ['BF16', 'bfloat16'],
+  ['F64', 'float64'],
+  ['C64', 'complex64'],
+  ['I64', 'int64'],
+  ['U64', 'uint64'],
+  ['I32', 'int32'],
+  ['U32', 'uint32'],
+  ['I16', 'int16'],
+  ['U16', 'uint16'],
+  ['I8', 'int8'],
+  ['U8', 'uint8'],
+  ['BOOL', 'bool'],
+  ['F8_E4M3', 'float8_e4m3'],
+  ['F8_E5M2', 'float8_e5m2'],
+  ['F8_E8M0', 'float8_e8m0'],
+  ['F8_E4M3FNUZ', 'float8_e4m3fnuz'],
+  ['F8_E5M2FNUZ', 'float8_e5m2fnuz'],
+  ['F6_E2M3', 'float6_e2m3'],
+  ['F6_E3M2', 'float6_e3m2'],
+  ['F4', 'float4'],
 ])
 
 /** One entry of a header; `begin` and `end` count from the start of the data. */
 export interface SafetensorsEntry {
   readonly name: string
-  readonly dtype: string
+  /** As the file calls it. */
+  readonly storedDtype: string
+  readonly dtype: DType | RawOnlyDType
   readonly shape: readonly number[]
   readonly begin: number
   readonly end: number
@@ -64,8 +83,8 @@ function parseEntry(name: string, value: unknown, data: { file: string; dataByte
   if (name === '__proto__') throw new CheckpointError(file, 'this name is not allowed', { tensor: name })
   if (!isJsonObject(value)) throw new CheckpointError(file, 'its header entry is not an object', { tensor: name })
   const { dtype, shape, data_offsets: offsets } = value
-  const bits = typeof dtype === 'string' ? bitsOfDtype.get(dtype) : undefined
-  if (typeof dtype !== 'string' || bits === undefined)
+  const known = typeof dtype === 'string' ? safetensorsDtypes.get(dtype) : undefined
+  if (typeof dtype !== 'string' || known === undefined)
     throw new CheckpointError(file, `unknown dtype ${JSON.stringify(dtype)}`, { tensor: name })
   if (!isShape(shape)) {
     throw new CheckpointError(file, `shape ${preview(shape)} is not a list of up to ${maxRank} sizes from 0 to 2^32`, {
@@ -79,7 +98,7 @@ function parseEntry(name: string, value: unknown, data: { file: string; dataByte
     const reason = `its data_offsets [${begin}, ${end}] lie outside the ${dataBytes} bytes of data; the file is truncated or damaged, download it again`
     throw new CheckpointError(file, reason, { tensor: name })
   }
-  const numBits = shape.reduce((product, size) => product * size, 1) * bits
+  const numBits = shape.reduce((product, size) => product * size, 1) * bitsOf(known)
   if (numBits !== (end - begin) * 8) {
     throw new CheckpointError(
       file,
@@ -87,7 +106,11 @@ function parseEntry(name: string, value: unknown, data: { file: string; dataByte
       { tensor: name },
     )
   }
-  return { name, dtype, shape, begin, end }
+  return { name, storedDtype: dtype, dtype: known, shape, begin, end }
+}
+
+function bitsOf(dtype: DType | RawOnlyDType): number {
+  return isRawOnly(dtype) ? rawBits[dtype] : 8 * rowBytes(dtype, 1)
 }
 
 function isShape(value: unknown): value is number[] {

@@ -98,6 +98,31 @@ describe('openSafetensors', () => {
     })
   })
 
+  it.each([
+    ['I32', 'int32', 4],
+    ['I64', 'int64', 8],
+    ['U8', 'uint8', 1],
+    ['I8', 'int8', 1],
+    ['F8_E4M3', 'float8_e4m3', 1],
+    ['F8_E5M2', 'float8_e5m2', 1],
+    ['BOOL', 'bool', 1],
+    ['BF16', 'bfloat16', 2],
+  ])('gives the bytes of %s as %s, whole and in part', (dtype, name, size) => {
+    const path = join(folder, 'raw.safetensors')
+    const bytes = Uint8Array.from({ length: 6 * size }, (_, i) => i + 1)
+    writeSafetensors(path, { before: float32Tensor([1], [1]), qweight: { dtype, shape: [2, 3], bytes } })
+    withSource(path, (source) => {
+      const raw = source.raw('qweight')
+      expect(raw).toMatchObject({ name: 'qweight', file: path, dtype: name, shape: [2, 3], sizeInBytes: 6 * size })
+      const [whole, part] = [new Uint8Array(6 * size), new Uint8Array(3)]
+      raw?.read(whole)
+      raw?.read(part, 2)
+      expect([whole, part]).toEqual([bytes, bytes.slice(2, 5)])
+      expect(() => raw?.read(part, 6 * size - 2)).toThrow(`of ${6 * size} of qweight`)
+      expect(source.raw('absent')).toBeNull()
+    })
+  })
+
   it('survives the round trip of any tensors', () => {
     const tensor = fc
       .tuple(fc.constantFrom('F32', 'F16', 'BF16'), fc.array(fc.integer({ min: 0, max: 5 }), { maxLength: 4 }))

@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { CheckpointError } from '../errors.ts'
-import type { DType } from '../tensor/dtype.ts'
 import { messageOf } from '../util/message-of.ts'
+import { isRawOnly } from './raw-tensor.ts'
 import { parseSafetensorsHeader, type SafetensorsEntry } from './safetensors-header.ts'
 import { isPickle, isSafetensorsFile, readSafetensorsIndex, type SafetensorsIndex } from './safetensors-index.ts'
 import { StoredWeights, type StoredTensor, type UnreadableTensor } from './stored-weights.ts'
@@ -11,12 +11,6 @@ import type { WeightSource } from './weight-source.ts'
 
 /** A hundred thousand tensors take some 15 MiB. */
 const maxHeaderBytes = 25 * 1024 * 1024
-
-const formatOfDtype: ReadonlyMap<string, DType> = new Map([
-  ['F32', 'float32'],
-  ['F16', 'float16'],
-  ['BF16', 'bfloat16'],
-])
 
 /**
  * Opens a `.safetensors` file, or a folder with `model.safetensors.index.json` or one or more `.safetensors` files.
@@ -123,16 +117,15 @@ function decodeUtf8(bytes: Uint8Array, file: string): string {
 }
 
 function toTensor(entry: SafetensorsEntry, file: string, dataStart: number): StoredTensor | UnreadableTensor {
-  const { name, dtype, shape, begin, end } = entry
-  const format = formatOfDtype.get(dtype)
-  if (format === undefined) {
-    return {
-      name,
-      file,
-      reason: `its dtype is ${dtype}, and only F32, F16 and BF16 can be loaded; quantized checkpoints come later`,
-    }
+  const { name, storedDtype, dtype, shape, begin, end } = entry
+  const [position, sizeInBytes] = [dataStart + begin, end - begin]
+  if (!isRawOnly(dtype)) return { info: { name, file, shape, format: dtype, sizeInBytes }, position }
+  return {
+    name,
+    file,
+    reason: `its dtype is ${storedDtype}, and only F32, F16 and BF16 can be loaded; quantized checkpoints come later`,
+    raw: { dtype, shape, sizeInBytes, position },
   }
-  return { info: { name, file, shape, format, sizeInBytes: end - begin }, position: dataStart + begin }
 }
 
 function listFiles(folder: string): string[] {

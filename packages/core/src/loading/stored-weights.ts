@@ -3,6 +3,7 @@ import { dequantizeRow } from '../tensor/dequantize.ts'
 import { rowBytes } from '../tensor/dtype.ts'
 import type { StoredRows } from '../tensor/packed-weight.ts'
 import { assert } from '../util/assert.ts'
+import type { RawDType, RawTensor } from './raw-tensor.ts'
 import type { TensorFile } from './tensor-file.ts'
 import { weightCols, weightRows, type RowRange, type WeightInfo, type WeightSource } from './weight-source.ts'
 
@@ -15,11 +16,21 @@ export interface StoredTensor {
   readonly position: number
 }
 
+/** A tensor in a dtype whose bytes can be read, and no more. */
+export interface RawPlace {
+  readonly dtype: RawDType
+  readonly shape: readonly number[]
+  readonly sizeInBytes: number
+  readonly position: number
+}
+
 /** A tensor that is in the file but in a dtype that can't be computed with; asking for it throws `reason`. */
 export interface UnreadableTensor {
   readonly name: string
   readonly file: string
   readonly reason: string
+  /** `null` where not even its size is known. */
+  readonly raw: RawPlace | null
 }
 
 export function isUnreadable(tensor: StoredTensor | UnreadableTensor): tensor is UnreadableTensor {
@@ -68,6 +79,27 @@ export class StoredWeights implements WeightSource {
     return readWidened(this, this.#require(name).info, rows)
   }
 
+  raw(name: string): RawTensor | null {
+    const tensor = this.#tensors.get(name)
+    if (tensor === undefined) return null
+    const { file: path } = isUnreadable(tensor) ? tensor : tensor.info
+    const place = rawPlace(tensor)
+    if (place === null) throw new CheckpointError(path, 'its type is unknown here', { tensor: name })
+    const { position, ...described } = place
+    return {
+      name,
+      file: path,
+      ...described,
+      read: (bytes, start = 0) => {
+        assert(
+          start >= 0 && start + bytes.length <= place.sizeInBytes,
+          `bytes ${start} to ${start + bytes.length} of ${place.sizeInBytes} of ${name}`,
+        )
+        this.#fileAt(path).read(bytes, position + start)
+      },
+    }
+  }
+
   close(): void {
     for (const file of this.#files.values()) file.close()
   }
@@ -81,7 +113,7 @@ export class StoredWeights implements WeightSource {
       start >= 0 && start <= end && end <= weightRows(info),
       `rows ${start}..${end} of ${name} with ${weightRows(info)}`,
     )
-    return { file: this.#fileOf(info), position: position + start * stride, stride, count: end - start }
+    return { file: this.#fileAt(info.file), position: position + start * stride, stride, count: end - start }
   }
 
   #require(name: string): StoredTensor {
@@ -91,11 +123,17 @@ export class StoredWeights implements WeightSource {
     return tensor
   }
 
-  #fileOf(info: WeightInfo): TensorFile {
-    const file = this.#files.get(info.file)
-    assert(file !== undefined, `${info.file} is open`)
+  #fileAt(path: string): TensorFile {
+    const file = this.#files.get(path)
+    assert(file !== undefined, `${path} is open`)
     return file
   }
+}
+
+function rawPlace(tensor: StoredTensor | UnreadableTensor): RawPlace | null {
+  if (isUnreadable(tensor)) return tensor.raw
+  const { format, shape, sizeInBytes } = tensor.info
+  return { dtype: format, shape, sizeInBytes, position: tensor.position }
 }
 
 /** `readFloat32` on top of `read`, through a bounded scratch. */

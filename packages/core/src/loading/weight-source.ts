@@ -1,6 +1,7 @@
-import { CheckpointError } from '../errors.ts'
+import { CheckpointError, OctavoError } from '../errors.ts'
 import type { WeightFormat } from '../tensor/dtype.ts'
 import type { StoredRows } from '../tensor/packed-weight.ts'
+import type { RawTensor } from './raw-tensor.ts'
 
 export interface WeightInfo {
   readonly name: string
@@ -9,8 +10,11 @@ export interface WeightInfo {
   readonly shape: readonly number[]
   readonly format: WeightFormat
   readonly sizeInBytes: number
-  /** GPT-2's Conv1D weights are `[in, out]` under HF; true where this file has them as `[out, in]` (GGUF does). */
-  readonly isConv1dTransposed?: boolean
+  /**
+   * Which way a matrix lies; left out, as its architecture has it in Hugging Face's files: `[out, in]` unless a view of the
+   * source says otherwise (`weight-view.ts`). GGUF's are `[out, in]` even where those are not.
+   */
+  readonly orientation?: 'out-in' | 'in-out'
 }
 
 export interface RowRange {
@@ -34,6 +38,11 @@ export interface WeightSource {
   locate(name: string, rows?: RowRange): readonly StoredRows[] | null
   /** Reads the given rows widened to float32. */
   readFloat32(name: string, rows?: RowRange): Float32Array
+  /**
+   * The tensor as its file has it, also in a dtype that `get` refuses: integers, bytes, eight-bit floats. `null` where the
+   * checkpoint has no such tensor; throws CheckpointError where its size is not known.
+   */
+  raw(name: string): RawTensor | null
   close(): void
 }
 
@@ -54,4 +63,14 @@ export function requireWeight(source: WeightSource, name: string): WeightInfo {
   const similar = source.names().find((other) => other.endsWith(`.${name}`) || name.endsWith(`.${other}`))
   const hint = similar === undefined ? '' : ` (there is "${similar}")`
   throw new CheckpointError(source.file, `missing among ${source.names().length} tensors${hint}`, { tensor: name })
+}
+
+/** The tensor's description; `null` also where the source refuses its dtype: what is not used may be anything. */
+export function tryWeight(source: WeightSource, name: string): WeightInfo | null {
+  try {
+    return source.get(name)
+  } catch (error) {
+    if (OctavoError.isInstance(error)) return null
+    throw error
+  }
 }

@@ -2,7 +2,8 @@ import { add } from '@tensorflow/tfjs-core'
 import type { Tensor2D } from '@tensorflow/tfjs-core'
 import type { ModelConfig } from '../config/model-config.ts'
 import { createAttention } from '../layers/attention.ts'
-import type { Attention, AttentionContext } from '../layers/attention.ts'
+import type { Attention } from '../layers/attention.ts'
+import type { ForwardContext } from '../layers/forward-context.ts'
 import { createGatedMlp } from '../layers/gated-mlp.ts'
 import { createMlp } from '../layers/mlp.ts'
 import type { Mlp } from '../layers/mlp.ts'
@@ -36,13 +37,13 @@ export interface BlockContext {
   readonly loader: WeightLoader
   readonly config: ModelConfig
   readonly design: DecoderDesign
-  /** Before all names of the stack. */
-  readonly base: string
+  /** The stage's first layer, which is layer 0 of its KV cache. */
+  readonly firstLayer: number
 }
 
 export function createBlock(context: BlockContext, layer: number, rope: RotaryEmbedding | null): DecoderBlock {
-  const { config, design, base } = context
-  const prefix = `${base}${design.layers}.${layer}.`
+  const { config, design } = context
+  const prefix = `${design.layers}.${layer}.`
   const norm = (name: string | null): Norm | null => (name === null ? null : createNorm(context, prefix + name))
   return {
     isSliding: config.layerTypes[layer] === 'sliding',
@@ -65,11 +66,11 @@ export function createNorm({ loader, config, design }: BlockContext, prefix: str
 export function runBlock(
   block: DecoderBlock,
   { x, residual }: Stream,
-  { next, rows, ...context }: AttentionContext & { next: Norm | null; rows: RopeRows | null },
+  { next, rows, context }: { next: Norm | null; rows: RopeRows | null; context: ForwardContext },
 ): Stream {
   const attended = block.attention.forward(x, context, rows)
   const middle = addAndNorm(block.afterAttention?.forward(attended) ?? attended, residual, block.beforeMlp)
-  const mapped = block.mlp.forward(middle.x)
+  const mapped = block.mlp.forward(middle.x, context)
   return addAndNorm(block.afterMlp?.forward(mapped) ?? mapped, middle.residual, next)
 }
 
@@ -87,11 +88,11 @@ function createBlockAttention(
   layer: number,
   { prefix, rope }: { prefix: string; rope: RotaryEmbedding | null },
 ): Attention {
-  const { loader, config, design } = context
-  const { qkv, output, hasQkvBias, hasOutputBias, isTransposed, qkNorm, scale, softcap, sinks } = design.attention
+  const { loader, config, design, firstLayer } = context
+  const { qkv, output, hasQkvBias, hasOutputBias, qkNorm, scale, softcap, sinks } = design.attention
   const { hiddenSize, numHeads, numKvHeads, headDim } = config
   return createAttention(loader, {
-    layer,
+    layer: layer - firstLayer,
     hiddenSize,
     numHeads,
     numKvHeads,
@@ -100,7 +101,6 @@ function createBlockAttention(
     outputPrefix: prefix + output,
     hasQkvBias,
     hasOutputBias,
-    isTransposed,
     qkNorm:
       qkNorm === null
         ? null
@@ -147,10 +147,12 @@ function createBlockMlp({ loader, config, design }: BlockContext, layer: number,
       })
     case 'moe': {
       assert(moe !== null, 'a mixture of experts has its section in the config')
-      const { scoring, renormalize, activation, hasRouterBias, router } = mlp
+      const { scoring, renormalize, activation, hasRouterBias, hasExpertBias, isInterleaved, router } = mlp
       return createMoe(loader, {
         routerPrefix: prefix + router,
         hasRouterBias,
+        hasExpertBias,
+        isInterleaved,
         numExperts: moe.numExperts,
         numExpertsPerToken: moe.numExpertsPerToken,
         hiddenSize,

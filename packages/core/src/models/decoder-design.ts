@@ -1,26 +1,33 @@
 import type { ModelActivation, ModelConfig } from '../config/model-config.ts'
 import { UnsupportedModelError } from '../errors.ts'
 import type { QkvLinearOptions } from '../layers/linear.ts'
-import type { ExpertWeights, MoeOptions } from '../layers/moe.ts'
-import type { GatedActivationKind } from '../ops/gated-activation.ts'
+import type { ExpertNames, MoeOptions } from '../layers/moe.ts'
+import type { UnusedWeights } from '../loading/unused-weights.ts'
+import type { FusedGatedKind, GatedActivationKind } from '../ops/gated-activation.ts'
 
 /**
- * How one architecture differs from the generic decoder: options and weight names. Names leave out the prefix that all
- * tensors of the stack share (`model.`, `transformer.` or none); those under `layer` are relative to one layer.
+ * How one architecture differs from the generic decoder: options and weight names. Names are those of transformers' class,
+ * in full, up to the dot before `weight`; those of a block are relative to its layer. Files that leave out the stack's
+ * prefix, or have another in its place, are read under these names too.
  */
 export interface DecoderDesign {
+  /** What the names of all tensors of the stack begin with. */
+  readonly stack: string
   readonly embedding: string
   /** Learned positions, added to the token embeddings. */
   readonly positions: string | null
   /** Token embeddings are multiplied by it. */
   readonly embeddingScale: number | null
   readonly finalNorm: string
-  /** In full: it stands beside the stack. */
   readonly lmHead: string
   readonly finalSoftcap: number | null
   readonly norm: NormDesign
-  /** `layers` for tensors `layers.<i>.…`. */
+  /** `model.layers` for tensors `model.layers.<i>.…`. */
   readonly layers: string
+  /** The matrices that files store `[in, out]`: Conv1D, some experts. Every expert has a name of its own here. */
+  readonly inOut: RegExp | null
+  /** Tensors of its files that it computes without, beside those of `loading/unused-weights.ts`. */
+  readonly unused: readonly UnusedWeights[]
   readonly block: BlockNorms
   readonly attention: AttentionDesign
   mlp(layer: number): MlpDesign
@@ -45,8 +52,6 @@ export interface AttentionDesign {
   readonly output: string
   readonly hasQkvBias: boolean
   readonly hasOutputBias: boolean
-  /** Conv1D weights, `[in, out]`. */
-  readonly isTransposed: boolean
   readonly qkNorm: { readonly over: 'head' | 'projection'; readonly q: string; readonly k: string } | null
   readonly hasRope: boolean
   scale(layer: number): number
@@ -67,29 +72,34 @@ export type MlpDesign =
       readonly up: string
       readonly down: string
       readonly hasBias: boolean
-      readonly isTransposed: boolean
       readonly activation: ModelActivation
     }
   | MoeDesign
 
-export interface MoeDesign extends Pick<MoeOptions, 'scoring' | 'renormalize' | 'activation' | 'hasRouterBias'> {
+export interface MoeDesign extends Pick<
+  MoeOptions,
+  'scoring' | 'renormalize' | 'activation' | 'hasRouterBias' | 'hasExpertBias' | 'isInterleaved'
+> {
   readonly kind: 'moe'
   readonly router: string
   /** Full names under the layer's `prefix`; `has` tells which of several layouts the checkpoint uses. */
-  expert(prefix: string, index: number, has: (name: string) => boolean): ExpertWeights
+  expert(prefix: string, index: number, has: (name: string) => boolean): ExpertNames
 }
 
 /** Llama's design, from which most others differ in a few lines. */
 export function llamaDesign(config: ModelConfig): DecoderDesign {
   return {
-    embedding: 'embed_tokens',
+    stack: 'model.',
+    embedding: 'model.embed_tokens',
     positions: null,
     embeddingScale: null,
-    finalNorm: 'norm',
+    finalNorm: 'model.norm',
     lmHead: 'lm_head',
     finalSoftcap: null,
     norm: { kind: 'rms', hasUnitOffset: false },
-    layers: 'layers',
+    layers: 'model.layers',
+    inOut: null,
+    unused: [],
     block: {
       beforeAttention: 'input_layernorm',
       afterAttention: null,
@@ -101,7 +111,6 @@ export function llamaDesign(config: ModelConfig): DecoderDesign {
       output: 'self_attn.o_proj',
       hasQkvBias: config.hasAttentionBias,
       hasOutputBias: config.hasAttentionBias,
-      isTransposed: false,
       qkNorm: null,
       hasRope: true,
       scale: () => config.headDim ** -0.5,
@@ -118,13 +127,14 @@ export function gatedMlp(config: ModelConfig): MlpDesign {
     prefixes: { gate: 'mlp.gate_proj', up: 'mlp.up_proj' },
     down: 'mlp.down_proj',
     hasBias: config.hasMlpBias,
-    activation: gatedKind(config),
+    activation: config.activation,
   }
 }
 
-export function gatedKind({ activation, file }: ModelConfig): GatedActivationKind {
+/** Of experts, which run in one kernel. */
+export function expertKind({ activation, file }: ModelConfig): FusedGatedKind {
   if (activation !== 'relu') return activation
-  throw new UnsupportedModelError(`${file}: a gated MLP with relu is not supported; known are silu and gelu.`)
+  throw new UnsupportedModelError(`${file}: experts with relu are not supported; known are silu and gelu.`)
 }
 
 /**
@@ -146,21 +156,16 @@ export function moeMlp(
     kind: 'moe',
     router: names.router,
     hasRouterBias: false,
+    hasExpertBias: false,
+    isInterleaved: false,
     scoring: 'softmax',
     renormalize,
-    activation: gatedKind(config),
+    activation: expertKind(config),
     expert(prefix, index, has) {
-      const experts = prefix + names.experts
-      const plain = { isTransposed: false, isInterleaved: false, gateUpBias: null, downBias: null }
-      if (has(`${experts}.gate_up_proj`))
-        return { ...plain, gateUp: [`${experts}.gate_up_proj`], down: `${experts}.down_proj`, index }
-      const one = `${experts}.${index}`
-      return {
-        ...plain,
-        gateUp: [`${one}.${names.gate}.weight`, `${one}.${names.up}.weight`],
-        down: `${one}.${names.down}.weight`,
-        index: null,
-      }
+      const one = `${prefix}${names.experts}.${index}`
+      return has(`${one}.gate_up_proj.weight`)
+        ? { gateUp: [`${one}.gate_up_proj`], down: `${one}.down_proj` }
+        : { gateUp: [`${one}.${names.gate}`, `${one}.${names.up}`], down: `${one}.${names.down}` }
     },
   }
 }

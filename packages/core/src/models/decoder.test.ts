@@ -4,6 +4,7 @@ import { memory, setBackend, tidy } from '@tensorflow/tfjs-core'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { BackendPack } from '../backends/backend-pack.ts'
 import { createCpuPack } from '../backends/cpu/cpu-pack.ts'
+import { supportedArchitectures } from '../config/architectures.ts'
 import { parseModelConfig } from '../config/model-config.ts'
 import type { ModelConfig } from '../config/model-config.ts'
 import { CheckpointError, InvalidConfigError, UnsupportedModelError } from '../errors.ts'
@@ -11,8 +12,9 @@ import { singleRank } from '../layers/communicator.ts'
 import { ReplayGroup } from '../layers/replay-group.case.ts'
 import { openSafetensors } from '../loading/safetensors.ts'
 import type { WeightSource } from '../loading/weight-source.ts'
+import { WeightView } from '../loading/weight-view.ts'
 import type { CausalLM, LoadModelContext } from './model.ts'
-import { getModelDefinition, supportedArchitectures } from './registry.ts'
+import { getModelDefinition } from './registry.ts'
 import { StepRunner } from './step-runner.case.ts'
 
 const models = fileURLToPath(new URL('../../../../fixtures/models/', import.meta.url))
@@ -73,22 +75,26 @@ function maxDifference(a: Float32Array, b: Float32Array): number {
   return a.reduce((max, value, i) => Math.max(max, Math.abs(value - b[i]!)), 0)
 }
 
-/** The same tensors under other names, or without some. */
-function renamed(source: WeightSource, toStored: (name: string) => string | null): WeightSource {
-  const stored = (name: string): string => toStored(name) ?? '(none)'
-  return {
-    file: source.file,
-    names: () => source.names(),
-    get(name) {
-      const info = source.get(stored(name))
-      return info === null ? null : { ...info, name }
-    },
-    read: (name, bytes, rows) => source.read(stored(name), bytes, rows),
-    locate: (name, rows) => source.locate(stored(name), rows),
-    readFloat32: (name, rows) => source.readFloat32(stored(name), rows),
-    close: () => source.close(),
-  }
+/** The same tensors under other names, or without those whose name is `null`. */
+function renamed(source: WeightSource, rename: (stored: string) => string | null): WeightSource {
+  return new WeightView(source, { rename, isInOut: () => false })
 }
+
+describe('a gated MLP', () => {
+  it('may have relu', async () => {
+    const config = { ...readConfig('llama'), activation: 'relu' as const }
+    const [relu, silu] = [await load('llama', { config }), await load('llama')]
+    const logits = logitsOf(relu)
+    expect(logits.every(Number.isFinite)).toBe(true)
+    expect(maxDifference(logits, logitsOf(silu))).toBeGreaterThan(1e-3)
+    for (const model of [relu, silu]) model.dispose()
+  })
+
+  it('has no relu in experts, and says so', async () => {
+    const config = { ...readConfig('mixtral'), activation: 'relu' as const }
+    await expect(load('mixtral', { config })).rejects.toThrow('experts with relu are not supported')
+  })
+})
 
 describe('tensor parallelism', () => {
   it.each([
@@ -131,11 +137,11 @@ describe('loading', () => {
     const expected = logitsOf(plain)
     plain.dispose()
     const source = openSource('llama')
-    for (const toStored of [
-      (name: string) => (name.startsWith('model.') ? null : name === 'lm_head.weight' ? name : `model.${name}`),
-      (name: string) => (name.startsWith('language_model.') ? name.slice('language_model.'.length) : null),
+    for (const rename of [
+      (stored: string) => (stored.startsWith('model.') ? stored.slice('model.'.length) : stored),
+      (stored: string) => `language_model.${stored}`,
     ]) {
-      const model = await load('llama', { source: renamed(source, toStored) })
+      const model = await load('llama', { source: renamed(source, rename) })
       expect(logitsOf(model)).toEqual(expected)
       model.dispose()
     }

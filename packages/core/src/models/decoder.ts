@@ -1,21 +1,21 @@
-import { add, div, mul, tanh, tidy } from '@tensorflow/tfjs-core'
+import { add, clone, div, mul, tanh, tidy } from '@tensorflow/tfjs-core'
 import type { Tensor2D } from '@tensorflow/tfjs-core'
 import type { ModelConfig } from '../config/model-config.ts'
+import { InvalidConfigError } from '../errors.ts'
 import { createEmbedding, createLmHead, createTiedLmHead } from '../layers/embedding.ts'
 import type { Embedding } from '../layers/embedding.ts'
+import type { ForwardContext } from '../layers/forward-context.ts'
 import { shareHeads } from '../layers/linear.ts'
 import type { Linear } from '../layers/linear.ts'
 import type { Norm } from '../layers/norm.ts'
 import { RotaryEmbedding } from '../layers/rotary-embedding.ts'
 import { WeightLoader } from '../layers/weight-loader.ts'
-import type { AttentionMetadata } from '../ops/attention-metadata.ts'
-import type { KvStorage } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
 import { createBlock, createNorm, runBlock } from './decoder-block.ts'
 import type { DecoderBlock, Stream } from './decoder-block.ts'
 import type { DecoderDesign } from './decoder-design.ts'
-import type { CausalLM, KvShape, LoadModelContext, ModelDefinition } from './model.ts'
-import { resolveNames } from './weight-names.ts'
+import type { CausalLM, KvShape, LayerRange, LoadModelContext, ModelDefinition } from './model.ts'
+import { resolveNames, stageLayout } from './weight-names.ts'
 
 /** An architecture's definition from its design. */
 export function defineDecoder(design: (config: ModelConfig) => DecoderDesign): ModelDefinition {
@@ -24,10 +24,14 @@ export function defineDecoder(design: (config: ModelConfig) => DecoderDesign): M
 
 /** Throws CheckpointError, UnsupportedModelError or InvalidConfigError, and then leaves nothing allocated. */
 export function loadDecoder(context: LoadModelContext, design: DecoderDesign): CausalLM {
-  const loader = new WeightLoader(context)
+  const { config, source } = context
+  const { numLayers } = config
+  const layers = resolveLayers(context)
+  const names = resolveNames(source, design, config)
+  const loader = new WeightLoader({ ...context, layout: stageLayout(design, { names, layers, numLayers }) })
   try {
-    const decoder = new Decoder(loader, context.config, design)
-    loader.finish()
+    const decoder = new Decoder(loader, { config, design, layers, isTied: names.isTied })
+    loader.finish(design.unused)
     return decoder
   } catch (error) {
     loader.dispose()
@@ -35,26 +39,43 @@ export function loadDecoder(context: LoadModelContext, design: DecoderDesign): C
   }
 }
 
-/** The decoder of all supported models: embeddings, blocks of attention and MLP, final norm, head. */
+function resolveLayers({ layers, config: { numLayers } }: LoadModelContext): LayerRange {
+  const { start, end } = layers ?? { start: 0, end: numLayers }
+  const isRange = Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start <= end && end <= numLayers
+  if (isRange && (start < end || start === 0 || end === numLayers)) return { start, end }
+  throw new InvalidConfigError('layers', `${start} to ${end} is no part of ${numLayers} layers`)
+}
+
+interface DecoderOptions {
+  readonly config: ModelConfig
+  readonly design: DecoderDesign
+  readonly layers: LayerRange
+  readonly isTied: boolean
+}
+
+/** The decoder of all supported models, or a stage of it: embeddings, blocks of attention and MLP, final norm, head. */
 class Decoder implements CausalLM {
   readonly config: ModelConfig
+  readonly layers: LayerRange
   readonly kvShape: KvShape
   readonly weightBytes: number
   /** Owns every weight and table below. */
   readonly #loader: WeightLoader
   readonly #design: DecoderDesign
-  readonly #embedding: Embedding
+  readonly #embedding: Embedding | null
   readonly #positions: Embedding | null
   readonly #rope: RotaryEmbedding | null
   readonly #slidingRope: RotaryEmbedding | null
   readonly #blocks: readonly DecoderBlock[]
-  readonly #finalNorm: Norm
-  readonly #lmHead: Linear
+  readonly #finalNorm: Norm | null
+  readonly #lmHead: Linear | null
 
-  constructor(loader: WeightLoader, config: ModelConfig, design: DecoderDesign) {
-    const { hiddenSize, vocabSize: numEmbeddings, headDim, numLayers } = config
-    const { base, lmHead } = resolveNames(loader.source, design)
+  constructor(loader: WeightLoader, { config, design, layers, isTied }: DecoderOptions) {
+    const { hiddenSize, vocabSize: numEmbeddings, headDim } = config
+    const { start, end } = layers
+    const hasHead = end === config.numLayers
     this.config = config
+    this.layers = layers
     this.#loader = loader
     this.#design = design
     this.#rope = design.attention.hasRope ? new RotaryEmbedding(config.rope, headDim) : null
@@ -62,54 +83,67 @@ class Decoder implements CausalLM {
     this.#slidingRope = isSameRope ? this.#rope : new RotaryEmbedding(config.slidingRope, headDim)
     for (const rope of [this.#rope, this.#slidingRope]) if (rope !== null) loader.own(rope)
 
-    this.#embedding = createEmbedding(loader, { prefix: base + design.embedding, numEmbeddings, hiddenSize })
+    const table = { hiddenSize, numEmbeddings }
+    const embedding =
+      start === 0 || (hasHead && isTied) ? createEmbedding(loader, { ...table, prefix: design.embedding }) : null
+    this.#embedding = start === 0 ? embedding : null
     this.#positions =
-      design.positions === null
+      design.positions === null || start > 0
         ? null
         : createEmbedding(loader, {
-            prefix: base + design.positions,
+            prefix: design.positions,
             numEmbeddings: config.maxPositionEmbeddings,
             hiddenSize,
           })
-    const context = { loader, config, design, base }
-    this.#blocks = Array.from({ length: numLayers }, (_, layer) =>
-      createBlock(context, layer, config.layerTypes[layer] === 'sliding' ? this.#slidingRope : this.#rope),
-    )
-    this.#finalNorm = createNorm(context, base + design.finalNorm)
-    this.#lmHead =
-      (config.hasTiedEmbeddings ?? lmHead === null)
-        ? createTiedLmHead(this.#embedding)
-        : createLmHead(loader, { prefix: lmHead ?? design.lmHead, numEmbeddings, hiddenSize })
+    const context = { loader, config, design, firstLayer: start }
+    this.#blocks = Array.from({ length: end - start }, (_, i) => {
+      const isSliding = config.layerTypes[start + i] === 'sliding'
+      return createBlock(context, start + i, isSliding ? this.#slidingRope : this.#rope)
+    })
+    this.#finalNorm = hasHead ? createNorm(context, design.finalNorm) : null
+    if (!hasHead) this.#lmHead = null
+    else if (isTied && embedding !== null) this.#lmHead = createTiedLmHead(embedding)
+    else this.#lmHead = createLmHead(loader, { ...table, prefix: design.lmHead })
     this.weightBytes = loader.sizeInBytes
-    this.kvShape = { numLayers, numKvHeads: shareHeads(config, loader.communicator).numKvHeads, headDim }
+    this.kvShape = {
+      numLayers: end - start,
+      numKvHeads: shareHeads(config, loader.communicator).numKvHeads,
+      headDim,
+    }
   }
 
-  forward(inputIds: Int32Array, metadata: AttentionMetadata, kv: KvStorage): Tensor2D {
-    const { numTokens } = metadata
-    assert(inputIds.length === numTokens, `forward: ${inputIds.length} ids for ${numTokens} tokens`)
+  forward(input: Int32Array | Tensor2D, context: ForwardContext): Tensor2D {
+    const { metadata } = context
+    const numRows = input instanceof Int32Array ? input.length : input.shape[0]
+    assert(numRows === metadata.numTokens, `forward: ${numRows} rows for ${metadata.numTokens} tokens`)
     const rows = this.#rope?.prepare(metadata) ?? null
     const slidingRows = this.#slidingRope === this.#rope ? rows : (this.#slidingRope?.prepare(metadata) ?? null)
-    let stream = tidy(() => this.#embed(inputIds, metadata))
-    this.#blocks.forEach((block, layer) => {
-      const next = this.#blocks[layer + 1]?.beforeAttention
-      const context = { metadata, kv, rows: block.isSliding ? slidingRows : rows }
+    let stream = tidy(() => this.#enter(input, context))
+    this.#blocks.forEach((block, i) => {
+      const next = this.#blocks[i + 1]?.beforeAttention
       const { x, residual } = stream
-      // After the last block comes the final norm; between post-norm blocks there is none.
+      // After the last block comes the final norm; between post-norm blocks, and behind a stage, there is none.
       stream = tidy(() =>
-        runBlock(block, { x, residual }, { ...context, next: next === undefined ? this.#finalNorm : next }),
+        runBlock(
+          block,
+          { x, residual },
+          { context, rows: block.isSliding ? slidingRows : rows, next: next === undefined ? this.#finalNorm : next },
+        ),
       )
       // Two tensors per layer would otherwise live until the caller's tidy ends.
       x.dispose()
       residual.dispose()
     })
-    stream.residual.dispose()
+    if (stream.residual !== stream.x) stream.residual.dispose()
     return stream.x
   }
 
-  computeLogits(hidden: Tensor2D): Tensor2D {
+  computeLogits(hidden: Tensor2D, context: ForwardContext): Tensor2D {
     const { finalSoftcap } = this.#design
+    const head = this.#lmHead
+    assert(head !== null, `computeLogits: layers ${this.layers.start} to ${this.layers.end} are without the head`)
     return tidy(() => {
-      const logits = this.#lmHead.forward(hidden)
+      const logits = head.forward(hidden, context)
       return finalSoftcap === null ? logits : mul<Tensor2D>(tanh(div(logits, finalSoftcap)), finalSoftcap)
     })
   }
@@ -118,11 +152,21 @@ class Decoder implements CausalLM {
     this.#loader.dispose()
   }
 
-  #embed(inputIds: Int32Array, { positions }: AttentionMetadata): Stream {
+  /** The stream before the first block, or where there is none, the stage's result. */
+  #enter(input: Int32Array | Tensor2D, context: ForwardContext): Stream {
+    const residual = input instanceof Int32Array ? this.#embed(input, context) : clone(input)
+    const [first] = this.#blocks
+    const norm = first === undefined ? this.#finalNorm : first.beforeAttention
+    return { x: norm?.forward(residual) ?? residual, residual }
+  }
+
+  #embed(inputIds: Int32Array, context: ForwardContext): Tensor2D {
     const { embeddingScale } = this.#design
-    let residual = this.#embedding.forward(inputIds)
-    if (embeddingScale !== null) residual = mul(residual, embeddingScale)
-    if (this.#positions !== null) residual = add(residual, this.#positions.forward(positions))
-    return { x: this.#blocks[0]?.beforeAttention?.forward(residual) ?? residual, residual }
+    assert(this.#embedding !== null, `forward: a stage that begins at layer ${this.layers.start} takes hidden states`)
+    let embedded = this.#embedding.forward(inputIds, context)
+    if (embeddingScale !== null) embedded = mul(embedded, embeddingScale)
+    return this.#positions === null
+      ? embedded
+      : add(embedded, this.#positions.forward(context.metadata.positions, context))
   }
 }

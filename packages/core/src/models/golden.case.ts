@@ -9,7 +9,7 @@ import { openGguf } from '../loading/gguf.ts'
 import { openSafetensors } from '../loading/safetensors.ts'
 import type { WeightSource } from '../loading/weight-source.ts'
 import { getModelDefinition } from './registry.ts'
-import type { CausalLM } from './model.ts'
+import type { CausalLM, LayerRange } from './model.ts'
 import { StepRunner, argmax } from './step-runner.case.ts'
 import type { TestSequence } from './step-runner.case.ts'
 
@@ -75,11 +75,18 @@ function readJson<T>(path: string): T {
 }
 
 /** The model in a folder or a .gguf file; tokenizers play no part here. */
-async function loadModel(path: string, pack: BackendPack): Promise<CausalLM> {
+async function loadModel(path: string, pack: BackendPack, layers?: LayerRange): Promise<CausalLM> {
   const { json, source } = path.endsWith('.gguf') ? openGgufModel(path) : openFolder(path)
   try {
     const config = parseModelConfig(json, path)
-    return (await getModelDefinition(config)).load({ config, source, pack, dtype: 'auto', communicator: singleRank })
+    return (await getModelDefinition(config)).load({
+      config,
+      source,
+      pack,
+      dtype: 'auto',
+      communicator: singleRank,
+      ...(layers && { layers }),
+    })
   } finally {
     source.close()
   }
@@ -303,6 +310,22 @@ function describeFolders({ backend, fixtures, table, getPack, isExact, tolerance
           else expect(errorOf(row, [...expected], golden.max_abs_logit)).toBeLessThanOrEqual(tolerance)
         }),
       )
+    })
+
+    it('gives the same cut into stages, bit for bit', async () => {
+      const { numLayers } = model.config
+      const stages: CausalLM[] = []
+      for (const layers of [
+        { start: 0, end: 1 },
+        { start: 1, end: numLayers },
+      ])
+        stages.push(await loadModel(`${fixtures}models/${folder}`, getPack(), layers))
+      const cut = new StepRunner(stages, getPack())
+      const { ids, greedy_ids: greedy } = golden.prompts[0]!
+      const { logits } = decodeAlone(cut, ids, { numTokens: 4, nextToken: tokenChooser(isExact, greedy) })
+      expect(logits).toEqual(alone[0]!.logits.slice(0, 4))
+      cut.dispose()
+      for (const stage of stages) stage.dispose()
     })
 
     it.for(narrowCaches)(

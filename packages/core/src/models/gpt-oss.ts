@@ -18,22 +18,20 @@ export const definition: ModelDefinition = {
     const base = llamaDesign(config)
     return loadDecoder(context, {
       ...base,
+      inOut: /\.experts\.\d+\.(gate_up|down)_proj\.weight$/,
       attention: { ...base.attention, sinks: 'self_attn.sinks' },
       mlp: () => ({
         kind: 'moe',
         router: 'mlp.router',
         hasRouterBias: true,
+        hasExpertBias: true,
+        isInterleaved: true,
         scoring: 'softmax_topk',
         renormalize: false,
         activation: 'swiglu_oss',
         expert: (prefix, index) => ({
-          gateUp: [`${prefix}mlp.experts.gate_up_proj`],
-          down: `${prefix}mlp.experts.down_proj`,
-          index,
-          isTransposed: true,
-          isInterleaved: true,
-          gateUpBias: `${prefix}mlp.experts.gate_up_proj_bias`,
-          downBias: `${prefix}mlp.experts.down_proj_bias`,
+          gateUp: [`${prefix}mlp.experts.${index}.gate_up_proj`],
+          down: `${prefix}mlp.experts.${index}.down_proj`,
         }),
       }),
     })

@@ -4,18 +4,19 @@ import { defineDecoder } from './decoder.ts'
 /** GPT-2 (Radford et al. 2019): learned positions, layer norms with biases, a plain MLP, Conv1D weights `[in, out]`. */
 export const definition = defineDecoder((config) => ({
   ...llamaDesign(config),
-  embedding: 'wte',
-  positions: 'wpe',
-  finalNorm: 'ln_f',
+  stack: 'transformer.',
+  embedding: 'transformer.wte',
+  positions: 'transformer.wpe',
+  finalNorm: 'transformer.ln_f',
   norm: { kind: 'layer', hasUnitOffset: false },
-  layers: 'h',
+  layers: 'transformer.h',
+  inOut: /\.(c_attn|c_proj|c_fc)\.weight$/,
   block: { beforeAttention: 'ln_1', afterAttention: null, beforeMlp: 'ln_2', afterMlp: null },
   attention: {
     qkv: { qkv: 'attn.c_attn' },
     output: 'attn.c_proj',
     hasQkvBias: true,
     hasOutputBias: true,
-    isTransposed: true,
     qkNorm: null,
     hasRope: false,
     scale: (layer) =>
@@ -28,7 +29,6 @@ export const definition = defineDecoder((config) => ({
     up: 'mlp.c_fc',
     down: 'mlp.c_proj',
     hasBias: true,
-    isTransposed: true,
     activation: config.activation,
   }),
 }))

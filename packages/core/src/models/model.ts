@@ -2,10 +2,10 @@ import type { Tensor2D } from '@tensorflow/tfjs-core'
 import type { BackendPack } from '../backends/backend-pack.ts'
 import type { ModelConfig } from '../config/model-config.ts'
 import type { Communicator } from '../layers/communicator.ts'
+import type { ForwardContext } from '../layers/forward-context.ts'
+import type { LinearMethods } from '../layers/linear-method.ts'
 import type { WeightSource } from '../loading/weight-source.ts'
-import type { AttentionMetadata } from '../ops/attention-metadata.ts'
 import type { DType } from '../tensor/dtype.ts'
-import type { KvStorage } from '../tensor/kv-storage.ts'
 
 export interface KvShape {
   readonly numLayers: number
@@ -13,15 +13,31 @@ export interface KvShape {
   readonly headDim: number
 }
 
-/** A loaded decoder. Both calls run inside the caller's `tf.tidy`. */
+/** Decoder layers `start` to `end - 1`. */
+export interface LayerRange {
+  readonly start: number
+  readonly end: number
+}
+
+/**
+ * A loaded decoder, or a stage of one: a range of its layers, with the embedding where that begins at layer 0 and final norm
+ * and head where it ends at the last. Between stages travel hidden states `[numTokens, hiddenSize]`, the residual stream
+ * before layer `start`, as transformers' `hidden_states[start]`; any cut gives the bits of the whole. Both calls run inside
+ * the caller's `tf.tidy`.
+ */
 export interface CausalLM {
   readonly config: ModelConfig
+  readonly layers: LayerRange
+  /** Of the stage's own layers: layer 0 of its KV cache is layer `layers.start` of the model. */
   readonly kvShape: KvShape
   readonly weightBytes: number
-  /** ids `[numTokens]` → final hidden states `[numTokens, hiddenSize]`, after the last norm; writes K and V of every layer. */
-  forward(inputIds: Int32Array, attention: AttentionMetadata, kv: KvStorage): Tensor2D
-  /** Rows of `hidden` `[n, hiddenSize]` → logits `[n, vocabSize]`. */
-  computeLogits(hidden: Tensor2D): Tensor2D
+  /**
+   * ids `[numTokens]` (with the embedding) or hidden states before layer `start` → hidden states before layer `end`, or,
+   * behind the last one, after the final norm. Writes K and V of every layer; `input` stays the caller's.
+   */
+  forward(input: Int32Array | Tensor2D, context: ForwardContext): Tensor2D
+  /** Rows of final hidden states `[n, hiddenSize]` → logits `[n, vocabSize]`; `context.tokens` says which rows. */
+  computeLogits(hidden: Tensor2D, context: ForwardContext): Tensor2D
   dispose(): void
 }
 
@@ -32,6 +48,10 @@ export interface LoadModelContext {
   /** 'auto' keeps each weight as stored; otherwise weights are converted at load. */
   readonly dtype: DType | 'auto'
   readonly communicator: Communicator
+  /** How linears, experts, embedding and head store and apply their weights; default: as stored. */
+  readonly linearMethods?: LinearMethods
+  /** A stage: only these layers, and no more than they need. `{ 0, 0 }` is the embedding alone, `{ n, n }` norm and head. */
+  readonly layers?: LayerRange
   readonly onProgress?: (loadedBytes: number, totalBytes: number) => void
 }
 

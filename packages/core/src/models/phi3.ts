@@ -1,4 +1,4 @@
-import { gatedKind, llamaDesign } from './decoder-design.ts'
+import { llamaDesign } from './decoder-design.ts'
 import { defineDecoder } from './decoder.ts'
 
 /** Phi-3, 3.5 and 4 (Abdin et al. 2024, arXiv:2404.14219): Llama with fused projections; rope may be partial, or LongRoPE. */
@@ -12,7 +12,7 @@ export const definition = defineDecoder((config) => {
       prefixes: { gateUp: 'mlp.gate_up_proj' },
       down: 'mlp.down_proj',
       hasBias: false,
-      activation: gatedKind(config),
+      activation: config.activation,
     }),
   }
 })

@@ -1,9 +1,10 @@
+import { isSupportedArchitecture, unsupportedArchitecture } from '../config/architectures.ts'
+import type { SupportedArchitecture } from '../config/architectures.ts'
 import type { ModelConfig } from '../config/model-config.ts'
-import { UnsupportedModelError } from '../errors.ts'
 import type { ModelDefinition } from './model.ts'
 
 /** Hugging Face architecture → the file that implements it, loaded when first asked for. */
-const architectures: Readonly<Record<string, () => Promise<{ definition: ModelDefinition }>>> = {
+const architectures: Readonly<Record<SupportedArchitecture, () => Promise<{ definition: ModelDefinition }>>> = {
   LlamaForCausalLM: () => import('./llama.ts'),
   MistralForCausalLM: () => import('./mistral.ts'),
   MixtralForCausalLM: () => import('./mixtral.ts'),
@@ -20,18 +21,11 @@ const architectures: Readonly<Record<string, () => Promise<{ definition: ModelDe
   GptOssForCausalLM: () => import('./gpt-oss.ts'),
 }
 
-export const supportedArchitectures: readonly string[] = Object.keys(architectures)
-
 /** Throws UnsupportedModelError that lists the known architectures. */
 export async function getModelDefinition({
   architecture,
   file,
 }: Pick<ModelConfig, 'architecture' | 'file'>): Promise<ModelDefinition> {
-  const load = Object.hasOwn(architectures, architecture) ? architectures[architecture] : undefined
-  if (load === undefined) {
-    throw new UnsupportedModelError(
-      `${file}: the architecture "${architecture}" is not supported. Known are ${supportedArchitectures.join(', ')}.`,
-    )
-  }
-  return (await load()).definition
+  if (!isSupportedArchitecture(architecture)) throw unsupportedArchitecture(architecture, file)
+  return (await architectures[architecture]()).definition
 }

@@ -1,4 +1,5 @@
 import { gather, tensor1d, tidy } from '@tensorflow/tfjs-core'
+import type { Tensor2D } from '@tensorflow/tfjs-core'
 import type { BackendPack } from '../backends/backend-pack.ts'
 import type { AttentionMetadata } from '../ops/attention-metadata.ts'
 import type { KvDType, KvStorage } from '../tensor/kv-storage.ts'
@@ -26,19 +27,22 @@ export interface StepRunnerOptions {
 
 /** A model runner for tests: no scheduler, and block tables that are scattered over the whole pool on purpose. */
 export class StepRunner {
-  readonly #model: CausalLM
-  readonly #kv: KvStorage
+  readonly #stages: readonly { readonly model: CausalLM; readonly kv: KvStorage }[]
   readonly #free: number[]
   readonly #blockSize: number
 
   constructor(
-    model: CausalLM,
+    /** Or the stages of one, in order. */
+    model: CausalLM | readonly CausalLM[],
     pack: BackendPack,
     { numBlocks = 96, blockSize = 8, dtype = 'float32' }: StepRunnerOptions = {},
   ) {
-    this.#model = model
     this.#blockSize = blockSize
-    this.#kv = pack.createKvStorage({ ...model.kvShape, dtype, numBlocks, blockSize })
+    const stages = 'forward' in model ? [model] : model
+    this.#stages = stages.map((stage) => {
+      const numLayers = Math.max(1, stage.kvShape.numLayers) // an embedding alone has none
+      return { model: stage, kv: pack.createKvStorage({ ...stage.kvShape, numLayers, dtype, numBlocks, blockSize }) }
+    })
     // 37 and the default 96 have no common divisor, so this visits every block once, never two neighbours in a row.
     this.#free = Array.from({ length: numBlocks }, (_, i) => (i * 37 + 11) % numBlocks)
   }
@@ -54,14 +58,19 @@ export class StepRunner {
       sequence.ids.slice(sequence.numComputed, sequence.numComputed + numTokens),
     )
     const logits = tidy(() => {
-      const hidden = this.#model.forward(Int32Array.from(ids), metadata, this.#kv)
-      const last = parts.map((_, s) => metadata.queryStartLoc[s + 1]! - 1)
-      return this.#model
-        .computeLogits(rows === 'all' ? hidden : gather(hidden, tensor1d(last, 'int32')))
-        .dataSync<'float32'>()
+      let input: Int32Array | Tensor2D = Int32Array.from(ids)
+      for (const { model, kv } of this.#stages) input = model.forward(input, { metadata, kv, tokens: null })
+      const { model, kv } = this.#stages.at(-1)!
+      const last = Int32Array.from(parts, (_, s) => metadata.queryStartLoc[s + 1]! - 1)
+      const hidden = input as Tensor2D // of a stage, whatever went into it
+      return (
+        rows === 'all'
+          ? model.computeLogits(hidden, { metadata, kv, tokens: null })
+          : model.computeLogits(gather(hidden, tensor1d(last, 'int32')), { metadata, kv, tokens: last })
+      ).dataSync<'float32'>()
     })
     for (const { sequence, numTokens } of parts) sequence.numComputed += numTokens
-    const width = this.#model.config.vocabSize
+    const width = this.#stages.at(-1)!.model.config.vocabSize
     return Array.from({ length: logits.length / width }, (_, i) => logits.slice(i * width, (i + 1) * width))
   }
 
@@ -70,7 +79,7 @@ export class StepRunner {
   }
 
   dispose(): void {
-    this.#kv.dispose()
+    for (const { kv } of this.#stages) kv.dispose()
   }
 
   #metadata(parts: readonly StepPart[]): AttentionMetadata {

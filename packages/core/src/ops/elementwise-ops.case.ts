@@ -127,6 +127,16 @@ export function describeElementwiseOps(getPack: () => BackendPack): void {
       }
     })
 
+    it('gated relu is relu(gate) * up', () => {
+      const x = tensor2d([
+        [-1, 2, 3, 4],
+        [0.5, -3, -2, 5],
+      ])
+      expect([...take(gatedActivation(x, 'relu'))].map((value) => value + 0)).toEqual([0, 8, -1, 0])
+      expectTensorsLeft(() => [gatedActivation(x, 'relu')])
+      x.dispose()
+    })
+
     it('stay finite far from zero', () => {
       const x = tensor2d([[-1e4, -100, -20, 20, 100, 1e4]])
       for (const kind of ['gelu', 'gelu_tanh', 'silu'] as const) {

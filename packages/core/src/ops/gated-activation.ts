@@ -7,11 +7,17 @@ import { hasKernel, runOp } from './op.ts'
 /** Tensor input: `gateUp` `[n, 2 * features]`. */
 export const gatedActivationKernel = 'OctavoGatedActivation'
 
-/** `swiglu_oss` is gpt-oss's clamped form: `(up + 1) * gate * sigmoid(1.702 * gate)` with gate <= 7 and |up| <= 7. */
-export type GatedActivationKind = 'silu' | 'gelu' | 'gelu_tanh' | 'swiglu_oss'
+/**
+ * What kernels compute. `swiglu_oss` is gpt-oss's clamped form: `(up + 1) * gate * sigmoid(1.702 * gate)` with gate <= 7
+ * and |up| <= 7.
+ */
+export type FusedGatedKind = 'silu' | 'gelu' | 'gelu_tanh' | 'swiglu_oss'
+
+/** `relu` is rare in gated layers: it is composed of other ops everywhere. */
+export type GatedActivationKind = FusedGatedKind | 'relu'
 
 export interface GatedActivationAttrs {
-  readonly kind: GatedActivationKind
+  readonly kind: FusedGatedKind
 }
 
 /**
@@ -20,8 +26,8 @@ export interface GatedActivationAttrs {
  */
 export function gatedActivation(gateUp: Tensor2D, kind: GatedActivationKind): Tensor2D {
   assert(gateUp.shape[1] % 2 === 0, `gatedActivation: ${gateUp.shape[1]} columns are not two halves`)
+  if (kind === 'relu' || !hasKernel(gatedActivationKernel)) return gatedActivationComposite(gateUp, kind)
   const attrs: GatedActivationAttrs = { kind }
-  if (!hasKernel(gatedActivationKernel)) return gatedActivationComposite(gateUp, kind)
   return runOp<Tensor2D>(gatedActivationKernel, { gateUp }, attrs)
 }
 

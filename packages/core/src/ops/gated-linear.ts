@@ -3,7 +3,7 @@ import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import type { PackedWeight } from '../tensor/packed-weight.ts'
 import { assert } from '../util/assert.ts'
 import { gatedActivation } from './gated-activation.ts'
-import type { GatedActivationKind } from './gated-activation.ts'
+import type { FusedGatedKind, GatedActivationKind } from './gated-activation.ts'
 import { assertLinearShapes, linear } from './linear.ts'
 import type { LinearAttrs } from './linear.ts'
 import { hasKernel, runOp } from './op.ts'
@@ -12,7 +12,7 @@ import { hasKernel, runOp } from './op.ts'
 export const gatedLinearKernel = 'OctavoGatedLinear'
 
 export interface GatedLinearAttrs extends LinearAttrs {
-  readonly kind: GatedActivationKind
+  readonly kind: FusedGatedKind
 }
 
 export interface GatedLinearOptions {
@@ -28,8 +28,8 @@ export interface GatedLinearOptions {
 export function gatedLinear(x: Tensor2D, weight: PackedWeight, { bias, kind }: GatedLinearOptions): Tensor2D {
   assertLinearShapes('gatedLinear', x, weight, bias)
   assert(weight.rows % 2 === 0, `gatedLinear: ${weight.rows} rows are not two halves`)
+  if (kind === 'relu' || !hasKernel(gatedLinearKernel)) return gatedLinearComposite(x, weight, { bias, kind })
   const attrs: GatedLinearAttrs = { weight, kind }
-  if (!hasKernel(gatedLinearKernel)) return gatedLinearComposite(x, weight, { bias, kind })
   return runOp<Tensor2D>(gatedLinearKernel, bias === null ? { x } : { x, bias }, attrs)
 }
 

@@ -3,7 +3,7 @@ import type { Tensor2D } from '@tensorflow/tfjs-core'
 import type { PackedWeight } from '../tensor/packed-weight.ts'
 import { assert } from '../util/assert.ts'
 import { gatedActivationComposite } from './gated-activation.ts'
-import type { GatedActivationKind } from './gated-activation.ts'
+import type { FusedGatedKind } from './gated-activation.ts'
 import { linearComposite } from './linear.ts'
 import { routeTokens } from './moe-routing.ts'
 import type { MoeRoutingOptions } from './moe-routing.ts'
@@ -25,7 +25,7 @@ export interface MoeExpert {
 
 export interface MoeAttrs extends MoeRoutingOptions {
   readonly experts: readonly MoeExpert[]
-  readonly activation: GatedActivationKind
+  readonly activation: FusedGatedKind
 }
 
 /**
@@ -64,7 +64,7 @@ export function moeComposite(x: Tensor2D, routerLogits: Tensor2D, options: MoeAt
   const n = x.shape[0]
   return tidy(() => {
     const { expertIds } = routeTokens(routerLogits.dataSync<'float32'>(), experts.length, options)
-    const gates = expertGates(routerLogits, expertIds, options) // [n, numExperts], zero where not chosen
+    const gates = expertGates(routerLogits, expertIds, options)
     let result: Tensor2D = zerosLike(x)
     for (const e of [...new Set(expertIds)].sort((a, b) => a - b)) {
       const expert = experts[e]
@@ -84,7 +84,8 @@ export function moeComposite(x: Tensor2D, routerLogits: Tensor2D, options: MoeAt
   })
 }
 
-function expertGates(routerLogits: Tensor2D, expertIds: Int32Array, options: MoeAttrs): Tensor2D {
+/** `[n, numExperts]`: the kept probabilities, zero where not chosen; they have gradients. */
+export function expertGates(routerLogits: Tensor2D, expertIds: Int32Array, options: MoeRoutingOptions): Tensor2D {
   const { topK, scoring, renormalize } = options
   const [n, numExperts] = routerLogits.shape
   const chosen = new Float32Array(n * numExperts)

@@ -38,6 +38,7 @@ const headShapes: readonly HeadShape[] = [
   { numHeads: 6, numKvHeads: 1, headDim: 32 },
   { numHeads: 8, numKvHeads: 2, headDim: 64 },
   { numHeads: 2, numKvHeads: 1, headDim: 80 },
+  { numHeads: 4, numKvHeads: 2, headDim: 5 },
   { numHeads: 3, numKvHeads: 3, headDim: 128 },
   { numHeads: 2, numKvHeads: 2, headDim: 256 },
 ]

@@ -3,15 +3,19 @@ import { assert } from '../util/assert.ts'
 import { refuseTape, runOp } from './op.ts'
 
 /**
- * Tensor input: `logits` `[n, vocabSize]`, which stay as they are; output int32 `[rows.length]`. There is no composite: a backend
- * without the kernel samples on the host (`sampling/sampler.ts`), and the kernel must draw the very same tokens.
+ * Tensor input: `logits` `[n, vocabSize]`, which stay as they are; output int32 `[rows.length]`: token ids, or a code of
+ * `noTokenCodes`. There is no composite: a backend without the kernel samples on the host (`sampling/draw-token.ts`), and the
+ * kernel must draw the very same tokens.
  */
 export const sampleKernel = 'OctavoSample'
 
-/** Draws the next token of one row of logits: biases → penalties → temperature → min-p, top-k → top-p → draw. */
-export interface SampleRow {
-  /** Which row of the logits. */
-  readonly row: number
+/**
+ * How the next token of one sequence is drawn, which the host's sampler and the kernel both go by: allowed tokens → biases
+ * → penalties → temperature → min-p, top-k → top-p → draw.
+ */
+export interface TokenDraw {
+  /** All others are banned; null = none are. The kernel does not take it. */
+  readonly allowedTokenIds: readonly number[] | null
   /** Added in this order; -Infinity bans the token. Ids are inside the vocabulary and may repeat. */
   readonly biases: readonly { readonly tokenId: number; readonly value: number }[]
   /** The tokens of prompt and output, each once, with how often they are in the output; null where nothing is penalized. */
@@ -30,19 +34,35 @@ export interface SampleRow {
   readonly uniform: number
 }
 
+/** Why no token can be drawn: a logit is NaN, or every token is banned. */
+export type NoToken = 'nan' | 'all-banned'
+
+/** What a kernel writes in place of a token id. */
+export const noTokenCodes: Readonly<Record<NoToken, number>> = { 'all-banned': -1, nan: -2 }
+
+export interface SampleRow {
+  /** Which row of the logits. */
+  readonly row: number
+  /** Without `allowedTokenIds`. */
+  readonly draw: TokenDraw
+}
+
 export interface SampleAttrs {
   readonly rows: readonly SampleRow[]
 }
 
 /**
- * One token id per entry of `rows`. The active backend must have the kernel (`hasKernel`).
+ * A token id per entry of `rows`, or why there is none. The active backend must have the kernel (`hasKernel`).
  * @throws NoGradientError under a gradient tape.
  */
-export function sample(logits: Tensor2D, rows: readonly SampleRow[]): Int32Array {
+export function sample(logits: Tensor2D, rows: readonly SampleRow[]): (number | NoToken)[] {
   refuseTape('sample', 'Draw tokens before the tape starts, or after it ended.')
-  for (const { row } of rows) assert(row >= 0 && row < logits.shape[0], `sample: row ${row} of ${logits.shape[0]}`)
+  for (const { row, draw } of rows) {
+    assert(row >= 0 && row < logits.shape[0], `sample: row ${row} of ${logits.shape[0]}`)
+    assert(draw.allowedTokenIds === null, 'sample: a list of allowed tokens')
+  }
   const drawn = runOp<Tensor1D>(sampleKernel, { logits }, { rows } satisfies SampleAttrs)
   const tokenIds = drawn.dataSync<'int32'>()
   drawn.dispose()
-  return tokenIds
+  return Array.from(tokenIds, (id) => (id >= 0 ? id : id === noTokenCodes.nan ? 'nan' : 'all-banned'))
 }

@@ -114,6 +114,7 @@ export function describeWeightOps(getPack: () => BackendPack): void {
         for (const options of [
           { bias, kind: 'silu' },
           { bias: null, kind: 'gelu_tanh' },
+          { bias, kind: 'relu' },
         ] as const) {
           const expected = tidy(() => gatedActivation(linear(x, weight, options.bias), options.kind))
           const fused = gatedLinear(x, weight, options)

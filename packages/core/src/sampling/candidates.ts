@@ -1,6 +1,5 @@
-import type { SamplingParams } from '../sampling-params.ts'
 import { topPHead } from './top-p.ts'
-import { computeWeights, exponentScale, minPOffset } from './weights.ts'
+import { computeWeights } from './weights.ts'
 
 /** The tokens that may still be drawn. */
 export interface Candidates {
@@ -10,20 +9,23 @@ export interface Candidates {
   readonly total: number
 }
 
-type Truncation = Pick<SamplingParams, 'temperature' | 'minP' | 'topK' | 'topP'>
+export interface Truncation {
+  /** Of the logits; finite. */
+  readonly largest: number
+  readonly scale: number
+  readonly minPOffset: number
+  readonly topK: number
+  readonly topP: number
+}
 
-/**
- * Temperature, then min-p, top-k (ties kept) and top-p over one row of processed logits; NaN is no candidate. `null` where
- * there is nothing to draw by: everything is banned, or a logit is infinite.
- */
-export function selectCandidates(logits: Float32Array, params: Truncation): Candidates | null {
-  const largest = maxOf(logits)
-  if (!Number.isFinite(largest)) return null
-  const threshold = Math.max(largest + minPOffset(params.minP, params.temperature), topKThreshold(logits, params.topK))
-  const weights = computeWeights(logits, { largest, threshold, scale: exponentScale(params.temperature) })
+/** Temperature, then min-p, top-k (ties kept) and top-p over one row of processed logits, none of them NaN. */
+export function selectCandidates(logits: Float32Array, truncation: Truncation): Candidates {
+  const { largest, scale, minPOffset, topK, topP } = truncation
+  const threshold = Math.max(largest + minPOffset, topKThreshold(logits, topK))
+  const weights = computeWeights(logits, { largest, threshold, scale })
   let total = 0
   for (let id = 0; id < weights.length; id++) total += weights[id]!
-  return params.topP < 1 ? keepTopP(weights, total, params.topP) : { weights, total }
+  return topP < 1 ? keepTopP(weights, total, topP) : { weights, total }
 }
 
 /** In place: the weights are the caller's own. */
@@ -38,23 +40,15 @@ function keepTopP(weights: Uint32Array, total: number, topP: number): Candidates
   return { weights, total: mass }
 }
 
-/** Index of the largest logit; the lowest index among equals. NaN never is; 0 where nothing else is there. */
-export function argmax(logits: Float32Array): number {
-  let best = 0
-  let max = -Infinity
-  for (let id = 0; id < logits.length; id++) {
-    if (logits[id]! > max) {
-      max = logits[id]!
-      best = id
-    }
+/** NaN as soon as one of them is. */
+export function largestOf(logits: Float32Array): number {
+  let largest = -Infinity
+  for (let i = 0; i < logits.length; i++) {
+    const logit = logits[i]!
+    if (logit > largest) largest = logit
+    else if (Number.isNaN(logit)) return NaN
   }
-  return best
-}
-
-function maxOf(values: Float32Array): number {
-  let max = -Infinity
-  for (let i = 0; i < values.length; i++) if (values[i]! > max) max = values[i]!
-  return max
+  return largest
 }
 
 function topKThreshold(logits: Float32Array, topK: number): number {

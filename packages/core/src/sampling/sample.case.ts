@@ -2,13 +2,11 @@ import { setBackend, tensor2d } from '@tensorflow/tfjs-core'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { BackendPack } from '../backends/backend-pack.ts'
 import { hasKernel } from '../ops/op.ts'
-import { sample, sampleKernel } from '../ops/sample.ts'
+import { sample, sampleKernel, type TokenDraw } from '../ops/sample.ts'
 import { RandomData } from '../ops/random-data.case.ts'
 import { resolveSamplingParams, type SamplingParamsInput } from '../sampling-params.ts'
-import type { SamplingState } from './logits-processors.ts'
-import { trySampleRow } from './sample-row.ts'
-import { sampleToken } from './sampler.ts'
-import { TokenCounts } from './token-counts.ts'
+import { drawToken } from './draw-token.ts'
+import { createSamplingState, describeDraw, type SamplingState } from './sampling-state.ts'
 
 const eosTokenIds = [2, 7]
 
@@ -50,15 +48,18 @@ function randomParams(random: RandomData, vocabSize: number): SamplingParamsInpu
   }
 }
 
-function randomState(random: RandomData, vocabSize: number): SamplingState {
+/** A maker of equal states. */
+function randomState(random: RandomData, vocabSize: number): () => SamplingState {
   const params = resolveSamplingParams(
-    { maxTokens: null, ...randomParams(random, vocabSize) },
+    { maxTokens: null, seed: random.integer(0, 2 ** 40), ...randomParams(random, vocabSize) },
     { vocabSize, maxLogprobs: -1 },
   )
   const tokens = (count: number): number[] =>
     Array.from({ length: count }, () => random.integer(0, Math.min(vocabSize - 1, 300)))
   const promptIds = tokens(random.integer(1, 200))
-  return { params, tokenIds: [...promptIds, ...tokens(random.integer(0, 30)), 8, 9], numPromptTokens: promptIds.length }
+  const tokenIds = [...promptIds, ...tokens(random.integer(0, 30)), 8, 9]
+  const numPromptTokens = promptIds.length
+  return () => createSamplingState({ params, tokenIds, numPromptTokens, eosTokenIds, vocabSize })
 }
 
 /** One batch: row by row the kernel must draw what the host draws. */
@@ -66,24 +67,21 @@ function expectHostTokens(random: RandomData, numRows: number, vocabSize: number
   const names = Array.from({ length: numRows }, () => pick(random, shapeNames))
   const rows = names.map((name) => shapes[name]!(random, vocabSize))
   const states = rows.map(() => randomState(random, vocabSize))
-  const seeds = rows.map(() => random.integer(0, 2 ** 40))
   const values = new Float32Array(numRows * vocabSize)
   rows.forEach((row, i) => values.set(row, i * vocabSize))
   const logits = tensor2d(values.slice(), [numRows, vocabSize])
   // In any order, and not all of them.
   const order = random.permutation(numRows).slice(0, Math.max(1, numRows - 1))
   const sampleRows = order.map((row) => {
-    const counts = new TokenCounts()
-    const state = states[row]!
-    counts.update(state.tokenIds.slice(0, 5), state.numPromptTokens) // the rest comes later, as it does from step to step
-    const sampleRow = trySampleRow(state, { row, vocabSize, counts, eosTokenIds, seed: seeds[row]! })
-    expect(sampleRow).not.toBeNull()
-    return sampleRow!
+    const state = states[row]!()
+    state.counts.update(state.tokenIds.slice(0, 5), state.numPromptTokens) // the rest comes later, as it does from step to step
+    return { row, draw: describeDraw(state) }
   })
   const drawn = sample(logits, sampleRows)
   order.forEach((row, i) => {
-    const expected = sampleToken(rows[row]!.slice(), states[row]!, { eosTokenIds, seed: seeds[row]! })
-    const { temperature, topP, topK, minP } = states[row]!.params
+    const state = states[row]!()
+    const expected = drawToken(rows[row]!.slice(), describeDraw(state))
+    const { temperature, topP, topK, minP } = state.params
     const what = `${names[row]}, ${vocabSize} tokens, T ${temperature} topP ${topP} topK ${topK} minP ${minP}`
     expect(drawn[i], what).toBe(expected)
   })
@@ -120,11 +118,30 @@ export function describeSampling(name: string, createPack: () => Promise<Backend
       for (let i = 0; i < Math.ceil(8 / numRows); i++) expectHostTokens(random, numRows, 151_936)
     })
 
-    it('leaves to the host what only that can do', () => {
-      const state = randomState(new RandomData(1), 100)
-      const options = { row: 0, vocabSize: 100, counts: new TokenCounts(), eosTokenIds, seed: 1 }
-      expect(trySampleRow({ ...state, params: { ...state.params, logprobs: 0 } }, options)).toBeNull()
-      expect(trySampleRow({ ...state, params: { ...state.params, allowedTokenIds: [1] } }, options)).toBeNull()
+    it('has no token where all are banned, or a logit is NaN: wherever it is, in a greedy row or a long one', () => {
+      const random = new RandomData(3)
+      const positions = [0, 255, 256, 4095, 4999]
+      const draw = (temperature: number): TokenDraw =>
+        describeDraw(
+          createSamplingState({
+            params: resolveSamplingParams({ temperature }, { vocabSize: 5000, maxLogprobs: -1 }),
+            tokenIds: [1],
+            numPromptTokens: 1,
+            eosTokenIds,
+            vocabSize: 5000,
+          }),
+        )
+      const rows = [...positions.map((at) => random.floats(5000, 4).fill(NaN, at, at + 1)), random.floats(5000, 4)]
+      rows.push(new Float32Array(5000).fill(-Infinity))
+      const logits = tensor2d(Float32Array.from(rows.flatMap((row) => [...row])), [rows.length, 5000])
+      for (const temperature of [0, 0.7]) {
+        const drawn = sample(
+          logits,
+          rows.map((_, row) => ({ row, draw: draw(temperature) })),
+        )
+        expect(drawn).toEqual([...positions.map(() => 'nan'), expect.any(Number), 'all-banned'])
+      }
+      logits.dispose()
     })
   })
 }

@@ -1,45 +1,81 @@
-import { uniformAt } from '../util/random.ts'
-import { argmax, type Candidates, selectCandidates } from './candidates.ts'
-import { processLogits, type SamplingState } from './logits-processors.ts'
+import { InvalidLogitsError, InvalidRequestError } from '../errors.ts'
+import { hasKernel } from '../ops/op.ts'
+import { type NoToken, sample, sampleKernel } from '../ops/sample.ts'
+import type { TokenLogprobs } from '../sequence/outputs.ts'
+import { drawToken } from './draw-token.ts'
+import type { Logits } from './logits.ts'
+import type { LogitsProcessor } from './logits-processor.ts'
+import { computeLogprobs } from './logprobs.ts'
+import { describeDraw, type SamplingState } from './sampling-state.ts'
 
-/**
- * Draws the next token of one sequence. The draw depends on the logits, the sequence's own tokens and
- * (seed, number of output tokens) alone: never on the batch, nor on what was sampled before a preemption.
- *
- * @param logits one row `[vocabSize]`, changed in place
- * @param seed of this sample; unused when greedy
- */
-export function sampleToken(
-  logits: Float32Array,
-  state: SamplingState,
-  options: { eosTokenIds: readonly number[]; seed: number },
-): number {
-  processLogits(logits, state, options.eosTokenIds)
-  if (state.params.temperature === 0) return argmax(logits)
-  const candidates = selectCandidates(logits, state.params)
-  if (candidates === null) return argmax(logits)
-  return draw(candidates, uniformAt(options.seed, state.tokenIds.length - state.numPromptTokens))
+/** A sequence that needs its next token. */
+export interface SamplerRow {
+  /** Which row of the logits. */
+  readonly row: number
+  readonly state: SamplingState
 }
 
-/** The exact distribution that `sampleToken` draws from, over the whole vocabulary. */
-export function nextTokenProbs(
-  logits: Float32Array,
-  state: SamplingState,
-  eosTokenIds: readonly number[],
-): Float64Array {
-  processLogits(logits, state, eosTokenIds)
-  const probs = new Float64Array(logits.length)
-  const candidates = state.params.temperature === 0 ? null : selectCandidates(logits, state.params)
-  if (candidates === null) probs[argmax(logits)] = 1
-  else candidates.weights.forEach((weight, id) => (probs[id] = weight / candidates.total))
-  return probs
+/** The next token of one sequence, or why it cannot have one: that ends this sequence and no other. */
+export type SamplerResult =
+  | { readonly tokenId: number; readonly logprobs: TokenLogprobs | null }
+  | { readonly error: Error }
+
+/** The sampling step of a model runner. */
+export interface Sampler {
+  /** One result per row, in their order. It must not depend on which rows come together, or outputs depend on the batch. */
+  sample(logits: Logits, rows: readonly SamplerRow[]): SamplerResult[]
 }
 
-/** The token in whose share of the total, laid out in ascending id, the number falls. */
-function draw({ weights, total }: Candidates, uniform: number): number {
-  const target = Math.min(Math.floor(uniform * total), total - 1)
-  let id = 0
-  let cumulative = weights[0]!
-  while (cumulative <= target) cumulative += weights[++id]!
-  return id
+/** Samples as the parameters say: in the backend's kernel where it has one and the row allows, else on the host. */
+export class TokenSampler implements Sampler {
+  readonly #processors: readonly LogitsProcessor[]
+
+  /** `processors` run in their order, on rows of the host. */
+  constructor(processors: readonly LogitsProcessor[] = []) {
+    this.#processors = processors
+  }
+
+  sample(logits: Logits, rows: readonly SamplerRow[]): SamplerResult[] {
+    const drawn = this.#drawInKernel(logits, rows)
+    return rows.map((row) => drawn.get(row) ?? this.#drawOnHost(logits.row(row.row), row.state))
+  }
+
+  #drawInKernel(logits: Logits, rows: readonly SamplerRow[]): ReadonlyMap<SamplerRow, SamplerResult> {
+    if (this.#processors.length > 0 || !hasKernel(sampleKernel)) return new Map()
+    const taken = rows.filter(({ state: { params } }) => params.logprobs === null && params.allowedTokenIds === null)
+    if (taken.length === 0) return new Map()
+    const drawn = sample(
+      logits.tensor,
+      taken.map(({ row, state }) => ({ row, draw: describeDraw(state) })),
+    )
+    return new Map(taken.map((row, i) => [row, resultOf(drawn[i]!)]))
+  }
+
+  #drawOnHost(logits: Float32Array, state: SamplingState): SamplerResult {
+    const numLogprobs = state.params.logprobs
+    const raw = numLogprobs === null ? null : logits.slice() // logprobs are those before processors, penalties and temperature
+    try {
+      for (const processor of this.#processors) processor.apply(logits, state)
+    } catch (error) {
+      return { error: error instanceof Error ? error : new Error(String(error)) }
+    }
+    const drawn = drawToken(logits, describeDraw(state))
+    if (typeof drawn === 'string' || raw === null || numLogprobs === null) return resultOf(drawn)
+    return { tokenId: drawn, logprobs: computeLogprobs(raw, drawn, numLogprobs) }
+  }
+}
+
+function resultOf(drawn: number | NoToken): SamplerResult {
+  return typeof drawn === 'number' ? { tokenId: drawn, logprobs: null } : { error: noTokenError(drawn) }
+}
+
+function noTokenError(reason: NoToken): Error {
+  if (reason === 'nan')
+    return new InvalidLogitsError(
+      'The model computed logits that are not numbers (NaN) for this request. The checkpoint is damaged, or its values overflow in the dtype chosen; try dtype float32, or another checkpoint.',
+    )
+  return new InvalidRequestError(
+    'No token is left that may come next: allowed_token_ids, bad_words, min_tokens and logits processors ban all of them. Ban fewer.',
+    'allowedTokenIds',
+  )
 }

@@ -325,12 +325,12 @@ export class Scheduler {
       this.#end(sequence, stop.finishReason, stop.stopReason)
       this.#releaseBlocks(sequence)
     }
-    return {
-      ...updateOf(sequence),
+    return updateOf(sequence, {
       newTokenIds: sampled.tokenIds.slice(0, numAccepted),
       logprobs: sampled.logprobs?.slice(0, numAccepted) ?? null,
       promptLogprobs,
-    }
+      error: null,
+    })
   }
 
   #countFirstToken(sequence: Sequence): void {
@@ -344,7 +344,7 @@ export class Scheduler {
     const hasEnded = sequence.status === 'finished'
     if (!hasEnded) this.#end(sequence, 'error')
     this.#releaseBlocks(sequence)
-    return hasEnded ? [] : [{ ...updateOf(sequence), error }]
+    return hasEnded ? [] : [updateOf(sequence, { newTokenIds: [], logprobs: null, promptLogprobs: null, error })]
   }
 
   /** The caller sees to blocks and queues, which depend on where the sequence was. */
@@ -372,16 +372,17 @@ export class Scheduler {
   }
 }
 
-/** An update without tokens. */
-function updateOf(sequence: Sequence): SequenceUpdate {
+type News = Pick<SequenceUpdate, 'newTokenIds' | 'logprobs' | 'promptLogprobs' | 'error'>
+
+function updateOf(sequence: Sequence, { newTokenIds, logprobs, promptLogprobs, error }: News): SequenceUpdate {
   return {
     id: sequence.id,
-    newTokenIds: [],
-    logprobs: null,
-    promptLogprobs: null,
+    newTokenIds,
+    logprobs,
+    promptLogprobs,
     finishReason: sequence.finishReason,
     stopReason: sequence.stopReason,
-    error: null,
+    error,
     numCachedTokens: sequence.numCachedTokens ?? 0,
     times: sequence.times,
   }

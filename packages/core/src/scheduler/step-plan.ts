@@ -1,7 +1,13 @@
 import type { AllocatedSlots } from '../kv-cache/kv-cache-manager.ts'
 import type { Sequence } from '../sequence/sequence.ts'
 import { assert } from '../util/assert.ts'
-import type { SchedulerOutput } from './scheduler-output.ts'
+import type {
+  BlockCopy,
+  CachedSequenceData,
+  NewSequenceData,
+  ScheduledTokens,
+  SchedulerOutput,
+} from './scheduler-output.ts'
 
 export interface StepEntry {
   readonly sequence: Sequence
@@ -55,32 +61,40 @@ export class StepPlan {
   }
 
   build(blockIdsOf: (sequence: Sequence) => number[], droppedIds: readonly string[]): SchedulerOutput {
-    const entries = [...this.#entries.values()]
-    return {
-      newSequences: entries
-        .filter(({ isNew }) => isNew)
-        .map(({ sequence }) => ({
-          id: sequence.id,
-          tokenIds: sequence.tokenIds(),
-          numPromptTokens: sequence.numPromptTokens,
-          params: sequence.params,
-          eosTokenIds: sequence.request.eosTokenIds,
-          blockIds: blockIdsOf(sequence),
-          numComputedTokens: sequence.numComputedTokens,
-        })),
-      cachedSequences: entries
-        .filter(({ isNew }) => !isNew)
-        .map(({ sequence, slots }) => ({
-          id: sequence.id,
-          newTokenIds: sequence.tokenIds(sequence.numPlannedTokens),
-          numComputedTokens: sequence.numComputedTokens,
-          newBlockIds: slots.newBlockIds,
-          replacedBlocks: slots.replacedBlocks,
-        })),
-      scheduled: entries.map(({ sequence, numTokens }) => ({ id: sequence.id, numTokens })),
-      numTokens: entries.reduce((sum, { numTokens }) => sum + numTokens, 0),
-      blockCopies: entries.flatMap(({ slots }) => slots.blockCopies),
-      droppedIds,
+    const newSequences: NewSequenceData[] = []
+    const cachedSequences: CachedSequenceData[] = []
+    const scheduled: ScheduledTokens[] = []
+    const blockCopies: BlockCopy[] = []
+    let total = 0
+    for (const { sequence, numTokens, isNew, slots } of this.#entries.values()) {
+      if (isNew) newSequences.push(newSequenceData(sequence, blockIdsOf(sequence)))
+      else cachedSequences.push(cachedSequenceData(sequence, slots))
+      scheduled.push({ id: sequence.id, numTokens })
+      blockCopies.push(...slots.blockCopies)
+      total += numTokens
     }
+    return { newSequences, cachedSequences, scheduled, numTokens: total, blockCopies, droppedIds }
+  }
+}
+
+function newSequenceData(sequence: Sequence, blockIds: number[]): NewSequenceData {
+  return {
+    id: sequence.id,
+    tokenIds: sequence.tokenIds(),
+    numPromptTokens: sequence.numPromptTokens,
+    params: sequence.params,
+    eosTokenIds: sequence.request.eosTokenIds,
+    blockIds,
+    numComputedTokens: sequence.numComputedTokens,
+  }
+}
+
+function cachedSequenceData(sequence: Sequence, { newBlockIds, replacedBlocks }: AllocatedSlots): CachedSequenceData {
+  return {
+    id: sequence.id,
+    newTokenIds: sequence.tokenIds(sequence.numPlannedTokens),
+    numComputedTokens: sequence.numComputedTokens,
+    newBlockIds,
+    replacedBlocks,
   }
 }

@@ -21,6 +21,8 @@ export interface DecodedLogprob extends Logprob {
   readonly token: string
   /** UTF-8 bytes of the token, which may be part of a character. */
   readonly bytes: readonly number[]
+  /** Special tokens are no part of the text where `skipSpecialTokens` leaves them out. */
+  readonly isSpecial?: true
 }
 
 /** As `TokenLogprobs`, with the tokens' text. */
@@ -49,7 +51,7 @@ export interface RequestOutput {
   /** The rendered prompt text; `null` for token-id prompts. */
   readonly prompt: string | null
   readonly promptTokenIds: readonly number[]
-  /** Only on the last output, if asked for; the first entry is `null`. */
+  /** If asked for: on every output with `outputKind: 'delta'`, else on the last. The first entry is `null`. */
   readonly promptLogprobs: readonly (DecodedTokenLogprobs | null)[] | null
   readonly outputs: readonly CompletionOutput[]
   readonly finished: boolean

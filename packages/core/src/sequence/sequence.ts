@@ -15,6 +15,8 @@ export interface SequenceRequest {
   readonly arrivalTime: number
   /** Sequences share cached blocks only where their salts are equal. */
   readonly cacheSalt: string | null
+  /** What else tells apart KV of equal tokens, as pairs of a kind and a value; the same for all samples of a request. */
+  readonly cacheKeys?: readonly string[]
   /** Id of the leader sample of the same request, whose prompt KV this one shares; `null` for the leader itself. */
   readonly forkOf: string | null
 }

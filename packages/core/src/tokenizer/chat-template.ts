@@ -140,9 +140,10 @@ function cutAfterFinalMessage(text: string, message: Record<string, unknown> | u
   const content = typeof message?.['content'] === 'string' ? message['content'] : ''
   const start = text.lastIndexOf(content.trim())
   if (content.trim() === '' || start === -1) {
-    throw new ChatTemplateError(
-      'continue_final_message needs a last message with text that the chat template writes unchanged.',
-    )
+    throw new ChatTemplateError([
+      { field: 'continueFinalMessage' },
+      ' needs a last message with text that the chat template writes unchanged.',
+    ])
   }
   // Templates that trim the content lose its trailing spaces.
   const whole = content.trimStart()

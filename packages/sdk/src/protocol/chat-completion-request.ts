@@ -15,11 +15,12 @@ export const chatCompletionRequestSchema = z
     max_completion_tokens: z.int().min(1).nullish(),
     max_tokens: z.int().min(1).nullish(),
     logprobs: z.boolean().nullish(),
-    /** Needs `logprobs: true`. */
-    top_logprobs: z.int().min(0).max(20).nullish(),
+    /** Most likely tokens per token, -1 = the whole vocabulary; the engine has a limit. Needs `logprobs: true`. */
+    top_logprobs: z.int().min(-1).nullish(),
     /** Not empty; leave it out to offer none. */
     tools: boundedArray(toolSchema, { min: 1, max: 1024 }).nullish(),
     tool_choice: toolChoiceSchema.nullish(),
+    parallel_tool_calls: z.boolean().nullish(),
     /** Put the last message, if it has the answer's role, before the answer. */
     echo: z.boolean().nullish(),
     add_generation_prompt: z.boolean().nullish(),
@@ -32,8 +33,8 @@ export const chatCompletionRequestSchema = z
     reasoning_effort: z.string().nullish(),
     documents: boundedArray(jsonObjectSchema, { max: 1024 }).nullish(),
 
-    functions: unsupportedOption(),
-    function_call: unsupportedOption(),
+    functions: onlyNeutral([]),
+    function_call: onlyNeutral('none'),
     audio: unsupportedOption(),
     modalities: z
       .custom<['text']>((value) => Array.isArray(value) && value.length === 1 && value[0] === 'text', {
@@ -41,19 +42,38 @@ export const chatCompletionRequestSchema = z
       })
       .nullish(),
     web_search_options: unsupportedOption(),
-    mm_processor_kwargs: unsupportedOption(),
-    media_io_kwargs: unsupportedOption(),
+    mm_processor_kwargs: onlyNeutral({}),
+    media_io_kwargs: onlyNeutral({}),
     include_reasoning: onlyNeutral(true),
     return_prompt_text: onlyNeutral(false),
   })
   .superRefine((request, context) => {
     const fail = (field: string, message: string) => context.addIssue({ code: 'custom', path: [field], message })
     checkGenerationOptions(request, fail)
-    if (request.top_logprobs != null && request.logprobs !== true) fail('top_logprobs', 'needs logprobs: true')
-    if (request.tool_choice === 'auto' && request.tools == null) fail('tool_choice', 'needs tools')
+    if (request.top_logprobs != null && request.top_logprobs !== 0 && request.logprobs !== true)
+      fail('top_logprobs', 'needs logprobs: true')
+    checkTools(request, fail)
     if (request.continue_final_message === true && request.add_generation_prompt === true) {
       fail('continue_final_message', 'excludes add_generation_prompt: true')
     }
   })
+
+interface ToolFields {
+  readonly tools?: readonly unknown[] | null | undefined
+  readonly tool_choice?: string | null | undefined
+  readonly parallel_tool_calls?: boolean | null | undefined
+}
+
+/** Calls would arrive as text that no client understands, so none is promised. */
+function checkTools(request: ToolFields, fail: (field: string, message: string) => void): void {
+  const { tools, tool_choice: choice, parallel_tool_calls: isParallel } = request
+  if (tools == null) {
+    if (choice === 'auto') fail('tool_choice', 'needs tools')
+    return
+  }
+  if (choice === 'none') return
+  if (isParallel === false) fail('parallel_tool_calls', 'is not supported yet; leave it out or pass true')
+  fail('tools', 'calls of tools are not supported yet; leave them out, or pass tool_choice: "none"')
+}
 
 export type ChatCompletionRequest = z.infer<typeof chatCompletionRequestSchema>

@@ -10,6 +10,8 @@ export const chatCompletionChoiceSchema = z.looseObject({
     role: z.string(),
     content: z.string().nullable(),
     refusal: z.string().nullish(),
+    /** The text that a reasoning model thought before it answered. */
+    reasoning: z.string().nullish(),
     tool_calls: z.array(toolCallSchema).nullish(),
   }),
   logprobs: chatLogprobsSchema.nullish(),

@@ -43,6 +43,10 @@ export const chatMessageSchema = z
     refusal: z.string().nullish(),
     tool_calls: boundedArray(toolCallSchema, { max: 1024 }).nullish(),
     tool_call_id: z.string().nullish(),
+    /** The name before `tool_calls`. */
+    function_call: z
+      .custom<null>((value) => value === null, { error: 'is not supported; write it as an entry of tool_calls' })
+      .optional(),
   })
   .superRefine((message, context) => {
     if (message.content == null && message.role !== 'assistant') {

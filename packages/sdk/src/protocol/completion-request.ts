@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { checkGenerationOptions, generationOptionShape } from './generation-options.ts'
 import { isTokenIds } from './token-ids.ts'
-import { unsupportedOption } from './unsupported-option.ts'
+import { onlyNeutral, unsupportedOption } from './unsupported-option.ts'
 
 /** Every prompt is a request of its own to the engine. */
 const maxPrompts = 2048
@@ -25,6 +25,8 @@ function isPrompt(value: unknown): boolean {
 export const completionRequestSchema = z
   .object({
     ...generationOptionShape,
+    /** It would take the prompt's place, or go before it. */
+    prompt_embeds: unsupportedOption(),
     prompt: promptSchema,
     /** Default 16. 0 only with `echo`: the prompt comes back alone. */
     max_tokens: z.int().min(0).nullish(),
@@ -32,7 +34,7 @@ export const completionRequestSchema = z
     echo: z.boolean().nullish(),
     /** Most likely tokens per token; -1 = the whole vocabulary. With `echo`, for the prompt too. */
     logprobs: z.int().min(-1).nullish(),
-    suffix: unsupportedOption(),
+    suffix: onlyNeutral(''),
   })
   .superRefine((request, context) => {
     const fail = (field: string, message: string) => context.addIssue({ code: 'custom', path: [field], message })
@@ -42,9 +44,6 @@ export const completionRequestSchema = z
       fail('n', `may be at most ${Math.floor(maxChoices / numPrompts)} for ${numPrompts} prompts, got ${request.n}`)
     if (request.max_tokens === 0 && request.echo !== true)
       fail('max_tokens', 'must be at least 1 (0 is for echo: true), got 0')
-    if (request.stream === true && request.echo === true && request.logprobs != null) {
-      fail('logprobs', 'of an echoed prompt are not available with stream: true')
-    }
   })
 
 function countPrompts(prompt: unknown): number {

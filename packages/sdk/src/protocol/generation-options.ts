@@ -23,7 +23,21 @@ export const generationOptionShape = {
   presence_penalty: z.number().min(-2).max(2).nullish(),
   frequency_penalty: z.number().min(-2).max(2).nullish(),
   repetition_penalty: z.number().gt(0).nullish(),
-  seed: z.int().nullish(),
+  /** 64 bits; beyond 2^53 a bigint, which JSON writes as a number all the same. */
+  seed: z
+    .union(
+      [
+        z.int(),
+        z
+          .bigint()
+          .min(-(2n ** 63n))
+          .max(2n ** 63n - 1n),
+      ],
+      {
+        error: 'must be an integer of at most 64 bits',
+      },
+    )
+    .nullish(),
   stop: z.union([stopString, boundedArray(stopString, { max: 64 })]).nullish(),
   stop_token_ids: tokenIdsSchema.nullish(),
   include_stop_str_in_output: z.boolean().nullish(),
@@ -31,7 +45,7 @@ export const generationOptionShape = {
   min_tokens: z.int().min(0).nullish(),
   logit_bias: logitBiasSchema.nullish(),
   allowed_token_ids: tokenIdsSchema.nullish(),
-  bad_words: boundedArray(z.string().min(1), { max: 65_536 }).nullish(),
+  bad_words: boundedArray(z.string().min(1), { max: 1024 }).nullish(),
   skip_special_tokens: z.boolean().nullish(),
   spaces_between_special_tokens: z.boolean().nullish(),
   add_special_tokens: z.boolean().nullish(),
@@ -75,8 +89,8 @@ export const generationOptionShape = {
   logprob_token_ids: unsupportedOption(),
   thinking_token_budget: unsupportedOption(),
   repetition_detection: unsupportedOption(),
-  kv_transfer_params: unsupportedOption(),
-  vllm_xargs: unsupportedOption(),
+  kv_transfer_params: onlyNeutral({}),
+  vllm_xargs: onlyNeutral({}),
   stream_interval: onlyNeutral(1),
 }
 
@@ -88,7 +102,8 @@ export function checkGenerationOptions(
   { stream, stream_options: streamOptions, prompt_logprobs: promptLogprobs }: GenerationOptions,
   fail: (field: string, message: string) => void,
 ): void {
-  if (streamOptions != null && stream !== true) fail('stream_options', 'is only allowed with stream: true')
+  if (streamOptions != null && Object.values(streamOptions).some(Boolean) && stream !== true)
+    fail('stream_options', 'is only allowed with stream: true')
   if (streamOptions?.continuous_usage_stats === true && streamOptions.include_usage !== true) {
     fail('stream_options', 'continuous_usage_stats needs include_usage: true')
   }

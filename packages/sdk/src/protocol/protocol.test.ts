@@ -24,7 +24,7 @@ describe('chat completion requests', () => {
     ['max_tokens', [1], [0, -1, 1.5, '3']],
     ['max_completion_tokens', [1], [0, -1]],
     ['min_tokens', [0], [-1]],
-    ['seed', [0, -5, 2 ** 53 - 1], [2 ** 53, 0.5, '1']],
+    ['seed', [0, -5, 2 ** 53 - 1, 2n ** 63n - 1n], [2 ** 53, 2n ** 63n, 0.5, '1']],
     ['stop', ['a', ['a', 'b'], []], ['', ['a', ''], 3, [3], Array(65).fill('a')]],
     ['stop_token_ids', [[0, 5]], [[-1], [1.5], ['1'], 5]],
     ['allowed_token_ids', [[1]], [[-1]]],
@@ -47,7 +47,9 @@ describe('chat completion requests', () => {
     ['include_reasoning', [true], [false]],
     ['best_of', [1], [2]],
     ['length_penalty', [1], [1.5]],
-    ['functions', [null], [[]]],
+    ['functions', [null, []], [[{ name: 'f' }], {}]],
+    ['kv_transfer_params', [null, {}], [{ a: 1 }, []]],
+    ['function_call', [null, 'none'], ['auto']],
   ] as [string, unknown[], unknown[]][])('hold %s to its range', (field, good, bad) => {
     for (const value of good) expect([value, accepts({ [field]: value })]).toEqual([value, true])
     for (const value of bad) expect([value, accepts({ [field]: value })]).toEqual([value, false])

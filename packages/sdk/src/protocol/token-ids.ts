@@ -1,8 +1,11 @@
 import { z } from 'zod'
 
-/** Token ids; upper bounds depend on the model and are checked by the engine. Stops at the first wrong entry, however long the list. */
-export const tokenIdsSchema = z.custom<number[]>(isTokenIds, {
-  error: 'must be an array of token ids (integers of at least 0)',
+/** More than any vocabulary has. */
+const maxTokenIds = 1_048_576
+
+/** A set of token ids; upper bounds depend on the model and are checked by the engine. Stops at the first wrong entry, however long the list. */
+export const tokenIdsSchema = z.custom<number[]>((value) => isTokenIds(value) && value.length <= maxTokenIds, {
+  error: `must be an array of at most ${maxTokenIds} token ids (integers of at least 0)`,
 })
 
 export function isTokenIds(value: unknown): value is number[] {

@@ -14,7 +14,7 @@ export const toolSchema = z.looseObject({
 
 /** 'none' leaves the tools out of the prompt. Forcing a call needs constrained decoding, which is refused for now. */
 export const toolChoiceSchema = z.enum(['none', 'auto'], {
-  error: 'only "none" and "auto" are supported so far',
+  error: 'calls of tools are not supported yet; only "none" and "auto" are known so far',
 })
 
 export type WireTool = z.infer<typeof toolSchema>

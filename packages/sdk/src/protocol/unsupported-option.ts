@@ -8,11 +8,19 @@ export function unsupportedOption() {
   return z.custom<null>((value) => value === null, { error: 'is not supported yet; leave it out' }).optional()
 }
 
-/** As `unsupportedOption`, where one literal asks for nothing and is allowed. */
-export function onlyNeutral<T extends string | number | boolean>(neutral: T) {
+/** As `unsupportedOption`, where one value asks for nothing and is allowed: a literal, `[]` or `{}`. */
+export function onlyNeutral<T extends string | number | boolean | readonly never[] | Readonly<Record<string, never>>>(
+  neutral: T,
+) {
+  const text = JSON.stringify(neutral)
   return z
-    .custom<T | null>((value) => value === null || value === neutral, {
-      error: `is not supported yet; leave it out or pass ${JSON.stringify(neutral)}`,
+    .custom<T | null>((value) => value === null || value === neutral || isEmptyLike(value, neutral), {
+      error: `is not supported yet; leave it out or pass ${text}`,
     })
     .optional()
+}
+
+function isEmptyLike(value: unknown, neutral: unknown): boolean {
+  if (typeof value !== 'object' || value === null || typeof neutral !== 'object') return false
+  return Array.isArray(value) === Array.isArray(neutral) && Object.keys(value).length === 0
 }

@@ -1,163 +1,255 @@
-import type { ChatCompletionRequest } from '@octavo/sdk/protocol'
-import { chatCompletionRequestSchema } from '@octavo/sdk/protocol'
 import { describe, expect, it } from 'vitest'
-import { HttpError } from '../http-error.ts'
-import { answerRole, chatToGenerateRequest, echoedText } from './chat-completions.ts'
+import { createApp } from '../app.ts'
+import type { FakeEngineOptions } from '../testing/fake-engine.ts'
+import { FakeEngine } from '../testing/fake-engine.ts'
+import { readEvents } from '../testing/read-events.ts'
 
-const context = { engineRequestId: 'e-1', model: 'm', cacheSalt: 'salt' }
-
-function parse(body: object): ChatCompletionRequest {
-  return chatCompletionRequestSchema.parse({ messages: [{ role: 'user', content: 'hi' }], ...body })
+async function ask(body: object, options: FakeEngineOptions = {}) {
+  const engine = new FakeEngine(options)
+  const app = createApp({ engine, version: '0' })
+  const response = await app.inject({
+    method: 'POST',
+    url: '/v1/chat/completions',
+    headers: { 'x-request-id': 'r' },
+    payload: body,
+  })
+  return { engine, response }
 }
 
-function promptOf(body: object) {
-  return chatToGenerateRequest(parse(body), context).prompt
-}
+const messages = [{ role: 'user', content: 'one two three' }]
 
-describe('chatToGenerateRequest', () => {
-  it('goes up to the context unless told otherwise, and yields once', () => {
-    expect(chatToGenerateRequest(parse({}), context)).toMatchObject({
-      requestId: 'e-1',
-      model: 'm',
-      cacheSalt: 'salt',
-      outputKind: 'final',
-      priority: 0,
-      truncatePromptTokens: null,
-      truncationSide: 'left',
-      params: { maxTokens: null, logprobs: null },
-    })
-  })
-
-  it('prefers max_completion_tokens to max_tokens', () => {
-    expect(chatToGenerateRequest(parse({ max_tokens: 5 }), context).params.maxTokens).toBe(5)
-    expect(chatToGenerateRequest(parse({ max_tokens: 5, max_completion_tokens: 9 }), context).params.maxTokens).toBe(9)
-  })
-
-  it('asks for deltas to stream, and for logprobs as many as wanted', () => {
-    expect(chatToGenerateRequest(parse({ stream: true, logprobs: true }), context)).toMatchObject({
-      outputKind: 'delta',
-      params: { logprobs: 0 },
-    })
-    expect(chatToGenerateRequest(parse({ logprobs: true, top_logprobs: 4 }), context).params.logprobs).toBe(4)
-    expect(chatToGenerateRequest(parse({ logprobs: false }), context).params.logprobs).toBeNull()
-  })
-
-  it('carries priority and truncation', () => {
-    const request = chatToGenerateRequest(
-      parse({ priority: -3, truncate_prompt_tokens: 10, truncation_side: 'right' }),
-      context,
-    )
-    expect(request).toMatchObject({ priority: -3, truncatePromptTokens: 10, truncationSide: 'right' })
-  })
-
-  it('opens a new message by default, and does not when the last one is continued', () => {
-    expect(promptOf({})).toMatchObject({
-      addGenerationPrompt: true,
-      continueFinalMessage: false,
-      addSpecialTokens: false,
-    })
-    expect(promptOf({ continue_final_message: true })).toMatchObject({
-      addGenerationPrompt: false,
-      continueFinalMessage: true,
-    })
-    expect(promptOf({ add_generation_prompt: false, add_special_tokens: true })).toMatchObject({
-      addGenerationPrompt: false,
-      addSpecialTokens: true,
-    })
-  })
-
-  it('brings every role with its fields, without nulls', () => {
-    const messages = [
-      { role: 'system', content: 's' },
-      { role: 'developer', content: 'd', name: null },
-      {
-        role: 'user',
-        content: [
-          { type: 'text', text: 'a' },
-          { type: 'text', text: 'b' },
-        ],
-        name: 'ann',
-      },
-      {
-        role: 'assistant',
-        content: null,
-        reasoning_content: 'r',
-        tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: '{"x":1}' } }],
-      },
-      { role: 'tool', content: '42', tool_call_id: 'c' },
-      { role: 'assistant', refusal: 'no' },
-    ]
-    expect(promptOf({ messages })).toMatchObject({
-      messages: [
-        { role: 'system', content: 's' },
-        { role: 'developer', content: 'd' },
+describe('a complete answer', () => {
+  it('has choices, reasons and usage', async () => {
+    const { response } = await ask({ messages, max_tokens: 4 })
+    expect(response.json()).toEqual({
+      id: 'chatcmpl-r',
+      object: 'chat.completion',
+      created: expect.any(Number),
+      model: 'fake',
+      choices: [
         {
-          role: 'user',
-          content: [
-            { type: 'text', text: 'a' },
-            { type: 'text', text: 'b' },
-          ],
-          name: 'ann',
+          index: 0,
+          message: {
+            role: 'assistant',
+            content: 'one two threeone',
+            refusal: null,
+            annotations: null,
+            audio: null,
+            function_call: null,
+            tool_calls: [],
+            reasoning: null,
+          },
+          logprobs: null,
+          finish_reason: 'length',
+          stop_reason: null,
+          token_ids: null,
         },
-        {
-          role: 'assistant',
-          content: null,
-          reasoning: 'r',
-          tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: { x: 1 } } }],
-        },
-        { role: 'tool', content: '42', tool_call_id: 'c' },
-        { role: 'assistant', content: 'no' },
       ],
+      service_tier: null,
+      system_fingerprint: null,
+      prompt_logprobs: null,
+      prompt_token_ids: null,
+      kv_transfer_params: null,
+      usage: { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7, prompt_tokens_details: { cached_tokens: 0 } },
     })
-    expect(JSON.stringify(promptOf({ messages }))).not.toContain('"name":null')
   })
 
-  it.each(['[1]', '{', 'null', '"x"', `{"a":${'['.repeat(100)}${']'.repeat(100)}}`])(
-    'refuses tool call arguments that are not a flat enough object: %s',
-    (args) => {
-      const messages = [{ role: 'assistant', tool_calls: [{ function: { name: 'f', arguments: args } }] }]
-      expect(() => promptOf({ messages })).toThrow(HttpError)
-    },
-  )
-
-  it('takes empty tool call arguments for no arguments', () => {
-    const messages = [{ role: 'assistant', tool_calls: [{ function: { name: 'f', arguments: '' } }] }]
-    expect(promptOf({ messages })).toMatchObject({ messages: [{ tool_calls: [{ function: { arguments: {} } }] }] })
+  it('goes on to the context without max_tokens', async () => {
+    const { response } = await ask({ messages }, { maxModelLen: 20 })
+    expect(response.json()).toMatchObject({ choices: [{ finish_reason: 'length' }], usage: { completion_tokens: 17 } })
   })
 
-  it('hands reasoning_effort, documents and kwargs to the template, the kwargs last', () => {
-    const body = {
-      reasoning_effort: 'high',
-      documents: [{ text: 't' }],
-      chat_template_kwargs: { enable_thinking: false, reasoning_effort: 'low' },
-    }
-    expect(promptOf(body)).toMatchObject({
-      chatTemplateKwargs: { documents: [{ text: 't' }], enable_thinking: false, reasoning_effort: 'low' },
+  it('names the stop string that ended it, and no reason for end-of-sequence', async () => {
+    const stopped = await ask({ messages, stop: ' two' })
+    expect(stopped.response.json().choices[0]).toMatchObject({
+      finish_reason: 'stop',
+      stop_reason: ' two',
+      message: { content: 'one' },
     })
+    const ended = await ask({ messages: [{ role: 'user', content: 'one END' }] })
+    expect(ended.response.json().choices[0]).toMatchObject({
+      finish_reason: 'stop',
+      stop_reason: null,
+      message: { content: 'one' },
+    })
+  })
+
+  it('has logprobs with bytes and alternatives, minus infinity clamped', async () => {
+    const { response } = await ask({
+      messages: [{ role: 'user', content: 'a b c d é' }],
+      max_tokens: 1,
+      logprobs: true,
+      top_logprobs: 5,
+    })
+    const [entry] = response.json().choices[0].logprobs.content
+    expect(entry).toMatchObject({ token: 'a', logprob: Math.log(0.5), bytes: [97] })
+    expect(entry.top_logprobs).toHaveLength(5)
+    expect(entry.top_logprobs[4]).toEqual({ token: ' é', logprob: -9999, bytes: [32, 0xc3, 0xa9] })
+  })
+
+  it('has token ids where asked for', async () => {
+    const { response } = await ask({
+      messages,
+      max_tokens: 2,
+      return_token_ids: true,
+      return_tokens_as_token_ids: true,
+      logprobs: true,
+      prompt_logprobs: 1,
+    })
+    const body = response.json()
+    expect(body).toMatchObject({ prompt_token_ids: [0, 1, 2], choices: [{ token_ids: [0, 1] }] })
+    expect(body.choices[0].logprobs.content.map(({ token }: { token: string }) => token)).toEqual([
+      'token_id:0',
+      'token_id:1',
+    ])
+    expect(body.prompt_logprobs).toEqual([
+      null,
+      { 1: { logprob: Math.log(0.5), rank: 1, decoded_token: ' two' } },
+      { 2: { logprob: Math.log(0.5), rank: 1, decoded_token: ' three' } },
+    ])
+  })
+
+  it("begins with the assistant's own last message with echo", async () => {
+    const { response } = await ask({
+      messages: [...messages, { role: 'assistant', content: 'So: ' }],
+      max_tokens: 1,
+      echo: true,
+      continue_final_message: true,
+    })
+    expect(response.json().choices[0].message).toMatchObject({ role: 'assistant', content: 'So: one' })
   })
 })
 
-describe('answerRole and echoedText', () => {
-  const messages = [
-    { role: 'user', content: 'u' },
-    {
-      role: 'assistant',
-      content: [
-        { type: 'text', text: 'a' },
-        { type: 'text', text: 'b' },
-      ],
-    },
-  ]
-
-  it('answers as the assistant, or as whoever is continued', () => {
-    expect(answerRole(parse({}))).toBe('assistant')
-    expect(answerRole(parse({ add_generation_prompt: false }))).toBe('user')
-    expect(answerRole(parse({ messages, continue_final_message: true }))).toBe('assistant')
+describe('a streamed answer', () => {
+  it('is the role, the deltas, the reason, the usage and [DONE]', async () => {
+    const { response } = await ask({ messages, max_tokens: 3, stream: true, stream_options: { include_usage: true } })
+    expect(response.statusCode).toBe(200)
+    expect(response.headers).toMatchObject({ 'content-type': 'text/event-stream; charset=utf-8', 'x-request-id': 'r' })
+    const frame = { id: 'chatcmpl-r', object: 'chat.completion.chunk', created: expect.any(Number), model: 'fake' }
+    const choice = { index: 0, logprobs: null, finish_reason: null }
+    expect(readEvents(response.body)).toEqual([
+      { ...frame, choices: [{ ...choice, delta: { role: 'assistant', content: '' } }] },
+      { ...frame, choices: [{ ...choice, delta: { content: 'one' }, token_ids: null }] },
+      { ...frame, choices: [{ ...choice, delta: { content: ' two' }, token_ids: null }] },
+      {
+        ...frame,
+        choices: [
+          { ...choice, delta: { content: ' three' }, finish_reason: 'length', stop_reason: null, token_ids: null },
+        ],
+      },
+      {
+        ...frame,
+        choices: [],
+        usage: { prompt_tokens: 3, completion_tokens: 3, total_tokens: 6, prompt_tokens_details: { cached_tokens: 0 } },
+      },
+      '[DONE]',
+    ])
   })
 
-  it('echoes the last message only where asked and only of the same role', () => {
-    expect(echoedText(parse({ messages, echo: true, continue_final_message: true }))).toBe('ab')
-    expect(echoedText(parse({ messages }))).toBe('')
-    expect(echoedText(parse({ echo: true }))).toBe('')
+  it('has running usage on every chunk with continuous_usage_stats', async () => {
+    const { response } = await ask({
+      messages,
+      max_tokens: 2,
+      stream: true,
+      stream_options: { include_usage: true, continuous_usage_stats: true },
+    })
+    const events = readEvents(response.body).slice(0, -1) as { usage: { completion_tokens: number } }[]
+    expect(events.map(({ usage }) => usage.completion_tokens)).toEqual([0, 1, 2, 2])
+  })
+
+  it('has no usage unless asked for', async () => {
+    const { response } = await ask({ messages, max_tokens: 2, stream: true })
+    expect(response.body).not.toContain('usage')
+  })
+
+  it('opens every choice of n before the first delta, and closes each once', async () => {
+    const { response } = await ask({ messages, n: 3, max_tokens: 2, stream: true, seed: 0 })
+    const choices = (
+      readEvents(response.body).slice(0, -1) as {
+        choices: { index: number; delta: { role?: string; content: string }; finish_reason: string | null }[]
+      }[]
+    ).flatMap((event) => event.choices)
+    expect(choices.slice(0, 3).map(({ index, delta }) => [index, delta.role])).toEqual([
+      [0, 'assistant'],
+      [1, 'assistant'],
+      [2, 'assistant'],
+    ])
+    const texts = ['', '', '']
+    for (const { index, delta } of choices) texts[index] += delta.content
+    expect(texts).toEqual(['one two', ' two three', ' threeone'])
+    expect(choices.filter(({ finish_reason: reason }) => reason !== null)).toHaveLength(3)
+  })
+
+  it('sends nothing for text that may begin a stop string, and nothing of the stop string', async () => {
+    const { response } = await ask({
+      messages: [{ role: 'user', content: 'ab cd ef gh' }],
+      stop: ['ef g'],
+      stream: true,
+    })
+    const choices = (
+      readEvents(response.body).slice(1, -1) as {
+        choices: { delta: { content: string }; finish_reason: string | null; stop_reason?: string }[]
+      }[]
+    ).flatMap((event) => event.choices)
+    expect(choices.map(({ delta }) => delta.content).join('')).toBe('ab cd ')
+    expect(choices.at(-1)).toMatchObject({ finish_reason: 'stop', stop_reason: 'ef g' })
+    expect(choices.slice(0, -1).every(({ delta }) => delta.content !== '')).toBe(true)
+  })
+
+  it('carries logprobs and token ids with their deltas', async () => {
+    const { response } = await ask({
+      messages,
+      max_tokens: 2,
+      stream: true,
+      logprobs: true,
+      top_logprobs: 1,
+      return_token_ids: true,
+    })
+    const [opening, first, second] = readEvents(response.body)
+    expect(opening).toMatchObject({ prompt_token_ids: [0, 1, 2] })
+    expect(first).toMatchObject({ choices: [{ token_ids: [0], logprobs: { content: [{ token: 'one' }] } }] })
+    expect(second).toMatchObject({ choices: [{ token_ids: [1], logprobs: { content: [{ token: ' two' }] } }] })
+    expect(second).not.toHaveProperty('prompt_token_ids')
+  })
+
+  it('answers a wrong request with a real status', async () => {
+    const { response } = await ask({ messages: [{ role: 'user', content: 'a '.repeat(300) }], stream: true })
+    expect(response.statusCode).toBe(400)
+    expect(response.json().error.code).toBe('context_length_exceeded')
+  })
+
+  it('tells a failure in mid-stream as an event before [DONE]', async () => {
+    const { response } = await ask({ messages, stream: true }, { failure: { atToken: 2, error: new Error('inside') } })
+    expect(response.statusCode).toBe(200)
+    const events = readEvents(response.body)
+    expect(events.at(-1)).toBe('[DONE]')
+    expect(events.at(-2)).toMatchObject({ error: { type: 'InternalServerError', code: 500, param: null } })
+    expect(response.body).not.toContain('inside')
+  })
+})
+
+describe('tools', () => {
+  const tools = [{ type: 'function', function: { name: 'look', parameters: { type: 'object' }, extra: 1 } }]
+
+  it.each([
+    [{ tools }, 'tools', /not supported yet/],
+    [{ tools, tool_choice: 'auto' }, 'tools', /tool_choice: "none"/],
+    [{ tools, tool_choice: 'required' }, 'tool_choice', /not supported yet/],
+    [{ tools, tool_choice: { type: 'function', function: { name: 'look' } } }, 'tool_choice', /not supported yet/],
+    [{ tools, parallel_tool_calls: false }, 'parallel_tool_calls', /not supported yet/],
+    [
+      { messages: [{ role: 'assistant', content: null, function_call: { name: 'look', arguments: '{}' } }] },
+      'messages.0.function_call',
+      /tool_calls/,
+    ],
+  ])('are refused where a call would arrive as text: %j', async (body, param, message) => {
+    const { response } = await ask({ messages, max_tokens: 1, ...body })
+    expect(response.statusCode).toBe(400)
+    expect(response.json().error).toMatchObject({ param, message: expect.stringMatching(message) })
+  })
+
+  it('stay out of the prompt with tool_choice none', async () => {
+    const { engine } = await ask({ messages, tools, tool_choice: 'none', max_tokens: 1 })
+    expect(engine.seen[0]?.request.prompt).toMatchObject({ tools: null })
   })
 })

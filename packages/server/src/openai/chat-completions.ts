@@ -1,109 +1,187 @@
-import type { ChatMessage, GenerateRequest, ToolCall } from '@octavo/core'
-import type { ChatCompletionRequest, WireChatMessage, WireToolCall } from '@octavo/sdk/protocol'
-import { jsonObjectSchema } from '@octavo/sdk/protocol'
+import type { CompletionOutput, GenerateRequest, RequestOutput } from '@octavo/core'
+import { chatFieldName, chatCompletionRequestSchema } from '@octavo/sdk/protocol'
+import type {
+  ChatCompletion,
+  ChatCompletionChoice,
+  ChatCompletionChunk,
+  ChatCompletionChunkChoice,
+  ChatCompletionRequest,
+} from '@octavo/sdk/protocol'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Endpoint } from '../endpoint.ts'
+import { addEndpoint, explainFailure } from '../endpoint.ts'
+import { finalOutput, untilFinished } from '../engine-outputs.ts'
+import { sendEventStream } from '../event-stream.ts'
 import { HttpError } from '../http-error.ts'
-import type { RequestContext } from './request-context.ts'
-import { commonRequestFields } from './request-context.ts'
-import { samplingParamsFromWire } from './sampling-params-from-wire.ts'
+import type { Generation } from '../open-generation.ts'
+import { openGeneration } from '../open-generation.ts'
+import { parseWire } from '../parse-wire.ts'
+import type { ServerContext } from '../server-context.ts'
+import { answerRole, chatPrompt, echoedText } from './chat-prompt.ts'
+import { openaiDialect } from './dialect.ts'
+import { toWireFinishReason } from './finish-reason.ts'
+import { chatLogprobs, promptLogprobs } from './logprobs.ts'
+import { commonRequestFields, samplingParams } from './sampling-params.ts'
+import { UsageCounter } from './usage.ts'
 
-/**
- * A chat completion → the engine's request.
- * @throws HttpError 400 where tool call arguments are not a JSON object or chat_template_kwargs repeat a field
- */
-export function chatToGenerateRequest(request: ChatCompletionRequest, context: RequestContext): GenerateRequest {
-  const continueFinalMessage = request.continue_final_message ?? false
+/** POST /v1/chat/completions */
+export function addChatCompletions(app: FastifyInstance, server: ServerContext): void {
+  const endpoint: Endpoint = {
+    methods: ['POST'],
+    url: '/chat/completions',
+    dialect: openaiDialect,
+    fieldName: chatFieldName,
+    handler: createChatCompletion,
+  }
+  addEndpoint(app, server, endpoint)
+
+  async function createChatCompletion(
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<ChatCompletion | FastifyReply> {
+    const body = parseWire(chatCompletionRequestSchema, request.body)
+    checkChatTemplate(body, server)
+    const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
+    const generation = openGeneration(server, { request, reply, idPrefix: 'chatcmpl', wanted })
+    const { signal } = generation
+    const outputs = server.engine.generate(chatToGenerateRequest(body, generation), signal)
+    if (body.stream !== true) return chatCompletionAnswer(body, await finalOutput(outputs), generation)
+    const explain = (error: unknown) => explainFailure(server, { endpoint, error, request, reply })
+    const chunks = chatCompletionChunks(body, outputs, generation)
+    return sendEventStream(reply, chunks, { dialect: openaiDialect, signal, explain })
+  }
+}
+
+function checkChatTemplate(body: ChatCompletionRequest, { trustRequestChatTemplate }: ServerContext): void {
+  if (body.chat_template == null || trustRequestChatTemplate) return
+  const message =
+    'chat_template: this server does not run templates that requests bring; its operator can allow them (trustRequestChatTemplate, --trust-request-chat-template).'
+  throw new HttpError(400, message, { param: 'chat_template' })
+}
+
+/** A chat completion → the engine's request. */
+export function chatToGenerateRequest(
+  request: ChatCompletionRequest,
+  context: Pick<Generation, 'engineRequestId' | 'model' | 'cacheSalt'>,
+): GenerateRequest {
   return {
     ...commonRequestFields(request, context),
-    prompt: {
-      type: 'chat',
-      messages: request.messages.map(toChatMessage),
-      // The model cannot be kept from calling a tool that it was shown.
-      tools: request.tool_choice === 'none' ? null : (request.tools ?? null),
-      chatTemplate: request.chat_template ?? null,
-      chatTemplateKwargs: templateKwargs(request),
-      addGenerationPrompt: request.add_generation_prompt ?? !continueFinalMessage,
-      continueFinalMessage,
-      addSpecialTokens: request.add_special_tokens ?? false,
-    },
+    prompt: chatPrompt(request),
     params: {
-      ...samplingParamsFromWire(request),
+      ...samplingParams(request),
       maxTokens: request.max_completion_tokens ?? request.max_tokens ?? null,
       logprobs: request.logprobs === true ? (request.top_logprobs ?? 0) : null,
     },
+    maxTokensMustFit: true,
   }
 }
 
-/** The assistant's, unless the client takes the generation prompt away: then whoever spoke last goes on. */
-export function answerRole(request: ChatCompletionRequest): ChatMessage['role'] {
-  const opensMessage = request.add_generation_prompt ?? request.continue_final_message !== true
-  return opensMessage ? 'assistant' : (request.messages.at(-1)?.role ?? 'assistant')
-}
+/** What is the same in every part of one answer. */
+type Frame = Pick<Generation, 'id' | 'created' | 'model'>
 
-/** With `echo`, the last message's text if it has the answer's role; else empty. */
-export function echoedText(request: ChatCompletionRequest): string {
-  const last = request.messages.at(-1)
-  if (request.echo !== true || last === undefined || last.role !== answerRole(request)) return ''
-  const { content } = toChatMessage(last, request.messages.length - 1)
-  return typeof content === 'string' ? content : (content ?? []).map((part) => part.text).join('')
-}
-
-function toChatMessage(message: WireChatMessage, index: number): ChatMessage {
-  const reasoning = message.reasoning ?? message.reasoning_content
+/** The engine's final output → the complete answer, with the keys that vLLM has. */
+function chatCompletionAnswer(request: ChatCompletionRequest, output: RequestOutput, frame: Frame): ChatCompletion {
+  const counter = new UsageCounter()
+  counter.add(0, output)
   return {
-    role: message.role,
-    content: toContent(message),
-    ...(message.name != null && { name: message.name }),
-    ...(reasoning != null && { reasoning }),
-    ...(message.tool_calls != null && { tool_calls: message.tool_calls.map((call) => toToolCall(call, index)) }),
-    ...(message.tool_call_id != null && { tool_call_id: message.tool_call_id }),
+    id: frame.id,
+    object: 'chat.completion',
+    created: frame.created,
+    model: frame.model,
+    choices: output.outputs.map((completion) => toChoice(request, completion)),
+    service_tier: null,
+    system_fingerprint: null,
+    usage: counter.usage(),
+    prompt_logprobs: output.promptLogprobs === null ? null : promptLogprobs(output.promptLogprobs),
+    prompt_token_ids: request.return_token_ids === true ? [...output.promptTokenIds] : null,
+    kv_transfer_params: null,
   }
 }
 
-/** A refusal is text that the assistant wrote. */
-function toContent({ content, refusal }: WireChatMessage): ChatMessage['content'] {
-  if (typeof content === 'string') return content
-  if (content == null) return refusal ?? null
-  return content.map((part) => ({ type: 'text', text: part.type === 'text' ? part.text : part.refusal }))
-}
-
-/** Templates walk through the arguments, so JSON text becomes the object that it stands for. */
-function toToolCall({ id, type, function: { name, arguments: args } }: WireToolCall, index: number): ToolCall {
-  const parsed = jsonObjectSchema.safeParse(typeof args === 'string' ? parseArguments(args) : args)
-  if (!parsed.success) {
-    const param = `messages.${index}.tool_calls`
-    throw new HttpError(400, `${param}: the arguments of a tool call must be a JSON object, at most 64 levels deep.`, {
-      param,
-    })
-  }
+function toChoice(request: ChatCompletionRequest, completion: CompletionOutput): ChatCompletionChoice {
+  const naming = { asTokenIds: request.return_tokens_as_token_ids === true }
   return {
-    ...(id !== undefined && { id }),
-    ...(type !== undefined && { type }),
-    function: { name, arguments: parsed.data },
+    index: completion.index,
+    message: {
+      role: answerRole(request),
+      content: echoedText(request) + completion.text,
+      refusal: null,
+      annotations: null,
+      audio: null,
+      function_call: null,
+      tool_calls: [],
+      reasoning: null,
+    },
+    logprobs: completion.logprobs === null ? null : chatLogprobs(completion.logprobs, naming),
+    finish_reason: toWireFinishReason(completion.finishReason),
+    stop_reason: completion.stopReason,
+    token_ids: request.return_token_ids === true ? [...completion.tokenIds] : null,
   }
 }
 
-function parseArguments(text: string): unknown {
-  if (text.trim() === '') return {}
-  try {
-    return JSON.parse(text)
-  } catch {
-    return null
+/**
+ * The engine's deltas → the events of a streamed answer: one chunk per choice with the role, the deltas, and with
+ * `include_usage` one without choices. A choice's last chunk has its finish_reason.
+ */
+async function* chatCompletionChunks(
+  request: ChatCompletionRequest,
+  outputs: AsyncIterable<RequestOutput>,
+  frame: Frame,
+): AsyncGenerator<ChatCompletionChunk, void, undefined> {
+  const counter = new UsageCounter()
+  const chunk = (choices: ChatCompletionChunkChoice[], hasUsage: boolean): ChatCompletionChunk => ({
+    id: frame.id,
+    object: 'chat.completion.chunk',
+    created: frame.created,
+    model: frame.model,
+    choices,
+    ...(hasUsage && { usage: counter.usage() }),
+  })
+  const isContinuous = request.stream_options?.continuous_usage_stats === true
+  let isFirst = true
+  for await (const output of untilFinished(outputs)) {
+    if (isFirst) {
+      counter.add(0, { ...output, outputs: [] })
+      for (const [index, choice] of openingChoices(request).entries()) {
+        const hasPromptIds = index === 0 && request.return_token_ids === true
+        yield {
+          ...chunk([choice], isContinuous),
+          ...(hasPromptIds && { prompt_token_ids: [...output.promptTokenIds] }),
+        }
+      }
+      isFirst = false
+    }
+    counter.add(0, output)
+    for (const completion of output.outputs) {
+      const choice = toChunkChoice(request, completion)
+      if (choice !== null) yield chunk([choice], isContinuous)
+    }
   }
+  if (request.stream_options?.include_usage === true) yield chunk([], true)
 }
 
-const ownFields = ['messages', 'tools', 'chat_template', 'add_generation_prompt', 'continue_final_message']
+function openingChoices(request: ChatCompletionRequest): ChatCompletionChunkChoice[] {
+  const role = answerRole(request)
+  const echoed = echoedText(request)
+  const contents = echoed === '' ? [{ role, content: '' }] : [{ role, content: '' }, { content: echoed }]
+  return Array.from({ length: request.n ?? 1 }).flatMap((_, index) =>
+    contents.map((delta) => ({ index, delta, logprobs: null, finish_reason: null })),
+  )
+}
 
-function templateKwargs(request: ChatCompletionRequest): Readonly<Record<string, unknown>> {
-  const kwargs = request.chat_template_kwargs ?? {}
-  const repeated = ownFields.find((name) => Object.hasOwn(kwargs, name))
-  if (repeated !== undefined) {
-    throw new HttpError(400, `chat_template_kwargs: must not hold "${repeated}"; use the field of that name.`, {
-      param: 'chat_template_kwargs',
-    })
-  }
+/** `null` where there is nothing to tell: text that may begin a stop string is held back by the engine. */
+function toChunkChoice(request: ChatCompletionRequest, completion: CompletionOutput): ChatCompletionChunkChoice | null {
+  const { index, text, tokenIds, logprobs, finishReason, stopReason } = completion
+  const hasTokenIds = request.return_token_ids === true && tokenIds.length > 0
+  const hasLogprobs = logprobs !== null && logprobs.length > 0
+  if (text === '' && finishReason === null && !hasTokenIds && !hasLogprobs) return null
+  const naming = { asTokenIds: request.return_tokens_as_token_ids === true }
   return {
-    ...(request.documents != null && { documents: request.documents }),
-    ...(request.reasoning_effort != null && { reasoning_effort: request.reasoning_effort }),
-    ...kwargs,
+    index,
+    delta: { content: text },
+    logprobs: hasLogprobs ? chatLogprobs(logprobs, naming) : null,
+    finish_reason: toWireFinishReason(finishReason),
+    ...(finishReason !== null && { stop_reason: stopReason }),
+    token_ids: request.return_token_ids === true ? [...tokenIds] : null,
   }
 }

@@ -1,10 +1,10 @@
 import type { CompletionOutput, RequestOutput } from '@octavo/core'
 import type { CompletionChoice, CompletionLogprobs, CompletionRequest } from '@octavo/sdk/protocol'
 import { HttpError } from '../http-error.ts'
-import { wantsPromptOnly } from './completions.ts'
 import { toWireFinishReason } from './finish-reason.ts'
 import type { LegacyToken, TokenNaming } from './logprobs.ts'
 import { completionLogprobs, firstPromptToken, legacyToken } from './logprobs.ts'
+import type { TextOffsets } from './text-offsets.ts'
 
 /** Token ids → text, special tokens kept. */
 export type Detokenize = (tokenIds: readonly number[]) => string
@@ -14,14 +14,24 @@ export interface ChoiceContext {
   readonly promptIndex: number
   /** `null` where the engine cannot: only an echo needs it. */
   readonly detokenize: Detokenize | null
+  /** Of this choice, through all its parts. */
+  readonly offsets: TextOffsets
+  /** Nothing of this choice was sent before. */
+  readonly isBeginning: boolean
 }
 
-/** A sample's output, complete or a delta, → a choice. `offset`: code points of the choice's text sent before; 0 = this is its beginning. */
+/** `echo` with `max_tokens: 0`: the prompt, and its logprobs if asked for, without a completion. */
+export function wantsPromptOnly({ echo, max_tokens: maxTokens }: CompletionRequest): boolean {
+  return echo === true && maxTokens === 0
+}
+
+/** A sample's output, complete or a delta, → a choice. */
 export function completionChoice(
   output: RequestOutput,
   completion: CompletionOutput,
-  { request, promptIndex, detokenize, offset, isBeginning }: ChoiceContext & { offset: number; isBeginning: boolean },
+  context: ChoiceContext,
 ): CompletionChoice {
+  const { request, promptIndex, detokenize, isBeginning } = context
   const isPromptOnly = wantsPromptOnly(request)
   const echoed = isBeginning && request.echo === true ? echoedPrompt(output, detokenize) : ''
   const finishReason =
@@ -30,11 +40,11 @@ export function completionChoice(
   return {
     index: completion.index + promptIndex * (request.n ?? 1),
     text: isPromptOnly ? echoed : echoed + completion.text,
-    logprobs: logprobsOf(output, completion, { request, detokenize, offset, isBeginning }),
+    logprobs: logprobsOf(output, completion, { ...context, echoed }),
     finish_reason: finishReason,
-    ...(finishReason !== null && { stop_reason: isPromptOnly ? null : completion.stopReason }),
-    ...(hasTokenIds && { token_ids: isPromptOnly ? [] : [...completion.tokenIds] }),
-    ...(hasTokenIds && isBeginning && { prompt_token_ids: [...output.promptTokenIds] }),
+    stop_reason: isPromptOnly ? null : completion.stopReason,
+    token_ids: hasTokenIds ? (isPromptOnly ? [] : [...completion.tokenIds]) : null,
+    prompt_token_ids: hasTokenIds && isBeginning ? [...output.promptTokenIds] : null,
   }
 }
 
@@ -48,26 +58,33 @@ function echoedPrompt({ prompt, promptTokenIds }: RequestOutput, detokenize: Det
 function logprobsOf(
   output: RequestOutput,
   completion: CompletionOutput,
-  {
-    request,
-    detokenize,
-    offset,
-    isBeginning,
-  }: Omit<ChoiceContext, 'promptIndex'> & { offset: number; isBeginning: boolean },
+  { request, detokenize, offsets, isBeginning, echoed }: ChoiceContext & { readonly echoed: string },
 ): CompletionLogprobs | null {
   if (request.logprobs == null) return null
   const naming = { asTokenIds: request.return_tokens_as_token_ids === true }
-  const promptRows = isBeginning && request.echo === true ? promptTokens(output, detokenize, naming) : []
-  const outputRows = wantsPromptOnly(request)
-    ? []
-    : (completion.logprobs ?? []).map((entry) => legacyToken(entry, naming))
-  return completionLogprobs([...promptRows, ...outputRows], offset)
+  const prompt = isBeginning && request.echo === true ? promptTokens(output, detokenize, naming) : []
+  const entries = wantsPromptOnly(request) ? [] : (completion.logprobs ?? [])
+  const promptOffsets = isBeginning
+    ? offsets.ofPrompt(
+        echoed,
+        prompt.map(({ bytes }) => bytes),
+      )
+    : []
+  return completionLogprobs(
+    [...prompt, ...entries.map((entry) => legacyToken(entry, naming))],
+    [...promptOffsets, ...offsets.ofOutput(entries, request.skip_special_tokens !== false)],
+  )
 }
 
-function promptTokens(output: RequestOutput, detokenize: Detokenize | null, naming: TokenNaming): LegacyToken[] {
+function promptTokens(
+  output: RequestOutput,
+  detokenize: Detokenize | null,
+  naming: TokenNaming,
+): (LegacyToken & { readonly bytes: readonly number[] })[] {
   return (output.promptLogprobs ?? []).map((entry, index) => {
-    if (entry !== null) return legacyToken(entry, naming)
+    if (entry !== null) return { ...legacyToken(entry, naming), bytes: entry.chosen.bytes }
     const tokenId = output.promptTokenIds[index] ?? 0
-    return firstPromptToken(tokenId, detokenize === null ? '' : detokenize([tokenId]), naming)
+    const text = detokenize === null ? '' : detokenize([tokenId])
+    return { ...firstPromptToken(tokenId, text, naming), bytes: [...Buffer.from(text)] }
   })
 }

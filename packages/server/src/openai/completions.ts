@@ -1,13 +1,79 @@
-import type { GenerateRequest, PromptInput } from '@octavo/core'
-import type { CompletionRequest, Prompt } from '@octavo/sdk/protocol'
-import type { RequestContext } from './request-context.ts'
-import { commonRequestFields } from './request-context.ts'
-import { samplingParamsFromWire } from './sampling-params-from-wire.ts'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { CompletionOutput, GenerateRequest, PromptInput, RequestOutput } from '@octavo/core'
+import { completionFieldName, completionRequestSchema } from '@octavo/sdk/protocol'
+import type { Completion, CompletionChoice, CompletionChunk, CompletionRequest, Prompt } from '@octavo/sdk/protocol'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Endpoint } from '../endpoint.ts'
+import { addEndpoint, explainFailure } from '../endpoint.ts'
+import { finalOutput, untilFinished } from '../engine-outputs.ts'
+import { sendEventStream } from '../event-stream.ts'
+import { mergeAsync } from '../merge-async.ts'
+import type { Generation } from '../open-generation.ts'
+import { openGeneration } from '../open-generation.ts'
+import { parseWire } from '../parse-wire.ts'
+import type { ServerContext } from '../server-context.ts'
+import { completionChoice, wantsPromptOnly, type Detokenize } from './completion-choice.ts'
+import { openaiDialect } from './dialect.ts'
+import { promptLogprobs } from './logprobs.ts'
+import { commonRequestFields, samplingParams } from './sampling-params.ts'
+import { TextOffsets } from './text-offsets.ts'
+import { UsageCounter } from './usage.ts'
 
 const defaultMaxTokens = 16
 
+/** POST /v1/completions */
+export function addCompletions(app: FastifyInstance, server: ServerContext): void {
+  const endpoint: Endpoint = {
+    methods: ['POST'],
+    url: '/completions',
+    dialect: openaiDialect,
+    fieldName: completionFieldName,
+    handler: createCompletion,
+  }
+  addEndpoint(app, server, endpoint)
+
+  async function createCompletion(request: FastifyRequest, reply: FastifyReply): Promise<Completion | FastifyReply> {
+    const { engine } = server
+    const body = parseWire(completionRequestSchema, request.body)
+    const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
+    const generation = openGeneration(server, { request, reply, idPrefix: 'cmpl', wanted })
+    const requests = completionToGenerateRequests(body, generation)
+    const detokenize: Detokenize | null =
+      engine.detokenize === undefined ? null : (ids) => engine.detokenize!(ids, generation.model)
+    const answer = { request: body, frame: generation, detokenize }
+    // The prompts live and die together: when one fails, or the answer ends early, the others are stopped.
+    const group = new AbortController()
+    const signal = AbortSignal.any([generation.signal, group.signal])
+    try {
+      const streams = generateInTurn(requests, (one) => engine.generate(one, signal))
+      if (body.stream !== true) return completionAnswer(await Promise.all(streams.map(finalOutput)), answer)
+      const chunks = completionChunks(mergeAsync(streams.map(untilFinished)), answer)
+      const explain = (error: unknown) => explainFailure(server, { endpoint, error, request, reply })
+      return await sendEventStream(reply, chunks, { dialect: openaiDialect, signal: generation.signal, explain })
+    } finally {
+      group.abort()
+    }
+  }
+}
+
+/** Tokenizing a thousand prompts in one go would keep every other request waiting: each waits for its turn of the event loop. */
+function generateInTurn(
+  requests: readonly GenerateRequest[],
+  generate: (request: GenerateRequest) => AsyncIterable<RequestOutput>,
+): AsyncIterable<RequestOutput>[] {
+  let turn = Promise.resolve()
+  return requests.map(async function* (one) {
+    turn = turn.then(() => nextTurn())
+    await turn
+    yield* generate(one)
+  })
+}
+
 /** A completion → one engine request per prompt, in order. */
-export function completionToGenerateRequests(request: CompletionRequest, context: RequestContext): GenerateRequest[] {
+export function completionToGenerateRequests(
+  request: CompletionRequest,
+  context: Pick<Generation, 'engineRequestId' | 'model' | 'cacheSalt'>,
+): GenerateRequest[] {
   const common = commonRequestFields(request, context)
   const logprobs = request.logprobs ?? null
   return promptInputs(request).map((prompt, index) => ({
@@ -15,18 +81,14 @@ export function completionToGenerateRequests(request: CompletionRequest, context
     requestId: `${common.requestId}-${index}`,
     prompt,
     params: {
-      ...samplingParamsFromWire(request),
+      ...samplingParams(request),
       // The engine makes at least one token; an echo of the prompt alone drops it again.
       maxTokens: wantsPromptOnly(request) ? 1 : (request.max_tokens ?? defaultMaxTokens),
       logprobs,
       promptLogprobs: request.prompt_logprobs ?? (request.echo === true ? logprobs : null),
     },
+    maxTokensMustFit: request.max_tokens != null && !wantsPromptOnly(request),
   }))
-}
-
-/** `echo` with `max_tokens: 0`: the prompt, and its logprobs if asked for, without a completion. */
-export function wantsPromptOnly({ echo, max_tokens: maxTokens }: CompletionRequest): boolean {
-  return echo === true && maxTokens === 0
 }
 
 function promptInputs({ prompt, add_special_tokens: addSpecialTokens }: CompletionRequest): PromptInput[] {
@@ -46,4 +108,89 @@ function splitPrompts(prompt: Prompt): (string | readonly number[])[] {
     else prompts.push(entry)
   }
   return ids.length > 0 ? [ids] : prompts
+}
+
+interface AnswerOptions {
+  readonly request: CompletionRequest
+  /** What is the same in every part of one answer. */
+  readonly frame: Pick<Generation, 'id' | 'created' | 'model'>
+  readonly detokenize: Detokenize | null
+}
+
+/** One final output per prompt, in the prompts' order → the complete answer, with the keys that vLLM has. */
+function completionAnswer(
+  outputs: readonly RequestOutput[],
+  { request, frame, detokenize }: AnswerOptions,
+): Completion {
+  const counter = new UsageCounter()
+  const choices = outputs.flatMap((output, promptIndex) => {
+    counter.add(promptIndex, output, { promptOnly: wantsPromptOnly(request) })
+    const hasLogprobs = request.prompt_logprobs != null && output.promptLogprobs !== null
+    return output.outputs.map((completion): CompletionChoice => ({
+      ...completionChoice(output, completion, {
+        request,
+        promptIndex,
+        detokenize,
+        offsets: new TextOffsets(),
+        isBeginning: true,
+      }),
+      prompt_logprobs: hasLogprobs ? promptLogprobs(output.promptLogprobs) : null,
+    }))
+  })
+  return {
+    id: frame.id,
+    object: 'text_completion',
+    created: frame.created,
+    model: frame.model,
+    choices,
+    service_tier: null,
+    system_fingerprint: null,
+    usage: counter.usage(),
+    kv_transfer_params: null,
+  }
+}
+
+/** The deltas of all prompts, each with its prompt's index, in the order in which they come → the events of a streamed answer. */
+async function* completionChunks(
+  outputs: AsyncIterable<{ readonly index: number; readonly value: RequestOutput }>,
+  { request, frame, detokenize }: AnswerOptions,
+): AsyncGenerator<CompletionChunk, void, undefined> {
+  const counter = new UsageCounter()
+  const chunk = (choices: CompletionChoice[], hasUsage: boolean): CompletionChunk => ({
+    id: frame.id,
+    object: 'text_completion',
+    created: frame.created,
+    model: frame.model,
+    choices,
+    ...(hasUsage && { usage: counter.usage() }),
+  })
+  const isContinuous = request.stream_options?.continuous_usage_stats === true
+  const begun = new Map<number, TextOffsets>()
+  for await (const { index: promptIndex, value: output } of outputs) {
+    counter.add(promptIndex, output, { promptOnly: wantsPromptOnly(request) })
+    for (const completion of output.outputs) {
+      const choiceIndex = completion.index + promptIndex * (request.n ?? 1)
+      const offsets = begun.get(choiceIndex)
+      const context = {
+        request,
+        promptIndex,
+        detokenize,
+        offsets: offsets ?? new TextOffsets(),
+        isBeginning: offsets === undefined,
+      }
+      const choice = completionChoice(output, completion, context)
+      if (isSilent(choice, completion)) continue
+      begun.set(choiceIndex, context.offsets)
+      yield chunk([choice], isContinuous)
+    }
+  }
+  if (request.stream_options?.include_usage === true) yield chunk([], true)
+}
+
+/** Nothing to tell: text that may begin a stop string is held back by the engine. */
+function isSilent(choice: CompletionChoice, { tokenIds }: CompletionOutput): boolean {
+  const hasTokenIds = choice.token_ids !== null && tokenIds.length > 0
+  return (
+    choice.text === '' && choice.finish_reason === null && !hasTokenIds && (choice.logprobs?.tokens ?? []).length === 0
+  )
 }

@@ -23,8 +23,6 @@ export interface LegacyToken {
   readonly token: string
   readonly logprob: number | null
   readonly top: Record<string, number> | null
-  /** Code points that begin with this token, however it is named: of a character in several tokens the first has it. */
-  readonly numCodePoints: number
 }
 
 export function legacyToken({ chosen, top }: DecodedTokenLogprobs, naming: TokenNaming): LegacyToken {
@@ -33,27 +31,20 @@ export function legacyToken({ chosen, top }: DecodedTokenLogprobs, naming: Token
     token: nameOf(chosen, naming),
     logprob: clamp(chosen.logprob),
     top: Object.fromEntries(entries),
-    numCodePoints: chosen.bytes.filter(isLeadingByte).length,
   }
 }
 
 export function firstPromptToken(tokenId: number, text: string, { asTokenIds }: TokenNaming): LegacyToken {
-  const token = asTokenIds ? `token_id:${tokenId}` : text
-  return { token, logprob: null, top: null, numCodePoints: numCodePoints(text) }
+  return { token: asTokenIds ? `token_id:${tokenId}` : text, logprob: null, top: null }
 }
 
-/** `offset`: where the first token begins in the choice's text. Offsets count code points, as in Python, where most readers of this object live. */
-export function completionLogprobs(tokens: readonly LegacyToken[], offset: number): CompletionLogprobs {
-  let next = offset
+/** `offsets`: where each token begins in the choice's text. */
+export function completionLogprobs(tokens: readonly LegacyToken[], offsets: readonly number[]): CompletionLogprobs {
   return {
     tokens: tokens.map(({ token }) => token),
     token_logprobs: tokens.map(({ logprob }) => logprob),
     top_logprobs: tokens.map(({ top }) => top),
-    text_offset: tokens.map((token) => {
-      const begin = next
-      next += token.numCodePoints
-      return begin
-    }),
+    text_offset: [...offsets],
   }
 }
 
@@ -66,17 +57,6 @@ export function promptLogprobs(tokens: readonly (DecodedTokenLogprobs | null)[])
     ])
     return Object.fromEntries(rows)
   })
-}
-
-export function numCodePoints(text: string): number {
-  let count = 0
-  for (const _ of text) count++
-  return count
-}
-
-/** In UTF-8 all bytes of a character but its first are 10xxxxxx. */
-function isLeadingByte(byte: number): boolean {
-  return (byte & 0xc0) !== 0x80
 }
 
 function nameOf({ tokenId, token }: DecodedLogprob, { asTokenIds }: TokenNaming): string {

@@ -1,4 +1,4 @@
-import { ContextLengthError, InvalidRequestError, ModelNotFoundError } from '@octavo/core'
+import { ContextLengthError, ModelNotFoundError, resolveSamplingParams } from '@octavo/core'
 import type {
   CompletionOutput,
   DecodedLogprob,
@@ -60,6 +60,9 @@ export class FakeEngine implements EngineClient {
     const promptTokenIds = prompt === null ? tokenIdsOf(request) : this.tokenize(prompt)
     if (promptTokenIds.length >= this.#maxModelLen)
       throw new ContextLengthError(promptTokenIds.length, this.#maxModelLen)
+    const maxTokens = request.params.maxTokens ?? null
+    if (request.maxTokensMustFit && maxTokens !== null && promptTokenIds.length + maxTokens > this.#maxModelLen)
+      throw new ContextLengthError(promptTokenIds.length, this.#maxModelLen, { maxTokens })
     try {
       yield* this.#run({ seen, signal, prompt, promptTokenIds })
     } finally {
@@ -89,7 +92,7 @@ export class FakeEngine implements EngineClient {
         requestId: request.requestId,
         prompt,
         promptTokenIds,
-        promptLogprobs: isFinished ? this.#promptLogprobs(request, promptTokenIds) : null,
+        promptLogprobs: kind === 'delta' || isFinished ? this.#promptLogprobs(request, promptTokenIds) : null,
         outputs: samples.flatMap((sample) => sample.take(kind, this.#words)),
         finished: isFinished,
         numCachedTokens: Math.floor(promptTokenIds.length / 16) * 16,
@@ -125,11 +128,7 @@ export class FakeEngine implements EngineClient {
   #check({ model, params }: GenerateRequest): void {
     if (model !== undefined && !this.models.some(({ id }) => id === model))
       throw new ModelNotFoundError(model, 'no such model')
-    if ((params.n ?? 1) > 1 && params.temperature === 0)
-      throw new InvalidRequestError('n must be 1 with temperature 0.', 'n')
-    if ((params.minTokens ?? 0) > (params.maxTokens ?? Infinity)) {
-      throw new InvalidRequestError(`minTokens must be an integer from 0 to ${params.maxTokens}.`, 'minTokens')
-    }
+    resolveSamplingParams(params, { vocabSize: 1_000_000, maxLogprobs: 20 })
   }
 
   #promptLogprobs({ params }: GenerateRequest, ids: readonly number[]): (DecodedTokenLogprobs | null)[] | null {
@@ -168,7 +167,7 @@ class FakeSample {
 
   step(wordOf: (id: number) => string, maxModelLen: number): void {
     const { params } = this.#request
-    const start = params.temperature === 0 ? 0 : (params.seed ?? 0) + this.#index
+    const start = params.temperature === 0 ? 0 : Number(params.seed ?? 0) + this.#index
     const tokenId = this.#promptTokenIds[(start + this.#tokenIds.length) % this.#promptTokenIds.length] ?? 0
     this.#tokenIds.push(tokenId)
     if (wordOf(tokenId).trim() === 'END' && params.ignoreEos !== true) return void (this.#finishReason = 'stop')

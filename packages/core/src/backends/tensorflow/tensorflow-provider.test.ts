@@ -14,9 +14,11 @@ describe('the provider of tensorflow', () => {
     vi.stubEnv('OCTAVO_TENSORFLOW', '/nowhere/tfjs_binding.node')
     const probe = await backendProvider.probe()
     expect(probe).toMatchObject({ available: false, detail: expect.stringMatching(/octavo tensorflow link/) })
-    const { report } = await createBackend('auto', {})
+    const { report } = await createBackend('auto', { env: {} })
     expect(report.find(({ name }) => name === 'tensorflow')).toMatchObject({ available: false, chosen: false })
-    await expect(createBackend('tensorflow', {})).rejects.toThrow(/"tensorflow".*cannot run here: .*octavo tensorflow/)
+    await expect(createBackend('tensorflow', { env: {} })).rejects.toThrow(
+      /"tensorflow".*cannot run here: .*octavo tensorflow/,
+    )
   })
 
   it('takes the options that it has', async () => {
@@ -34,7 +36,7 @@ const question = [{ role: 'user', content: 'What is 47 + 35?' }] as const
 describe.skipIf(skipReason !== null)('an engine thread on tensorflow', { timeout: 120_000 }, () => {
   it('answers in float32 and in bfloat16, one after the other and at once', async () => {
     const load = (dtype: 'float32' | 'bfloat16'): Promise<LLM> =>
-      LLM.load('octavo-tiny', { backend: 'tensorflow', backends: [tensorflowBackendWith({ dtype })] })
+      LLM.load('octavo-tiny', { backend: 'tensorflow', modules: [tensorflowBackendWith({ dtype })] })
     const first = await load('float32')
     expect(first.engine.info).toMatchObject({ backend: 'tensorflow', isBatchInvariant: false })
     expect(await first.infer(question, { temperature: 0 })).toBe('47 + 35 = 82.')

@@ -1,0 +1,29 @@
+#include "kernels/kernel_table.h"
+
+#include "isa/avx512/linear_dense.h"
+#include "isa/avx512/linear_quant_float.h"
+#include "isa/avx512/linear_wide_pairs.h"
+#include "isa/avx512/pack_panel.h"
+#include "isa/avx512/probe.h"
+#include "isa/avx512/quantize_activations.h"
+#include "isa/avx512/vec.h"
+#include "kernels/pack_panel_simd.h"
+#include "kernels/vector_kernels.h"
+
+namespace octavo {
+
+const KernelTable& Avx512Kernels() {
+  static const KernelTable table = [] {
+    KernelTable own = ScalarKernels();
+    FillVectorKernels<VecAvx512>(own);
+    own.pack = MakePackKernels<PackVector>();
+    own.dense = MakeDenseKernels<Avx512Vector, 2>();
+    own.quant = {QuantizeActivationsAvx512, LinearInt8<Avx512Quant>, LinearFloat<Avx512Quant>};
+    own.wide = {WideUnitsAvx512, QuantizeWideAvx512, LinearWideAvx512, nullptr};
+    own.multiply = MultiplyAvx512;
+    return own;
+  }();
+  return table;
+}
+
+}  // namespace octavo

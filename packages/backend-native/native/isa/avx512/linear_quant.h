@@ -1,0 +1,223 @@
+// What the AVX-512 and AMX kernels share. Included only by files compiled for AVX-512 (VNNI); everything is internal to
+// each.
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/linear_quant_driver.h"
+
+namespace octavo {
+namespace {
+
+/// Bytes of packed weights to ask for ahead of their use.
+constexpr int64_t kPrefetchBytes = 4096;
+
+inline __m512 LoadFloat16x16(const uint8_t* from) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+}
+
+inline __m512 LoadUint8x16(const uint8_t* from) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+}
+
+inline __m512 LoadInt8x16(const uint8_t* from) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+}
+
+/// Scales of the 16 rows of one block: per half (the first alone where PartsOf is 1), and what is added to code *
+/// scale.
+struct Scales512 {
+  __m512 parts[2];
+  __m512 min;
+};
+
+template <ScaleKind kScales>
+inline Scales512 LoadScales(const uint8_t* scales, int64_t b) {
+  const uint8_t* at = scales + BlockScaleOffset(kScales, b);
+  const __m512 none = _mm512_setzero_ps();
+  if constexpr (kScales == ScaleKind::kBlockScale) {
+    return {{LoadFloat16x16(at), none}, none};
+  } else if constexpr (kScales == ScaleKind::kBlockScaleMin) {
+    return {{LoadFloat16x16(at), none}, LoadFloat16x16(at + 32)};
+  } else if constexpr (kScales == ScaleKind::kSuperScaleMin) {
+    const uint8_t* shared = scales + SuperScaleOffset(kScales, b);
+    const __m512 min = _mm512_mul_ps(LoadFloat16x16(shared + 32), LoadUint8x16(at + 16));
+    return {{_mm512_mul_ps(LoadFloat16x16(shared), LoadUint8x16(at)), none}, _mm512_xor_ps(min, _mm512_set1_ps(-0.0f))};
+  } else {
+    const __m512 d = LoadFloat16x16(scales + SuperScaleOffset(kScales, b));
+    return {{_mm512_mul_ps(d, LoadInt8x16(at)), _mm512_mul_ps(d, LoadInt8x16(at + 16))}, none};
+  }
+}
+
+/// The 8 code vectors of a narrow block, unsigned as packed.
+template <int kBits>
+inline void UnpackNarrow(const uint8_t* block, __m512i (&codes)[8]) {
+  const __m512i nibble = _mm512_set1_epi8(15);
+#pragma GCC unroll 4
+  for (int g = 0; g < 4; g++) {
+    const __m512i both = _mm512_load_si512(block + 64 * g);
+    codes[g] = _mm512_and_si512(both, nibble);
+    codes[g + 4] = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
+  }
+  if constexpr (kBits == 5) {
+    const __m512i fifth = _mm512_load_si512(block + 256);
+    const __m512i bit = _mm512_set1_epi8(16);
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; g++) {
+      const __m512i shifted = g < 4 ? _mm512_slli_epi16(fifth, 4 - (g & 3)) : _mm512_srli_epi16(fifth, g & 3);
+      codes[g] = _mm512_or_si512(codes[g], _mm512_and_si512(shifted, bit));
+    }
+  }
+  if constexpr (kBits == 6) {
+    const __m512i pair = _mm512_set1_epi8(48);
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; g++) {
+      const __m512i upper = _mm512_load_si512(block + 256 + 64 * (g / 4));
+      const int j = g % 4;
+      const __m512i shifted = j < 2 ? _mm512_slli_epi16(upper, 4 - 2 * j) : _mm512_srli_epi16(upper, 2 * j - 4);
+      codes[g] = _mm512_or_si512(codes[g], _mm512_and_si512(shifted, pair));
+    }
+  }
+}
+
+/// Code vectors as unsigned bytes, UnsignedBias above their values.
+template <Format kFormat>
+inline void LoadUnsigned(const uint8_t* block, __m512i (&codes)[8]) {
+  constexpr QuantTraits kTraits = TraitsOf(kFormat);
+  if constexpr (kTraits.code_bits == 8) {
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; g++) codes[g] = _mm512_xor_si512(_mm512_load_si512(block + 64 * g), _mm512_set1_epi8(-128));
+  } else {
+    UnpackNarrow<kTraits.code_bits>(block, codes);
+  }
+}
+
+/// Code vectors as signed bytes of their values.
+template <Format kFormat>
+inline void LoadSigned(const uint8_t* block, __m512i (&codes)[8]) {
+  constexpr QuantTraits kTraits = TraitsOf(kFormat);
+  if constexpr (kTraits.code_bits == 8) {
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; g++) codes[g] = _mm512_load_si512(block + 64 * g);
+  } else {
+    UnpackNarrow<kTraits.code_bits>(block, codes);
+    if constexpr (kTraits.offset != 0) {
+#pragma GCC unroll 8
+      for (int g = 0; g < 8; g++) codes[g] = _mm512_sub_epi8(codes[g], _mm512_set1_epi8(kTraits.offset));
+    }
+  }
+}
+
+template <Format kFormat>
+inline void PrefetchBlock(const uint8_t* block) {
+  constexpr int kLines = TraitsOf(kFormat).code_bits;
+#pragma GCC unroll 8
+  for (int i = 0; i < kLines; i++)
+    _mm_prefetch(reinterpret_cast<const char*>(block + kPrefetchBytes + 64 * i), _MM_HINT_T0);
+}
+
+inline __m512i Broadcast4(const int8_t* codes) {
+  int32_t four;
+  __builtin_memcpy(&four, codes, 4);
+  return _mm512_set1_epi32(four);
+}
+
+/// Blocks [begin, end) of a panel times kTokens tokens of a tile, the first of them `token`; sums [kTokens][16] in and
+/// out.
+template <Format kFormat, int kTokens>
+inline void AddBlocksVnni(const QuantPanels& w, int64_t panel, int64_t begin, int64_t end,
+                          const QuantizedActivations& x, int64_t tile, int64_t token, float (*sums)[16]) {
+  constexpr QuantTraits kTraits = TraitsOf(kFormat);
+  constexpr int kParts = PartsOf(kTraits.scales);
+  // Few tokens: two chains each, or the latency of one would show.
+  constexpr bool kTwoChains = kParts == 2 || kTokens <= 2;
+  const int64_t tokens = x.TokensOf(tile);
+  const int64_t part_stride = x.n * x.blocks;
+  const uint8_t* block = w.Codes(panel) + begin * CodeBytesPerBlock(kTraits.code_bits);
+  const uint8_t* scales = w.Scales(panel);
+  __m512 acc[kTokens];
+#pragma GCC unroll 8
+  for (int t = 0; t < kTokens; t++) acc[t] = _mm512_load_ps(sums[t]);
+  for (int64_t b = begin; b < end; b++, block += CodeBytesPerBlock(kTraits.code_bits)) {
+    const int64_t at = tile * kTileTokens * x.blocks + b * tokens + token;
+    const int8_t* x_codes = x.codes + at * 32;
+    PrefetchBlock<kFormat>(block);
+    __m512i codes[8];
+    LoadUnsigned<kFormat>(block, codes);
+    const Scales512 scale = LoadScales<kTraits.scales>(scales, b);
+#pragma GCC unroll 8
+    for (int t = 0; t < kTokens; t++) {
+      const __m512 x_scale = _mm512_set1_ps(x.scales[at + t]);
+      __m512i first = UnsignedBias(kTraits) == 0 ? _mm512_setzero_si512() : _mm512_set1_epi32(x.corrections[at + t]);
+#pragma GCC unroll 4
+      for (int g = 0; g < 4; g++) first = _mm512_dpbusd_epi32(first, codes[g], Broadcast4(x_codes + 32 * t + 4 * g));
+      __m512i second = kTwoChains ? _mm512_setzero_si512() : first;
+      if constexpr (kParts == 2) second = _mm512_set1_epi32(x.corrections[part_stride + at + t]);
+#pragma GCC unroll 4
+      for (int g = 4; g < 8; g++) second = _mm512_dpbusd_epi32(second, codes[g], Broadcast4(x_codes + 32 * t + 4 * g));
+      if constexpr (kParts == 2) {
+        acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(first), _mm512_mul_ps(scale.parts[0], x_scale), acc[t]);
+        acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(second), _mm512_mul_ps(scale.parts[1], x_scale), acc[t]);
+      } else {
+        const __m512i dot = kTwoChains ? _mm512_add_epi32(first, second) : second;
+        acc[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(scale.parts[0], x_scale), acc[t]);
+      }
+      if constexpr (HasMin(kTraits.scales))
+        acc[t] = _mm512_fmadd_ps(_mm512_set1_ps(x.scaled_sums[at + t]), scale.min, acc[t]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int t = 0; t < kTokens; t++) _mm512_store_ps(sums[t], acc[t]);
+}
+
+/// As AddBlocksVnni for all tokens of the tile from `token` on.
+template <Format kFormat>
+void AddTileVnni(const QuantPanels& w, int64_t panel, int64_t begin, int64_t end, const QuantizedActivations& x,
+                 int64_t tile, float (*sums)[16]) {
+  const int64_t tokens = x.TokensOf(tile);
+  int64_t token = 0;
+  for (; tokens - token >= 8; token += 8) AddBlocksVnni<kFormat, 8>(w, panel, begin, end, x, tile, token, sums + token);
+  switch (tokens - token) {
+    case 1:
+      return AddBlocksVnni<kFormat, 1>(w, panel, begin, end, x, tile, token, sums + token);
+    case 2:
+      return AddBlocksVnni<kFormat, 2>(w, panel, begin, end, x, tile, token, sums + token);
+    case 3:
+      return AddBlocksVnni<kFormat, 3>(w, panel, begin, end, x, tile, token, sums + token);
+    case 4:
+      return AddBlocksVnni<kFormat, 4>(w, panel, begin, end, x, tile, token, sums + token);
+    case 5:
+      return AddBlocksVnni<kFormat, 5>(w, panel, begin, end, x, tile, token, sums + token);
+    case 6:
+      return AddBlocksVnni<kFormat, 6>(w, panel, begin, end, x, tile, token, sums + token);
+    case 7:
+      return AddBlocksVnni<kFormat, 7>(w, panel, begin, end, x, tile, token, sums + token);
+    default:
+      return;
+  }
+}
+
+struct Output512 {
+  static constexpr int64_t kDriverPanels = 8;
+  static constexpr int64_t kWholeKTokens = 8;
+
+  static void StoreRows(const QuantTask& task, int64_t rows, int64_t panel, int64_t token, const float* sums) {
+    const int64_t first = panel * kPanelRows;
+    const __mmask16 mask = static_cast<__mmask16>(rows - first < kPanelRows ? (1u << (rows - first)) - 1 : 0xffffu);
+    __m512 sum = _mm512_load_ps(sums);
+    if (task.bias != nullptr) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, task.bias + first));
+    _mm512_mask_storeu_ps(task.At(token, panel), mask, sum);
+  }
+
+  /// Asks for what StoreRows will write: by then it is in the second-level cache.
+  static void PrefetchOutput(const QuantTask& task, int64_t panel0, int64_t panel1, int64_t token0, int64_t tokens) {
+    for (int64_t t = token0; t < token0 + tokens; t++) {
+      for (int64_t panel = panel0; panel < panel1; panel++) {
+        _mm_prefetch(reinterpret_cast<const char*>(task.At(t, panel)), _MM_HINT_T1);
+      }
+    }
+  }
+};
+
+}  // namespace
+}  // namespace octavo

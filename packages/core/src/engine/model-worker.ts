@@ -1,0 +1,187 @@
+import type { Tensor2D } from '@tensorflow/tfjs-core'
+import { createBackend } from '../backends/backend.ts'
+import type { BackendPack, MachineShare, WarmupPolicy } from '../backends/backend-pack.ts'
+import type { EngineConfig } from '../config/engine-config.ts'
+import { type ModelConfig, parseModelConfig } from '../config/model-config.ts'
+import { InvalidConfigError } from '../errors.ts'
+import type { Communicator } from '../layers/communicator.ts'
+import { type Checkpoint, openCheckpoint } from '../loading/checkpoint.ts'
+import { tryWeight } from '../loading/weight-source.ts'
+import type { WeightSource } from '../loading/weight-source.ts'
+import type { CausalLM, LayerRange, ModelDefinition } from '../models/model.ts'
+import { getModelDefinition } from '../models/registry.ts'
+import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
+import { isDense, weightFormats } from '../tensor/dtype.ts'
+import { kvBytesPerToken, type KvDType } from '../tensor/kv-storage.ts'
+import { assert } from '../util/assert.ts'
+import { checkMaxModelLen, checkWeightsFit, kvBudget, type MemoryLimits } from './kv-cache-size.ts'
+import { ModelRunner } from './model-runner.ts'
+import { paddedSizes, type WarmupReport, warmUp } from './warm-up.ts'
+import type { LoadedModel, Worker, WorkerModules } from './worker.ts'
+
+export interface ModelWorkerOptions {
+  readonly config: EngineConfig
+  readonly modelPath: string
+  /** Which rank of how many this is. */
+  readonly communicator: Communicator
+  readonly share: MachineShare
+  /** The stage of the decoder that this rank has; default: all layers. */
+  readonly layers?: LayerRange
+  readonly workerModules?: WorkerModules
+  readonly onProgress?: (loadedBytes: number, totalBytes: number) => void
+}
+
+interface Loaded {
+  readonly pack: BackendPack
+  readonly model: CausalLM
+  readonly kvCacheDtype: KvDType
+}
+
+interface LoadModelParts {
+  readonly definition: ModelDefinition
+  readonly modelConfig: ModelConfig
+  readonly checkpoint: Checkpoint
+  readonly pack: BackendPack
+}
+
+/** One rank in this thread: the model (or this rank's part of it) on a backend, and the runner that feeds it. */
+export class ModelWorker implements Worker {
+  readonly #options: ModelWorkerOptions
+  #loaded: Loaded | null = null
+  #runner: ModelRunner | null = null
+
+  constructor(options: ModelWorkerOptions) {
+    this.#options = options
+  }
+
+  async load(): Promise<LoadedModel> {
+    const { config, modelPath, share, workerModules } = this.#options
+    const checkpoint = await openCheckpoint(modelPath)
+    const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path)
+    checkMaxModelLen(config.model, modelConfig.maxPositionEmbeddings)
+    const definition = await getModelDefinition(modelConfig)
+    const { pack } = await createBackend(config.device.backend, { providers: workerModules?.backends ?? [], share })
+    const kvCacheDtype = kvDTypeOf(pack, config.cache.kvCacheDtype)
+    const model = this.#loadModel({ definition, modelConfig, checkpoint, pack })
+    this.#loaded = { pack, model, kvCacheDtype }
+    return {
+      backend: pack.name,
+      isBatchInvariant: pack.isBatchInvariant,
+      weightBytes: model.weightBytes,
+      kvCacheDtype,
+      kvBytesPerToken: kvBytesPerToken({ ...model.kvShape, dtype: kvCacheDtype }),
+      maxPositions: modelConfig.maxPositionEmbeddings,
+    }
+  }
+
+  availableKvBytes(): number {
+    const { config, share } = this.#options
+    const { pack, model } = this.#requireLoaded()
+    return kvBudget(config.cache.kvCacheMemory, memoryLimits(pack, model.weightBytes, share), share)
+  }
+
+  createKvCache(numBlocks: number): void {
+    const { config } = this.#options
+    const { pack, model, kvCacheDtype: dtype } = this.#requireLoaded()
+    const kv = pack.createKvStorage({ ...model.kvShape, dtype, numBlocks, blockSize: config.cache.blockSize })
+    const policy = warmupOf(pack, config.device.warmup)
+    const paddedSize = policy && paddedSizes(config.scheduler.maxNumBatchedTokens)
+    this.#runner = new ModelRunner({ model, kv, ...(paddedSize && { paddedSize }) })
+  }
+
+  warmUp(maxModelLen: number): WarmupReport | null {
+    const { config } = this.#options
+    const policy = warmupOf(this.#requireLoaded().pack, config.device.warmup)
+    return (
+      policy &&
+      warmUp(this.#requireRunner(), policy, {
+        ...config.scheduler,
+        blockSize: config.cache.blockSize,
+        maxModelLen,
+      })
+    )
+  }
+
+  execute(plan: SchedulerOutput, input: Tensor2D | null = null): ModelRunnerOutput {
+    return this.#requireRunner().executeModel(plan, input)
+  }
+
+  /** Of a stage without the head; as `ModelRunner.executeStage`. */
+  executeStage(plan: SchedulerOutput, input: Tensor2D | null = null): Tensor2D | null {
+    return this.#requireRunner().executeStage(plan, input)
+  }
+
+  dispose(): void {
+    if (this.#runner === null) this.#loaded?.model.dispose()
+    this.#runner?.dispose()
+    this.#runner = null
+    this.#loaded = null
+  }
+
+  #loadModel({ definition, modelConfig, checkpoint, pack }: LoadModelParts): CausalLM {
+    const { config, communicator, share, layers, onProgress } = this.#options
+    const source = checkpoint.openWeights()
+    try {
+      const weightBytes = Math.ceil(weightBytesAtRest(source, config.model.dtype) / communicator.size)
+      checkWeightsFit(checkpoint.path, weightBytes, memoryLimits(pack, 0, share))
+      return definition.load({
+        config: modelConfig,
+        source,
+        pack,
+        dtype: config.model.dtype,
+        communicator,
+        ...(layers && { layers }),
+        ...(onProgress && { onProgress }),
+      })
+    } finally {
+      source.close()
+    }
+  }
+
+  #requireLoaded(): Loaded {
+    assert(this.#loaded !== null, 'a worker that has not loaded')
+    return this.#loaded
+  }
+
+  #requireRunner(): ModelRunner {
+    assert(this.#runner !== null, 'a worker without a KV cache')
+    return this.#runner
+  }
+}
+
+function kvDTypeOf({ name, kvCacheDtypes }: BackendPack, dtype: EngineConfig['cache']['kvCacheDtype']): KvDType {
+  if (dtype === 'auto') return kvCacheDtypes[0]
+  if (kvCacheDtypes.includes(dtype)) return dtype
+  throw new InvalidConfigError(
+    'kvCacheDtype',
+    `is ${dtype}, but the ${name} backend keeps keys and values in ${kvCacheDtypes.join(', ')} only; leave the option out, or choose the backend native or cpu`,
+  )
+}
+
+function warmupOf({ warmup }: BackendPack, option: EngineConfig['device']['warmup']): WarmupPolicy | null {
+  const isWanted = option === 'auto' ? warmup?.isDefault : option
+  return isWanted ? (warmup ?? null) : null
+}
+
+/** What the weights will take in memory: as stored, or in the dtype asked for. */
+function weightBytesAtRest(source: WeightSource, dtype: EngineConfig['model']['dtype']): number {
+  let total = 0
+  for (const name of source.names()) {
+    const info = tryWeight(source, name)
+    if (info === null) continue
+    const numElements = info.shape.reduce((product, dim) => product * dim, 1)
+    const isKept = dtype === 'auto' || (info.shape.length < 2 && isDense(info.format))
+    total += isKept ? info.sizeInBytes : numElements * weightFormats[dtype].blockBytes
+  }
+  return total
+}
+
+/** This rank's share of free memory, less what weights are still to take and a reserve for activations and the rest of the process. */
+function memoryLimits(pack: BackendPack, usedBytes: number, { numLocalWorkers }: MachineShare): MemoryLimits {
+  const reserve = 64 * 1024 ** 2
+  const pending = pack.pendingBytes ?? 0 // before the free memory: a weight may be packed meanwhile
+  return {
+    availableBytes: Math.max(0, Math.floor((process.availableMemory() - pending) / numLocalWorkers) - reserve),
+    backendBytes: pack.maxMemoryBytes === null ? null : Math.max(0, pack.maxMemoryBytes - usedBytes - 2 * reserve),
+  }
+}

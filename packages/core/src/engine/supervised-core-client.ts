@@ -1,0 +1,145 @@
+import { EngineDeadError } from '../errors.ts'
+import type { SequenceRequest } from '../sequence/sequence.ts'
+import { assert } from '../util/assert.ts'
+import type { Logger } from '../util/logger.ts'
+import type { EngineMetrics } from './engine-client.ts'
+import type { EngineCoreClient, EngineCoreEvents } from './engine-core-client.ts'
+import type { EngineInfo } from './engine-info.ts'
+
+/** How an engine that died is started again. */
+export interface RestartPolicy {
+  /** Before the first attempt; each further one waits twice as long. */
+  readonly initialDelayMs: number
+  readonly maxDelayMs: number
+  /** Attempts in a row after which it stays dead. */
+  readonly maxAttempts: number
+  /** An engine that served this long begins a new row. */
+  readonly healthyAfterMs: number
+}
+
+export const defaultRestartPolicy: RestartPolicy = {
+  initialDelayMs: 1000,
+  maxDelayMs: 60_000,
+  maxAttempts: 5,
+  healthyAfterMs: 60_000,
+}
+
+export interface SupervisedCoreClientOptions {
+  /** A core that has not started. After the first, `previous` is what served before: its context is what clients know of. */
+  create(previous: EngineInfo | null): EngineCoreClient
+  readonly policy: RestartPolicy
+  readonly logger: Logger
+}
+
+/**
+ * A core that is started again when it dies, with back-off. What it held is lost each time; a core that keeps dying stays
+ * dead, with the last cause.
+ */
+export class SupervisedCoreClient implements EngineCoreClient {
+  readonly #options: SupervisedCoreClientOptions
+  #client: EngineCoreClient
+  #events: EngineCoreEvents | null = null
+  #info: EngineInfo | null = null
+  #failure: EngineDeadError | null = null
+  #numAttempts = 0
+  #servesSince = 0
+  #timer: NodeJS.Timeout | null = null
+  #isShutDown = false
+
+  constructor(options: SupervisedCoreClientOptions) {
+    this.#options = options
+    this.#client = options.create(null)
+  }
+
+  async start(events: EngineCoreEvents): Promise<EngineInfo> {
+    this.#events = events
+    this.#info = await this.#client.start(this.#watched(events))
+    this.#servesSince = performance.now()
+    return this.#info
+  }
+
+  get info(): EngineInfo {
+    assert(this.#info !== null, 'an engine that has not started')
+    return this.#info
+  }
+
+  get failure(): EngineDeadError | null {
+    return this.#failure ?? this.#client.failure
+  }
+
+  add(requests: readonly SequenceRequest[]): void {
+    if (this.#failure !== null) throw this.#failure
+    this.#client.add(requests)
+  }
+
+  abort(ids: readonly string[]): void {
+    if (this.#failure === null) this.#client.abort(ids)
+  }
+
+  metrics(): EngineMetrics {
+    return this.#client.metrics()
+  }
+
+  async checkHealth(): Promise<void> {
+    if (this.#failure !== null) throw this.#failure
+    await this.#client.checkHealth()
+  }
+
+  async shutdown(options?: { readonly timeoutMs?: number }): Promise<void> {
+    this.#isShutDown = true
+    this.#failure ??= new EngineDeadError('The engine was shut down; start a new one.')
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    await this.#client.shutdown(options)
+  }
+
+  #watched(events: EngineCoreEvents): EngineCoreEvents {
+    return {
+      onProgress: (loadedBytes, totalBytes) => events.onProgress(loadedBytes, totalBytes),
+      onUpdates: (updates) => events.onUpdates(updates),
+      onRejected: (ids, error) => events.onRejected(ids, error),
+      onLost: (error) => events.onLost(error),
+      onDead: (error) => {
+        if (performance.now() - this.#servesSince >= this.#options.policy.healthyAfterMs) this.#numAttempts = 0
+        this.#plan(error)
+      },
+    }
+  }
+
+  #plan(error: Error): void {
+    if (this.#isShutDown) return
+    const { policy } = this.#options
+    const cause = EngineDeadError.isInstance(error) && error.cause instanceof Error ? error.cause : error
+    if (this.#numAttempts >= policy.maxAttempts) {
+      this.#failure = new EngineDeadError(
+        `The engine stopped: ${cause.message}. It was started again ${policy.maxAttempts} times in vain; mend the cause, then start it anew.`,
+        { cause },
+      )
+      return this.#events?.onDead(this.#failure)
+    }
+    const delayMs = Math.min(policy.maxDelayMs, policy.initialDelayMs * 2 ** this.#numAttempts++)
+    const attempt = `in ${delayMs / 1000} s, attempt ${this.#numAttempts} of ${policy.maxAttempts}`
+    this.#failure = new EngineDeadError(
+      `The engine stopped: ${cause.message}. The requests that it held are lost; it is started again (${attempt}), so send them again then.`,
+      { cause },
+    )
+    this.#timer = setTimeout(() => void this.#restart(), delayMs)
+    this.#events?.onLost(this.#failure)
+  }
+
+  async #restart(): Promise<void> {
+    const { logger, create } = this.#options
+    const startedAt = performance.now()
+    await this.#client.shutdown({ timeoutMs: 0 })
+    if (this.#isShutDown || this.#events === null) return
+    try {
+      this.#client = create(this.#info)
+      this.#info = await this.#client.start(this.#watched(this.#events))
+    } catch (error) {
+      return this.#plan(error instanceof Error ? error : new Error(String(error)))
+    }
+    if (this.#isShutDown) return
+    this.#failure = null
+    this.#servesSince = performance.now()
+    logger.info(`the engine serves again, after ${((this.#servesSince - startedAt) / 1000).toFixed(1)} s`)
+  }
+}

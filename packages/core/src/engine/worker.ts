@@ -1,0 +1,35 @@
+import type { BackendProvider } from '../backends/backend-pack.ts'
+import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
+import type { KvDType } from '../tensor/kv-storage.ts'
+import type { WarmupReport } from './warm-up.ts'
+
+type MaybePromise<T> = T | Promise<T>
+
+/** Of the modules that an engine was given, what each rank uses. */
+export interface WorkerModules {
+  readonly backends: readonly BackendProvider[]
+}
+
+/** What one rank has loaded. */
+export interface LoadedModel {
+  readonly backend: string
+  readonly isBatchInvariant: boolean
+  readonly weightBytes: number
+  readonly kvCacheDtype: KvDType
+  /** Keys and values of one token in this rank's layers and heads. */
+  readonly kvBytesPerToken: number
+  /** How long a context the model was made for. */
+  readonly maxPositions: number
+}
+
+/** One rank: a backend, the rank's part of the model, its KV cache. The calls come in this order, `execute` many times. */
+export interface Worker {
+  load(): Promise<LoadedModel>
+  /** What this rank may give to its KV cache; asked once all ranks of the machine have loaded. */
+  availableKvBytes(): MaybePromise<number>
+  createKvCache(numBlocks: number): MaybePromise<void>
+  /** Runs what the backend prepares itself by, if it does; `null` if not. */
+  warmUp(maxModelLen: number): MaybePromise<WarmupReport | null>
+  execute(plan: SchedulerOutput): MaybePromise<ModelRunnerOutput>
+  dispose(): MaybePromise<void>
+}

@@ -1,0 +1,14 @@
+import type { AttentionMetadata } from '../ops/attention-metadata.ts'
+import type { KvStorage } from '../tensor/kv-storage.ts'
+
+/** What one forward pass hands to every layer beside its input. Made once a step, not once a layer. */
+export interface ForwardContext {
+  /** Of the whole batch. */
+  readonly metadata: AttentionMetadata
+  readonly kv: KvStorage
+  /**
+   * Which tokens of the batch a layer's rows are, where they are not all of them in order: the head's rows, those that a
+   * router sends to one expert. `null`: row `i` is token `i`.
+   */
+  readonly tokens: Int32Array | null
+}

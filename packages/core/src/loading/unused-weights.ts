@@ -1,0 +1,50 @@
+import { CheckpointError } from '../errors.ts'
+import { tryWeight } from './weight-source.ts'
+import type { WeightSource } from './weight-source.ts'
+import type { WeightView } from './weight-view.ts'
+
+/** Tensors that files carry and a text decoder computes without. */
+export interface UnusedWeights {
+  /** Of stored names. */
+  readonly pattern: RegExp
+  readonly reason: string
+}
+
+const knownUnused: readonly UnusedWeights[] = [
+  {
+    pattern: /(^|\.)rotary_emb\.(\w+_)?(inv_freq|cos_cached|sin_cached)$/,
+    reason: 'rotary tables, computed from the config',
+  },
+  { pattern: /(^|\.)rope(_freqs|_factors_long|_factors_short)\.weight$/, reason: "GGUF's, read with the config" },
+  { pattern: /(^|\.)attn\.(bias|masked_bias)$/, reason: 'the causal mask of GPT-2 (projections are c_attn, c_proj)' },
+  { pattern: /(^|\.)(position_ids|attention_mask|causal_mask|num_batches_tracked)$/, reason: 'buffers' },
+  {
+    pattern: /^(model\.)?(vision|visual|audio|image|video|speech|multi_modal|multimodal|mm|embed_(vision|audio))(_|\.)/,
+    reason: 'towers and projectors of other media; the text decoder alone is computed',
+  },
+  { pattern: /^(v|mm)\.(blk|patch_embd|post_ln|soft_emb_norm|\d)/, reason: "the same in GGUF's names" },
+  { pattern: /(^|\.)(mtp|nextn|mtp_layers)\./, reason: 'heads that predict further tokens (MTP)' },
+  { pattern: /^(v_head|value_head|score|classifier)\./, reason: 'heads beside that of the language model' },
+  { pattern: /\.(q|k|v|prob_output|kv)_scale$/, reason: 'scales of an 8-bit KV cache' },
+]
+
+const maxNamed = 5
+
+/**
+ * Throws CheckpointError where a weight was read by no layer, as the tokens would be wrong without a word. Tensors in a
+ * dtype that nothing computes with are buffers (positions, masks, counters).
+ */
+export function checkAllRead(source: WeightSource, view: WeightView, more: readonly UnusedWeights[]): void {
+  const known = [...knownUnused, ...more]
+  const unknown = view
+    .unread()
+    .filter((name) => !known.some(({ pattern }) => pattern.test(name)) && tryWeight(source, name) !== null)
+  if (unknown.length === 0) return
+  const named = unknown.slice(0, maxNamed).map((name) => `"${name}"`)
+  const rest = unknown.length > maxNamed ? ` and ${unknown.length - maxNamed} more` : ''
+  throw new CheckpointError(
+    source.file,
+    `no layer reads ${named.join(', ')}${rest}: without ${unknown.length === 1 ? 'it' : 'them'} the tokens would be wrong. ` +
+      `Its config.json must say what these are for, or the architecture does not have them; a model's definition can name what it does not need`,
+  )
+}

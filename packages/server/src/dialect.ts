@@ -1,0 +1,13 @@
+import type { HttpError } from './http-error.ts'
+
+/** How one API speaks wherever all its endpoints speak alike: its errors and its streams. */
+export interface Dialect {
+  /** The body of an answer other than success. */
+  errorBody(error: HttpError): unknown
+  /** One event of a stream, framed: OpenAI's are bare data, other APIs' have names. */
+  frameEvent(event: unknown): string
+  /** A failure in mid-stream, framed: the status has long been sent. */
+  frameError(error: HttpError): string
+  /** Ends a stream; empty where the last event has said so. */
+  readonly endOfStream: string
+}

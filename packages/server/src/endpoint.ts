@@ -1,0 +1,63 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Dialect } from './dialect.ts'
+import { HttpError } from './http-error.ts'
+import type { ServerContext } from './server-context.ts'
+
+const knownMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'] as const
+
+export interface Endpoint {
+  readonly methods: readonly ('GET' | 'POST' | 'DELETE')[]
+  /** Below the prefix of the app; it is served with a slash at its end too. */
+  readonly url: string
+  readonly dialect: Dialect
+  /** How the wire spells a field that core names, in a request with this body. Default: as core does. */
+  readonly fieldName?: (field: string, body: unknown) => string
+  readonly handler: (request: FastifyRequest, reply: FastifyReply) => unknown
+}
+
+/** Adds an endpoint, a 405 for its other methods, and the name under which a 404 may recommend it. */
+export function addEndpoint(app: FastifyInstance, server: ServerContext, endpoint: Endpoint): void {
+  const { methods, url, handler } = endpoint
+  server.endpoints.push({ methods, url: `${app.prefix}${url}` })
+  const errorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply): void =>
+    answerError(server, { endpoint, error, request, reply })
+  const allow = methods.join(', ')
+  const refuse = async (request: FastifyRequest): Promise<never> => {
+    throw new HttpError(405, `${request.method} is not allowed here; use ${allow}.`, { headers: { allow } })
+  }
+  // The framework answers HEAD where it answers GET.
+  const served: readonly string[] = methods.includes('GET') ? [...methods, 'HEAD'] : methods
+  const others = knownMethods.filter((method) => !served.includes(method))
+  for (const path of url.endsWith('*') ? [url] : [url, `${url}/`]) {
+    const common = { url: path, errorHandler, bodyLimit: server.bodyLimit }
+    app.route({ ...common, method: [...methods], handler })
+    // In the hook, because a body that nobody wants need not be read first. A refused GET is no reason to offer HEAD.
+    app.route({ ...common, method: others, exposeHeadRoute: false, onRequest: refuse, handler: refuse })
+  }
+}
+
+export interface Failure {
+  readonly endpoint: Pick<Endpoint, 'dialect' | 'fieldName'>
+  readonly error: unknown
+  readonly request: FastifyRequest
+  readonly reply: FastifyReply
+}
+
+/** Answers a failure in the endpoint's dialect. */
+export function answerError(server: ServerContext, { endpoint, error, request, reply }: Failure): void {
+  // The framework asks to close after a body it did not read to the end; then a client that is still sending would see
+  // a reset instead of the answer. Kept open, the rest is read and thrown away, bounded by the request timeout.
+  reply.removeHeader('connection')
+  if (server.inFlight.isGone(reply.raw, error)) return void reply.hijack()
+  const httpError = explainFailure(server, { endpoint, error, request, reply })
+  void reply.code(httpError.status).headers(httpError.headers).send(endpoint.dialect.errorBody(httpError))
+}
+
+/** What the client may see of a failure; the log gets what it may not. */
+export function explainFailure(server: ServerContext, { endpoint, error, request, reply }: Failure): HttpError {
+  const { fieldName = (field: string) => field } = endpoint
+  return server.explain(error, {
+    requestId: server.inFlight.idOf(reply.raw),
+    nameOf: (field) => fieldName(field, request.body),
+  })
+}

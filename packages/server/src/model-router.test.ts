@@ -1,0 +1,78 @@
+import { InvalidConfigError } from '@octavo/core'
+import type { EngineMetrics, ServedModel } from '@octavo/core'
+import { describe, expect, it } from 'vitest'
+import { createApp } from './app.ts'
+import { createModelRouter } from './model-router.ts'
+import { FakeEngine } from './testing/fake-engine.ts'
+
+function complete(app: ReturnType<typeof createApp>, body: object) {
+  return app.inject({ method: 'POST', url: '/v1/completions', payload: { max_tokens: 1, ...body } })
+}
+
+describe('createModelRouter', () => {
+  it('serves each model from its engine under its key, and the first where none is named', async () => {
+    const [small, large] = [new FakeEngine({ models: ['s', 's-alias'] }), new FakeEngine({ models: ['l'] })]
+    Object.assign(small, { models: small.models.map((model) => ({ ...model, root: 's' })) })
+    const app = createApp({ engine: createModelRouter({ small, large }) })
+    const { data } = (await app.inject('/v1/models')).json()
+    expect(data.map(({ id }: { id: string }) => id)).toEqual(['small', 'large'])
+    expect((await complete(app, { prompt: 'a', model: 'large' })).json().model).toBe('large')
+    expect((await complete(app, { prompt: 'a' })).json().model).toBe('small')
+    expect(small.seen.map(({ request }) => request.model)).toEqual(['s'])
+    expect(large.seen.map(({ request }) => request.model)).toEqual(['l'])
+    const missing = await complete(app, { prompt: 'a', model: 's' })
+    expect(missing.statusCode).toBe(404)
+    expect(missing.json().error.message).toContain('"small", "large"')
+  })
+
+  it("detokenizes with the model's own tokenizer", async () => {
+    const [a, b] = [new FakeEngine(), new FakeEngine()]
+    a.tokenize('one two')
+    b.tokenize('eins zwei')
+    const app = createApp({ engine: createModelRouter({ a, b }) })
+    const echo = { prompt: [0, 1], echo: true, max_tokens: 0 }
+    expect((await complete(app, { ...echo, model: 'a' })).json().choices[0].text).toBe('one two')
+    expect((await complete(app, { ...echo, model: 'b' })).json().choices[0].text).toBe('eins zwei')
+  })
+
+  it('follows models that come and go', () => {
+    const engine = new FakeEngine({ models: ['base'] })
+    const router = createModelRouter({ base: engine })
+    const adapter: ServedModel = { ...engine.models[0]!, id: 'adapter', root: '/adapters/x' }
+    Object.assign(engine, { models: [...engine.models, adapter] })
+    expect(router.models.map(({ id }) => id)).toEqual(['base', 'adapter'])
+  })
+
+  it('is healthy while all are, ends all, and adds up their counters', async () => {
+    const [a, b] = [new FakeEngine(), new FakeEngine()]
+    const metrics = (numKvBlocks: number, kvCacheUsage: number): EngineMetrics => ({
+      numRunningSeqs: 1,
+      numWaitingSeqs: 2,
+      kvCacheUsage,
+      numKvBlocks,
+      numUnfilledKvSlots: 0,
+      numPreemptions: 0,
+      promptTokens: 10,
+      generationTokens: 0,
+      prefixCacheQueries: 0,
+      prefixCacheHits: 0,
+      numSteps: 3,
+    })
+    a.metrics = () => metrics(100, 0.5)
+    b.metrics = () => metrics(300, 0.1)
+    const router = createModelRouter({ a, b })
+    expect(router.metrics()).toMatchObject({ numRunningSeqs: 2, promptTokens: 20, numSteps: 6, numKvBlocks: 400 })
+    expect(router.metrics().kvCacheUsage).toBeCloseTo(0.2)
+    await router.checkHealth()
+    b.isDead = true
+    await expect(router.checkHealth()).rejects.toThrow('dead')
+    await router.shutdown()
+    expect(a.isDead).toBe(true)
+  })
+
+  it('refuses no engines, and two models of one name', () => {
+    expect(() => createModelRouter({})).toThrow(InvalidConfigError)
+    const other = new FakeEngine({ models: ['x', 'b'] })
+    expect(() => createModelRouter({ a: other, b: new FakeEngine() })).toThrow(/two models have the name "b"/)
+  })
+})

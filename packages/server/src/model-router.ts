@@ -1,0 +1,94 @@
+import type { EngineClient, EngineMetrics, GenerateRequest, RequestOutput, ServedModel } from '@octavo/core'
+import { InvalidConfigError, InvalidRequestError, ModelNotFoundError } from '@octavo/core'
+
+interface Route {
+  readonly model: ServedModel
+  readonly engine: EngineClient
+  /** The engine's own name for it. */
+  readonly engineModel: string
+}
+
+/**
+ * Several engines as one, so that a server has several models: `createModelRouter({ small: engineA, large: engineB })`.
+ * A key is the name of its engine's model; what else an engine serves beside it (adapters) keeps its own name. Names are
+ * read anew for each request, so an engine's models may come and go; of two with one name the first engine's is served.
+ * @throws InvalidConfigError without an engine, or where two models have the same name
+ */
+export function createModelRouter(engines: Readonly<Record<string, EngineClient>>): EngineClient {
+  const all = [...new Set(Object.values(engines))]
+  if (all.length === 0) throw new InvalidConfigError('engines', 'is empty; pass at least one engine under its name.')
+  checkNames(routesOf(engines))
+  return {
+    get models(): readonly ServedModel[] {
+      return routesOf(engines).map(({ model }) => model)
+    },
+    generate: (request, signal) => generate(routesOf(engines), request, signal),
+    detokenize: (tokenIds, model) => {
+      const { engine, engineModel } = findRoute(routesOf(engines), model)
+      if (engine.detokenize === undefined)
+        throw new InvalidRequestError('This model cannot turn token ids into text; pass the prompt as text.', 'prompt')
+      return engine.detokenize(tokenIds, engineModel)
+    },
+    metrics: () => sumMetrics(all.map((engine) => engine.metrics())),
+    checkHealth: async () => void (await Promise.all(all.map((engine) => engine.checkHealth()))),
+    shutdown: async (drain) => void (await Promise.all(all.map((engine) => engine.shutdown(drain)))),
+  }
+}
+
+function routesOf(engines: Readonly<Record<string, EngineClient>>): Route[] {
+  return Object.entries(engines).flatMap(([name, engine]) => {
+    const [first, ...others] = engine.models
+    if (first === undefined) return []
+    // Several names of one model have the same root; the key stands for all of them.
+    const kept = others.filter(({ root }) => root !== first.root)
+    return [
+      { model: { ...first, id: name }, engine, engineModel: first.id },
+      ...kept.map((model) => ({ model, engine, engineModel: model.id })),
+    ]
+  })
+}
+
+function checkNames(routes: readonly Route[]): void {
+  const seen = new Set<string>()
+  for (const { model } of routes) {
+    if (seen.has(model.id))
+      throw new InvalidConfigError('engines', `two models have the name "${model.id}"; choose other names.`)
+    seen.add(model.id)
+  }
+}
+
+/** @throws ModelNotFoundError that lists the known ones */
+function findRoute(routes: readonly Route[], name: string | undefined): Route {
+  const route = name === undefined ? routes[0] : routes.find(({ model }) => model.id === name)
+  if (route !== undefined) return route
+  const known = routes.map(({ model }) => model.id).join(', ')
+  throw new ModelNotFoundError(name ?? '', `The model "${name ?? ''}" does not exist; there are: ${known}.`)
+}
+
+async function* generate(
+  routes: readonly Route[],
+  request: GenerateRequest,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<RequestOutput, void, undefined> {
+  const { engine, engineModel } = findRoute(routes, request.model)
+  yield* engine.generate({ ...request, model: engineModel }, signal)
+}
+
+/** Counters add up; the usage of the caches is that of all their blocks. */
+function sumMetrics(all: readonly EngineMetrics[]): EngineMetrics {
+  const sum = (pick: (metrics: EngineMetrics) => number): number => all.reduce((total, one) => total + pick(one), 0)
+  const numKvBlocks = sum((one) => one.numKvBlocks)
+  return {
+    numRunningSeqs: sum((one) => one.numRunningSeqs),
+    numWaitingSeqs: sum((one) => one.numWaitingSeqs),
+    kvCacheUsage: numKvBlocks === 0 ? 0 : sum((one) => one.kvCacheUsage * one.numKvBlocks) / numKvBlocks,
+    numKvBlocks,
+    numUnfilledKvSlots: sum((one) => one.numUnfilledKvSlots),
+    numPreemptions: sum((one) => one.numPreemptions),
+    promptTokens: sum((one) => one.promptTokens),
+    generationTokens: sum((one) => one.generationTokens),
+    prefixCacheQueries: sum((one) => one.prefixCacheQueries),
+    prefixCacheHits: sum((one) => one.prefixCacheHits),
+    numSteps: sum((one) => one.numSteps),
+  }
+}

@@ -1,0 +1,164 @@
+import type { ChatCompletionRequest } from '@octavo/sdk/protocol'
+import { chatCompletionRequestSchema } from '@octavo/sdk/protocol'
+import { describe, expect, it } from 'vitest'
+import { HttpError } from '../http-error.ts'
+import { chatToGenerateRequest } from './chat-completions.ts'
+import { answerRole, echoedText } from './chat-prompt.ts'
+
+const context = { engineRequestId: 'e-1', model: 'm', cacheSalt: 'salt' }
+
+function parse(body: object): ChatCompletionRequest {
+  return chatCompletionRequestSchema.parse({ messages: [{ role: 'user', content: 'hi' }], ...body })
+}
+
+function promptOf(body: object) {
+  return chatToGenerateRequest(parse(body), context).prompt
+}
+
+describe('chatToGenerateRequest', () => {
+  it('goes up to the context unless told otherwise, and yields once', () => {
+    expect(chatToGenerateRequest(parse({}), context)).toMatchObject({
+      requestId: 'e-1',
+      model: 'm',
+      cacheSalt: 'salt',
+      outputKind: 'final',
+      priority: 0,
+      truncatePromptTokens: null,
+      truncationSide: 'left',
+      params: { maxTokens: null, logprobs: null },
+    })
+  })
+
+  it('prefers max_completion_tokens to max_tokens', () => {
+    expect(chatToGenerateRequest(parse({ max_tokens: 5 }), context).params.maxTokens).toBe(5)
+    expect(chatToGenerateRequest(parse({ max_tokens: 5, max_completion_tokens: 9 }), context).params.maxTokens).toBe(9)
+  })
+
+  it('asks for deltas to stream, and for logprobs as many as wanted', () => {
+    expect(chatToGenerateRequest(parse({ stream: true, logprobs: true }), context)).toMatchObject({
+      outputKind: 'delta',
+      params: { logprobs: 0 },
+    })
+    expect(chatToGenerateRequest(parse({ logprobs: true, top_logprobs: 4 }), context).params.logprobs).toBe(4)
+    expect(chatToGenerateRequest(parse({ logprobs: false }), context).params.logprobs).toBeNull()
+  })
+
+  it('carries priority and truncation', () => {
+    const request = chatToGenerateRequest(
+      parse({ priority: -3, truncate_prompt_tokens: 10, truncation_side: 'right' }),
+      context,
+    )
+    expect(request).toMatchObject({ priority: -3, truncatePromptTokens: 10, truncationSide: 'right' })
+  })
+
+  it('opens a new message by default, and does not when the last one is continued', () => {
+    expect(promptOf({})).toMatchObject({
+      addGenerationPrompt: true,
+      continueFinalMessage: false,
+      addSpecialTokens: false,
+    })
+    expect(promptOf({ continue_final_message: true })).toMatchObject({
+      addGenerationPrompt: false,
+      continueFinalMessage: true,
+    })
+    expect(promptOf({ add_generation_prompt: false, add_special_tokens: true })).toMatchObject({
+      addGenerationPrompt: false,
+      addSpecialTokens: true,
+    })
+  })
+
+  it('brings every role with its fields, without nulls', () => {
+    const messages = [
+      { role: 'system', content: 's' },
+      { role: 'developer', content: 'd', name: null },
+      {
+        role: 'user',
+        content: [
+          { type: 'text', text: 'a' },
+          { type: 'text', text: 'b' },
+        ],
+        name: 'ann',
+      },
+      {
+        role: 'assistant',
+        content: null,
+        reasoning_content: 'r',
+        tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: '{"x":1}' } }],
+      },
+      { role: 'tool', content: '42', tool_call_id: 'c' },
+      { role: 'assistant', refusal: 'no' },
+    ]
+    expect(promptOf({ messages })).toMatchObject({
+      messages: [
+        { role: 'system', content: 's' },
+        { role: 'developer', content: 'd' },
+        {
+          role: 'user',
+          content: [
+            { type: 'text', text: 'a' },
+            { type: 'text', text: 'b' },
+          ],
+          name: 'ann',
+        },
+        {
+          role: 'assistant',
+          content: null,
+          reasoning: 'r',
+          tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: { x: 1 } } }],
+        },
+        { role: 'tool', content: '42', tool_call_id: 'c' },
+        { role: 'assistant', content: 'no' },
+      ],
+    })
+    expect(JSON.stringify(promptOf({ messages }))).not.toContain('"name":null')
+  })
+
+  it.each(['[1]', '{', 'null', '"x"', `{"a":${'['.repeat(100)}${']'.repeat(100)}}`])(
+    'refuses tool call arguments that are not a flat enough object: %s',
+    (args) => {
+      const messages = [{ role: 'assistant', tool_calls: [{ function: { name: 'f', arguments: args } }] }]
+      expect(() => promptOf({ messages })).toThrow(HttpError)
+    },
+  )
+
+  it('takes empty tool call arguments for no arguments', () => {
+    const messages = [{ role: 'assistant', tool_calls: [{ function: { name: 'f', arguments: '' } }] }]
+    expect(promptOf({ messages })).toMatchObject({ messages: [{ tool_calls: [{ function: { arguments: {} } }] }] })
+  })
+
+  it('hands reasoning_effort, documents and kwargs to the template, the kwargs last', () => {
+    const body = {
+      reasoning_effort: 'high',
+      documents: [{ text: 't' }],
+      chat_template_kwargs: { enable_thinking: false, reasoning_effort: 'low' },
+    }
+    expect(promptOf(body)).toMatchObject({
+      chatTemplateKwargs: { documents: [{ text: 't' }], enable_thinking: false, reasoning_effort: 'low' },
+    })
+  })
+})
+
+describe('answerRole and echoedText', () => {
+  const messages = [
+    { role: 'user', content: 'u' },
+    {
+      role: 'assistant',
+      content: [
+        { type: 'text', text: 'a' },
+        { type: 'text', text: 'b' },
+      ],
+    },
+  ]
+
+  it('answers as the assistant, or as whoever is continued', () => {
+    expect(answerRole(parse({}))).toBe('assistant')
+    expect(answerRole(parse({ add_generation_prompt: false }))).toBe('user')
+    expect(answerRole(parse({ messages, continue_final_message: true }))).toBe('assistant')
+  })
+
+  it('echoes the last message only where asked and only of the same role', () => {
+    expect(echoedText(parse({ messages, echo: true, continue_final_message: true }))).toBe('ab')
+    expect(echoedText(parse({ messages }))).toBe('')
+    expect(echoedText(parse({ echo: true }))).toBe('')
+  })
+})

@@ -1,0 +1,62 @@
+import type { DecodedTokenLogprobs } from '@octavo/core'
+
+const space = 0x20
+/** How far a token may lie from where it should, in a text of which tokenizing dropped something: a few bytes. */
+const maxGap = 32
+
+/**
+ * Where the tokens of a choice begin in its text, part by part, so that a stream says the same as a complete answer.
+ * Offsets count code points, as in Python, where most readers of them live; of a character in several tokens the first
+ * has it.
+ */
+export class TextOffsets {
+  #next = 0
+
+  /** Of the prompt's tokens, given by their bytes, in the text that is echoed: what is not in it (special tokens, a space that SentencePiece puts in front) has no length. */
+  ofPrompt(text: string, tokens: readonly (readonly number[])[]): number[] {
+    const bytes = Buffer.from(text)
+    const countTo = codePointCounter(bytes)
+    let at = 0
+    const offsets = tokens.map((token) => {
+      const found = findToken(bytes, Buffer.from(token), at)
+      if (found !== null) at = found.end
+      return countTo(found?.start ?? at)
+    })
+    this.#next = countTo(bytes.length)
+    return offsets
+  }
+
+  /** Of tokens of the output, which continue the text. */
+  ofOutput(tokens: readonly DecodedTokenLogprobs[], skipsSpecialTokens: boolean): number[] {
+    return tokens.map(({ chosen }) => {
+      const begin = this.#next
+      const isSkipped = skipsSpecialTokens && chosen.isSpecial === true
+      if (!isSkipped) this.#next += chosen.bytes.filter(isLeadingByte).length
+      return begin
+    })
+  }
+}
+
+function findToken(text: Buffer, token: Buffer, at: number): { start: number; end: number } | null {
+  for (const part of token[0] === space ? [token, token.subarray(1)] : [token]) {
+    if (part.length === 0) continue
+    const start = text.subarray(at, at + maxGap + part.length).indexOf(part)
+    if (start >= 0) return { start: at + start, end: at + start + part.length }
+  }
+  return null
+}
+
+/** Counts the characters that begin before a byte; the bytes come in rising order. */
+function codePointCounter(bytes: Buffer): (end: number) => number {
+  let at = 0
+  let count = 0
+  return (end) => {
+    for (; at < end; at++) if (isLeadingByte(bytes[at]!)) count++
+    return count
+  }
+}
+
+/** In UTF-8 all bytes of a character but its first are 10xxxxxx. */
+function isLeadingByte(byte: number): boolean {
+  return (byte & 0xc0) !== 0x80
+}

@@ -1,0 +1,157 @@
+import { createRequire } from 'node:module'
+import type { EngineClient, Logger } from '@octavo/core'
+import { silentLogger } from '@octavo/core'
+import type { FastifyInstance } from 'fastify'
+import { checkHost } from './allowed-hosts.ts'
+import type { Authenticate } from './authenticate.ts'
+import { createAuthenticate } from './authenticate.ts'
+import { answerError } from './endpoint.ts'
+import { closeOnAbort } from './fetch-handler.ts'
+import { HttpError } from './http-error.ts'
+import { InFlightRequests } from './in-flight-requests.ts'
+import { parseJsonBodies } from './json-body.ts'
+import { addChatCompletions } from './openai/chat-completions.ts'
+import { addCompletions } from './openai/completions.ts'
+import { openaiDialect } from './openai/dialect.ts'
+import { addModels } from './openai/models.ts'
+import { chooseRequestId } from './request-id.ts'
+import { describeRequest, timedLogger } from './request-log.ts'
+import type { ExplainOptions, ServerContext } from './server-context.ts'
+import { addStatusEndpoints } from './status-endpoints.ts'
+import { toHttpError } from './to-http-error.ts'
+import { explainUnknownPath } from './unknown-path.ts'
+
+/** What the endpoints need; everything but the engine has a default. */
+export interface OctavoPluginOptions {
+  /** Not shut down with the app: whoever made it ends it. Several at once: `createModelRouter`. */
+  readonly engine: EngineClient
+  /** What GET /version says. Default: this package's own. */
+  readonly version?: string
+  /** Keys of which requests under /v1 must show one ("Authorization: Bearer …"). Default: none, everyone may call. */
+  readonly apiKeys?: readonly string[]
+  /** In place of `apiKeys`: decides who may call under /v1, and for which tenant. */
+  readonly authenticate?: Authenticate
+  /** Names by which a server on a loopback address without keys may be called, besides localhost and loopback addresses. */
+  readonly allowedHosts?: readonly string[]
+  /** Largest body in bytes; beyond it 413. Default 32 MiB. */
+  readonly bodyLimit?: number
+  /** One line per request and one per unexpected failure; never prompts or outputs. Default: silent. */
+  readonly logger?: Logger
+  /** How long `close()` lets running requests go on before it aborts them. Default 30000. */
+  readonly drainTimeoutMs?: number
+  /** Keep the prefix-cache entries of different tenants (by default: API keys) apart. Default true. */
+  readonly isolatePrefixCache?: boolean
+  /** Run the Jinja templates that requests bring; a hostile one can keep the server busy. Default false. */
+  readonly trustRequestChatTemplate?: boolean
+}
+
+const defaultBodyLimit = 32 * 1024 * 1024
+
+/**
+ * The OpenAI-compatible endpoints as a Fastify plugin: `app.register(octavoPlugin, { engine, prefix: '/llm' })` serves
+ * /llm/v1/chat/completions and the others. Parsers, hooks and errors stay within it.
+ * @throws InvalidConfigError for an API key that no request can show
+ */
+export async function octavoPlugin(app: FastifyInstance, options: OctavoPluginOptions): Promise<void> {
+  const server = mountServer(app, options)
+  // Without a prefix, what nobody serves is the program's own matter.
+  if (app.prefix !== '') answerUnknownPaths(app, server)
+  app.addHook('preClose', async () => {
+    // Not awaited: the framework stops accepting connections right after this hook, and waits for the open ones by itself.
+    void server.inFlight.drain(options.drainTimeoutMs ?? defaultDrainTimeoutMs).then(() => {
+      setTimeout(() => app.server.closeIdleConnections(), flushMs)
+    })
+  })
+}
+
+/** Sockets kept alive by their clients would hold the port; a last answer gets this long to leave. */
+export const flushMs = 50
+
+export const defaultDrainTimeoutMs = 30_000
+
+/** Adds everything to this very app. */
+export function mountServer(app: FastifyInstance, options: OctavoPluginOptions): ServerContext {
+  const logger = timedLogger(options.logger ?? silentLogger)
+  const { apiKeys, authenticate, engine } = options
+  const server: ServerContext = {
+    engine,
+    version: options.version ?? ownVersion(),
+    authenticate: createAuthenticate({ apiKeys, authenticate }),
+    inFlight: new InFlightRequests(),
+    bodyLimit: options.bodyLimit ?? defaultBodyLimit,
+    isolatePrefixCache: options.isolatePrefixCache ?? true,
+    trustRequestChatTemplate: options.trustRequestChatTemplate ?? false,
+    endpoints: [],
+    explain: (error, explainOptions) => explain(error, explainOptions, logger),
+  }
+  const isOpen = authenticate === undefined && (apiKeys ?? []).length === 0
+  parseJsonBodies(app)
+  trackRequests(app, server, logger)
+  if (isOpen) checkHost(app, options.allowedHosts ?? [])
+  app.setErrorHandler((error, request, reply) =>
+    answerError(server, { endpoint: { dialect: openaiDialect }, error, request, reply }),
+  )
+  addStatusEndpoints(app, server)
+  app.register(async (v1) => addV1(v1, server), { prefix: '/v1' })
+  return server
+}
+
+export function answerUnknownPaths(app: FastifyInstance, { endpoints }: ServerContext): void {
+  app.setNotFoundHandler(async ({ method, originalUrl }) => {
+    throw explainUnknownPath(method, originalUrl, endpoints)
+  })
+}
+
+function addV1(v1: FastifyInstance, server: ServerContext): void {
+  // By route, not by path: a path can be spelled in many ways.
+  v1.addHook('onRequest', async (request, reply) => {
+    const { headers, method, url, ip, raw } = request
+    const caller = await server.authenticate({ headers, method, url, ip, raw })
+    if (caller !== null) return server.inFlight.setCaller(reply.raw, caller)
+    const message = 'Missing or wrong API key; send the header "Authorization: Bearer <key>".'
+    throw new HttpError(401, message, { headers: { 'www-authenticate': 'Bearer' } })
+  })
+  addChatCompletions(v1, server)
+  addCompletions(v1, server)
+  addModels(v1, server)
+}
+
+function trackRequests(app: FastifyInstance, { inFlight, endpoints }: ServerContext, logger: Logger): void {
+  app.addHook('onRequest', async (request, reply) => {
+    const startedAt = performance.now()
+    const id = chooseRequestId(request)
+    inFlight.open(reply.raw, id, (isComplete) => {
+      const status = isComplete ? reply.raw.statusCode : null
+      logger.info(describeRequest(request, { id, status, ms: performance.now() - startedAt }))
+    })
+    closeOnAbort(reply.raw)
+    reply.header('x-request-id', id)
+    // Here, because a body that nobody wants need not be read first.
+    if (request.is404) throw explainUnknownPath(request.method, request.originalUrl, endpoints)
+    if (inFlight.isDraining)
+      throw new HttpError(503, 'The server is shutting down.', { headers: { connection: 'close' } })
+  })
+}
+
+/** Anything unexpected is logged by its name and where it was thrown; its message stays out, as it may quote a prompt. */
+function explain(error: unknown, { requestId, nameOf }: ExplainOptions, logger: Logger): HttpError {
+  const httpError = toHttpError(error, nameOf)
+  if (httpError.status >= 500 && !(error instanceof HttpError)) {
+    const name = error instanceof Error ? error.name : typeof error
+    logger.error([`request ${requestId} failed: ${name}`, ...framesOf(error)].join('\n'))
+  }
+  return httpError
+}
+
+/** A stack begins with the message, which may hold lines that look like frames. */
+function framesOf(error: unknown): string[] {
+  if (!(error instanceof Error) || error.stack === undefined) return []
+  const at = error.stack.indexOf(error.message)
+  const trace = at < 0 ? error.stack : error.stack.slice(at + error.message.length)
+  return trace.split('\n').filter((line) => /^\s+at /.test(line))
+}
+
+function ownVersion(): string {
+  const { version } = createRequire(import.meta.url)('../package.json') as { version: string }
+  return version
+}

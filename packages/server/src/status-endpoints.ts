@@ -1,0 +1,27 @@
+import type { ServerVersion } from '@octavo/sdk/protocol'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { addEndpoint } from './endpoint.ts'
+import { HttpError } from './http-error.ts'
+import { openaiDialect } from './openai/dialect.ts'
+import type { ServerContext } from './server-context.ts'
+
+/** What is asked about the server itself, of no dialect's own. /ping is /health under the name that SageMaker asks for. */
+export function addStatusEndpoints(app: FastifyInstance, server: ServerContext): void {
+  const dialect = openaiDialect
+  const health = (_request: FastifyRequest, reply: FastifyReply) => answerHealth(reply, server)
+  const version = (): ServerVersion => ({ version: server.version })
+  addEndpoint(app, server, { methods: ['GET'], url: '/health', dialect, handler: health })
+  addEndpoint(app, server, { methods: ['GET', 'POST'], url: '/ping', dialect, handler: health })
+  addEndpoint(app, server, { methods: ['GET'], url: '/version', dialect, handler: version })
+}
+
+/** 200 and nothing else while the engine can serve; 503 when it cannot or the server is about to go. */
+async function answerHealth(reply: FastifyReply, { engine, inFlight }: ServerContext): Promise<FastifyReply> {
+  if (inFlight.isDraining) throw new HttpError(503, 'The server is shutting down.')
+  try {
+    await engine.checkHealth()
+  } catch {
+    throw new HttpError(503, 'The engine cannot serve; the server log has the cause.')
+  }
+  return reply.code(200).send()
+}

@@ -1,0 +1,43 @@
+import { HttpError } from './http-error.ts'
+
+export interface KnownEndpoint {
+  readonly methods: readonly string[]
+  /** With its prefix; a `*` at the end stands for anything. */
+  readonly url: string
+}
+
+const maxQuotedLength = 120
+
+/** What to say of a path that nothing serves: a 405 where only the method is wrong, else a 404 that names the nearest endpoint. */
+export function explainUnknownPath(method: string, url: string, endpoints: readonly KnownEndpoint[]): HttpError {
+  const path = url.split('?', 1)[0]!.slice(0, maxQuotedLength)
+  const same = endpoints.find((endpoint) => endpoint.url === path.replace(/\/$/, ''))
+  if (same !== undefined) {
+    const allow = same.methods.join(', ')
+    return new HttpError(405, `${method} is not allowed here; use ${allow}.`, { headers: { allow } })
+  }
+  const nearest = endpoints
+    .map((endpoint) => ({ endpoint, distance: distanceBetween(tailOf(path), tailOf(endpoint.url)) }))
+    .reduce((best, next) => (next.distance < best.distance ? next : best)).endpoint
+  const name = `${nearest.methods[0] ?? 'GET'} ${nearest.url.replace(/\/?\*$/, '')}`
+  return new HttpError(404, `There is no ${method} ${JSON.stringify(path)} here; the nearest endpoint is ${name}.`)
+}
+
+/** A version or a prefix that was forgotten, or put there twice, is the commonest mistake: it counts for little. */
+function tailOf(url: string): string {
+  return url.replace(/\/?\*$/, '').replace(/^.*\/v\d+(?=\/)/, '')
+}
+
+/** Levenshtein's. */
+function distanceBetween(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1))
+    }
+    row = next
+  }
+  return row[b.length]!
+}
