@@ -4,7 +4,7 @@ import { parseModelConfig } from '../config/model-config.ts'
 import { openCheckpoint } from '../loading/checkpoint.ts'
 import { type DownloadProgress, resolveModelPath } from '../loading/hub.ts'
 import type { SamplingParams } from '../sampling-params.ts'
-import { type ChatTemplate, createChatTemplate } from '../tokenizer/chat-template.ts'
+import { ChatTemplates } from '../tokenizer/chat-templates.ts'
 import { createTokenizer } from '../tokenizer/hf-tokenizer.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { eosTokenIdsOf, samplingDefaults } from './generation-config.ts'
@@ -17,8 +17,7 @@ export interface LoadHooks {
 /** What the front thread knows of a model: everything about text, nothing about weights. */
 export interface FrontModel {
   readonly tokenizer: Tokenizer
-  readonly chatTemplate: ChatTemplate | null
-  readonly compileChatTemplate: (source: string) => ChatTemplate
+  readonly chatTemplates: ChatTemplates
   readonly vocabSize: number
   readonly maxPositions: number
   readonly longPromptThreshold: number | null
@@ -46,13 +45,16 @@ export function locateModel(
 export async function loadFrontModel(config: EngineConfig, modelPath: string): Promise<FrontModel> {
   const checkpoint = await openCheckpoint(modelPath)
   const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path)
-  const tokenizer = createTokenizer(checkpoint.readTokenizer())
-  const compileChatTemplate = (source: string): ChatTemplate => createChatTemplate(source, tokenizer)
-  const template = config.model.chatTemplate ?? tokenizer.chatTemplate
+  const files = checkpoint.readTokenizer()
+  const tokenizer = createTokenizer(files)
   return {
     tokenizer,
-    chatTemplate: template === null ? null : compileChatTemplate(template),
-    compileChatTemplate,
+    chatTemplates: new ChatTemplates({
+      override: config.model.chatTemplate,
+      defaultTemplate: files.chatTemplate,
+      named: files.namedTemplates,
+      tokens: tokenizer,
+    }),
     vocabSize: modelConfig.vocabSize,
     maxPositions: modelConfig.maxPositionEmbeddings,
     longPromptThreshold: modelConfig.longPromptThreshold,

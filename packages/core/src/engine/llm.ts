@@ -12,7 +12,8 @@ export type Prompt = string | readonly number[]
 
 /** How a conversation becomes a prompt; absent fields leave it to the chat template. */
 export interface ChatOptions {
-  readonly tools?: readonly ToolDefinition[]
+  /** As JSON text numbers and keys keep the form and order they were written in. */
+  readonly tools?: readonly ToolDefinition[] | string
   readonly chatTemplate?: string
   readonly chatTemplateKwargs?: Readonly<Record<string, unknown>>
   readonly addGenerationPrompt?: boolean

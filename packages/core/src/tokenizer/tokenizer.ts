@@ -34,8 +34,6 @@ export interface Tokenizer {
   readonly unkToken: string | null
   readonly eosTokenId: number | null
   readonly specialTokenIds: ReadonlySet<number>
-  /** The text of the checkpoint's own chat template(s): the default one, or by name. */
-  readonly chatTemplate: string | null
   encode(text: string, options?: EncodeOptions): number[]
   encodePair(text: string, pair: string, options?: EncodeOptions): { ids: number[]; typeIds: number[] }
   /** Bytes that are not UTF-8 become U+FFFD. */

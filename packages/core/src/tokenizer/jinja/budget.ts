@@ -35,10 +35,15 @@ export class Budget {
     if (this.#numSteps % stepsPerLook === 0) this.#look()
   }
 
-  /** A text of this length comes to be. */
-  text(length: number): void {
+  /** A text may grow to this length. */
+  growth(length: number): void {
     if (length > maxLength)
       throw new JinjaError(`it makes a text of ${length} characters; at most ${maxLength} are allowed`)
+  }
+
+  /** A text of this length comes to be. */
+  text(length: number): void {
+    this.growth(length)
     this.#numChars += length
     if (this.#numChars > maxChars) throw new JinjaError(`it makes more than ${maxChars} characters of text on the way`)
   }
@@ -86,7 +91,8 @@ export class TextWriter {
   }
 
   write(piece: string): void {
-    this.#budget.text(this.text.length + piece.length > maxLength ? this.text.length + piece.length : piece.length)
+    this.#budget.growth(this.text.length + piece.length)
+    this.#budget.text(piece.length)
     this.text += piece
   }
 }

@@ -41,7 +41,7 @@ function isEqualAt(a: Value, b: Value, comparing: Comparing): boolean {
   budget.depth(depth)
   if (a === b && !(a instanceof PyFloat)) return true
   const [x, y] = [numberOf(a), numberOf(b)]
-  // eslint-disable-next-line eqeqeq -- a bigint equals the float of the same value
+  // oxlint-disable-next-line eqeqeq -- a bigint equals the float of the same value
   if (x !== null && y !== null) return x == y
   const [s, t] = [textOf(a), textOf(b)]
   if (s !== null || t !== null) return s === t
@@ -80,7 +80,7 @@ export function compareValues(a: Value, b: Value, { budget, sign }: { budget: Bu
   if (a instanceof Undefined) return a.fail()
   if (b instanceof Undefined) return b.fail()
   const [x, y] = [numberOf(a), numberOf(b)]
-  // eslint-disable-next-line eqeqeq -- a bigint equals the float of the same value
+  // oxlint-disable-next-line eqeqeq -- a bigint equals the float of the same value
   if (x !== null && y !== null) return x < y ? -1 : x > y ? 1 : x == y ? 0 : Number.NaN
   const [s, t] = [textOf(a), textOf(b)]
   if (s !== null && t !== null) {

@@ -75,7 +75,7 @@ export class Evaluator implements Runtime {
       case 'compare':
         return this.#compare(node, scope)
       case 'condition':
-        if (isTrue(this.evaluate(node.test, scope))) return this.evaluate(node.then, scope)
+        if (isTrue(this.evaluate(node.test, scope))) return this.evaluate(node.value, scope)
         if (node.otherwise !== null) return this.evaluate(node.otherwise, scope)
         return new Undefined('the inline if-expression evaluated to false and no else section was defined')
       default:

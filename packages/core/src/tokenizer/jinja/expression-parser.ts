@@ -52,14 +52,14 @@ export function parseExpression(stream: TokenStream): Expression {
 }
 
 function parseCondition(stream: TokenStream): Expression {
-  let then = parseOr(stream)
+  let value = parseOr(stream)
   while (stream.isName('if')) {
     const { line } = stream.next()
     const test = parseOr(stream)
     const otherwise = stream.skip('name', 'else') ? stream.nested(() => parseCondition(stream)) : null
-    then = { type: 'condition', test, then, otherwise, line }
+    value = { type: 'condition', test, value, otherwise, line }
   }
-  return then
+  return value
 }
 
 export function parseOr(stream: TokenStream): Expression {

@@ -7,7 +7,17 @@ import { JinjaError, RaisedException } from './jinja-error.ts'
 import { LoopContext } from './loop-context.ts'
 import { toText } from './printing.ts'
 import { Scope } from './scope.ts'
-import { Callable, type CallArguments, Dict, isTrue, Namespace, orUndefined, Tuple, Undefined, type Value } from './values.ts'
+import {
+  Callable,
+  type CallArguments,
+  Dict,
+  isTrue,
+  Namespace,
+  orUndefined,
+  Tuple,
+  Undefined,
+  type Value,
+} from './values.ts'
 
 /** How a list of statements ended. */
 type Outcome = 'end' | 'break' | 'continue'

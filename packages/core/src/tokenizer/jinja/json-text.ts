@@ -102,6 +102,7 @@ class JsonWriter {
 
   #quote(text: string): string {
     this.#budget.text(text.length)
+    // oxlint-disable-next-line no-control-regex -- JSON escapes them
     const quoted = `"${text.replace(/["\\\0-\x1f]/g, escapeChar)}"`
     return this.#isAscii ? quoted.replace(/[^\0-\x7e]/g, unicodeEscape) : quoted
   }

@@ -215,7 +215,8 @@ const escape = /\\(?:([0-7]{1,3})|x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]
 /** Python's escapes; a backslash before anything else stays. */
 function unescape(text: string, line: number): string {
   if (!text.includes('\\')) return text
-  return text.replace(escape, (whole, octal?: string, byte?: string, short?: string, long?: string, char = '') => {
+  return text.replace(escape, (...match: string[]) => {
+    const [whole = '', octal, byte, short, long, char = ''] = match
     if (octal !== undefined) return String.fromCodePoint(Number.parseInt(octal, 8))
     const hex = byte ?? short ?? long
     if (hex !== undefined) {

@@ -55,7 +55,13 @@ function keyGetter(attribute: Value, isCaseSensitive: boolean, runtime: Runtime)
   return isCaseSensitive ? get : (item) => ignoreCase(get(item))
 }
 
-function sortBy(items: readonly Value[], getKey: Getter, { budget }: Runtime, isReverse = false): Value[] {
+interface Sorting {
+  readonly runtime: Runtime
+  readonly isReverse: boolean
+}
+
+function sortBy(items: readonly Value[], getKey: Getter, { runtime, isReverse }: Sorting): Value[] {
+  const { budget } = runtime
   budget.items(items.length)
   const keyed = items.map((item) => ({ item, key: getKey(item) }))
   const sign = isReverse ? -1 : 1
@@ -71,7 +77,7 @@ function sort(value: Value, given: Given, runtime: Runtime): Value[] {
   const attribute = given.at(2)
   const names = textOf(attribute)?.split(',') ?? [attribute]
   const getters = names.map((name) => keyGetter(name, isCaseSensitive, runtime))
-  return sortBy(listOf(value, runtime.budget), (item) => getters.map((get) => get(item)), runtime, isReverse)
+  return sortBy(listOf(value, runtime.budget), (item) => getters.map((get) => get(item)), { runtime, isReverse })
 }
 
 function groupBy(value: Value, given: Given, runtime: Runtime): Value[] {
@@ -79,7 +85,7 @@ function groupBy(value: Value, given: Given, runtime: Runtime): Value[] {
   const get = getterOf(attribute, runtime, absent)
   const getKey: Getter = isCaseSensitive ? get : (item) => ignoreCase(get(item))
   const groups: { key: Value; items: Value[] }[] = []
-  for (const item of sortBy(listOf(value, runtime.budget), getKey, runtime)) {
+  for (const item of sortBy(listOf(value, runtime.budget), getKey, { runtime, isReverse: false })) {
     const key = getKey(item)
     const last = groups.at(-1)
     if (last !== undefined && isEqual(last.key, key, runtime.budget)) last.items.push(item)
@@ -199,7 +205,7 @@ function join(value: Value, given: Given, runtime: Runtime): Value {
     budget.step()
     const text = toText(get === null ? item : get(item), budget)
     length += text.length + separator.length
-    if (length > 65_536) budget.text(length)
+    budget.growth(length)
     texts.push(text)
   }
   budget.text(length)
@@ -250,7 +256,7 @@ function dictSort(value: Value, given: Given, runtime: Runtime): Value[] {
     const key = (pair as Tuple).items[position]!
     return isCaseSensitive ? key : ignoreCase(key)
   }
-  return sortBy(pairs, getKey, runtime, given.isTrue(2))
+  return sortBy(pairs, getKey, { runtime, isReverse: given.isTrue(2) })
 }
 
 function sum(value: Value, given: Given, runtime: Runtime): Value {

@@ -4,8 +4,6 @@ import { Dict, PyFloat, toInteger, type Value } from './values.ts'
 const maxDepth = 200
 const space = /[ \t\n\r]*/y
 const number = /-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?/y
-const plainText = /"[^"\\\u0000-\u001f]*"/y
-const anyText = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*"/y
 const words: readonly (readonly [string, Value])[] = [
   ['true', true],
   ['false', false],
@@ -76,10 +74,15 @@ class JsonParser {
   }
 
   #string(): string {
-    const plain = this.#match(plainText)
-    if (plain !== null) return plain[0].slice(1, -1)
-    const quoted = this.#match(anyText) ?? this.#fail()
-    return JSON.parse(quoted[0]) as string
+    const start = this.#pos
+    let end = start + 1
+    while (end < this.#text.length && this.#text[end] !== '"') end += this.#text[end] === '\\' ? 2 : 1
+    this.#pos = end + 1
+    try {
+      return JSON.parse(this.#text.slice(start, this.#pos)) as string
+    } catch {
+      return this.#fail()
+    }
   }
 
   #scalar(): Value {

@@ -108,8 +108,10 @@ function split(text: string, given: Given, isRight: boolean): string[] {
 /** Between runs of white space; the part beyond the limit keeps its far end as it is. */
 function splitSpaces(text: string, limit: number, isRight: boolean): string[] {
   const words: string[] = []
+  const most = limit < 0 ? Infinity : limit
   let rest = stripText(text, isRight ? 'right' : 'left')
-  while (rest !== '' && (limit < 0 || words.length < limit)) {
+  while (rest !== '') {
+    if (words.length >= most) break
     const at = isRight ? lastSpace(rest) : firstSpace(rest)
     if (at === -1) break
     words.push(isRight ? rest.slice(at + 1) : rest.slice(0, at))
@@ -176,7 +178,7 @@ function joinText(separator: string, values: Value, { budget, isMarkup }: Subjec
       throw new JinjaError(`sequence item ${texts.length}: expected str instance, ${typeName(value)} found`)
     budget.step()
     length += text.length + separator.length
-    if (length > 65_536) budget.text(length)
+    budget.growth(length)
     texts.push(text)
   }
   return texts.join(separator)

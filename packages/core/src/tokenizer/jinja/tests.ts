@@ -28,8 +28,8 @@ const lessOrEqual = order('<=', (sign) => sign <= 0)
 const greater = order('>', (sign) => sign > 0)
 const greaterOrEqual = order('>=', (sign) => sign >= 0)
 
-function isRemainder(value: Value, divisor: Value, rest: number, { budget }: Runtime): boolean {
-  return isEqual(operate('%', [value, divisor], budget), rest, budget)
+function remainder(value: Value, divisor: Value, { budget }: Runtime): Value {
+  return operate('%', [value, divisor], budget)
 }
 
 function isSequence(value: Value): boolean {
@@ -71,11 +71,11 @@ export const tests: Readonly<Record<string, TestSpec>> = {
   boolean: plain((value) => typeof value === 'boolean'),
   callable: plain((value) => value instanceof Callable),
   defined: plain((value) => !(value instanceof Undefined)),
-  divisibleby: binary((value, arg, runtime) => isRemainder(value, arg, 0, runtime)),
+  divisibleby: binary((value, arg, runtime) => isEqual(remainder(value, arg, runtime), 0, runtime.budget)),
   eq: equal,
   equalto: equal,
   escaped: plain((value) => value instanceof Markup),
-  even: plain((value, _arg, runtime) => isRemainder(value, 2, 0, runtime)),
+  even: plain((value, _arg, runtime) => isEqual(remainder(value, 2, runtime), 0, runtime.budget)),
   false: plain((value) => value === false),
   filter: plain((value) => {
     const name = textOf(value)
@@ -96,7 +96,7 @@ export const tests: Readonly<Record<string, TestSpec>> = {
   ne: unequal,
   none: plain((value) => value === null),
   number: plain((value) => typeof value === 'boolean' || isInteger(value) || value instanceof PyFloat),
-  odd: plain((value, _arg, runtime) => isRemainder(value, 2, 1, runtime)),
+  odd: plain((value, _arg, runtime) => isEqual(remainder(value, 2, runtime), 1, runtime.budget)),
   sameas: binary(isSame),
   sequence: plain(isSequence),
   string: plain((value) => textOf(value) !== null),

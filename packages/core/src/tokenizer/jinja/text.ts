@@ -23,18 +23,28 @@ export function stripText(text: string, side: Side, chars: string | null = null)
   const set = chars === null ? null : new Set(chars)
   const isIn = (at: number, size: number): boolean =>
     set === null ? isSpace(text.charCodeAt(at)) : set.has(text.slice(at, at + size))
-  let [start, end] = [0, text.length]
-  while (side !== 'right' && start < end) {
+  const start = side === 'right' ? 0 : skipStart(text, isIn)
+  return text.slice(start, side === 'left' ? text.length : skipEnd(text, start, isIn))
+}
+
+function skipStart(text: string, isIn: (at: number, size: number) => boolean): number {
+  let start = 0
+  while (start < text.length) {
     const size = text.codePointAt(start)! > 0xffff ? 2 : 1
     if (!isIn(start, size)) break
     start += size
   }
-  while (side !== 'left' && end > start) {
+  return start
+}
+
+function skipEnd(text: string, start: number, isIn: (at: number, size: number) => boolean): number {
+  let end = text.length
+  while (end > start) {
     const size = end - start > 1 && text.codePointAt(end - 2)! > 0xffff ? 2 : 1
     if (!isIn(end - size, size)) break
     end -= size
   }
-  return text.slice(start, end)
+  return end
 }
 
 const surrogate = /[\ud800-\udfff]/
@@ -82,6 +92,7 @@ export function sliceRange(
   return [first, last, step]
 }
 
+// oxlint-disable-next-line no-control-regex -- Python splits lines at these separators too
 const lineBreak = /\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/g
 
 export function splitLines(text: string, keepEnds: boolean): string[] {
