@@ -31,7 +31,7 @@ const levelRules = coreLevels.flatMap((names, level) =>
     from: { path: room(name), pathNot: test },
     to: {
       path: [
-        `${core}/(index|testing|backend-api|tensorflow-api)[.]ts$`,
+        `${core}/(index|testing|[a-z]+-api)[.]ts$`,
         ...coreLevels
           .slice(level)
           .flat()

@@ -1,11 +1,21 @@
 import { defineConfig } from 'tsup'
 
+/** What package.json exports. */
+const published = {
+  index: 'src/index.ts',
+  'backend-api': 'src/backend-api.ts',
+  'engine-api': 'src/engine-api.ts',
+  'loading-api': 'src/loading-api.ts',
+  'model-api': 'src/model-api.ts',
+  'ops-api': 'src/ops-api.ts',
+  tensorflow: 'src/tensorflow-api.ts',
+  testing: 'src/testing.ts',
+  'tokenizer-api': 'src/tokenizer-api.ts',
+}
+
 export default defineConfig({
   entry: {
-    index: 'src/index.ts',
-    'backend-api': 'src/backend-api.ts',
-    tensorflow: 'src/tensorflow-api.ts',
-    testing: 'src/testing.ts',
+    ...published,
     // A worker's entry point: the front thread opens it as ./engine-thread.js beside its own chunk.
     'engine-thread': 'src/engine/engine-thread.ts',
     // What such a thread imports by its URL.
@@ -16,14 +26,7 @@ export default defineConfig({
   format: 'esm',
   platform: 'node',
   target: 'node22',
-  dts: {
-    entry: {
-      index: 'src/index.ts',
-      'backend-api': 'src/backend-api.ts',
-      tensorflow: 'src/tensorflow-api.ts',
-      testing: 'src/testing.ts',
-    },
-  },
+  dts: { entry: published },
   sourcemap: true,
   splitting: true,
   treeshake: true,

@@ -3,6 +3,7 @@ export { LLM, loadModel } from './engine/llm.ts'
 export type { ChatOptions, GenerateOptions, Prompt } from './engine/llm.ts'
 export { AsyncEngine } from './engine/async-engine.ts'
 export type { EngineHooks } from './engine/async-engine.ts'
+export type { CreateTokenizer } from './engine/front-model.ts'
 export type { EngineClient, EngineMetrics, GenerateRequest, PromptInput, ServedModel } from './engine/engine-client.ts'
 export type { EngineCoreClient, EngineCoreEvents } from './engine/engine-core-client.ts'
 export type { EngineCoreData } from './engine/create-engine-core.ts'
@@ -66,6 +67,8 @@ export type { TensorflowOptions } from './backends/tensorflow/tensorflow-pack.ts
 export type { DType, WeightFormat } from './tensor/dtype.ts'
 export type { FillWeight, PackedWeight, PackedWeightSpec } from './tensor/packed-weight.ts'
 export type { KvDType, KvLayout, KvStorage } from './tensor/kv-storage.ts'
+
+export type { Tokenizer } from './tokenizer/tokenizer.ts'
 
 export { registerGradients } from './tensor/register-gradients.ts'
 export { formatBytes } from './util/format-bytes.ts'

@@ -19,13 +19,22 @@ export const supportedArchitectures = [
 
 export type SupportedArchitecture = (typeof supportedArchitectures)[number]
 
+/** What the reader of config.json has to know of an architecture from outside (`ModelDefinition`). */
+export interface ArchitectureConfig {
+  /** Its config.json → the keys of Hugging Face's, where it has others or leaves out what has no default. */
+  readConfig?(json: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>>
+}
+
+/** By the name in `architectures` of config.json. */
+export type MoreArchitectures<T extends ArchitectureConfig = ArchitectureConfig> = Readonly<Record<string, T>>
+
 export function isSupportedArchitecture(name: string): name is SupportedArchitecture {
   return supportedArchitectures.some((known) => known === name)
 }
 
 export function unsupportedArchitecture(name: string, file: string, options?: ErrorOptions): UnsupportedModelError {
   return new UnsupportedModelError(
-    `${file}: the architecture "${name.slice(0, 200)}" is not supported. Known are ${supportedArchitectures.join(', ')}.`,
+    `${file}: the architecture "${name.slice(0, 200)}" is not supported. Known are ${supportedArchitectures.join(', ')}; a module of kind 'model' adds others.`,
     options,
   )
 }

@@ -225,6 +225,19 @@ describe('parseModelConfig', () => {
     expect(parseModelConfig({ ...llama, ...unknown }, 'x').architecture).toBe('NemotronForCausalLM')
   })
 
+  it('reads the config of an architecture from outside, in keys of its own', () => {
+    const { num_hidden_layers: _, ...rest } = llama
+    const json = { ...rest, architectures: ['Mine'], model_type: 'mine', depth: 3 }
+    const readConfig = ({ depth, ...others }: Readonly<Record<string, unknown>>) => ({
+      ...others,
+      num_hidden_layers: depth,
+    })
+    expect(parseModelConfig(json, 'x', { Mine: { readConfig } })).toMatchObject({ architecture: 'Mine', numLayers: 3 })
+    // Known now: what is wrong is the key.
+    expect(() => parseModelConfig(json, 'x', { Mine: {} })).toThrow(/"num_hidden_layers": is missing/)
+    expect(() => parseModelConfig(json, 'x')).toThrow(/"Mine" is not supported.*a module of kind 'model' adds others/)
+  })
+
   it('takes heads of odd size where positions are learned', () => {
     const gpt2 = { architectures: ['GPT2LMHeadModel'], model_type: 'gpt2', n_embd: 10, n_head: 2, n_layer: 1 }
     const config = parseModelConfig({ ...gpt2, n_positions: 8, vocab_size: 16 }, 'x')

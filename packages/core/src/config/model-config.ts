@@ -1,6 +1,6 @@
 import { CheckpointError, UnsupportedModelError } from '../errors.ts'
 import type { DType } from '../tensor/dtype.ts'
-import { isSupportedArchitecture, unsupportedArchitecture } from './architectures.ts'
+import { isSupportedArchitecture, type MoreArchitectures, unsupportedArchitecture } from './architectures.ts'
 import { parseHfConfig } from './hf-config.ts'
 import type { HfConfig } from './hf-config.ts'
 import { parseRopeConfigs } from './rope-config.ts'
@@ -69,13 +69,20 @@ export interface ModelConfig {
  * The only reader of config.json.
  *
  * @param file named in error messages
+ * @param more architectures from outside
  * @throws CheckpointError naming the key that is missing, wrong or beyond its limit
  * @throws UnsupportedModelError for quantized weights and features that Octavo does not have; for an architecture that it
  * does not know and can't read, whatever else is wrong with the file
  */
-export function parseModelConfig(json: Readonly<Record<string, unknown>>, file: string): ModelConfig {
+export function parseModelConfig(
+  json: Readonly<Record<string, unknown>>,
+  file: string,
+  more: MoreArchitectures = {},
+): ModelConfig {
   const names = json['architectures']
   const architecture: unknown = Array.isArray(names) ? names[0] : undefined
+  if (typeof architecture === 'string' && Object.hasOwn(more, architecture))
+    return parseKeys(more[architecture]?.readConfig?.(json) ?? json, file)
   if (typeof architecture !== 'string' || isSupportedArchitecture(architecture)) return parseKeys(json, file)
   try {
     return parseKeys(json, file)

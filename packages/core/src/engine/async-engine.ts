@@ -13,7 +13,7 @@ import type { EngineCoreData } from './create-engine-core.ts'
 import type { EngineClient, EngineMetrics, GenerateRequest, ServedModel } from './engine-client.ts'
 import type { EngineCoreClient, EngineCoreEvents } from './engine-core-client.ts'
 import type { EngineInfo } from './engine-info.ts'
-import { type FrontModel, loadFrontModel, type LoadHooks, locateModel } from './front-model.ts'
+import { type CreateTokenizer, type FrontModel, loadFrontModel, type LoadHooks, locateModel } from './front-model.ts'
 import { InputProcessor, type ProcessedRequest } from './input-processor.ts'
 import { mergeOf } from './merge-outputs.ts'
 import { OutputProcessor } from './output-processor.ts'
@@ -23,7 +23,7 @@ import { ThreadCoreClient } from './thread-core-client.ts'
 /** What a program may pass besides the plain options: functions cannot cross to the engine thread. */
 export interface EngineHooks extends LoadHooks {
   readonly logger?: Logger
-  /** Parts from outside core: backends, which join core's own in the choice, an executor. */
+  /** Parts from outside core by their URLs: backends, models, an executor, … (`EngineModuleKind`). */
   readonly modules?: readonly EngineModule[]
   /**
    * An engine that dies is started again, with back-off; meanwhile health is bad and requests are refused. Default false.
@@ -31,6 +31,8 @@ export interface EngineHooks extends LoadHooks {
   readonly restart?: boolean | RestartPolicy
   /** Told once, when the engine will never serve again. */
   readonly onDead?: (error: EngineDeadError) => void
+  /** Default: the checkpoint's own. */
+  readonly createTokenizer?: CreateTokenizer
   /** Where the engine core runs. Default: a thread of its own. */
   readonly createCoreClient?: (data: EngineCoreData) => EngineCoreClient
 }
@@ -42,6 +44,7 @@ export const hookNames: Readonly<Record<keyof EngineHooks, true>> = {
   restart: true,
   onDead: true,
   createCoreClient: true,
+  createTokenizer: true,
   onDownloadProgress: true,
   onLoadProgress: true,
 }
@@ -58,9 +61,9 @@ interface ActiveRequest {
 
 /** The front of an engine: text in, text out, one AsyncIterable per request; the core, which knows token ids only, runs in its own thread. */
 export class AsyncEngine implements EngineClient {
+  readonly tokenizer: Tokenizer
   readonly #config: EngineConfig
   readonly #core: EngineCoreClient
-  readonly #tokenizer: Tokenizer
   readonly #hasChatTemplate: boolean
   readonly #inputProcessor: InputProcessor
   readonly #outputProcessor: OutputProcessor
@@ -71,7 +74,7 @@ export class AsyncEngine implements EngineClient {
   private constructor(config: EngineConfig, front: FrontModel, { core, hasPriorities }: CoreOfEngine) {
     this.#config = config
     this.#core = core
-    this.#tokenizer = front.tokenizer
+    this.tokenizer = front.tokenizer
     this.#hasChatTemplate = !front.chatTemplates.isEmpty
     this.#inputProcessor = new InputProcessor({
       ...front,
@@ -113,7 +116,7 @@ export class AsyncEngine implements EngineClient {
         hooks.onDead?.(error)
       },
     }
-    const front = await loadBoth(config, modelPath, { core, events })
+    const front = await loadBoth({ config, modelPath, modules }, hooks, { core, events })
     const hasPriorities =
       config.scheduler.schedulingPolicy === 'priority' || modules.some(({ kind }) => kind === 'scheduling-policy')
     engine = new AsyncEngine(config, front, { core, hasPriorities })
@@ -151,7 +154,7 @@ export class AsyncEngine implements EngineClient {
   }
 
   detokenize(tokenIds: readonly number[]): string {
-    return this.#tokenizer.decode(tokenIds)
+    return this.tokenizer.decode(tokenIds)
   }
 
   metrics(): EngineMetrics {
@@ -276,15 +279,15 @@ function withMaxModelLen(config: EngineConfig, maxModelLen: number): EngineConfi
 
 /** Both threads load at once; where one can't, the other stops. */
 async function loadBoth(
-  config: EngineConfig,
-  modelPath: string,
+  { config, modelPath, modules }: EngineCoreData,
+  { createTokenizer }: EngineHooks,
   { core, events }: { readonly core: EngineCoreClient; readonly events: EngineCoreEvents },
 ): Promise<FrontModel> {
   const started = core.start(events)
   // Nobody waits for it if the front fails first.
   started.catch(() => {})
   try {
-    const front = await loadFrontModel(config, modelPath)
+    const front = await loadFrontModel(config, modelPath, { modules, ...(createTokenizer && { createTokenizer }) })
     await started
     if (core.failure !== null) throw core.failure
     return front

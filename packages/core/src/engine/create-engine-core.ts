@@ -19,7 +19,8 @@ export async function createEngineCore(
   { config, modelPath, modules }: EngineCoreData,
   onProgress: (loadedBytes: number, totalBytes: number) => void,
 ): Promise<{ core: EngineCore; info: EngineInfo }> {
-  const { createExecutor, schedulingPolicy, ...workerModules } = await loadEngineModules(modules)
+  const { createExecutor, createSchedulingPolicy, ...workerModules } = await loadEngineModules(modules)
+  const schedulingPolicy = createSchedulingPolicy?.({ config }) ?? null
   const context = { config, modelPath, workerModules, modules, onProgress }
   const executor = createExecutor?.(context) ?? new InlineExecutor(context)
   const info = await executor.initialize()

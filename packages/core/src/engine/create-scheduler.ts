@@ -3,6 +3,17 @@ import { Scheduler } from '../scheduler/scheduler.ts'
 import type { SchedulingPolicy } from '../scheduler/scheduling-policy.ts'
 import type { EngineInfo } from './engine-info.ts'
 
+/** What a scheduling policy may depend on besides the options of its module. */
+export interface SchedulingPolicyContext {
+  readonly config: EngineConfig
+}
+
+/** What a module of kind `scheduling-policy` exports as `createSchedulingPolicy`. */
+export type CreateSchedulingPolicy = (
+  context: SchedulingPolicyContext,
+  options?: Readonly<Record<string, unknown>>,
+) => SchedulingPolicy
+
 /** The scheduler of an engine: its limits from the configuration, its blocks from what the executor could allocate. */
 export function createScheduler(
   config: EngineConfig,

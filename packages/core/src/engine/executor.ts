@@ -2,7 +2,7 @@ import type { EngineConfig } from '../config/engine-config.ts'
 import type { EngineModule } from '../config/engine-module.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import type { EngineInfo } from './engine-info.ts'
-import type { WorkerModules } from './worker.ts'
+import type { WorkerModules } from './worker-modules.ts'
 
 /** Where a plan runs: in this thread, on worker threads, or on other ranks. It drives one worker per rank. */
 export interface Executor {

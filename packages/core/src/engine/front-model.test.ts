@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { resolveEngineConfig } from '../config/engine-config.ts'
+import { InvalidConfigError } from '../errors.ts'
 import type { ChatMessage } from '../tokenizer/chat-message.ts'
 import { Detokenizer } from '../tokenizer/detokenizer.ts'
 import { loadFrontModel } from './front-model.ts'
@@ -63,5 +64,22 @@ describe.each(readdirSync(models))('the text of %s', (name) => {
       expect(detokenize(tokenizer, greedy_ids)).toBe(greedy_text)
       expect(detokenize(tokenizer, greedy_ids, ids)).toBe(greedy_text_after_prompt)
     }
+  })
+})
+
+describe("a tokenizer of one's own", () => {
+  const folder = fileURLToPath(new URL('llama', models))
+  const config = resolveEngineConfig({ model: folder })
+
+  it("stands in for the checkpoint's", async () => {
+    const { tokenizer: stock } = await loadFrontModel(config, folder)
+    const { tokenizer } = await loadFrontModel(config, folder, { createTokenizer: async () => stock })
+    expect(tokenizer).toBe(stock)
+  })
+
+  it('must be one', async () => {
+    const loaded = loadFrontModel(config, folder, { createTokenizer: () => ({ encode: () => [] }) as never })
+    await expect(loaded).rejects.toThrow(InvalidConfigError)
+    await expect(loaded).rejects.toThrow(/createTokenizer: must return a Tokenizer .*createDecodeStream/)
   })
 })

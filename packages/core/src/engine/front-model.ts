@@ -1,13 +1,16 @@
 import type { EngineConfig } from '../config/engine-config.ts'
 import { readEnv } from '../config/env.ts'
+import { type EngineModule, hasFunctions } from '../config/engine-module.ts'
 import { parseModelConfig } from '../config/model-config.ts'
-import { openCheckpoint } from '../loading/checkpoint.ts'
+import { InvalidConfigError } from '../errors.ts'
+import { type Checkpoint, openCheckpoint } from '../loading/checkpoint.ts'
 import { type DownloadProgress, resolveModelPath } from '../loading/hub.ts'
 import type { SamplingParams } from '../sampling-params.ts'
 import { ChatTemplates } from '../tokenizer/chat-templates.ts'
 import { createTokenizer } from '../tokenizer/hf-tokenizer.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { eosTokenIdsOf, samplingDefaults } from './generation-config.ts'
+import { loadArchitectures } from './load-engine-modules.ts'
 
 export interface LoadHooks {
   readonly onDownloadProgress?: (progress: DownloadProgress) => void
@@ -42,17 +45,30 @@ export function locateModel(
   })
 }
 
-export async function loadFrontModel(config: EngineConfig, modelPath: string): Promise<FrontModel> {
+/** What of an engine's parts from outside the front uses. */
+export interface FrontParts {
+  readonly modules?: readonly EngineModule[]
+  readonly createTokenizer?: CreateTokenizer
+}
+
+/** A tokenizer of one's own for this model: text is the front's matter, so it needs to cross to no thread. */
+export type CreateTokenizer = (checkpoint: Checkpoint) => Tokenizer | Promise<Tokenizer>
+
+export async function loadFrontModel(
+  config: EngineConfig,
+  modelPath: string,
+  { modules = [], createTokenizer: createOwn }: FrontParts = {},
+): Promise<FrontModel> {
   const checkpoint = await openCheckpoint(modelPath)
-  const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path)
-  const files = checkpoint.readTokenizer()
-  const tokenizer = createTokenizer(files)
+  const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path, await loadArchitectures(modules))
+  const tokenizer =
+    createOwn === undefined ? createTokenizer(checkpoint.readTokenizer()) : checkTokenizer(await createOwn(checkpoint))
   return {
     tokenizer,
     chatTemplates: new ChatTemplates({
       override: config.model.chatTemplate,
-      defaultTemplate: files.chatTemplate,
-      named: files.namedTemplates,
+      defaultTemplate: tokenizer.chatTemplate ?? null,
+      named: tokenizer.namedTemplates ?? new Map(),
       tokens: tokenizer,
     }),
     vocabSize: modelConfig.vocabSize,
@@ -62,4 +78,14 @@ export async function loadFrontModel(config: EngineConfig, modelPath: string): P
     eosTokenIds: eosTokenIdsOf(checkpoint, modelConfig, tokenizer).filter((id) => id < modelConfig.vocabSize),
     defaultParams: samplingDefaults(checkpoint, config.model),
   }
+}
+
+/** Types promise what JavaScript does not keep. */
+function checkTokenizer(tokenizer: Tokenizer): Tokenizer {
+  const functions = ['encode', 'decode', 'createDecodeStream', 'idToToken', 'tokenToId', 'tokenBytes']
+  if (hasFunctions(tokenizer, ...functions) && tokenizer.specialTokenIds instanceof Set) return tokenizer
+  throw new InvalidConfigError(
+    'createTokenizer',
+    `must return a Tokenizer (@octavo/core/tokenizer), with the functions ${functions.join(', ')} and a set of specialTokenIds`,
+  )
 }

@@ -6,7 +6,7 @@ import { initializeWorkers } from './initialize-workers.ts'
 import { ModelWorker } from './model-worker.ts'
 
 export type InlineExecutorOptions = Pick<ExecutorContext, 'config' | 'modelPath'> &
-  Partial<Pick<ExecutorContext, 'workerModules' | 'onProgress'>>
+  Partial<Pick<ExecutorContext, 'onProgress'>> & { readonly workerModules?: Partial<ExecutorContext['workerModules']> }
 
 /** One worker, in this very thread. */
 export class InlineExecutor implements Executor {

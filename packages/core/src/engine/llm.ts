@@ -4,6 +4,7 @@ import { InvalidRequestError } from '../errors.ts'
 import type { SamplingParamsInput } from '../sampling-params.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'
 import type { ChatMessage, ToolDefinition } from '../tokenizer/chat-message.ts'
+import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { AsyncEngine, type EngineHooks, hookNames } from './async-engine.ts'
 import type { GenerateRequest, PromptInput } from './engine-client.ts'
 
@@ -40,6 +41,11 @@ export class LLM implements AsyncDisposable {
 
   private constructor(engine: AsyncEngine) {
     this.engine = engine
+  }
+
+  /** Text ↔ token ids, as the engine takes and gives them. */
+  get tokenizer(): Tokenizer {
+    return this.engine.tokenizer
   }
 
   /** @param model a folder, a `.gguf` file, a Hugging Face repo id, or the embedded `octavo-tiny` */

@@ -27,21 +27,12 @@ describe('loadEngineModules', () => {
   it.each([
     ['a module that throws', urlOf('throw new Error("no such library")'), /"mine".*no such library/],
     ['a module without a provider', urlOf('export const x = 1'), /exports no backendProvider/],
-    ['a module with something else', urlOf('export const backendProvider = { name: "x" }'), /of another kind/],
+    ['a module with something else', urlOf('export const backendProvider = { name: "x" }'), /but as something else/],
     ['a file that is not there', 'file:///nowhere/module.js', /nowhere/],
   ])('%s is a backend that is not available', async (_, url, detail) => {
     const { backends } = await loadEngineModules([{ kind: 'backend', name: 'mine', url }])
     expect(await backends[0]?.probe()).toEqual({ available: false, detail: expect.stringMatching(detail) })
     await expect(backends[0]?.create()).rejects.toThrow(detail)
-  })
-
-  it('gives an executor its options', async () => {
-    const url = urlOf('export const createExecutor = (context, options) => ({ context, options })')
-    const { createExecutor } = await loadEngineModules([{ kind: 'executor', name: 'mine', url, options: { ranks: 2 } }])
-    expect(createExecutor?.({ modelPath: 'm' } as never)).toEqual({
-      context: { modelPath: 'm' },
-      options: { ranks: 2 },
-    })
   })
 
   it('takes one executor', async () => {
@@ -51,18 +42,66 @@ describe('loadEngineModules', () => {
     await expect(both).rejects.toThrow(/"a" and "b" of the kind executor.*leave the other out/)
   })
 
-  it('makes a scheduling policy, and says what it must be', async () => {
-    const moduleOf = (body: string): EngineModule => ({
-      kind: 'scheduling-policy',
-      name: 'mine',
-      url: urlOf(`export const createSchedulingPolicy = (options) => (${body})`),
-      options: { name: 'shortest' },
-    })
-    const good = moduleOf('{ ...options, createQueue() {}, chooseVictim() {} }')
-    expect((await loadEngineModules([good])).schedulingPolicy).toMatchObject({ name: 'shortest' })
-    const bad = loadEngineModules([moduleOf('{ ...options }')])
-    await expect(bad).rejects.toThrow(InvalidConfigError)
-    await expect(bad).rejects.toThrow(/"mine".*createSchedulingPolicy must be .*chooseVictim/)
+  it('adds architectures, each once', async () => {
+    const url = urlOf('export const architectures = { Mine: { load() {} } }')
+    const module: EngineModule = { kind: 'model', name: 'a', url }
+    expect((await loadEngineModules([module])).architectures).toHaveProperty('Mine.load')
+    const twice = loadEngineModules([module, { ...module, name: 'b' }])
+    await expect(twice).rejects.toThrow(InvalidConfigError)
+    await expect(twice).rejects.toThrow(/the model module "b" .* has the architecture "Mine", as one before it/)
+    const withOptions = loadEngineModules([{ ...module, options: { x: 1 } }])
+    await expect(withOptions).rejects.toThrow(/"a" .* has options, but its architectures take none/)
+  })
+
+  it.each([
+    ['export const architectures = {}'],
+    ['export const architectures = { Mine: {} }'],
+    ['export const architectures = null'],
+  ])('refuses the model module %s', async (source) => {
+    const loaded = loadEngineModules([{ kind: 'model', name: 'mine', url: urlOf(source) }])
+    await expect(loaded).rejects.toThrow(InvalidConfigError)
+    await expect(loaded).rejects.toThrow(/"mine".*exports architectures, but as something else; .*ModelDefinition/)
+  })
+
+  const factories = [
+    ['executor', 'createExecutor', '{ maxPlansInFlight: 1, initialize() {}, executeModel() {}, shutdown() {} }'],
+    ['linear-methods', 'createLinearMethods', '() => {}'],
+    ['logits-processors', 'createLogitsProcessors', '[{ apply() {} }]'],
+    ['sampler', 'createSampler', '{ sample() {} }'],
+    ['scheduling-policy', 'createSchedulingPolicy', "{ name: 'mine', createQueue() {}, chooseVictim() {} }"],
+  ] as const
+
+  /** What the module's function makes, given a context. */
+  async function make(kind: EngineModule['kind'], source: string): Promise<unknown> {
+    const loaded = await loadEngineModules([{ kind, name: 'mine', url: urlOf(source), options: { x: 2 } }])
+    const creates = [
+      loaded.createExecutor,
+      loaded.linearMethods[0],
+      loaded.logitsProcessors[0],
+      loaded.createSampler,
+      loaded.createSchedulingPolicy,
+    ]
+    return creates.find((create) => create != null)?.({ config: 'context' } as never)
+  }
+
+  it.each(factories)('passes context and options to the function of a module of kind %s', async (kind, name, body) => {
+    const source = `export function ${name}(context, options) {
+      if (context.config !== 'context' || options.x !== 2) throw new Error('other arguments')
+      return ${body}
+    }`
+    expect(await make(kind, source)).toBeTruthy()
+  })
+
+  it.each(factories)('says what a module of kind %s must export and make', async (kind, name) => {
+    const start = `the ${kind} module "mine" .* `
+    const missing = make(kind, 'export const x = 1')
+    await expect(missing).rejects.toThrow(InvalidConfigError)
+    await expect(missing).rejects.toThrow(
+      new RegExp(`${start}exports no ${name}; it must export one that is a function \\(context, options\\)`),
+    )
+    const wrong = make(kind, `export const ${name} = () => ({})`)
+    await expect(wrong).rejects.toThrow(InvalidConfigError)
+    await expect(wrong).rejects.toThrow(new RegExp(`${start}makes something else by ${name}, which must return `))
   })
 })
 
@@ -72,7 +111,7 @@ describe('checkEngineModules', () => {
   it.each([
     [
       { ...good, kind: 'plugin' },
-      /"mine" has the kind "plugin"; the known ones are backend, executor, scheduling-policy/,
+      /"mine" has the kind "plugin"; the known ones are backend, executor, linear-methods, .*scheduling-policy/,
     ],
     [{ ...good, name: '' }, /needs a name/],
     [{ ...good, url: './x.js' }, /absolute URL.*import\.meta\.resolve.*"\.\/x\.js"/],

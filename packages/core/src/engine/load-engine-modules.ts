@@ -1,17 +1,31 @@
 import type { BackendProvider } from '../backends/backend-pack.ts'
-import { type EngineModule, importEngineModule, type ModuleExport } from '../config/engine-module.ts'
+import type { MoreArchitectures } from '../config/architectures.ts'
+import {
+  type EngineModule,
+  hasFunctions,
+  importEngineModule,
+  importModuleFactory,
+  moduleError,
+  type ModuleExport,
+  type ModuleFactory,
+} from '../config/engine-module.ts'
 import { BackendUnavailableError, InvalidConfigError } from '../errors.ts'
-import { messageOf } from '../util/message-of.ts'
+import type { LinearMethods } from '../layers/linear-method.ts'
+import type { ModelDefinition } from '../models/model.ts'
+import type { LogitsProcessor } from '../sampling/logits-processor.ts'
+import type { Sampler } from '../sampling/sampler.ts'
 import type { SchedulingPolicy } from '../scheduler/scheduling-policy.ts'
-import type { CreateExecutor } from './executor.ts'
-import type { WorkerModules } from './worker.ts'
+import type { SchedulingPolicyContext } from './create-scheduler.ts'
+import { messageOf } from '../util/message-of.ts'
+import type { Executor, ExecutorContext } from './executor.ts'
+import type { LinearMethodsContext, LogitsProcessorsContext, SamplerContext, WorkerModules } from './worker-modules.ts'
 
 /** What the modules of an engine export, by kind. */
 export interface LoadedModules extends WorkerModules {
   /** `null` = one worker, in the engine's own thread. */
-  readonly createExecutor: CreateExecutor | null
+  readonly createExecutor: ((context: ExecutorContext) => Executor) | null
   /** `null` = the one that the configuration names. */
-  readonly schedulingPolicy: SchedulingPolicy | null
+  readonly createSchedulingPolicy: ((context: SchedulingPolicyContext) => SchedulingPolicy) | null
 }
 
 /**
@@ -23,19 +37,84 @@ export async function loadEngineModules(modules: readonly EngineModule[]): Promi
   const ofKind = (kind: EngineModule['kind']): EngineModule[] => modules.filter((module) => module.kind === kind)
   return {
     backends: await Promise.all(ofKind('backend').map(loadBackend)),
-    createExecutor: await loadExecutor(onlyOne(ofKind('executor'))),
-    schedulingPolicy: await loadSchedulingPolicy(onlyOne(ofKind('scheduling-policy'))),
+    architectures: await loadArchitectures(modules),
+    linearMethods: await loadAll(ofKind('linear-methods'), linearMethods),
+    logitsProcessors: await loadAll(ofKind('logits-processors'), logitsProcessors),
+    createSampler: await loadOne(ofKind('sampler'), sampler),
+    createExecutor: await loadOne(ofKind('executor'), executor),
+    createSchedulingPolicy: await loadOne(ofKind('scheduling-policy'), schedulingPolicy),
   }
+}
+
+/**
+ * The architectures that modules of kind `model` export, also for the thread that reads config.json only.
+ * @throws InvalidConfigError
+ */
+export async function loadArchitectures(modules: readonly EngineModule[]): Promise<MoreArchitectures<ModelDefinition>> {
+  const architectures: Record<string, ModelDefinition> = {}
+  for (const module of modules) {
+    if (module.kind !== 'model') continue
+    if (module.options !== undefined) throw moduleError(module, 'has options, but its architectures take none')
+    for (const [name, definition] of Object.entries(await importEngineModule(module, architecturesExport))) {
+      if (Object.hasOwn(architectures, name))
+        throw moduleError(module, `has the architecture ${JSON.stringify(name)}, as one before it has; leave one out`)
+      architectures[name] = definition
+    }
+  }
+  return architectures
+}
+
+const architecturesExport: ModuleExport<Readonly<Record<string, ModelDefinition>>> = {
+  name: 'architectures',
+  shape: 'a record from the name in config.json to a ModelDefinition: { load() }',
+  isValid: (value): value is Readonly<Record<string, ModelDefinition>> =>
+    typeof value === 'object' &&
+    value !== null &&
+    Object.keys(value).length > 0 &&
+    Object.values(value).every((definition) => hasFunctions(definition, 'load')),
+}
+
+const linearMethods: ModuleFactory<LinearMethodsContext, LinearMethods> = {
+  name: 'createLinearMethods',
+  makes: 'LinearMethods: a function (module, role) that returns a LinearMethod',
+  isValid: (value): value is LinearMethods => typeof value === 'function',
+}
+
+const logitsProcessors: ModuleFactory<LogitsProcessorsContext, readonly LogitsProcessor[]> = {
+  name: 'createLogitsProcessors',
+  makes: 'an array of LogitsProcessor: { apply() }',
+  isValid: (value): value is LogitsProcessor[] =>
+    Array.isArray(value) && value.every((item) => hasFunctions(item, 'apply')),
+}
+
+const sampler: ModuleFactory<SamplerContext, Sampler> = {
+  name: 'createSampler',
+  makes: 'a Sampler: { sample() }',
+  isValid: (value): value is Sampler => hasFunctions(value, 'sample'),
+}
+
+const executor: ModuleFactory<ExecutorContext, Executor> = {
+  name: 'createExecutor',
+  makes: 'an Executor: { maxPlansInFlight, initialize(), executeModel(), shutdown() }',
+  isValid: (value): value is Executor =>
+    hasFunctions(value, 'initialize', 'executeModel', 'shutdown') &&
+    Number(Reflect.get(value, 'maxPlansInFlight')) >= 1,
+}
+
+const schedulingPolicy: ModuleFactory<SchedulingPolicyContext, SchedulingPolicy> = {
+  name: 'createSchedulingPolicy',
+  makes: 'a SchedulingPolicy: { name, createQueue(), chooseVictim() }',
+  isValid: (value): value is SchedulingPolicy =>
+    hasFunctions(value, 'createQueue', 'chooseVictim') && typeof Reflect.get(value, 'name') === 'string',
 }
 
 const backendExport: ModuleExport<BackendProvider> = {
   name: 'backendProvider',
   shape: 'a BackendProvider: { name, priority, probe(), create() }',
-  isValid(value): value is BackendProvider {
-    if (typeof value !== 'object' || value === null) return false
-    const has = (name: string, type: string): boolean => typeof Reflect.get(value, name) === type
-    return has('name', 'string') && has('priority', 'number') && has('probe', 'function') && has('create', 'function')
-  },
+  isValid: (value): value is BackendProvider =>
+    hasFunctions(value, 'probe', 'create') &&
+    typeof Reflect.get(value, 'name') === 'string' &&
+    typeof Reflect.get(value, 'priority') === 'number',
 }
 
 async function loadBackend(module: EngineModule): Promise<BackendProvider> {
@@ -58,38 +137,19 @@ async function loadBackend(module: EngineModule): Promise<BackendProvider> {
   }
 }
 
-const executorExport: ModuleExport<CreateExecutor> = {
-  name: 'createExecutor',
-  shape: 'a function (context, options) that returns an Executor',
-  isValid: (value): value is CreateExecutor => typeof value === 'function',
+async function loadOne<Context, Made>(
+  modules: readonly EngineModule[],
+  wanted: ModuleFactory<Context, Made>,
+): Promise<((context: Context) => Made) | null> {
+  const module = onlyOne(modules)
+  return module === null ? null : importModuleFactory(module, wanted)
 }
 
-async function loadExecutor(module: EngineModule | null): Promise<CreateExecutor | null> {
-  if (module === null) return null
-  const create = await importEngineModule(module, executorExport)
-  return (context) => create(context, module.options)
-}
-
-const policyExport: ModuleExport<(options?: EngineModule['options']) => unknown> = {
-  name: 'createSchedulingPolicy',
-  shape: 'a function (options) that returns a SchedulingPolicy: { name, createQueue(), chooseVictim() }',
-  isValid: (value): value is () => unknown => typeof value === 'function',
-}
-
-async function loadSchedulingPolicy(module: EngineModule | null): Promise<SchedulingPolicy | null> {
-  if (module === null) return null
-  const policy = (await importEngineModule(module, policyExport))(module.options)
-  if (isSchedulingPolicy(policy)) return policy
-  throw new InvalidConfigError(
-    'modules',
-    `the ${module.kind} module ${JSON.stringify(module.name)} (${module.url}): ${policyExport.name} must be ${policyExport.shape}`,
-  )
-}
-
-function isSchedulingPolicy(value: unknown): value is SchedulingPolicy {
-  if (typeof value !== 'object' || value === null) return false
-  const has = (name: string, type: string): boolean => typeof Reflect.get(value, name) === type
-  return has('name', 'string') && has('createQueue', 'function') && has('chooseVictim', 'function')
+function loadAll<Context, Made>(
+  modules: readonly EngineModule[],
+  wanted: ModuleFactory<Context, Made>,
+): Promise<((context: Context) => Made)[]> {
+  return Promise.all(modules.map((module) => importModuleFactory(module, wanted)))
 }
 
 function onlyOne([module, another]: readonly EngineModule[]): EngineModule | null {

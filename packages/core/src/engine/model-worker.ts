@@ -17,7 +17,8 @@ import { assert } from '../util/assert.ts'
 import { checkMaxModelLen, checkWeightsFit, kvBudget, type MemoryLimits } from './kv-cache-size.ts'
 import { ModelRunner } from './model-runner.ts'
 import { paddedSizes, type WarmupReport, warmUp } from './warm-up.ts'
-import type { LoadedModel, Worker, WorkerModules } from './worker.ts'
+import type { LoadedModel, Worker } from './worker.ts'
+import { composeLinearMethods, composeSampler, type WorkerContext, type WorkerModules } from './worker-modules.ts'
 
 export interface ModelWorkerOptions {
   readonly config: EngineConfig
@@ -27,11 +28,12 @@ export interface ModelWorkerOptions {
   readonly share: MachineShare
   /** The stage of the decoder that this rank has; default: all layers. */
   readonly layers?: LayerRange
-  readonly workerModules?: WorkerModules
+  readonly workerModules?: Partial<WorkerModules>
   readonly onProgress?: (loadedBytes: number, totalBytes: number) => void
 }
 
 interface Loaded {
+  readonly checkpoint: Checkpoint
   readonly pack: BackendPack
   readonly model: CausalLM
   readonly kvCacheDtype: KvDType
@@ -55,15 +57,15 @@ export class ModelWorker implements Worker {
   }
 
   async load(): Promise<LoadedModel> {
-    const { config, modelPath, share, workerModules } = this.#options
+    const { config, modelPath, share, workerModules = {} } = this.#options
     const checkpoint = await openCheckpoint(modelPath)
-    const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path)
+    const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path, workerModules.architectures)
     checkMaxModelLen(config.model, modelConfig.maxPositionEmbeddings)
-    const definition = await getModelDefinition(modelConfig)
-    const { pack } = await createBackend(config.device.backend, { providers: workerModules?.backends ?? [], share })
+    const definition = await getModelDefinition(modelConfig, workerModules.architectures)
+    const { pack } = await createBackend(config.device.backend, { providers: workerModules.backends ?? [], share })
     const kvCacheDtype = kvDTypeOf(pack, config.cache.kvCacheDtype)
     const model = this.#loadModel({ definition, modelConfig, checkpoint, pack })
-    this.#loaded = { pack, model, kvCacheDtype }
+    this.#loaded = { checkpoint, pack, model, kvCacheDtype }
     return {
       backend: pack.name,
       isBatchInvariant: pack.isBatchInvariant,
@@ -81,12 +83,13 @@ export class ModelWorker implements Worker {
   }
 
   createKvCache(numBlocks: number): void {
-    const { config } = this.#options
-    const { pack, model, kvCacheDtype: dtype } = this.#requireLoaded()
+    const { config, workerModules = {} } = this.#options
+    const { checkpoint, pack, model, kvCacheDtype: dtype } = this.#requireLoaded()
     const kv = pack.createKvStorage({ ...model.kvShape, dtype, numBlocks, blockSize: config.cache.blockSize })
     const policy = warmupOf(pack, config.device.warmup)
     const paddedSize = policy && paddedSizes(config.scheduler.maxNumBatchedTokens)
-    this.#runner = new ModelRunner({ model, kv, ...(paddedSize && { paddedSize }) })
+    const sampler = composeSampler(workerModules, contextOf(model.config, checkpoint))
+    this.#runner = new ModelRunner({ model, kv, sampler, ...(paddedSize && { paddedSize }) })
   }
 
   warmUp(maxModelLen: number): WarmupReport | null {
@@ -119,7 +122,7 @@ export class ModelWorker implements Worker {
   }
 
   #loadModel({ definition, modelConfig, checkpoint, pack }: LoadModelParts): CausalLM {
-    const { config, communicator, share, layers, onProgress } = this.#options
+    const { config, communicator, share, layers, workerModules = {}, onProgress } = this.#options
     const source = checkpoint.openWeights()
     try {
       const weightBytes = Math.ceil(weightBytesAtRest(source, config.model.dtype) / communicator.size)
@@ -130,6 +133,7 @@ export class ModelWorker implements Worker {
         pack,
         dtype: config.model.dtype,
         communicator,
+        linearMethods: composeLinearMethods(workerModules, { ...contextOf(modelConfig, checkpoint), communicator }),
         ...(layers && { layers }),
         ...(onProgress && { onProgress }),
       })
@@ -147,6 +151,10 @@ export class ModelWorker implements Worker {
     assert(this.#runner !== null, 'a worker without a KV cache')
     return this.#runner
   }
+}
+
+function contextOf(config: ModelConfig, { config: hfConfig, path: modelPath }: Checkpoint): WorkerContext {
+  return { config, hfConfig, modelPath }
 }
 
 function kvDTypeOf({ name, kvCacheDtypes }: BackendPack, dtype: EngineConfig['cache']['kvCacheDtype']): KvDType {

@@ -1,14 +1,8 @@
-import type { BackendProvider } from '../backends/backend-pack.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import type { KvDType } from '../tensor/kv-storage.ts'
 import type { WarmupReport } from './warm-up.ts'
 
 type MaybePromise<T> = T | Promise<T>
-
-/** Of the modules that an engine was given, what each rank uses. */
-export interface WorkerModules {
-  readonly backends: readonly BackendProvider[]
-}
 
 /** What one rank has loaded. */
 export interface LoadedModel {

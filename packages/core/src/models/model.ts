@@ -1,5 +1,6 @@
 import type { Tensor2D } from '@tensorflow/tfjs-core'
 import type { BackendPack } from '../backends/backend-pack.ts'
+import type { ArchitectureConfig } from '../config/architectures.ts'
 import type { ModelConfig } from '../config/model-config.ts'
 import type { Communicator } from '../layers/communicator.ts'
 import type { ForwardContext } from '../layers/forward-context.ts'
@@ -55,7 +56,7 @@ export interface LoadModelContext {
   readonly onProgress?: (loadedBytes: number, totalBytes: number) => void
 }
 
-/** One HF architecture: one file under `models/`, one line in `registry.ts`. */
-export interface ModelDefinition {
+/** One HF architecture: one file under `models/`, one line in `registry.ts`; or, from outside, an entry of a module's `architectures`. */
+export interface ModelDefinition extends ArchitectureConfig {
   load(context: LoadModelContext): CausalLM
 }

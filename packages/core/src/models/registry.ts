@@ -1,5 +1,5 @@
 import { isSupportedArchitecture, unsupportedArchitecture } from '../config/architectures.ts'
-import type { SupportedArchitecture } from '../config/architectures.ts'
+import type { MoreArchitectures, SupportedArchitecture } from '../config/architectures.ts'
 import type { ModelConfig } from '../config/model-config.ts'
 import type { ModelDefinition } from './model.ts'
 
@@ -21,11 +21,13 @@ const architectures: Readonly<Record<SupportedArchitecture, () => Promise<{ defi
   GptOssForCausalLM: () => import('./gpt-oss.ts'),
 }
 
-/** Throws UnsupportedModelError that lists the known architectures. */
-export async function getModelDefinition({
-  architecture,
-  file,
-}: Pick<ModelConfig, 'architecture' | 'file'>): Promise<ModelDefinition> {
+/** Those of `more` go before the ones above. Throws UnsupportedModelError that lists the known architectures. */
+export async function getModelDefinition(
+  { architecture, file }: Pick<ModelConfig, 'architecture' | 'file'>,
+  more: MoreArchitectures<ModelDefinition> = {},
+): Promise<ModelDefinition> {
+  const added = Object.hasOwn(more, architecture) ? more[architecture] : undefined
+  if (added !== undefined) return added
   if (!isSupportedArchitecture(architecture)) throw unsupportedArchitecture(architecture, file)
   return (await architectures[architecture]()).definition
 }

@@ -20,6 +20,9 @@ import { readVocabulary } from './vocabulary.ts'
 export interface TokenizerFiles {
   readonly tokenizerJson: Record<string, unknown>
   readonly tokenizerConfig: Record<string, unknown>
+  /** Absent: none. */
+  readonly chatTemplate?: string | null
+  readonly namedTemplates?: ReadonlyMap<string, string>
 }
 
 const maxTextLength = 2 ** 26
@@ -53,6 +56,8 @@ class HfTokenizer implements Tokenizer {
   readonly unkToken: string | null
   readonly eosTokenId: number | null
   readonly specialTokenIds: ReadonlySet<number>
+  readonly chatTemplate: string | null
+  readonly namedTemplates: ReadonlyMap<string, string>
 
   readonly #idOf: ReadonlyMap<string, number>
   readonly #addedIdOf: ReadonlyMap<string, number>
@@ -62,7 +67,7 @@ class HfTokenizer implements Tokenizer {
   readonly #decoder: Decoder
   readonly #streamTokens: (StreamToken | undefined)[] = []
 
-  constructor({ tokenizerJson: json, tokenizerConfig: config }: TokenizerFiles) {
+  constructor({ tokenizerJson: json, tokenizerConfig: config, ...templates }: TokenizerFiles) {
     const modelConfig = readObject(json, 'model') ?? malformed('model', 'an object', property(json, 'model'))
     const vocabulary = readVocabulary(modelConfig)
     const added = readAddedTokens(json, config, vocabulary.idOf)
@@ -84,6 +89,8 @@ class HfTokenizer implements Tokenizer {
     this.padToken = readTokenName(config, 'pad_token')
     this.unkToken = readTokenName(config, 'unk_token')
     this.eosTokenId = this.eosToken === null ? null : this.tokenToId(this.eosToken)
+    this.chatTemplate = templates.chatTemplate ?? null
+    this.namedTemplates = templates.namedTemplates ?? new Map()
     this.#postProcessor = this.#createPostProcessor(json, config)
   }
 

@@ -19,10 +19,7 @@ const maxTrials = 8
  * The index of a message that the template leaves out altogether because it does not know the role, -1 where there is
  * none: without it, the prompt is the same. What becomes of the roles that it knows is up to the template.
  */
-export function findLeftOutMessage(
-  messages: readonly Dict[],
-  { format, rendered, tryRender }: LeftOutOptions,
-): number {
+export function findLeftOutMessage(messages: readonly Dict[], { format, rendered, tryRender }: LeftOutOptions): number {
   if (!commonRoles.some((role) => format.words.has(role))) return -1
   const unknown = [...messages.keys()].filter((index) => {
     const message = messages[index]!

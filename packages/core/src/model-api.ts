@@ -1,0 +1,88 @@
+/** What a model of one's own, its layers and its linear methods are made of: `@octavo/core/model`. */
+export type { ArchitectureConfig } from './config/architectures.ts'
+export { parseModelConfig } from './config/model-config.ts'
+export type { LayerType, ModelActivation, ModelConfig, MoeConfig } from './config/model-config.ts'
+export type { RopeConfig, RopeScaling } from './config/rope-config.ts'
+
+export type { CausalLM, KvShape, LayerRange, LoadModelContext, ModelDefinition } from './models/model.ts'
+export { getModelDefinition } from './models/registry.ts'
+export { defineDecoder, loadDecoder } from './models/decoder.ts'
+export { expertKind, gatedMlp, llamaDesign, moeMlp } from './models/decoder-design.ts'
+export type {
+  AttentionDesign,
+  BlockNorms,
+  DecoderDesign,
+  MlpDesign,
+  MoeDesign,
+  NormDesign,
+} from './models/decoder-design.ts'
+
+export { createAttention } from './layers/attention.ts'
+export type { Attention, AttentionOptions, QkNormOptions } from './layers/attention.ts'
+export { singleRank } from './layers/communicator.ts'
+export type { Communicator } from './layers/communicator.ts'
+export { createEmbedding, createLmHead, createTiedLmHead } from './layers/embedding.ts'
+export type { Embedding, EmbeddingOptions } from './layers/embedding.ts'
+export type { ForwardContext } from './layers/forward-context.ts'
+export { createGatedMlp } from './layers/gated-mlp.ts'
+export type { GatedMlpOptions } from './layers/gated-mlp.ts'
+export {
+  createColumnLinear,
+  createMergedLinear,
+  createQkvLinear,
+  createReplicatedLinear,
+  createRowLinear,
+  shardRange,
+  shareHeads,
+} from './layers/linear.ts'
+export type {
+  HeadShare,
+  Linear,
+  LinearOptions,
+  MergedLinear,
+  MergedLinearOptions,
+  QkvLinearOptions,
+} from './layers/linear.ts'
+export {
+  createLoadedLinear,
+  createPackedEmbedding,
+  createPackedLinear,
+  moduleOf,
+  planeNames,
+  unquantized,
+  unquantizedMethods,
+} from './layers/linear-method.ts'
+export type {
+  GatedApplyOptions,
+  LinearMethod,
+  LinearMethods,
+  LinearRole,
+  LoadedEmbedding,
+  LoadedLinear,
+  MethodLoader,
+  PartsApplyOptions,
+} from './layers/linear-method.ts'
+export { createMlp } from './layers/mlp.ts'
+export type { Mlp, PlainMlpOptions } from './layers/mlp.ts'
+export { createMoe } from './layers/moe.ts'
+export type { ExpertNames, MoeOptions } from './layers/moe.ts'
+export { createLayerNorm, createRmsNorm } from './layers/norm.ts'
+export type { Norm, NormOptions, RmsNormOptions } from './layers/norm.ts'
+export { RotaryEmbedding } from './layers/rotary-embedding.ts'
+export type { RopeRows } from './layers/rotary-embedding.ts'
+export { WeightLoader } from './layers/weight-loader.ts'
+export type { WeightLoaderOptions } from './layers/weight-loader.ts'
+
+// What a layer or a method meets of weights.
+export type { MatrixSelection } from './loading/matrix-parts.ts'
+export type { UnusedWeights } from './loading/unused-weights.ts'
+export type { RowRange, WeightSource } from './loading/weight-source.ts'
+export type { WeightLayout, WeightView } from './loading/weight-view.ts'
+export { weightFormats } from './tensor/dtype.ts'
+export type { DType, WeightFormat } from './tensor/dtype.ts'
+export { codeValues, numGroups, planesOf } from './tensor/grouped-format.ts'
+export type { GroupedFormat, GroupedPlanes, GroupedSpec, PlaneLayout, PlaneName } from './tensor/grouped-format.ts'
+export type { FillWeight, PackedFormat, PackedWeight, PackedWeightSpec, StoredRows } from './tensor/packed-weight.ts'
+
+// What a module of kind `linear-methods` exports.
+export type { CreateLinearMethods, LinearMethodsContext } from './engine/worker-modules.ts'
