@@ -77,7 +77,7 @@ export class AsyncEngine implements EngineClient {
     this.#config = config
     this.#core = core
     this.tokenizer = front.tokenizer
-    this.#hasChatTemplate = front.chatTemplate !== null
+    this.#hasChatTemplate = !front.chatTemplates.isEmpty
     this.#inputProcessor = new InputProcessor({
       ...front,
       maxModelLen: core.info.maxModelLen,

@@ -1,7 +1,7 @@
 import { ContextLengthError, InvalidRequestError } from '../errors.ts'
 import { resolveSamplingParams, type SamplingParams, type SamplingParamsInput } from '../sampling-params.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
-import type { ChatTemplate } from '../tokenizer/chat-template.ts'
+import type { ChatTemplates } from '../tokenizer/chat-templates.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { isJsonObject } from '../util/json-object.ts'
 import { randomSeed, uniformAt } from '../util/random.ts'
@@ -10,10 +10,7 @@ import type { GenerateRequest, PromptInput } from './engine-client.ts'
 
 export interface InputProcessorOptions {
   readonly tokenizer: Tokenizer
-  /** The model's own template, or the one that replaces it; `null` where there is none. */
-  readonly chatTemplate: ChatTemplate | null
-  /** For templates that a request brings itself. */
-  readonly compileChatTemplate: (source: string) => ChatTemplate
+  readonly chatTemplates: ChatTemplates
   readonly vocabSize: number
   /** Prompts above this length are rotated differently (LongRoPE); `null` = no such limit. */
   readonly longPromptThreshold: number | null
@@ -146,18 +143,8 @@ export class InputProcessor {
         'continueFinalMessage',
       )
     }
-    const template =
-      prompt.chatTemplate == null ? this.#options.chatTemplate : this.#options.compileChatTemplate(prompt.chatTemplate)
-    if (template === null) {
-      throw new InvalidRequestError(
-        [
-          'This model has no chat template; pass one (',
-          { field: 'chatTemplate' },
-          ', or --chat-template at the start), or use completions.',
-        ],
-        'messages',
-      )
-    }
+    const hasTools = prompt.tools != null && prompt.tools.length > 0
+    const template = this.#options.chatTemplates.select(prompt.chatTemplate ?? null, hasTools)
     return template.render({
       messages: prompt.messages,
       tools: prompt.tools ?? null,
@@ -221,7 +208,8 @@ function checkMessages(messages: unknown): void {
 }
 
 function isContent(content: unknown): boolean {
-  const isPart = (part: unknown): boolean => isJsonObject(part) && typeof part['text'] === 'string'
+  const isPart = (part: unknown): boolean =>
+    typeof part === 'string' || (isJsonObject(part) && typeof part['text'] === 'string')
   return content == null || typeof content === 'string' || (Array.isArray(content) && content.every(isPart))
 }
 

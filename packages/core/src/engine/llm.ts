@@ -21,7 +21,8 @@ export interface TruncationOptions {
 
 /** How a conversation becomes a prompt; absent fields leave it to the chat template. */
 export interface ChatOptions extends TruncationOptions {
-  readonly tools?: readonly ToolDefinition[]
+  /** As JSON text numbers and keys keep the form and order they were written in. */
+  readonly tools?: readonly ToolDefinition[] | string
   readonly chatTemplate?: string
   readonly chatTemplateKwargs?: Readonly<Record<string, unknown>>
   readonly addGenerationPrompt?: boolean
