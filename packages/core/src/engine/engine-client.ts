@@ -37,7 +37,9 @@ export type PromptInput =
   | {
       readonly type: 'chat'
       readonly messages: readonly ChatMessage[]
-      readonly tools?: readonly ToolDefinition[] | null
+      /** As JSON text numbers and keys keep the form and order they were written in. */
+      readonly tools?: readonly ToolDefinition[] | string | null
+      /** A template, or the name of one of the model's. */
       readonly chatTemplate?: string | null
       readonly chatTemplateKwargs?: Readonly<Record<string, unknown>>
       /** Default true. */

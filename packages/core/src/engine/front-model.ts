@@ -6,7 +6,7 @@ import { InvalidConfigError } from '../errors.ts'
 import { type Checkpoint, openCheckpoint } from '../loading/checkpoint.ts'
 import { type DownloadProgress, resolveModelPath } from '../loading/hub.ts'
 import type { SamplingParams } from '../sampling-params.ts'
-import { type ChatTemplate, createChatTemplate } from '../tokenizer/chat-template.ts'
+import { ChatTemplates } from '../tokenizer/chat-templates.ts'
 import { createTokenizer } from '../tokenizer/hf-tokenizer.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { eosTokenIdsOf, samplingDefaults } from './generation-config.ts'
@@ -24,8 +24,7 @@ export interface FrontModel {
   readonly tokenizer: Tokenizer
   /** To be closed with whatever uses the model. */
   readonly promptEncoder: PromptEncoder
-  readonly chatTemplate: ChatTemplate | null
-  readonly compileChatTemplate: (source: string) => ChatTemplate
+  readonly chatTemplates: ChatTemplates
   readonly vocabSize: number
   readonly maxPositions: number
   readonly longPromptThreshold: number | null
@@ -72,13 +71,15 @@ export async function loadFrontModel(
     createOwn === undefined
       ? await checkpointTokenizer(checkpoint, { modelPath, encodeTimeoutMs: tokenizerTimeoutMs })
       : withFrontEncoder(checkTokenizer(await createOwn(checkpoint)))
-  const compileChatTemplate = (source: string): ChatTemplate => createChatTemplate(source, tokenizer)
-  const template = config.model.chatTemplate ?? tokenizer.chatTemplate
   return {
     tokenizer,
     promptEncoder,
-    chatTemplate: template === null ? null : compileChatTemplate(template),
-    compileChatTemplate,
+    chatTemplates: new ChatTemplates({
+      override: config.model.chatTemplate,
+      defaultTemplate: tokenizer.chatTemplate ?? null,
+      named: tokenizer.namedTemplates ?? new Map(),
+      tokens: tokenizer,
+    }),
     vocabSize: modelConfig.vocabSize,
     maxPositions: modelConfig.maxPositionEmbeddings,
     longPromptThreshold: modelConfig.longPromptThreshold,

@@ -1,7 +1,7 @@
 import { ContextLengthError, InvalidRequestError } from '../errors.ts'
-import { resolveSamplingParams, type SamplingParams } from '../sampling-params.ts'
+import { resolveSamplingParams, type SamplingParams, type SamplingParamsInput } from '../sampling-params.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
-import type { ChatTemplate } from '../tokenizer/chat-template.ts'
+import type { ChatTemplates } from '../tokenizer/chat-templates.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { isJsonObject } from '../util/json-object.ts'
 import { randomSeed, uniformAt } from '../util/random.ts'
@@ -12,10 +12,7 @@ import type { PromptEncoder } from './prompt-encoder.ts'
 export interface InputProcessorOptions {
   readonly tokenizer: Tokenizer
   readonly promptEncoder: PromptEncoder
-  /** The model's own template, or the one that replaces it; `null` where there is none. */
-  readonly chatTemplate: ChatTemplate | null
-  /** For templates that a request brings itself. */
-  readonly compileChatTemplate: (source: string) => ChatTemplate
+  readonly chatTemplates: ChatTemplates
   readonly vocabSize: number
   /** Prompts above this length are rotated differently (LongRoPE); `null` = no such limit. */
   readonly longPromptThreshold: number | null
@@ -48,6 +45,8 @@ export interface ProcessedRequest {
 /** Text in, token ids out: renders the chat template, tokenizes, resolves the sampling parameters. */
 export class InputProcessor {
   readonly #options: InputProcessorOptions
+  /** Of frozen parameters, which a server shares between the prompts of a request. */
+  readonly #resolved = new WeakMap<object, Promise<SamplingParams>>()
   #numRequests = 0
 
   constructor(options: InputProcessorOptions) {
@@ -73,20 +72,23 @@ export class InputProcessor {
       )
     }
     // In the order of arrival, however long the prompts are.
-    const seed = request.params.seed == null ? this.#nextSeed() : 0
+    const freshSeed = request.params.seed == null ? this.#nextSeed() : 0
     const { text, tokenIds } = await this.#encode(request, signal)
     const promptTokenIds = truncate(tokenIds, request, maxModelLen)
     if (promptTokenIds.length === 0)
       throw new InvalidRequestError('The prompt is empty: it must have at least one token.', 'prompt')
     if (promptTokenIds.length >= maxModelLen) throw new ContextLengthError(promptTokenIds.length, maxModelLen)
 
-    const params = await this.#resolveParams(request, { seed, signal })
+    const params = await this.#resolveParams(request, freshSeed)
     checkRoom(request, { params, numPromptTokens: promptTokenIds.length, maxModelLen })
     const sequences = Array.from({ length: params.n }, (_, index): SequenceRequest => ({
       id: sequenceId(request.requestId, index),
       promptTokenIds,
       params: {
         ...params,
+        // For text, which the engine's thread never sees.
+        stop: [],
+        badWords: [],
         seed: (params.seed ?? 0) + index,
         promptLogprobs: index === 0 ? params.promptLogprobs : null,
       },
@@ -169,18 +171,8 @@ export class InputProcessor {
         'continueFinalMessage',
       )
     }
-    const template =
-      prompt.chatTemplate == null ? this.#options.chatTemplate : this.#options.compileChatTemplate(prompt.chatTemplate)
-    if (template === null) {
-      throw new InvalidRequestError(
-        [
-          'This model has no chat template; pass one (',
-          { field: 'chatTemplate' },
-          ', or --chat-template at the start), or use completions.',
-        ],
-        'messages',
-      )
-    }
+    const hasTools = prompt.tools != null && prompt.tools.length > 0
+    const template = this.#options.chatTemplates.select(prompt.chatTemplate ?? null, hasTools)
     return template.render({
       messages: prompt.messages,
       tools: prompt.tools ?? null,
@@ -190,10 +182,14 @@ export class InputProcessor {
     })
   }
 
-  async #resolveParams(
-    { params: input }: GenerateRequest,
-    { seed, signal }: { readonly seed: number; readonly signal: AbortSignal | undefined },
-  ): Promise<SamplingParams> {
+  async #resolveParams({ params: input }: GenerateRequest, freshSeed: number): Promise<SamplingParams> {
+    const resolving = this.#resolved.get(input) ?? this.#resolveInput(input)
+    if (Object.isFrozen(input)) this.#resolved.set(input, resolving)
+    const params = await resolving
+    return Object.freeze({ ...params, seed: params.seed ?? freshSeed })
+  }
+
+  async #resolveInput(input: SamplingParamsInput): Promise<SamplingParams> {
     const { vocabSize, maxLogprobs, defaultParams, promptEncoder } = this.#options
     // A model whose own default is greedy still gives n different samples to a client that leaves the temperature out.
     const isGreedyByDefault = defaultParams.temperature === 0 && input.temperature === undefined && (input.n ?? 1) > 1
@@ -201,12 +197,9 @@ export class InputProcessor {
     const params = resolveSamplingParams(input, { vocabSize, maxLogprobs }, defaults)
     // A word with a token beyond the vocabulary never comes out of the model.
     const words: number[][] = []
-    for (const word of params.badWords) words.push(...(await badWordTokenIds(promptEncoder, word, signal)))
-    return Object.freeze({
-      ...params,
-      badWordsTokenIds: [...params.badWordsTokenIds, ...words.filter((ids) => ids.every((id) => id < vocabSize))],
-      seed: params.seed ?? seed,
-    })
+    for (const word of params.badWords) words.push(...(await badWordTokenIds(promptEncoder, word)))
+    const possible = words.filter((ids) => ids.every((id) => id < vocabSize))
+    return { ...params, badWordsTokenIds: [...params.badWordsTokenIds, ...possible] }
   }
 
   /** Keys of long and short prompts differ where LongRoPE rotates them differently: they must not share blocks. */
@@ -244,7 +237,8 @@ function checkMessages(messages: unknown): void {
 }
 
 function isContent(content: unknown): boolean {
-  const isPart = (part: unknown): boolean => isJsonObject(part) && typeof part['text'] === 'string'
+  const isPart = (part: unknown): boolean =>
+    typeof part === 'string' || (isJsonObject(part) && typeof part['text'] === 'string')
   return content == null || typeof content === 'string' || (Array.isArray(content) && content.every(isPart))
 }
 
@@ -253,8 +247,8 @@ export function sequenceId(requestId: string, index: number): string {
 }
 
 /** Each word as it is tokenized at the start of a text and after a space, whichever of the two has more tokens. */
-async function badWordTokenIds(encoder: PromptEncoder, word: string, signal?: AbortSignal): Promise<number[][]> {
-  const options = { addSpecialTokens: false, ...(signal && { signal }) }
+async function badWordTokenIds(encoder: PromptEncoder, word: string): Promise<number[][]> {
+  const options = { addSpecialTokens: false }
   const bare = await encoder.encode(word.trimStart(), options)
   const spaced = await encoder.encode(` ${word.trimStart()}`, options)
   return [bare, spaced].filter((ids) => ids.length > 0)

@@ -10,7 +10,7 @@ import { OutputProcessor, type OutputRequest } from './output-processor.ts'
 const tokenizerJson = JSON.parse(
   readFileSync(new URL('../../models/octavo-tiny/tokenizer.json', import.meta.url), 'utf8'),
 ) as Record<string, unknown>
-const tokenizer = createTokenizer({ tokenizerJson, tokenizerConfig: {}, chatTemplate: null })
+const tokenizer = createTokenizer({ tokenizerJson, tokenizerConfig: {} })
 const ids = (text: string): number[] => tokenizer.encode(text, { addSpecialTokens: false })
 const eos = 2553
 

@@ -63,7 +63,7 @@ function readTokenizerFiles(path: string): TokenizerFiles {
     throw new CheckpointError(path, reason)
   }
   const tokenizerConfig = readTokenizerConfig(path)
-  return { tokenizerJson, tokenizerConfig, chatTemplate: readChatTemplate(path, tokenizerConfig) }
+  return { tokenizerJson, tokenizerConfig, ...readChatTemplates(path, tokenizerConfig) }
 }
 
 /** tokenizer_config.json; special tokens that only the older special_tokens_map.json names are filled in. */
@@ -77,22 +77,42 @@ function readTokenizerConfig(path: string): JsonObject {
   return merged
 }
 
-/** chat_template.jinja, else the older chat_template.json, else tokenizer_config.json's entry. */
-function readChatTemplate(path: string, tokenizerConfig: JsonObject): string | null {
-  const jinja = readTextFile(join(path, 'chat_template.jinja'), maxTemplateBytes)
-  if (jinja !== null) return jinja
-  const json = readJsonFile(join(path, 'chat_template.json'), maxTemplateBytes)
-  if (json !== null) return selectTemplate(json['chat_template'], join(path, 'chat_template.json'))
-  return selectTemplate(tokenizerConfig['chat_template'], join(path, 'tokenizer_config.json'))
+interface ChatTemplateFiles {
+  readonly chatTemplate: string | null
+  readonly namedTemplates: ReadonlyMap<string, string>
 }
 
-/** A template is a string, or a list of `{ name, template }` of which "default" (or the only one) counts. */
-function selectTemplate(value: unknown, file: string): string | null {
-  if (value === undefined || value === null || typeof value === 'string') return value ?? null
+/** chat_template.jinja, else the older chat_template.json, else tokenizer_config.json's entry; and those of other names. */
+function readChatTemplates(path: string, tokenizerConfig: JsonObject): ChatTemplateFiles {
+  const additional = readAdditionalTemplates(join(path, 'additional_chat_templates'))
+  const jinja = readTextFile(join(path, 'chat_template.jinja'), maxTemplateBytes)
+  if (jinja !== null) return { chatTemplate: jinja, namedTemplates: additional }
+  const json = readJsonFile(join(path, 'chat_template.json'), maxTemplateBytes)
+  const { chatTemplate, namedTemplates } =
+    json === null
+      ? selectTemplates(tokenizerConfig['chat_template'], join(path, 'tokenizer_config.json'))
+      : selectTemplates(json['chat_template'], join(path, 'chat_template.json'))
+  return { chatTemplate, namedTemplates: new Map([...namedTemplates, ...additional]) }
+}
+
+function readAdditionalTemplates(folder: string): ReadonlyMap<string, string> {
+  const templates = new Map<string, string>()
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) return templates
+  for (const file of readdirSync(folder)) {
+    const text = file.endsWith('.jinja') ? readTextFile(join(folder, file), maxTemplateBytes) : null
+    if (text !== null) templates.set(file.slice(0, -'.jinja'.length), text)
+  }
+  return templates
+}
+
+/** A template is a string, or a list of `{ name, template }` of which "default" (or the only one) is the default. */
+function selectTemplates(value: unknown, file: string): ChatTemplateFiles {
+  const templates = new Map<string, string>()
+  if (value === undefined || value === null || typeof value === 'string')
+    return { chatTemplate: value ?? null, namedTemplates: templates }
   if (!Array.isArray(value))
     throw new CheckpointError(file, '"chat_template" must be a string or a list of { name, template }')
   const entries: unknown[] = value
-  const templates = new Map<string, string>()
   for (const entry of entries) {
     if (!isJsonObject(entry) || typeof entry['name'] !== 'string' || typeof entry['template'] !== 'string') {
       throw new CheckpointError(file, 'an entry of "chat_template" is not { name, template }')
@@ -100,7 +120,8 @@ function selectTemplate(value: unknown, file: string): string | null {
     templates.set(entry['name'], entry['template'])
   }
   const [only] = templates.values()
-  return templates.get('default') ?? (templates.size === 1 ? (only ?? null) : null)
+  const chatTemplate = templates.get('default') ?? (templates.size === 1 ? (only ?? null) : null)
+  return { chatTemplate, namedTemplates: templates }
 }
 
 async function openGgufCheckpoint(path: string): Promise<Checkpoint> {

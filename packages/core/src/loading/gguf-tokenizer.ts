@@ -37,7 +37,19 @@ export function tokenizerFromGguf(metadata: Metadata): TokenizerFiles {
     },
     tokenizerConfig: { ...special, clean_up_tokenization_spaces: false },
     chatTemplate: typeof chatTemplate === 'string' ? chatTemplate : null,
+    namedTemplates: namedTemplates(metadata),
   }
+}
+
+const templatePrefix = 'tokenizer.chat_template.'
+
+function namedTemplates(metadata: Metadata): ReadonlyMap<string, string> {
+  const templates = new Map<string, string>()
+  for (const [key, value] of Object.entries(metadata)) {
+    if (key.startsWith(templatePrefix) && typeof value === 'string')
+      templates.set(key.slice(templatePrefix.length), value)
+  }
+  return templates
 }
 
 interface ModelSource {

@@ -77,7 +77,7 @@ describe('messages', () => {
     const source = '{{ messages[0].tool_calls[0].function.arguments | tojson }}'
     expect(render(source, call('{"a":1}'))).toBe('{"a": 1}')
     expect(render(source, call({ a: 1 }))).toBe('{"a": 1}')
-    expect(render(source, call('not json'))).toBe('"not json"')
+    expect(render(source, call('not json'))).toBe('{}')
   })
 
   it('continues the final message', () => {
@@ -86,9 +86,17 @@ describe('messages', () => {
     const messages: ChatMessage[] = [...user('Hi'), { role: 'assistant', content: 'The answer is ' }]
     const text = template.render({ messages, addGenerationPrompt: false, continueFinalMessage: true })
     expect(text.endsWith('assistant\nThe answer is ')).toBe(true)
+    for (const content of ['', ' ', '\n', 'end', 'im', '|', '<', 'assistant']) {
+      const open = template.render({
+        messages: [{ role: 'assistant', content }],
+        addGenerationPrompt: false,
+        continueFinalMessage: true,
+      })
+      expect(open.endsWith(`assistant\n${content}`)).toBe(true)
+    }
     expect(() =>
       template.render({
-        messages: [{ role: 'assistant', content: '' }],
+        messages: [{ role: 'assistant', content: null, tool_calls: [] }],
         addGenerationPrompt: false,
         continueFinalMessage: true,
       }),
@@ -102,7 +110,7 @@ describe('messages', () => {
     const items = [{ a: { b: 1 } }, { a: { b: 2 } }, {}]
     expect(
       render(
-        "{% set n = 2 %}{{ items | selectattr('a.b', 'equalto', n) | list | length }} {{ items | rejectattr('a') | list | length }} {{ items | selectattr('a', 'defined') | list | length }}",
+        "{% set n = 2 %}{{ items[:2] | selectattr('a.b', 'equalto', n) | list | length }} {{ items | rejectattr('a') | list | length }} {{ items | selectattr('a', 'defined') | list | length }}",
         user('Hi'),
         { items },
       ),

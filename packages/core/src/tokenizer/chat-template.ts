@@ -1,12 +1,21 @@
-import { parse, type SyntaxNode, tokenize } from '@huggingface/jinja'
-import { ChatTemplateError, OctavoError } from '../errors.ts'
-import { messageOf } from '../util/message-of.ts'
+import { ChatTemplateError } from '../errors.ts'
 import type { ChatMessage, ToolDefinition } from './chat-message.ts'
-import { RaisedException, runTemplate } from './template-interpreter.ts'
+import { type ContentFormat, detectContentFormat } from './content-format.ts'
+import { cutAtMark, markFinalMessage } from './final-message.ts'
+import type { Template } from './jinja/ast.ts'
+import { renderTemplate } from './jinja/interpreter.ts'
+import { JinjaError, RaisedException } from './jinja/jinja-error.ts'
+import { parseJson } from './jinja/parse-json.ts'
+import { parseTemplate } from './jinja/parser.ts'
+import { toValue } from './jinja/to-value.ts'
+import type { Dict, Value } from './jinja/values.ts'
+import { findLeftOutMessage } from './left-out-messages.ts'
+import { toTemplateMessages } from './template-messages.ts'
 
 export interface ChatTemplateInput {
   readonly messages: readonly ChatMessage[]
-  readonly tools?: readonly ToolDefinition[] | null
+  /** As JSON text numbers and keys keep the form and order they were written in. */
+  readonly tools?: readonly ToolDefinition[] | string | null
   /** End with the beginning of an assistant turn. */
   readonly addGenerationPrompt: boolean
   /** Leave the last message open, so that the model goes on with it. Default false. */
@@ -16,7 +25,12 @@ export interface ChatTemplateInput {
 }
 
 export interface ChatTemplate {
-  /** @throws ChatTemplateError with the template's own words where it refuses the messages (`raise_exception`) */
+  /** @throws ChatTemplateError where the template is not valid Jinja, which `render` says too */
+  compile(): void
+  /**
+   * @throws ChatTemplateError with the template's own words where it refuses the messages (`raise_exception`), with the
+   * line where it fails, and with the role of a message that it leaves out
+   */
   render(input: ChatTemplateInput): string
 }
 
@@ -47,105 +61,135 @@ const reserved: ReadonlySet<string> = new Set([
 ])
 
 /**
- * A chat template in Jinja, over `@huggingface/jinja`, with the environment that transformers gives it
- * (`trim_blocks`, `lstrip_blocks`, `raise_exception`, `strftime_now`).
- * @throws ChatTemplateError where it does not parse
+ * A chat template in Jinja, with the environment that transformers gives it (`trim_blocks`, `lstrip_blocks`, loop
+ * controls, `raise_exception`, `strftime_now`). It is parsed when it is first used: a model whose template is broken can
+ * still complete texts.
  */
 export function createChatTemplate(source: string, tokens: TemplateTokens): ChatTemplate {
-  const program = parseTemplate(source)
-  const takesParts = iteratesContent(source)
-  const tokenVariables = {
-    bos_token: tokens.bosToken ?? '',
-    eos_token: tokens.eosToken ?? '',
-    pad_token: tokens.padToken ?? '',
-    unk_token: tokens.unkToken ?? '',
-  }
-  return {
-    render({ messages, tools = null, addGenerationPrompt, continueFinalMessage = false, extra = {} }) {
-      for (const name of Object.keys(extra)) {
-        if (reserved.has(name))
-          throw new ChatTemplateError(`The template variable "${name}" cannot be set by chat_template_kwargs.`)
-      }
-      const dicts = messages.map((message) => toTemplateMessage(message, takesParts))
-      const text = run(program, {
-        ...tokenVariables,
-        ...extra,
-        messages: dicts,
-        tools,
-        add_generation_prompt: addGenerationPrompt,
-      })
-      return continueFinalMessage ? cutAfterFinalMessage(text, dicts.at(-1)) : text
-    },
-  }
+  const template = new JinjaChatTemplate(source, tokens)
+  return { compile: () => void template.program, render: (input) => template.render(input) }
 }
 
-function parseTemplate(source: string): SyntaxNode {
-  if (source.length > maxTemplateLength)
-    throw new ChatTemplateError(
-      `The chat template has ${source.length} characters; at most ${maxTemplateLength} are allowed.`,
-    )
-  try {
-    return parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }))
-  } catch (error) {
-    throw new ChatTemplateError(`The chat template is not valid Jinja: ${messageOf(error)}`, { cause: error })
-  }
+interface Program {
+  readonly body: Template
+  readonly format: ContentFormat
 }
 
-function run(program: SyntaxNode, variables: Readonly<Record<string, unknown>>): string {
-  try {
-    return runTemplate(program, variables)
-  } catch (error) {
-    if (OctavoError.isInstance(error)) throw error
-    if (error instanceof RaisedException) throw new ChatTemplateError(error.message, { cause: error })
-    throw new ChatTemplateError(`The chat template failed: ${messageOf(error)}`, { cause: error })
-  }
-}
+class JinjaChatTemplate {
+  readonly #source: string
+  readonly #tokens: ReadonlyMap<string, Value>
+  #compiled: Program | ChatTemplateError | null = null
 
-/** Whether the template loops over a message's content, as those of multimodal models do, instead of writing it as text. */
-function iteratesContent(source: string): boolean {
-  return /\bin\s+\w+(?:\.content|\[\s*['"]content['"]\s*\])/.test(source)
-}
-
-/** As transformers and vLLM hand messages over: parts joined to text unless the template takes parts, arguments as objects. */
-function toTemplateMessage(message: ChatMessage, takesParts: boolean): Record<string, unknown> {
-  const { content, reasoning, tool_calls: toolCalls, ...rest } = message
-  const isParts = typeof content !== 'string' && content !== null && content !== undefined
-  return {
-    ...rest,
-    content: isParts && !takesParts ? content.map((part) => part.text).join('\n') : content,
-    // Templates know the text of reasoning by either name.
-    ...(reasoning !== undefined && { reasoning, reasoning_content: reasoning }),
-    ...(toolCalls !== undefined && {
-      tool_calls: toolCalls.map((call) => ({
-        ...call,
-        function: { ...call.function, arguments: parseArguments(call.function.arguments) },
-      })),
-    }),
-  }
-}
-
-/** OpenAI's clients send arguments as a JSON string, templates write them with `tojson`. */
-function parseArguments(value: unknown): unknown {
-  if (typeof value !== 'string') return value
-  try {
-    const parsed: unknown = JSON.parse(value)
-    return typeof parsed === 'object' && parsed !== null ? parsed : value
-  } catch {
-    return value
-  }
-}
-
-/** Everything after the last message's text belongs to the end of the turn, which shall not come yet. */
-function cutAfterFinalMessage(text: string, message: Record<string, unknown> | undefined): string {
-  const content = typeof message?.['content'] === 'string' ? message['content'] : ''
-  const start = text.lastIndexOf(content.trim())
-  if (content.trim() === '' || start === -1) {
-    throw new ChatTemplateError([
-      { field: 'continueFinalMessage' },
-      ' needs a last message with text that the chat template writes unchanged.',
+  constructor(source: string, { bosToken, eosToken, padToken, unkToken }: TemplateTokens) {
+    this.#source = source
+    this.#tokens = new Map([
+      ['bos_token', bosToken ?? ''],
+      ['eos_token', eosToken ?? ''],
+      ['pad_token', padToken ?? ''],
+      ['unk_token', unkToken ?? ''],
     ])
   }
-  // Templates that trim the content lose its trailing spaces.
-  const whole = content.trimStart()
-  return text.slice(0, start + (text.startsWith(whole, start) ? whole.length : content.trim().length))
+
+  get program(): Program {
+    this.#compiled ??= compile(this.#source)
+    if (this.#compiled instanceof ChatTemplateError) throw this.#compiled
+    return this.#compiled
+  }
+
+  render(input: ChatTemplateInput): string {
+    const { format } = this.program
+    const variables = this.#variables(input)
+    const messages = failing(() => toTemplateMessages(input.messages, format))
+    const run = (dicts: readonly Dict[]): string => this.#run(new Map([...variables, ['messages', [...dicts]]]))
+    if (input.continueFinalMessage === true) {
+      const hasContent = input.messages.at(-1)?.content != null
+      return renderOpen(hasContent ? messages : [], run)
+    }
+    const rendered = run(messages)
+    const tryRender = (dicts: readonly Dict[]): string | null => {
+      try {
+        return run(dicts)
+      } catch (error) {
+        if (error instanceof ChatTemplateError) return null
+        throw error
+      }
+    }
+    const leftOut = findLeftOutMessage(messages, { format, rendered, tryRender })
+    if (leftOut !== -1) {
+      const { role } = input.messages[leftOut]!
+      throw new ChatTemplateError([
+        { field: 'messages' },
+        `[${leftOut}]: the model's chat template leaves out this message of the role ${JSON.stringify(role)}; use a role that it knows.`,
+      ])
+    }
+    return rendered
+  }
+
+  #variables({ tools = null, addGenerationPrompt, extra = {} }: ChatTemplateInput): Map<string, Value> {
+    const variables = new Map(this.#tokens)
+    variables.set('documents', null)
+    for (const [name, value] of Object.entries(extra)) {
+      if (reserved.has(name))
+        throw new ChatTemplateError(`The template variable "${name}" cannot be set by chat_template_kwargs.`)
+      if (value !== undefined)
+        variables.set(
+          name,
+          failing(() => toValue(value)),
+        )
+    }
+    variables.set(
+      'tools',
+      failing(() => (typeof tools === 'string' ? parseJson(tools) : toValue(tools))),
+    )
+    variables.set('add_generation_prompt', addGenerationPrompt)
+    return variables
+  }
+
+  #run(variables: ReadonlyMap<string, Value>): string {
+    return failing(() => renderTemplate(this.program.body, variables))
+  }
+}
+
+/** The prompt up to the end of the last message's text. */
+function renderOpen(messages: readonly Dict[], run: (messages: readonly Dict[]) => string): string {
+  const marked = markFinalMessage(messages, `OCTAVO${Math.random().toString(36).slice(2)}END`)
+  const prompt = marked === null ? null : cutAtMark(run(marked.messages), marked)
+  if (prompt !== null) return prompt
+  throw new ChatTemplateError([
+    { field: 'continueFinalMessage' },
+    ' needs a last message with a text that the chat template writes.',
+  ])
+}
+
+function compile(source: string): Program | ChatTemplateError {
+  if (source.length > maxTemplateLength) {
+    return new ChatTemplateError(
+      `The chat template has ${source.length} characters; at most ${maxTemplateLength} are allowed.`,
+    )
+  }
+  try {
+    const body = parseTemplate(source)
+    return { body, format: detectContentFormat(body) }
+  } catch (error) {
+    if (error instanceof JinjaError || error instanceof RangeError)
+      return new ChatTemplateError(`The chat template is not valid Jinja${lineOf(error)}: ${error.message}.`, {
+        cause: error,
+      })
+    throw error
+  }
+}
+
+function failing<T>(run: () => T): T {
+  try {
+    return run()
+  } catch (error) {
+    if (error instanceof RaisedException) throw new ChatTemplateError(error.message, { cause: error })
+    if (error instanceof JinjaError)
+      throw new ChatTemplateError(`The chat template failed${lineOf(error)}: ${error.message}.`, { cause: error })
+    throw error
+  }
+}
+
+function lineOf(error: Error): string {
+  return error instanceof JinjaError && error.line !== null ? ` at line ${error.line}` : ''
 }

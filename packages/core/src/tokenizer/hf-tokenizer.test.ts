@@ -29,7 +29,6 @@ function loadKind(kind: string): Tokenizer {
   return createTokenizer({
     tokenizerJson: readJson(`tokenizers/${kind}/tokenizer.json`),
     tokenizerConfig: {},
-    chatTemplate: null,
   })
 }
 

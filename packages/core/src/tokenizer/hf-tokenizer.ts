@@ -1,5 +1,5 @@
 import { OctavoError, TokenizerError } from '../errors.ts'
-import { isJsonObject, type JsonObject } from '../util/json-object.ts'
+import type { JsonObject } from '../util/json-object.ts'
 import { readAddedTokens, readTokenName } from './added-tokens.ts'
 import { byteFallbackValue, fromByteChars } from './byte-level.ts'
 import {
@@ -20,8 +20,9 @@ import { readVocabulary } from './vocabulary.ts'
 export interface TokenizerFiles {
   readonly tokenizerJson: Record<string, unknown>
   readonly tokenizerConfig: Record<string, unknown>
-  /** Content of chat_template.jinja; goes before the template in tokenizer_config.json. */
-  readonly chatTemplate: string | null
+  /** Absent: none. */
+  readonly chatTemplate?: string | null
+  readonly namedTemplates?: ReadonlyMap<string, string>
 }
 
 const maxTextLength = 2 ** 26
@@ -53,6 +54,7 @@ class HfTokenizer implements Tokenizer {
   readonly eosTokenId: number | null
   readonly specialTokenIds: ReadonlySet<number>
   readonly chatTemplate: string | null
+  readonly namedTemplates: ReadonlyMap<string, string>
 
   readonly #idOf: ReadonlyMap<string, number>
   readonly #addedIdOf: ReadonlyMap<string, number>
@@ -62,7 +64,7 @@ class HfTokenizer implements Tokenizer {
   readonly #decoder: Decoder
   readonly #streamTokens: (StreamToken | undefined)[] = []
 
-  constructor({ tokenizerJson: json, tokenizerConfig: config, chatTemplate }: TokenizerFiles) {
+  constructor({ tokenizerJson: json, tokenizerConfig: config, ...templates }: TokenizerFiles) {
     const modelConfig = readObject(json, 'model') ?? malformed('model', 'an object', property(json, 'model'))
     const vocabulary = readVocabulary(modelConfig)
     const added = readAddedTokens(json, config, vocabulary.idOf)
@@ -81,7 +83,8 @@ class HfTokenizer implements Tokenizer {
     this.padToken = readTokenName(config, 'pad_token')
     this.unkToken = readTokenName(config, 'unk_token')
     this.eosTokenId = this.eosToken === null ? null : this.tokenToId(this.eosToken)
-    this.chatTemplate = chatTemplate ?? readChatTemplate(config)
+    this.chatTemplate = templates.chatTemplate ?? null
+    this.namedTemplates = templates.namedTemplates ?? new Map()
     this.#postProcessor = this.#createPostProcessor(json, config)
   }
 
@@ -200,14 +203,4 @@ class HfTokenizer implements Tokenizer {
     const bosId = (addsBos ?? true) && this.bosToken !== null ? this.tokenToId(this.bosToken) : null
     return createBosEosProcessor(bosId, (addsEos ?? false) ? this.eosTokenId : null)
   }
-}
-
-/** One template, or several by name: then the one named "default", or else the first. */
-function readChatTemplate(config: JsonObject): string | null {
-  const value = property(config, 'chat_template')
-  if (typeof value === 'string') return value
-  if (!Array.isArray(value)) return null
-  const templates = value.filter(isJsonObject)
-  const chosen = templates.find((template) => readString(template, 'name') === 'default') ?? templates[0]
-  return chosen === undefined ? null : readString(chosen, 'template')
 }

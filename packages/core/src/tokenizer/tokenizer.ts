@@ -34,10 +34,12 @@ export interface Tokenizer {
   readonly unkToken: string | null
   readonly eosTokenId: number | null
   readonly specialTokenIds: ReadonlySet<number>
-  /** The text of the checkpoint's own chat template(s): the default one, or by name. */
+  /** The text of the checkpoint's own chat template, where it has one that is the default. */
   readonly chatTemplate: string | null
   /** `false` where patterns of a file may take for ever on some texts: nothing is then encoded on the front thread. */
   readonly isPredictable?: boolean
+  /** Those of a checkpoint that has several, such as `tool_use`. */
+  readonly namedTemplates?: ReadonlyMap<string, string>
   encode(text: string, options?: EncodeOptions): number[]
   encodePair(text: string, pair: string, options?: EncodeOptions): { ids: number[]; typeIds: number[] }
   /** Bytes that are not UTF-8 become U+FFFD. */

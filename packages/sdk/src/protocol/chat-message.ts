@@ -2,38 +2,37 @@ import { z } from 'zod'
 import { boundedArray } from './bounded-array.ts'
 import { jsonObjectSchema } from './json-object.ts'
 
-const partTypes = ['text', 'refusal'] as const
+const partTypes = ['text', 'input_text', 'output_text', 'refusal'] as const
 
-const contentPartSchema = z.discriminatedUnion(
-  'type',
+const contentPartSchema = z.union(
   [
-    z.object({ type: z.literal('text'), text: z.string() }),
+    z.string(),
+    z.object({ type: z.enum(['text', 'input_text', 'output_text']), text: z.string() }),
     z.object({ type: z.literal('refusal'), refusal: z.string() }),
   ],
   { error: (issue) => describeWrongPart(issue.input) },
 )
 
-const contentSchema = z.union([z.string(), boundedArray(contentPartSchema, { min: 1, max: 1024 })])
+const contentSchema = z.union([z.string(), boundedArray(contentPartSchema, { max: 1024 })])
 
-/** A call that the assistant made; arguments as JSON text, or as the object. */
-export const toolCallSchema = z.object({
-  id: z.string().optional(),
+/** A call that the assistant made. */
+export const toolCallSchema = z.looseObject({
+  id: z.string().nullish(),
   type: z.literal('function').optional(),
-  function: z.object({
+  function: z.looseObject({
     name: z.string().min(1),
-    /** JSON text as OpenAI writes it, or the object itself. */
-    arguments: z.union([z.string(), jsonObjectSchema], { error: 'must be JSON text or an object' }),
+    /** JSON text as OpenAI writes it, or the object itself. What is no JSON object reaches the template as an empty one. */
+    arguments: z.union([z.string(), jsonObjectSchema], { error: 'must be JSON text or an object' }).nullish(),
   }),
 })
 
-const roles = ['system', 'developer', 'user', 'assistant', 'tool'] as const
+const maxRoleLength = 64
 
-/** One turn of a conversation, as clients send it. */
+/** One turn of a conversation, as clients send it. Further fields reach the chat template. */
 export const chatMessageSchema = z
-  .object({
-    role: z.enum(roles, {
-      error: (issue) => `unknown role ${quote(issue.input)}; the known ones are ${roles.join(', ')}`,
-    }),
+  .looseObject({
+    /** Any that the chat template knows; `developer` is system to those that do not know it. */
+    role: z.string().min(1).max(maxRoleLength),
     /** May be left out by the assistant only. */
     content: contentSchema.nullish(),
     name: z.string().nullish(),
@@ -52,7 +51,7 @@ export const chatMessageSchema = z
     if (message.content == null && message.role !== 'assistant') {
       context.addIssue({ code: 'custom', path: ['content'], message: `is required for the role ${message.role}` })
     }
-    if (message.tool_calls != null && message.role !== 'assistant') {
+    if ((message.tool_calls?.length ?? 0) > 0 && message.role !== 'assistant') {
       context.addIssue({ code: 'custom', path: ['tool_calls'], message: 'are only allowed for the role assistant' })
     }
   })

@@ -6,8 +6,8 @@ export const toolSchema = z.looseObject({
   type: z.literal('function'),
   function: z.looseObject({
     name: z.string().min(1),
-    description: z.string().optional(),
-    parameters: jsonObjectSchema.optional(),
+    description: z.string().nullish(),
+    parameters: jsonObjectSchema.nullish(),
     strict: z.boolean().nullish(),
   }),
 })

@@ -1,7 +1,6 @@
 import type { ChatCompletionRequest } from '@octavo/sdk/protocol'
 import { chatCompletionRequestSchema } from '@octavo/sdk/protocol'
 import { describe, expect, it } from 'vitest'
-import { HttpError } from '../http-error.ts'
 import { chatToGenerateRequest } from './chat-completions.ts'
 import { answerRole, echoedText } from './chat-prompt.ts'
 
@@ -104,7 +103,7 @@ describe('chatToGenerateRequest', () => {
           role: 'assistant',
           content: null,
           reasoning: 'r',
-          tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: { x: 1 } } }],
+          tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: '{"x":1}' } }],
         },
         { role: 'tool', content: '42', tool_call_id: 'c' },
         { role: 'assistant', content: 'no' },
@@ -113,17 +112,29 @@ describe('chatToGenerateRequest', () => {
     expect(JSON.stringify(promptOf({ messages }))).not.toContain('"name":null')
   })
 
-  it.each(['[1]', '{', 'null', '"x"', `{"a":${'['.repeat(100)}${']'.repeat(100)}}`])(
-    'refuses tool call arguments that are not a flat enough object: %s',
+  it.each(['[1]', '{', '', '{"id": 1234567890123456789, "x": 1.0}'])(
+    'hands arguments of tool calls over as they were written: %s',
     (args) => {
       const messages = [{ role: 'assistant', tool_calls: [{ function: { name: 'f', arguments: args } }] }]
-      expect(() => promptOf({ messages })).toThrow(HttpError)
+      expect(promptOf({ messages })).toMatchObject({ messages: [{ tool_calls: [{ function: { arguments: args } }] }] })
     },
   )
 
-  it('takes empty tool call arguments for no arguments', () => {
-    const messages = [{ role: 'assistant', tool_calls: [{ function: { name: 'f', arguments: '' } }] }]
-    expect(promptOf({ messages })).toMatchObject({ messages: [{ tool_calls: [{ function: { arguments: {} } }] }] })
+  it('takes any role, every form of a text part, and fields that only the template knows', () => {
+    const messages = [
+      { role: 'critic', content: ['a', { type: 'input_text', text: 'b' }, { type: 'refusal', refusal: 'c' }] },
+      { role: 'user', content: [], train: false, note: null },
+      { role: 'function', content: '1', name: 'f', tool_calls: [] },
+    ]
+    const text = (value: string) => ({ type: 'text', text: value })
+    expect(promptOf({ messages })).toMatchObject({
+      messages: [
+        { role: 'critic', content: [text('a'), text('b'), text('c')] },
+        { role: 'user', content: [], train: false },
+        { role: 'function', content: '1', name: 'f' },
+      ],
+    })
+    expect(JSON.stringify(promptOf({ messages }))).not.toContain('note')
   })
 
   it('hands reasoning_effort, documents and kwargs to the template, the kwargs last', () => {

@@ -1,11 +1,10 @@
-import type { ChatMessage, PromptInput, ToolCall } from '@octavo/core'
-import type { ChatCompletionRequest, WireChatMessage, WireToolCall } from '@octavo/sdk/protocol'
-import { jsonObjectSchema } from '@octavo/sdk/protocol'
+import type { ChatMessage, PromptInput } from '@octavo/core'
+import type { ChatCompletionRequest, WireChatMessage } from '@octavo/sdk/protocol'
 import { HttpError } from '../http-error.ts'
 
 /**
  * The conversation that a request brings, as the engine takes it.
- * @throws HttpError 400 where tool call arguments are not a JSON object or chat_template_kwargs repeat a field
+ * @throws HttpError 400 where chat_template_kwargs repeat a field
  */
 export function chatPrompt(request: ChatCompletionRequest): PromptInput {
   const continueFinalMessage = request.continue_final_message ?? false
@@ -32,52 +31,31 @@ export function answerRole(request: ChatCompletionRequest): ChatMessage['role'] 
 export function echoedText(request: ChatCompletionRequest): string {
   const last = request.messages.at(-1)
   if (request.echo !== true || last === undefined || last.role !== answerRole(request)) return ''
-  const { content } = toChatMessage(last, request.messages.length - 1)
-  return typeof content === 'string' ? content : (content ?? []).map((part) => part.text).join('')
+  const { content } = toChatMessage(last)
+  if (content === null || typeof content === 'string') return content ?? ''
+  return content.map((part) => (typeof part === 'string' ? part : part.text)).join('')
 }
 
-function toChatMessage(message: WireChatMessage, index: number): ChatMessage {
-  const reasoning = message.reasoning ?? message.reasoning_content
+/** Fields that are null are as good as absent; those that this server does not know are for the template. */
+function toChatMessage({ content, refusal, ...message }: WireChatMessage): ChatMessage {
+  const fields = Object.entries(message).filter(([, value]) => value != null)
+  const { reasoning = message.reasoning_content } = message
   return {
+    ...Object.fromEntries(fields),
     role: message.role,
-    content: toContent(message),
-    ...(message.name != null && { name: message.name }),
+    content: toContent(content, refusal),
     ...(reasoning != null && { reasoning }),
-    ...(message.tool_calls != null && { tool_calls: message.tool_calls.map((call) => toToolCall(call, index)) }),
-    ...(message.tool_call_id != null && { tool_call_id: message.tool_call_id }),
   }
 }
 
 /** A refusal is text that the assistant wrote. */
-function toContent({ content, refusal }: WireChatMessage): ChatMessage['content'] {
+function toContent(content: WireChatMessage['content'], refusal: WireChatMessage['refusal']): ChatMessage['content'] {
   if (typeof content === 'string') return content
   if (content == null) return refusal ?? null
-  return content.map((part) => ({ type: 'text', text: part.type === 'text' ? part.text : part.refusal }))
-}
-
-/** Templates walk through the arguments, so JSON text becomes the object that it stands for. */
-function toToolCall({ id, type, function: { name, arguments: args } }: WireToolCall, index: number): ToolCall {
-  const parsed = jsonObjectSchema.safeParse(typeof args === 'string' ? parseArguments(args) : args)
-  if (!parsed.success) {
-    const param = `messages.${index}.tool_calls`
-    throw new HttpError(400, `${param}: the arguments of a tool call must be a JSON object, at most 64 levels deep.`, {
-      param,
-    })
-  }
-  return {
-    ...(id !== undefined && { id }),
-    ...(type !== undefined && { type }),
-    function: { name, arguments: parsed.data },
-  }
-}
-
-function parseArguments(text: string): unknown {
-  if (text.trim() === '') return {}
-  try {
-    return JSON.parse(text)
-  } catch {
-    return null
-  }
+  return content.map((part) => {
+    if (typeof part === 'string') return { type: 'text', text: part }
+    return { type: 'text', text: part.type === 'refusal' ? part.refusal : part.text }
+  })
 }
 
 const ownFields = ['messages', 'tools', 'chat_template', 'add_generation_prompt', 'continue_final_message']

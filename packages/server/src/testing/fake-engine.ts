@@ -231,7 +231,9 @@ function promptText({ prompt }: GenerateRequest): string | null {
     case 'chat':
       return prompt.messages
         .map(({ content }) =>
-          typeof content === 'string' ? content : (content ?? []).map((part) => part.text).join(''),
+          typeof content === 'string'
+            ? content
+            : (content ?? []).map((part) => (typeof part === 'string' ? part : part.text)).join(''),
         )
         .join(' ')
   }

@@ -1,0 +1,279 @@
+import type { Expression, FilterExpression, ForStatement, MacroBody, Statement, Target, Template } from './ast.ts'
+import { Budget, TextWriter } from './budget.ts'
+import { iterate, listOf } from './compare.ts'
+import { Evaluator } from './evaluator.ts'
+import { createGlobals } from './globals.ts'
+import { JinjaError, RaisedException } from './jinja-error.ts'
+import { LoopContext } from './loop-context.ts'
+import { toText } from './printing.ts'
+import { Scope } from './scope.ts'
+import {
+  Callable,
+  type CallArguments,
+  Dict,
+  isTrue,
+  Namespace,
+  orUndefined,
+  Tuple,
+  Undefined,
+  type Value,
+} from './values.ts'
+
+/** How a list of statements ended. */
+type Outcome = 'end' | 'break' | 'continue'
+
+/** Where statements run: their variables, and where their text goes. */
+interface Frame {
+  readonly scope: Scope
+  readonly out: TextWriter
+}
+
+/**
+ * A syntax tree and variables → text. Throws JinjaError with the line where Jinja2 would fail or the budget ends,
+ * RaisedException where the template itself refuses.
+ */
+export function renderTemplate(template: Template, variables: ReadonlyMap<string, Value>): string {
+  const interpreter = new Interpreter(new Budget())
+  try {
+    return interpreter.render(template, variables)
+  } catch (error) {
+    if (error instanceof RaisedException) throw error
+    if (error instanceof JinjaError) throw new JinjaError(error.message, error.line ?? interpreter.line)
+    if (error instanceof RangeError) throw new JinjaError('it is nested too deep', interpreter.line)
+    throw error
+  }
+}
+
+class Interpreter {
+  readonly #budget: Budget
+  readonly #evaluator: Evaluator
+  #root = new Scope(null)
+
+  constructor(budget: Budget) {
+    this.#budget = budget
+    this.#evaluator = new Evaluator(budget)
+  }
+
+  get line(): number {
+    return this.#evaluator.line
+  }
+
+  render(template: Template, variables: ReadonlyMap<string, Value>): string {
+    const around = new Scope(new Scope(null, createGlobals(this.#budget)), new Map(variables))
+    this.#root = new Scope(around)
+    return this.#capture(template, this.#root)
+  }
+
+  #capture(body: readonly Statement[], scope: Scope): string {
+    const out = new TextWriter(this.#budget)
+    this.#run(body, { scope, out })
+    return out.text
+  }
+
+  #run(body: readonly Statement[], frame: Frame): Outcome {
+    for (const statement of body) {
+      const outcome = this.#execute(statement, frame)
+      if (outcome !== 'end') return outcome
+    }
+    return 'end'
+  }
+
+  #execute(node: Statement, frame: Frame): Outcome {
+    const { scope, out } = frame
+    this.#budget.step()
+    this.#evaluator.line = node.line
+    switch (node.type) {
+      case 'text':
+        out.write(node.text)
+        return 'end'
+      case 'output':
+        out.write(toText(this.#evaluate(node.value, scope), this.#budget))
+        return 'end'
+      case 'set':
+        this.#assign(node.target, this.#evaluate(node.value, scope), scope)
+        return 'end'
+      case 'if':
+        return this.#if(node, frame)
+      case 'for':
+        return this.#for(node, frame)
+      case 'break':
+      case 'continue':
+        return node.type
+      case 'macro':
+        scope.set(node.macro.name, this.#macro(node.macro, scope))
+        return 'end'
+      case 'scope':
+        return this.#run(node.body, { scope: new Scope(scope), out })
+      case 'with':
+        return this.#with(node, frame)
+      case 'block':
+        return this.#run(node.body, { scope: new Scope(node.isScoped ? scope : this.#root), out })
+      case 'unsupported':
+        throw new JinjaError(`'${node.tag}' needs other templates, of which a chat template has none`, node.line)
+      default:
+        out.write(this.#captured(node, scope))
+        return 'end'
+    }
+  }
+
+  /** Statements whose body is text to something else. */
+  #captured(node: Extract<Statement, { type: 'setBlock' | 'callBlock' | 'filterBlock' }>, scope: Scope): string {
+    if (node.type === 'callBlock') return this.#callBlock(node, scope)
+    const text = this.#capture(node.body, new Scope(scope))
+    const value = node.filter === null ? text : this.#filterText(node.filter, text, scope)
+    if (node.type === 'filterBlock') return toText(value, this.#budget)
+    this.#assign(node.target, value, scope)
+    return ''
+  }
+
+  /** The filters of a block, the innermost of which gets the block's text. */
+  #filterText(filter: FilterExpression, text: string, scope: Scope): Value {
+    const { target } = filter
+    const value = target?.type === 'filter' ? this.#filterText(target, text, scope) : text
+    return this.#evaluator.filter(filter, value, scope)
+  }
+
+  #if(node: Extract<Statement, { type: 'if' }>, frame: Frame): Outcome {
+    for (const { test, body } of node.branches) {
+      if (isTrue(this.#evaluate(test, frame.scope))) return this.#run(body, frame)
+    }
+    return this.#run(node.otherwise, frame)
+  }
+
+  #with(node: Extract<Statement, { type: 'with' }>, { scope, out }: Frame): Outcome {
+    const inner = new Scope(scope)
+    const values = node.bindings.map(([, value]) => this.#evaluate(value, scope))
+    for (const [index, [target]] of node.bindings.entries()) this.#assign(target, values[index]!, inner)
+    return this.#run(node.body, { scope: inner, out })
+  }
+
+  #for(node: ForStatement, frame: Frame): Outcome {
+    const items = this.#evaluate(node.iterable, frame.scope)
+    this.#evaluator.line = node.line
+    this.#loop(node, { items, depth: 0, frame })
+    return 'end'
+  }
+
+  #loop(node: ForStatement, { items, depth, frame }: { items: Value; depth: number; frame: Frame }): void {
+    const iterable = iterate(items)
+    const loop = new LoopContext({
+      items: node.test === null ? iterable : this.#filtered(node, iterable, frame.scope),
+      depth,
+      recurse: node.isRecursive ? (inner, level) => this.#recurse(node, { items: inner, depth: level, frame }) : null,
+      budget: this.#budget,
+    })
+    let isEmpty = true
+    for (let item = loop.next(); item !== undefined; item = loop.next()) {
+      isEmpty = false
+      this.#budget.step()
+      const scope = new Scope(frame.scope)
+      scope.set('loop', loop)
+      this.#assign(node.target, item, scope)
+      if (this.#run(node.body, { scope, out: frame.out }) === 'break') break
+    }
+    if (isEmpty) this.#run(node.otherwise, { scope: new Scope(frame.scope), out: frame.out })
+  }
+
+  #recurse(node: ForStatement, { items, depth, frame }: { items: Value; depth: number; frame: Frame }): string {
+    const out = new TextWriter(this.#budget)
+    this.#loop(node, { items, depth, frame: { scope: frame.scope, out } })
+    return out.text
+  }
+
+  *#filtered(node: ForStatement, items: Iterable<Value>, scope: Scope): Iterable<Value> {
+    for (const item of items) {
+      const inner = new Scope(scope)
+      this.#assign(node.target, item, inner)
+      if (isTrue(this.#evaluate(node.test!, inner))) yield item
+    }
+  }
+
+  #callBlock(node: Extract<Statement, { type: 'callBlock' }>, scope: Scope): string {
+    const { call } = node
+    if (call.type !== 'call') throw new JinjaError('expected a call', node.line)
+    const caller = this.#macro(node.caller, scope)
+    const inner = new Scope(scope)
+    const hidden = '\u0000caller'
+    inner.set(hidden, caller)
+    const argument = { kind: 'named', name: 'caller', value: { type: 'name', name: hidden, line: node.line } } as const
+    return toText(this.#evaluate({ ...call, args: [...call.args, argument] }, inner), this.#budget)
+  }
+
+  #macro(macro: MacroBody, scope: Scope): Callable {
+    const { name, params, uses } = macro
+    const attributes = new Map<string, Value>([
+      ['name', name],
+      ['arguments', new Tuple(params.map((param) => param.name))],
+      ['catch_kwargs', uses.has('kwargs')],
+      ['catch_varargs', uses.has('varargs')],
+      ['caller', uses.has('caller')],
+    ])
+    const call = (given: CallArguments): Value => this.#budget.call(() => this.#callMacro(macro, given, scope))
+    return new Callable(name, call, attributes)
+  }
+
+  #callMacro(macro: MacroBody, given: CallArguments, scope: Scope): string {
+    const { line } = this.#evaluator
+    const inner = new Scope(scope)
+    const kwargs = new Map(given.kwargs)
+    this.#bindSpecial(macro, { args: given.args, kwargs }, inner)
+    for (const [index, { name, defaultValue }] of macro.params.entries()) {
+      const isNamed = kwargs.has(name)
+      if (index < given.args.length && isNamed)
+        throw new JinjaError(`macro '${macro.name}' got multiple values for argument '${name}'`)
+      const value = index < given.args.length ? given.args[index] : kwargs.get(name)
+      kwargs.delete(name)
+      if (value !== undefined) inner.set(name, value)
+      else if (defaultValue !== null) inner.set(name, this.#evaluate(defaultValue, inner))
+      else inner.set(name, new Undefined(`parameter '${name}' was not provided`))
+    }
+    this.#bindRest(macro, { args: given.args.slice(macro.params.length), kwargs }, inner)
+    const text = this.#capture(macro.body, inner)
+    this.#evaluator.line = line
+    return text
+  }
+
+  /** `caller`, which is no argument like the others. */
+  #bindSpecial(
+    { name, uses, params }: MacroBody,
+    given: { args: readonly Value[]; kwargs: Map<string, Value> },
+    scope: Scope,
+  ): void {
+    const { kwargs } = given
+    if (!uses.has('caller') || params.some((param) => param.name === 'caller')) return
+    scope.set('caller', orUndefined(kwargs.get('caller'), `no caller defined for macro '${name}'`))
+    kwargs.delete('caller')
+  }
+
+  #bindRest(
+    { name, uses, params }: MacroBody,
+    { args, kwargs }: { args: readonly Value[]; kwargs: ReadonlyMap<string, Value> },
+    scope: Scope,
+  ): void {
+    if (uses.has('varargs')) scope.set('varargs', new Tuple(args))
+    else if (args.length > 0) throw new JinjaError(`macro '${name}' takes not more than ${params.length} argument(s)`)
+    if (uses.has('kwargs')) {
+      const dict = new Dict()
+      for (const [key, value] of kwargs) dict.setText(key, value)
+      scope.set('kwargs', dict)
+    } else if (kwargs.size > 0)
+      throw new JinjaError(`macro '${name}' takes no keyword argument '${[...kwargs.keys()][0]}'`)
+  }
+
+  #assign(target: Target, value: Value, scope: Scope): void {
+    if (target.type === 'name') return scope.set(target.name, value)
+    if (target.type === 'member') {
+      const object = scope.get(target.object)
+      if (!(object instanceof Namespace)) throw new JinjaError('cannot assign attribute on non-namespace object')
+      return object.attributes.setText(target.name, value)
+    }
+    const items = listOf(value, this.#budget)
+    if (items.length !== target.items.length)
+      throw new JinjaError(`${target.items.length} values are expected to unpack, got ${items.length}`)
+    for (const [index, inner] of target.items.entries()) this.#assign(inner, items[index]!, scope)
+  }
+
+  #evaluate(node: Expression, scope: Scope): Value {
+    return this.#evaluator.evaluate(node, scope)
+  }
+}

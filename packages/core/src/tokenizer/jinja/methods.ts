@@ -1,0 +1,136 @@
+import { type Signature, bindArguments, type Given } from './arguments.ts'
+import type { Budget } from './budget.ts'
+import { isEqual, listOf, toKey } from './compare.ts'
+import { JinjaError } from './jinja-error.ts'
+import { stringMethods } from './string-methods.ts'
+import { sliceRange } from './text.ts'
+import {
+  Callable,
+  Dict,
+  DictView,
+  indexOf,
+  integerOf,
+  Markup,
+  PyFloat,
+  textOf,
+  Tuple,
+  Undefined,
+  type CallArguments,
+  type Value,
+} from './values.ts'
+
+/** Methods that would change their object: the sandbox has none of them, and they hide keys of the same name. */
+const hidden: Readonly<Record<string, ReadonlySet<string>>> = {
+  list: new Set(['append', 'clear', 'pop', 'reverse', 'insert', 'sort', 'extend', 'remove']),
+  dict: new Set(['clear', 'pop', 'popitem', 'setdefault', 'update']),
+}
+
+/** A method bound to its value, or an attribute such as a number's `real`; `undefined` where the type has none. */
+export function methodOf(object: Value, name: string, budget: Budget): Value | undefined {
+  const text = textOf(object)
+  if (text !== null) return stringMethod(object, name, budget)
+  if (Array.isArray(object)) return listMethod(object, name, budget) ?? refuse('list', name)
+  if (object instanceof Dict) return dictMethod(object, name, budget) ?? refuse('dict', name)
+  if (object instanceof Tuple) return sequenceMethod(object.items, name, budget)
+  if (object instanceof DictView) return name === 'mapping' ? object.dict : undefined
+  return numberAttribute(object, name)
+}
+
+function refuse(type: string, name: string): Undefined | undefined {
+  return hidden[type]?.has(name) === true
+    ? new Undefined(`access to attribute '${name}' of '${type}' object is unsafe.`)
+    : undefined
+}
+
+function bind(signature: Signature, call: (given: Given) => Value): Callable {
+  return new Callable(signature.name, (given) => call(bindArguments(signature, given)))
+}
+
+function stringMethod(object: Value, name: string, budget: Budget): Callable | undefined {
+  if (!Object.hasOwn(stringMethods, name)) return undefined
+  const method = stringMethods[name]!
+  const isMarkup = object instanceof Markup
+  return new Callable(name, (given: CallArguments) => {
+    const text = textOf(object)!
+    budget.read(text.length)
+    const result = method.call({ text, isMarkup, budget }, given)
+    if (typeof result === 'string') {
+      budget.text(result.length)
+      return isMarkup ? new Markup(result) : result
+    }
+    if (Array.isArray(result)) budget.items(result.length)
+    return result
+  })
+}
+
+function listMethod(object: readonly Value[], name: string, budget: Budget): Callable | undefined {
+  if (name === 'copy') return bind({ name, params: [], numRequired: 0 }, () => [...object])
+  return sequenceMethod(object, name, budget)
+}
+
+function sequenceMethod(items: readonly Value[], name: string, budget: Budget): Callable | undefined {
+  if (name === 'count') {
+    return bind({ name, params: ['value'], numRequired: 1 }, (given) =>
+      items.reduce<number>((count, item) => count + Number(isEqual(item, given.at(0), budget)), 0),
+    )
+  }
+  if (name !== 'index') return undefined
+  return bind({ name, params: ['value', 'start', 'stop'], numRequired: 1 }, (given) => {
+    const [start, stop] = sliceRange([given.integerOrNull(1), given.integerOrNull(2), 1], items.length)
+    const index = items.findIndex((item, at) => at >= start && at < stop && isEqual(item, given.at(0), budget))
+    if (index === -1) throw new JinjaError('the value is not in the list')
+    return index
+  })
+}
+
+function dictMethod(dict: Dict, name: string, budget: Budget): Callable | undefined {
+  switch (name) {
+    case 'keys':
+    case 'values':
+    case 'items':
+      return bind({ name, params: [], numRequired: 0 }, () => new DictView(dict, name))
+    case 'get':
+      return bind({ name, params: ['key', 'default'], numRequired: 1 }, (given) => {
+        const entry = dict.entries.get(toKey(given.at(0), budget))
+        return entry === undefined ? given.at(1) : entry[1]
+      })
+    case 'copy':
+      return bind({ name, params: [], numRequired: 0 }, () => dict.copy())
+    case 'fromkeys':
+      return bind({ name, params: ['keys', 'value'], numRequired: 1 }, (given) => {
+        const copy = new Dict()
+        for (const key of listOf(given.at(0), budget)) copy.entries.set(toKey(key, budget), [key, given.at(1)])
+        return copy
+      })
+    default:
+      return undefined
+  }
+}
+
+function numberAttribute(object: Value, name: string): Value | undefined {
+  const none = { name, params: [], numRequired: 0 }
+  if (object instanceof PyFloat) {
+    if (name === 'is_integer') return bind(none, () => Number.isInteger(object.value))
+    if (name === 'real') return object
+    return name === 'imag' ? new PyFloat(0) : name === 'conjugate' ? bind(none, () => object) : undefined
+  }
+  const integer = integerOf(object)
+  if (integer === null) return undefined
+  switch (name) {
+    case 'real':
+    case 'numerator':
+      return integer
+    case 'imag':
+      return 0
+    case 'denominator':
+      return 1
+    case 'conjugate':
+      return bind(none, () => integer)
+    case 'bit_length':
+      return bind(none, () => (indexOf(integer) === 0 ? 0 : integer.toString(2).replace('-', '').length))
+    case 'bit_count':
+      return bind(none, () => integer.toString(2).replace(/[^1]/g, '').length)
+    default:
+      return undefined
+  }
+}

@@ -1,0 +1,284 @@
+import { bindArguments, type Given, parseSignature } from './arguments.ts'
+import type { Budget } from './budget.ts'
+import { iterate } from './compare.ts'
+import { JinjaError } from './jinja-error.ts'
+import {
+  capitalizeText,
+  charsOf,
+  escapeHtml,
+  isSpace,
+  lengthOf,
+  spaceClass,
+  type Side,
+  sliceRange,
+  splitLines,
+  stripText,
+  titleText,
+  toCharIndex,
+} from './text.ts'
+import { type CallArguments, Markup, textOf, Tuple, typeName, type Value } from './values.ts'
+
+interface Subject {
+  readonly text: string
+  readonly isMarkup: boolean
+  readonly budget: Budget
+}
+
+interface StringMethod {
+  call(subject: Subject, given: CallArguments): Value
+}
+
+function method(signature: string, run: (text: string, given: Given, subject: Subject) => Value): StringMethod {
+  const spec = parseSignature(signature)
+  return { call: (subject, given) => run(subject.text, bindArguments(spec, given), subject) }
+}
+
+const strip = (name: string, side: Side): StringMethod =>
+  method(`${name}(; chars)`, (text, given) => stripText(text, side, given.textOrNull(0)))
+
+const find = (name: string, isLast: boolean): StringMethod =>
+  method(`${name}(sub; start, end)`, (text, given) => {
+    const index = findText(text, given, isLast)
+    if (index === -1 && name.endsWith('index')) throw new JinjaError('substring not found')
+    return index
+  })
+
+const check = (name: string, pattern: RegExp): StringMethod => method(`${name}()`, (text) => pattern.test(text))
+
+const cased = (name: string, isUpper: boolean): StringMethod =>
+  method(`${name}()`, (text) => {
+    const other = isUpper ? text.toUpperCase() : text.toLowerCase()
+    const opposite = isUpper ? text.toLowerCase() : text.toUpperCase()
+    return text === other && text !== opposite
+  })
+
+const pad = (name: string, place: (missing: number, width: number) => number): StringMethod =>
+  method(`${name}(width; fill)`, (text, given, { budget }) => {
+    const fill = given.textOrNull(1) ?? ' '
+    if (lengthOf(fill) !== 1) throw new JinjaError('The fill character must be exactly one character long')
+    const width = given.integer(0, 0)
+    const missing = width - lengthOf(text)
+    if (missing <= 0) return text
+    budget.text(width)
+    const left = place(missing, width)
+    return fill.repeat(left) + text + fill.repeat(missing - left)
+  })
+
+const affix = (name: string, has: (text: string, part: string) => boolean): StringMethod =>
+  method(`${name}(affix; start, end)`, (text, given) => {
+    const affixes = given.at(0)
+    const [start, end] = given.has(1) || given.has(2) ? bounds(text, given) : [0, text.length]
+    if (start > text.length) return false
+    const part = text.slice(start, Math.max(start, end))
+    const options = affixes instanceof Tuple ? affixes.items : [affixes]
+    return options.some((option) => has(part, textOf(option) ?? given.fail('a text or a tuple of texts', option)))
+  })
+
+/** Start and end in UTF-16 units from arguments in code points. */
+function bounds(text: string, given: Given): [number, number] {
+  const chars = charsOf(text)
+  const given1 = given.integerOrNull(1)
+  const [start, end] = sliceRange([given1, given.integerOrNull(2), 1], chars.length)
+  if (given1 !== null && given1 > chars.length) return [text.length + 1, text.length]
+  if (typeof chars === 'string') return [start, end]
+  return [chars.slice(0, start).join('').length, chars.slice(0, end).join('').length]
+}
+
+function findText(text: string, given: Given, isLast: boolean): number {
+  const part = given.text(0)
+  const [start, end] = bounds(text, given)
+  if (end - part.length < start) return -1
+  const index = isLast ? text.lastIndexOf(part, end - part.length) : text.indexOf(part, start)
+  const isInside = index >= start && index + part.length <= end
+  return isInside ? toCharIndex(text, index) : -1
+}
+
+function split(text: string, given: Given, isRight: boolean): string[] {
+  const separator = given.textOrNull(0)
+  const limit = given.integerOrNull(1) ?? -1
+  if (separator === '') throw new JinjaError('empty separator')
+  if (separator === null) return splitSpaces(text, limit, isRight)
+  const parts = text.split(separator)
+  if (limit < 0 || parts.length <= limit + 1) return parts
+  return isRight
+    ? [parts.slice(0, parts.length - limit).join(separator), ...parts.slice(parts.length - limit)]
+    : [...parts.slice(0, limit), parts.slice(limit).join(separator)]
+}
+
+/** Between runs of white space; the part beyond the limit keeps its far end as it is. */
+function splitSpaces(text: string, limit: number, isRight: boolean): string[] {
+  const words: string[] = []
+  const most = limit < 0 ? Infinity : limit
+  let rest = stripText(text, isRight ? 'right' : 'left')
+  while (rest !== '') {
+    if (words.length >= most) break
+    const at = isRight ? lastSpace(rest) : firstSpace(rest)
+    if (at === -1) break
+    words.push(isRight ? rest.slice(at + 1) : rest.slice(0, at))
+    rest = isRight ? stripText(rest.slice(0, at), 'right') : stripText(rest.slice(at), 'left')
+  }
+  if (rest !== '') words.push(rest)
+  return isRight ? words.toReversed() : words
+}
+
+const anySpace = new RegExp(`[${spaceClass}]`)
+
+function firstSpace(text: string): number {
+  return text.search(anySpace)
+}
+
+function lastSpace(text: string): number {
+  let at = text.length - 1
+  while (at >= 0 && !isSpace(text.charCodeAt(at))) at--
+  return at
+}
+
+function replaceText(text: string, given: Given, { budget, isMarkup }: Subject): string {
+  const [old, replacement] = [given.text(0), markedText(given.at(1), isMarkup) ?? given.text(1)]
+  return replaceCounted(text, [old, replacement, given.integer(2, -1)], budget)
+}
+
+/** `text.replace(old, new, count)`; a negative count means all. */
+export function replaceCounted(
+  text: string,
+  [old, replacement, limit]: readonly [string, string, number],
+  budget: Budget,
+): string {
+  if (limit === 0) return text
+  const chars = old === '' ? Array.from(text) : null
+  const numFound = chars === null ? countParts(text, old) : chars.length + 1
+  const count = limit < 0 ? numFound : Math.min(limit, numFound)
+  budget.text(text.length + count * (replacement.length - old.length))
+  if (chars !== null) {
+    const pieces = chars.map((char, index) => (index < count ? replacement + char : char))
+    return pieces.join('') + (count > chars.length ? replacement : '')
+  }
+  if (count === numFound) return text.replaceAll(old, () => replacement)
+  const parts = text.split(old)
+  return parts.slice(0, count + 1).join(replacement) + old + parts.slice(count + 1).join(old)
+}
+
+function countParts(text: string, part: string): number {
+  let count = 0
+  for (let at = text.indexOf(part); at !== -1; at = text.indexOf(part, at + part.length)) count++
+  return count
+}
+
+function markedText(value: Value, isMarkup: boolean): string | null {
+  if (value instanceof Markup) return value.text
+  return isMarkup && typeof value === 'string' ? escapeHtml(value) : null
+}
+
+function joinText(separator: string, values: Value, { budget, isMarkup }: Subject): string {
+  const texts: string[] = []
+  let length = 0
+  for (const value of iterate(values)) {
+    const text = markedText(value, isMarkup) ?? textOf(value)
+    if (text === null)
+      throw new JinjaError(`sequence item ${texts.length}: expected str instance, ${typeName(value)} found`)
+    budget.step()
+    length += text.length + separator.length
+    budget.growth(length)
+    texts.push(text)
+  }
+  return texts.join(separator)
+}
+
+function partition(text: string, given: Given, isLast: boolean): Tuple {
+  const separator = given.text(0)
+  if (separator === '') throw new JinjaError('empty separator')
+  const index = isLast ? text.lastIndexOf(separator) : text.indexOf(separator)
+  if (index === -1) return new Tuple(isLast ? ['', '', text] : [text, '', ''])
+  return new Tuple([text.slice(0, index), separator, text.slice(index + separator.length)])
+}
+
+function expandTabs(text: string, size: number, budget: Budget): string {
+  budget.text(text.length + countParts(text, '\t') * Math.max(0, size))
+  let column = 0
+  let out = ''
+  for (const char of text) {
+    if (char === '\t') {
+      const width = size > 0 ? size - (column % size) : 0
+      out += ' '.repeat(width)
+      column += width
+    } else {
+      out += char
+      column = char === '\n' || char === '\r' ? 0 : column + 1
+    }
+  }
+  return out
+}
+
+function swapCase(text: string): string {
+  return Array.from(text, (char) => {
+    const upper = char.toUpperCase()
+    return char === upper ? char.toLowerCase() : upper
+  }).join('')
+}
+
+function zeroFill(text: string, width: number, budget: Budget): string {
+  const missing = width - lengthOf(text)
+  if (missing <= 0) return text
+  budget.text(width)
+  const sign = /^[+-]/.exec(text)?.[0] ?? ''
+  return sign + '0'.repeat(missing) + text.slice(sign.length)
+}
+
+const digit = '\\p{Nd}²³¹⁰⁴-⁹₀-₉①-⑨⑴-⑼⒈-⒐➀-➈'
+
+/** Python's methods of `str`, without those about bytes and translation tables; `format` is in string-format.ts. */
+export const stringMethods: Readonly<Record<string, StringMethod>> = {
+  capitalize: method('capitalize()', capitalizeText),
+  casefold: method('casefold()', (text) => text.toLowerCase().replaceAll('ß', 'ss').replaceAll('ς', 'σ')),
+  center: pad('center', (missing, width) => (missing >> 1) + (missing & width & 1)),
+  count: method('count(sub; start, end)', (text, given) => {
+    const [start, end] = bounds(text, given)
+    if (start > text.length) return 0
+    const part = text.slice(start, Math.max(start, end))
+    return given.text(0) === '' ? lengthOf(part) + 1 : countParts(part, given.text(0))
+  }),
+  endswith: affix('endswith', (text, part) => text.endsWith(part)),
+  expandtabs: method('expandtabs(; tabsize)', (text, given, { budget }) =>
+    expandTabs(text, given.integer(0, 8), budget),
+  ),
+  find: find('find', false),
+  index: find('index', false),
+  isalnum: check('isalnum', new RegExp(`^[\\p{L}\\p{N}]+$`, 'u')),
+  isalpha: check('isalpha', /^\p{L}+$/u),
+  isascii: check('isascii', /^[\0-\x7f]*$/),
+  isdecimal: check('isdecimal', /^\p{Nd}+$/u),
+  isdigit: check('isdigit', new RegExp(`^[${digit}]+$`, 'u')),
+  isidentifier: check('isidentifier', /^[\p{L}\p{Nl}_][\p{L}\p{Nl}\p{Mn}\p{Mc}\p{Nd}\p{Pc}]*$/u),
+  islower: cased('islower', false),
+  isnumeric: check('isnumeric', /^[\p{N}零〇一二三四五六七八九十百千万億兆]+$/u),
+  isprintable: check('isprintable', /^(?: |[^\p{C}\p{Z}])*$/u),
+  isspace: method('isspace()', (text) => text !== '' && stripText(text, 'both') === ''),
+  istitle: method('istitle()', (text) => text === titleText(text) && /[\p{Lu}\p{Lt}]/u.test(text)),
+  isupper: cased('isupper', true),
+  join: method('join(iterable)', (text, given, subject) => joinText(text, given.at(0), subject)),
+  ljust: pad('ljust', () => 0),
+  lower: method('lower()', (text) => text.toLowerCase()),
+  lstrip: strip('lstrip', 'left'),
+  partition: method('partition(sep)', (text, given) => partition(text, given, false)),
+  removeprefix: method('removeprefix(prefix)', (text, given) =>
+    text.startsWith(given.text(0)) ? text.slice(given.text(0).length) : text,
+  ),
+  removesuffix: method('removesuffix(suffix)', (text, given) =>
+    given.text(0) !== '' && text.endsWith(given.text(0)) ? text.slice(0, -given.text(0).length) : text,
+  ),
+  replace: method('replace(old, new; count)', replaceText),
+  rfind: find('rfind', true),
+  rindex: find('rindex', true),
+  rjust: pad('rjust', (missing) => missing),
+  rpartition: method('rpartition(sep)', (text, given) => partition(text, given, true)),
+  rsplit: method('rsplit(; sep, maxsplit)', (text, given) => split(text, given, true)),
+  rstrip: strip('rstrip', 'right'),
+  split: method('split(; sep, maxsplit)', (text, given) => split(text, given, false)),
+  splitlines: method('splitlines(; keepends)', (text, given) => splitLines(text, given.isTrue(0))),
+  startswith: affix('startswith', (text, part) => text.startsWith(part)),
+  strip: strip('strip', 'both'),
+  swapcase: method('swapcase()', swapCase),
+  title: method('title()', titleText),
+  upper: method('upper()', (text) => text.toUpperCase()),
+  zfill: method('zfill(width)', (text, given, { budget }) => zeroFill(text, given.integer(0, 0), budget)),
+}
