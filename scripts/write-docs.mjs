@@ -1,5 +1,5 @@
-// docs/engine-options.md and docs/environment.md, written from the tables in the sources; --check says whether they are
-// current. Sources run as they are (type stripping); the command's tables import types only.
+// docs/{engine-options,environment,endpoints,models}.md, written from the tables in the sources; --check says whether they
+// are current. Sources run as they are (type stripping); the command's tables import types only.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { backendOptionTable } from '../packages/cli/src/flags/backend-options.ts'
@@ -9,11 +9,18 @@ import { nativeEnvironmentTable } from '../packages/backend-native/src/native-en
 import { engineOptionTable } from '../packages/core/src/config/engine-options.ts'
 import { environmentTable } from '../packages/core/src/config/env.ts'
 import { describeType, flagOf } from '../packages/core/src/config/option-table.ts'
+import { endpointsPage } from './docs/endpoints.mjs'
+import { modelsPage } from './docs/models.mjs'
 
 const docs = path.join(import.meta.dirname, '..', 'docs')
 const origin = '<!-- Written by scripts/write-docs.mjs from the tables in the sources. -->'
 
-const pages = { 'engine-options.md': engineOptions(), 'environment.md': environment() }
+const pages = {
+  'engine-options.md': engineOptions(),
+  'environment.md': environment(),
+  'endpoints.md': endpointsPage(origin),
+  'models.md': modelsPage(origin),
+}
 
 let numStale = 0
 for (const [name, text] of Object.entries(pages)) {

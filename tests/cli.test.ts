@@ -79,6 +79,7 @@ describe('octavo serve', () => {
   it.each([
     ['--host', '192.0.2.1', '--host: 192.0.2.1 is not an address of this machine', 1],
     ['--max-model-len', '100k', "--max-model-len: is 100000, but the model's position range ends at 1024", 2],
+    ['--api-key', 'schlüssel', '--api-key: key 1 has a character beyond printable ASCII', 2],
     ['--max-num-seqs', '600', '--max-num-batched-tokens: is 512, less than --max-num-seqs (600)', 2],
   ])('refuses %s %s before it loads anything', async (flag, value, said, exitCode) => {
     await using server = octavo(['serve', 'octavo-tiny', flag, value])
@@ -211,6 +212,20 @@ describe('octavo run, chat and env', () => {
     })
     expect(await program.exitCode, program.stderr).toBe(0)
     expect(program.stdout).toBe('47 + 35\n')
+  })
+
+  it('reads a pipe where no prompt is given', async () => {
+    await using program = octavo(['run', 'octavo-tiny', '--temperature', '0'], { input: 'What is 47 + 35?\n' })
+    expect(await program.exitCode, program.stderr).toBe(0)
+    expect(program.stdout).toBe('47 + 35 = 82.\n')
+  })
+
+  it('answers commands that it does not know, and takes messages of several lines', async () => {
+    const input = '/quit\nWhat is\\\n47 + 35?\n'
+    await using program = octavo(['chat', 'octavo-tiny', '--temperature', '0'], { input })
+    expect(await program.exitCode, program.stderr).toBe(0)
+    expect(program.stderr).toContain('there is no command /quit; /clear forgets')
+    expect(program.stdout).toBe('47 + 35 = 82.\n')
   })
 
   it('remembers a conversation until /clear', async () => {

@@ -18,6 +18,16 @@ describe('docs', () => {
     await expect(run).resolves.toMatchObject({ stderr: '' })
   })
 
+  it('name every endpoint', () => {
+    const page = readFileSync(path.join(root, 'docs', 'endpoints.md'), 'utf8')
+    const urls = [...sourcesOf('server')]
+      .map((file) => readFileSync(file, 'utf8'))
+      .filter((source) => source.includes('addEndpoint('))
+      .flatMap((source) => [...source.matchAll(/\burl: '(\/[^']+)'/g)].map(([, url = '']) => url.replace('*', 'NAME')))
+    expect(urls.length).toBeGreaterThanOrEqual(7)
+    expect(urls.filter((url) => !new RegExp(`(/v1| )${url}\``).test(page))).toEqual([])
+  })
+
   it('name every variable: one file per package reads the environment', () => {
     const readers = readdirSync(path.join(root, 'packages'))
       .flatMap((name) => [...sourcesOf(name)])

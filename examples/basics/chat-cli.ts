@@ -1,8 +1,8 @@
 // A conversation in the terminal that remembers what was said. Ctrl-D ends it.
 import { createInterface } from 'node:readline'
-import { type ChatMessage, LLM } from '@octavo/core'
+import { type ChatMessage, LLM } from 'octavo'
 
-await using llm = await LLM.load(process.argv[2] ?? 'octavo-tiny')
+const llm = await LLM.load(process.argv[2] ?? 'octavo-tiny')
 const messages: ChatMessage[] = []
 
 process.stdout.write('> ')
@@ -17,3 +17,4 @@ for await (const line of createInterface({ input: process.stdin })) {
   messages.push({ role: 'assistant', content: answer })
   process.stdout.write('\n> ')
 }
+await llm.shutdown()

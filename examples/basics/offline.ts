@@ -1,9 +1,9 @@
 // Many prompts at once, in this process: they share the engine's batches.
-import { LLM } from '@octavo/core'
+import { LLM } from 'octavo'
 
 const sentences = ['The old teacher is reading a new book in the library.', 'My sister does not like these red hats.']
 
-await using llm = await LLM.load('octavo-tiny')
+const llm = await LLM.load('octavo-tiny')
 
 const conversations = sentences.map(
   (sentence) => [{ role: 'user', content: `Translate to Chinese: ${sentence}` }] as const,
@@ -18,3 +18,4 @@ for await (const { outputs: deltas } of llm.chatStream([{ role: 'user', content:
   process.stdout.write(deltas[0]?.text ?? '')
 }
 process.stdout.write('\n')
+await llm.shutdown()

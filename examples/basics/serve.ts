@@ -1,6 +1,6 @@
 // An OpenAI-compatible server inside a program of your own.
-import { AsyncEngine } from '@octavo/core'
 import { createApp, listen } from '@octavo/server'
+import { AsyncEngine } from 'octavo'
 
 const engine = await AsyncEngine.create({ model: process.argv[2] ?? 'octavo-tiny' })
 const app = createApp({ engine, version: '0.0.0' })

@@ -2,7 +2,7 @@
 import { LLM } from '@octavo/core'
 
 const counts = new Int32Array(new SharedArrayBuffer(12))
-await using llm = await LLM.load('octavo-tiny', {
+const llm = await LLM.load('octavo-tiny', {
   modules: [
     {
       kind: 'executor',
@@ -19,3 +19,4 @@ const outputs = await llm.chat(
 )
 for (const { outputs: answers } of outputs) console.log(answers[0]?.text)
 console.log(`${counts[0]} plans, ${counts[1]} tokens, up to ${counts[2]} sequences at once`)
+await llm.shutdown()

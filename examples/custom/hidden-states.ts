@@ -3,12 +3,12 @@ import { LLM } from '@octavo/core'
 
 const question = 'What is the capital of Norway?'
 
-{
-  await using llm = await LLM.load('octavo-tiny')
-  console.log('stock:  ', await llm.infer(question, { temperature: 0 }))
+async function report(name: string, llm: LLM): Promise<void> {
+  console.log(name, await llm.infer(question, { temperature: 0 }))
+  await llm.shutdown()
 }
 
-await using llm = await LLM.load('octavo-tiny', {
-  modules: [{ kind: 'model', name: 'steered', url: import.meta.resolve('./parts/steered-model.ts') }],
-})
-console.log('steered:', await llm.infer(question, { temperature: 0 }))
+await report('stock:  ', await LLM.load('octavo-tiny'))
+
+const steered = { kind: 'model', name: 'steered', url: import.meta.resolve('./parts/steered-model.ts') } as const
+await report('steered:', await LLM.load('octavo-tiny', { modules: [steered] }))

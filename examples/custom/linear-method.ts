@@ -6,14 +6,10 @@ const question = 'Translate to Chinese: The old teacher is reading a new book in
 async function report(name: string, llm: LLM): Promise<void> {
   const answer = await llm.infer(question, { temperature: 0 })
   console.log(`${name}: ${(llm.engine.info.weightBytes / 1e6).toFixed(1)} MB, ${answer}`)
+  await llm.shutdown()
 }
 
-{
-  await using llm = await LLM.load('octavo-tiny')
-  await report('as stored', llm)
-}
+await report('as stored', await LLM.load('octavo-tiny'))
 
-await using llm = await LLM.load('octavo-tiny', {
-  modules: [{ kind: 'linear-methods', name: 'int8', url: import.meta.resolve('./parts/int8-linear.ts') }],
-})
-await report('int8', llm)
+const int8 = { kind: 'linear-methods', name: 'int8', url: import.meta.resolve('./parts/int8-linear.ts') } as const
+await report('int8', await LLM.load('octavo-tiny', { modules: [int8] }))

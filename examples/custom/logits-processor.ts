@@ -8,7 +8,7 @@ const tokenizer = createTokenizer(checkpoint.readTokenizer())
 const ids = Array.from({ length: tokenizer.vocabSize }, (_, id) => id)
 const tokenIds = ids.filter((id) => /cat/.test(tokenizer.decode([id])))
 
-await using llm = await LLM.load('octavo-tiny', {
+const llm = await LLM.load('octavo-tiny', {
   modules: [
     {
       kind: 'logits-processors',
@@ -19,3 +19,4 @@ await using llm = await LLM.load('octavo-tiny', {
   ],
 })
 console.log(await llm.infer('Tell me a story about a fox.', { temperature: 0 }))
+await llm.shutdown()

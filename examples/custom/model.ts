@@ -18,13 +18,14 @@ const handmade = {
 await writeFile(path.join(folder, 'config.json'), JSON.stringify(handmade))
 
 try {
-  await using llm = await LLM.load(folder, {
+  const llm = await LLM.load(folder, {
     modules: [{ kind: 'model', name: 'handmade', url: import.meta.resolve('./parts/handmade-model.ts') }],
   })
-  await using stock = await LLM.load('octavo-tiny')
+  const stock = await LLM.load('octavo-tiny')
   const question = 'Translate to Chinese: The old teacher is reading a new book in the library.'
   console.log('handmade:', await llm.infer(question, { temperature: 0 }))
   console.log('stock:   ', await stock.infer(question, { temperature: 0 }))
+  await Promise.all([llm.shutdown(), stock.shutdown()])
 } finally {
   await rm(folder, { recursive: true })
 }

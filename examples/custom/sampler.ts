@@ -12,18 +12,19 @@ const prompts = questions.map((text) => `<|im_start|>user\n${text}<|im_end|>\n<|
 const maxTokens = 64
 
 async function inTheEngine(): Promise<number> {
-  await using llm = await LLM.load('octavo-tiny', {
+  const llm = await LLM.load('octavo-tiny', {
     modules: [{ kind: 'sampler', name: 'typical', url: import.meta.resolve('./parts/typical-sampler.ts') }],
   })
   const start = performance.now()
   const outputs = await llm.generate(prompts, { maxTokens })
   const took = performance.now() - start
   for (const { outputs: samples } of outputs) console.log(samples[0]!.text)
+  await llm.shutdown()
   return took
 }
 
 async function fromOutside(): Promise<number> {
-  await using llm = await LLM.load('octavo-tiny', { maxLogprobs: -1 })
+  const llm = await LLM.load('octavo-tiny', { maxLogprobs: -1 })
   const { tokenizer } = llm
   const generate = async (prompt: string): Promise<string> => {
     const promptIds = tokenizer.encode(prompt)
@@ -40,6 +41,7 @@ async function fromOutside(): Promise<number> {
   const texts = await Promise.all(prompts.map(generate))
   const took = performance.now() - start
   for (const text of texts) console.log(text)
+  await llm.shutdown()
   return took
 }
 

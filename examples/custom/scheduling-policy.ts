@@ -1,7 +1,7 @@
 // A scheduling policy of one's own: who runs first, and who gives way.
 import { LLM } from '@octavo/core'
 
-await using llm = await LLM.load('octavo-tiny', {
+const llm = await LLM.load('octavo-tiny', {
   maxNumSeqs: 1,
   modules: [
     { kind: 'scheduling-policy', name: 'shortest-first', url: import.meta.resolve('./parts/shortest-first.ts') },
@@ -22,3 +22,4 @@ await Promise.all(
   }),
 )
 for (const prompt of ended) console.log(prompt)
+await llm.shutdown()

@@ -3,9 +3,10 @@ import { LLM } from '@octavo/core'
 import { createTokenizer } from '@octavo/core/tokenizer'
 import { LongestMatchTokenizer } from './parts/longest-match-tokenizer.ts'
 
-await using llm = await LLM.load('octavo-tiny', {
+const llm = await LLM.load('octavo-tiny', {
   createTokenizer: (checkpoint) => new LongestMatchTokenizer(createTokenizer(checkpoint.readTokenizer())),
 })
 const ids = llm.tokenizer.encode('unbelievable')
 console.log(ids.map((id) => llm.tokenizer.decode([id])).join('|'))
 console.log(await llm.infer('What is the capital of Italy?', { temperature: 0 }))
+await llm.shutdown()

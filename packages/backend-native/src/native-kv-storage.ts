@@ -1,6 +1,6 @@
 import { tensor3d } from '@tensorflow/tfjs-core'
 import type { Tensor3D } from '@tensorflow/tfjs-core'
-import { assert, InsufficientMemoryError, kvBytesPerToken } from '@octavo/core/backend'
+import { assert, availableMemory, InsufficientMemoryError, kvBytesPerToken } from '@octavo/core/backend'
 import type { KvLayout, KvStorage } from '@octavo/core/backend'
 import type { NativeAddon, NativeKvCache } from './native-addon.ts'
 
@@ -24,7 +24,7 @@ export class NativeKvStorage implements KvStorage {
       throw new InsufficientMemoryError(
         `There is no room for a KV cache of ${numBlocks} blocks (${this.sizeInBytes} bytes): ${error instanceof Error ? error.message : String(error)}. Set kvCacheMemory to less, or kvCacheDtype to bfloat16 or int8.`,
         this.sizeInBytes,
-        process.availableMemory(),
+        availableMemory(),
       )
     }
   }

@@ -9,7 +9,7 @@ const url = new URL(entry, import.meta.url).href
  * What an engine takes to have this backend among its choices.
  *
  * @example
- * await using llm = await LLM.load('octavo-tiny', { modules: [nativeBackend] })
+ * const llm = await LLM.load('octavo-tiny', { modules: [nativeBackend] })
  */
 export const nativeBackend: EngineModule = { kind: 'backend', name: 'native', url }
 

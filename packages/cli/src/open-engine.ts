@@ -1,17 +1,23 @@
-import { AsyncEngine, consoleLogger, type EngineOptions, formatBytes } from '@octavo/core'
+import { AsyncEngine, consoleLogger, type EngineHooks, type EngineOptions, formatBytes } from '@octavo/core'
 import { backendModules, type BackendFlags } from './backend-modules.ts'
 import { ProgressBar } from './ui/progress-bar.ts'
+
+export interface OpenEngineOptions extends Pick<EngineHooks, 'restart' | 'onDead'> {
+  /** No word of what is loaded. */
+  readonly isQuiet?: boolean
+}
 
 /** Loads the model with progress on stderr, and says what was loaded and how much it can hold. */
 export async function openEngine(
   options: EngineOptions,
   flags: BackendFlags,
-  { isQuiet = false } = {},
+  { isQuiet = false, ...hooks }: OpenEngineOptions = {},
 ): Promise<AsyncEngine> {
   const bar = new ProgressBar()
   const startedAt = performance.now()
   try {
     const engine = await AsyncEngine.create(options, {
+      ...hooks,
       logger: consoleLogger,
       modules: backendModules(flags),
       onDownloadProgress: ({ file, loadedBytes, totalBytes }) =>

@@ -14,16 +14,19 @@ export function onStopSignal(onStop: (reason: string) => void): () => void {
       onStop(reason)
     } else if (now - firstAt > sameSignalMs) {
       // Sooner it is the same Ctrl-C, once from the terminal and once through npm.
+      // Node waits at its end for all threads, and one may be inside a native call: a third signal ends even that.
+      forget()
       process.exit(130)
     }
   }
   const onParentGone = (): void => {
     if (firstAt === null) stop('parent gone')
   }
-  for (const signal of signals) process.on(signal, stop)
-  process.on('disconnect', onParentGone)
-  return () => {
+  const forget = (): void => {
     for (const signal of signals) process.off(signal, stop)
     process.off('disconnect', onParentGone)
   }
+  for (const signal of signals) process.on(signal, stop)
+  process.on('disconnect', onParentGone)
+  return forget
 }

@@ -63,3 +63,4 @@ export { createSamplingState, describeDraw } from './sampling/sampling-state.ts'
 export type { SamplingState, SamplingStateOptions } from './sampling/sampling-state.ts'
 
 export { assert } from './util/assert.ts'
+export { availableMemory } from './util/available-memory.ts'

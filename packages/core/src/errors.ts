@@ -189,10 +189,19 @@ export class HubError extends OctavoError {
   }
 }
 
+export interface EngineDeadErrorOptions extends ErrorOptions {
+  /** After how long it is started again. */
+  readonly retryAfterMs?: number
+}
+
 /** The engine thread failed; the requests it held are lost and say so. */
 export class EngineDeadError extends OctavoError {
-  constructor(message: string, options?: ErrorOptions) {
+  /** When the same request may succeed; `null` = never with this engine. */
+  readonly retryAfterMs: number | null
+
+  constructor(message: string, { retryAfterMs, ...options }: EngineDeadErrorOptions = {}) {
     super('engine_dead', message, options)
+    this.retryAfterMs = retryAfterMs ?? null
   }
 }
 

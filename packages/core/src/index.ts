@@ -71,6 +71,7 @@ export type { KvDType, KvLayout, KvStorage } from './tensor/kv-storage.ts'
 export type { Tokenizer } from './tokenizer/tokenizer.ts'
 
 export { registerGradients } from './tensor/register-gradients.ts'
+export { availableMemory } from './util/available-memory.ts'
 export { formatBytes } from './util/format-bytes.ts'
 export { consoleLogger, silentLogger } from './util/logger.ts'
 export type { Logger } from './util/logger.ts'

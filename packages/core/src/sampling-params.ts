@@ -120,6 +120,8 @@ export function resolveSamplingParams(
     topP: isGreedy ? 1 : params.topP,
     minP: isGreedy ? 0 : params.minP,
     seed: params.seed === -1 ? null : params.seed,
+    // A copy, by which what is compiled of it is found again.
+    stop: [...params.stop],
     // Looked through at every token: without repetitions they are no more than the vocabulary.
     stopTokenIds: [...new Set(params.stopTokenIds)],
     allowedTokenIds: params.allowedTokenIds && [...new Set(params.allowedTokenIds)],

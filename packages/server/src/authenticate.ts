@@ -36,7 +36,7 @@ export function createAuthenticate({ apiKeys = [], authenticate }: Authenticatio
       throw new InvalidConfigError('authenticate', 'excludes apiKeys; pass one of them, or check the keys in it.')
     return authenticate
   }
-  apiKeys.forEach(checkKey)
+  checkApiKeys(apiKeys)
   if (apiKeys.length === 0) return () => ({ tenant: null })
   const known = apiKeys.map(sha256)
   // Comparing digests of equal length, and always all of them, tells a guesser nothing by its time.
@@ -49,18 +49,27 @@ export function createAuthenticate({ apiKeys = [], authenticate }: Authenticatio
   }
 }
 
+/**
+ * Says at once that a key is of no use, not after a model has been loaded for minutes.
+ * @param option the name under which the caller was given them
+ * @throws InvalidConfigError
+ */
+export function checkApiKeys(apiKeys: readonly string[], option = 'apiKeys'): void {
+  for (const [index, key] of apiKeys.entries()) checkKey(key, { index, option })
+}
+
 /** A header loses the white space at its ends, and carries no more than printable ASCII safely. */
-function checkKey(key: string, index: number): void {
+function checkKey(key: string, { index, option }: { readonly index: number; readonly option: string }): void {
   if (key.trim() === '') {
     throw new InvalidConfigError(
-      'apiKeys',
+      option,
       'holds an empty key; pass at least one character, or no keys to let everyone in.',
     )
   }
   if (/^[\x21-\x7e]+( +[\x21-\x7e]+)*$/.test(key)) return
   const fault = key === key.trim() ? 'a character beyond printable ASCII' : 'white space at an end'
   throw new InvalidConfigError(
-    'apiKeys',
+    option,
     `key ${index + 1} has ${fault}, so no Authorization header could ever match it; choose another key.`,
   )
 }

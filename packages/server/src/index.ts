@@ -1,5 +1,6 @@
 export { createApp } from './app.ts'
 export type { AppOptions } from './app.ts'
+export { checkApiKeys } from './authenticate.ts'
 export type { Authenticate, Caller, UnauthenticatedRequest } from './authenticate.ts'
 export { toFetchHandler } from './fetch-handler.ts'
 export type { FetchHandler } from './fetch-handler.ts'

@@ -1,6 +1,8 @@
 import { Readable } from 'node:stream'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { HttpError } from './http-error.ts'
+import { scanJson } from './json-scan.ts'
 
 /**
  * JSON bodies, strictly: bytes that are not UTF-8 and keys that reach for prototypes are refused. Other types are
@@ -35,14 +37,18 @@ function bodyReadBefore({ raw, headers }: FastifyRequest): Readable | null {
   return Object.assign(Readable.from([bytes]), { receivedEncodedLength: Number(headers['content-length'] ?? 0) })
 }
 
-export function parseJsonBody(bytes: Buffer): unknown {
+/** In three turns of the event loop or more, since bodies can be large and others wait. */
+export async function parseJsonBody(bytes: Buffer): Promise<unknown> {
   if (bytes.length === 0) throw new HttpError(400, 'The body is empty; it must be a JSON object.')
+  const { seed } = await scanJson(bytes)
   const text = decodeUtf8(bytes)
+  if (bytes.length > largeBytes) await nextTurn()
   const body = parseJson(text)
-  if (mayHavePrototypeKey.test(text) && hasPrototypeKey(body))
-    throw new HttpError(400, 'The body has an object with the key "__proto__", which is not allowed.')
-  return mayHaveLargeSeed.test(text) ? withExactSeed(body, text) : body
+  if (bytes.length > largeBytes) await nextTurn()
+  return seed === null ? body : withExactSeed(body, seed)
 }
+
+const largeBytes = 1024 * 1024
 
 function decodeUtf8(body: Buffer): string {
   try {
@@ -60,54 +66,8 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** A cheap look first. Letters of the key may hide behind escapes, which no serializer writes for ASCII letters. */
-const mayHavePrototypeKey = /__proto__|\\u00[567]/i
-
-/** A reviver would do the same in fifty times the time. */
-function hasPrototypeKey(root: unknown): boolean {
-  const rest: unknown[] = [root]
-  while (rest.length > 0) {
-    const value = rest.pop()
-    if (typeof value !== 'object' || value === null) continue
-    if (Object.hasOwn(value, '__proto__')) return true
-    for (const child of Array.isArray(value) ? value : Object.values(value)) {
-      if (typeof child === 'object' && child !== null) rest.push(child)
-    }
-  }
-  return false
-}
-
-/** Seeds have 64 bits, JavaScript's numbers 53: one with more digits than these is taken from the text. */
-const mayHaveLargeSeed = /"seed"\s*:\s*-?\d{16,19}\b/
-
-function withExactSeed(body: unknown, text: string): unknown {
+/** Seeds have 64 bits, JavaScript's numbers 53: one that has more is taken from the text. */
+function withExactSeed(body: unknown, seed: string): unknown {
   if (typeof body !== 'object' || body === null || !('seed' in body) || Number.isSafeInteger(body.seed)) return body
-  const digits = topLevelValue(text, 'seed')
-  return digits !== null && /^-?\d+$/.test(digits) ? { ...body, seed: BigInt(digits) } : body
-}
-
-/** The text of a scalar in the outermost object of valid JSON; of several under one key, the last, as `JSON.parse` has it. */
-function topLevelValue(text: string, key: string): string | null {
-  let value: string | null = null
-  let depth = 0
-  const quoted = JSON.stringify(key)
-  for (let at = 0; at < text.length; at++) {
-    const char = text[at]
-    if (char === '{' || char === '[') depth++
-    else if (char === '}' || char === ']') depth--
-    else if (char === '"') {
-      const end = endOfString(text, at)
-      const scalar = /\s*:\s*([^\s",:{}[\]]+)/y
-      scalar.lastIndex = end
-      if (depth === 1 && text.slice(at, end) === quoted) value = scalar.exec(text)?.[1] ?? value
-      at = end - 1
-    }
-  }
-  return value
-}
-
-function endOfString(text: string, start: number): number {
-  let at = start + 1
-  while (text[at] !== '"') at += text[at] === '\\' ? 2 : 1
-  return at + 1
+  return { ...body, seed: BigInt(seed) }
 }

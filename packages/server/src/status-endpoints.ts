@@ -4,6 +4,7 @@ import { addEndpoint } from './endpoint.ts'
 import { HttpError } from './http-error.ts'
 import { openaiDialect } from './openai/dialect.ts'
 import type { ServerContext } from './server-context.ts'
+import { toHttpError } from './to-http-error.ts'
 
 /** What is asked about the server itself, of no dialect's own. /ping is /health under the name that SageMaker asks for. */
 export function addStatusEndpoints(app: FastifyInstance, server: ServerContext): void {
@@ -20,8 +21,10 @@ async function answerHealth(reply: FastifyReply, { engine, inFlight }: ServerCon
   if (inFlight.isDraining) throw new HttpError(503, 'The server is shutting down.')
   try {
     await engine.checkHealth()
-  } catch {
-    throw new HttpError(503, 'The engine cannot serve; the server log has the cause.')
+  } catch (error) {
+    const isRestarting = toHttpError(error, (field) => field).status === 503
+    const state = isRestarting ? 'The engine has failed and is started again' : 'The engine cannot serve'
+    throw new HttpError(503, `${state}; the server log has the cause.`)
   }
   return reply.code(200).send()
 }

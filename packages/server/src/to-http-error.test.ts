@@ -21,6 +21,7 @@ describe('toHttpError', () => {
     [new ModelNotFoundError('x', 'No model x.'), 404, 'model', 404],
     [new EngineOverloadedError('Too many.'), 503, null, 503],
     [new EngineDeadError('Killed by signal 9 in /srv/octavo.'), 500, null, 500],
+    [new EngineDeadError('Killed by signal 9.', { retryAfterMs: 1500 }), 503, null, 503],
     [new CheckpointError('/srv/models/x.safetensors', 'is broken'), 500, null, 500],
     [new Error('inside'), 500, null, 500],
     ['a string', 500, null, 500],
@@ -45,6 +46,11 @@ describe('toHttpError', () => {
       param: 'maxTokens',
     })
     expect(toHttpError(copy, completionFieldName)).toMatchObject({ status: 400, param: 'max_tokens' })
+  })
+
+  it('says when an engine that is started again may be asked again', () => {
+    const error = new EngineDeadError('in /srv', { retryAfterMs: 1500 })
+    expect(toHttpError(error, completionFieldName).headers).toEqual({ 'retry-after': '2' })
   })
 
   it('keeps paths and causes of failures inside', () => {

@@ -31,7 +31,7 @@ function fromOctavoError(error: OctavoError, nameOf: (field: string) => string):
     case 'engine_overloaded':
       return new HttpError(503, message, { headers: { 'retry-after': '1' } })
     case 'engine_dead':
-      return new HttpError(500, 'The engine has failed and cannot serve; see /health and the server log.')
+      return fromDeadEngine(error)
     case 'invalid_logits':
       return new HttpError(500, message)
     case 'no_gradient':
@@ -44,6 +44,16 @@ function fromOctavoError(error: OctavoError, nameOf: (field: string) => string):
     case 'hub_error':
       return internalError()
   }
+}
+
+/** What of the cause a client may know: whether it is of use to ask again. */
+function fromDeadEngine(error: OctavoError): HttpError {
+  const retryAfterMs = 'retryAfterMs' in error && typeof error.retryAfterMs === 'number' ? error.retryAfterMs : null
+  if (retryAfterMs === null)
+    return new HttpError(500, 'The engine has failed and cannot serve; see /health and the server log.')
+  return new HttpError(503, 'The engine has failed and is started again; send the request again.', {
+    headers: { 'retry-after': String(Math.ceil(retryAfterMs / 1000)) },
+  })
 }
 
 function fromFrameworkError(error: unknown): HttpError | null {

@@ -4,10 +4,15 @@ import type { Command } from 'commander'
 import { addEngineFlags, type EngineFlags, engineOptionsOf, localGroups } from '../flags/engine-flags.ts'
 import { addSamplingFlags, type SamplingFlags, samplingParamsOf } from '../flags/sampling-flags.ts'
 import { openEngine } from '../open-engine.ts'
+import { MessageReader } from '../ui/message-reader.ts'
 
 type ChatFlags = Omit<EngineFlags, 'seed'> & SamplingFlags
 
-const help = '/clear forgets the conversation, /exit (or Ctrl-D) ends it; Ctrl-C stops an answer.'
+const help =
+  '/clear forgets the conversation, /exit (or Ctrl-D, or Ctrl-C twice) ends it; Ctrl-C stops an answer. \\ at the end of a line, or """ around several, makes them one message.'
+
+/** A second Ctrl-C within this ends the program. */
+const secondCtrlCMs = 2000
 
 export function addChatCommand(program: Command): void {
   const command = program
@@ -27,8 +32,15 @@ async function chat(model: string, flags: ChatFlags): Promise<void> {
     prompt: '> ',
     terminal: process.stdin.isTTY === true,
   })
+  let lastAt = -Infinity
   lines.on('SIGINT', () => {
-    if (!conversation.abort()) lines.close()
+    const isSecond = performance.now() - lastAt < secondCtrlCMs
+    lastAt = performance.now()
+    if (isSecond) return void process.exit(130)
+    const wasAnswering = conversation.abort()
+    process.stdout.write('\n')
+    consoleLogger.info('Ctrl-C again ends the conversation')
+    if (!wasAnswering) lines.prompt()
   })
   await talk(conversation, lines)
 }
@@ -38,19 +50,30 @@ async function talk(conversation: Conversation, lines: Interface): Promise<void>
   lines.once('close', () => {
     isOpen = false
   })
+  const reader = new MessageReader()
   const prompt = (): void => {
-    if (isOpen && process.stdin.isTTY) lines.prompt()
+    if (!isOpen || !process.stdin.isTTY) return
+    lines.setPrompt(reader.isWithin ? '... ' : '> ')
+    lines.prompt()
   }
   prompt()
   for await (const line of lines) {
-    const said = line.trim()
+    const said = reader.add(line)
     if (said === '/exit') break
-    if (said === '/clear') conversation.clear()
-    else if (said === '/help') consoleLogger.info(help)
-    else if (said !== '') await conversation.say(said)
+    if (said !== null && said !== '') await heed(said, conversation)
     prompt()
   }
+  // What was begun is said too: a pipe may end anywhere.
+  const rest = reader.end()
+  if (rest !== '') await conversation.say(rest)
   lines.close()
+}
+
+async function heed(said: string, conversation: Conversation): Promise<void> {
+  if (said === '/clear') conversation.clear()
+  else if (said === '/help') consoleLogger.info(help)
+  else if (/^\/[a-z]+$/i.test(said)) consoleLogger.warn(`there is no command ${said}; ${help}`)
+  else await conversation.say(said)
 }
 
 /** The messages so far, and the answer being written. */

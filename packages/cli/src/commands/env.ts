@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import os from 'node:os'
 import {
+  availableMemory,
   type BackendReport,
   createBackend,
   engineOptionTable,
@@ -66,7 +67,7 @@ async function describeEnvironment(flags: EnvFlags): Promise<Environment> {
     cpu: cpus[0]?.model.trim() ?? 'unknown',
     numCores: os.availableParallelism(),
     totalMemoryBytes: os.totalmem(),
-    freeMemoryBytes: process.availableMemory(),
+    freeMemoryBytes: availableMemory(),
     packages: Object.fromEntries(reportedPackages.map((name) => [name, versionOf(name)])),
     tensorflow: describeTensorflow(),
     ...(await describeBackends(flags)),

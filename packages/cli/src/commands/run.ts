@@ -16,15 +16,15 @@ export function addRunCommand(program: Command): void {
     .command('run')
     .description('answer one prompt on stdout')
     .argument('<model>', 'a Hugging Face repo id, a folder, a .gguf file, or octavo-tiny')
-    .argument('<prompt>', 'the prompt; - reads it from stdin')
+    .argument('[prompt]', 'the prompt; - or none reads it from a pipe')
     .option('--raw', 'continue the text as it stands, without the chat template')
-  addEngineFlags(addSamplingFlags(command), localGroups).action((model: string, prompt: string, flags: RunFlags) =>
-    run(model, prompt, flags),
+  addEngineFlags(addSamplingFlags(command), localGroups).action(
+    (model: string, prompt: string | undefined, flags: RunFlags) => run(model, prompt, flags),
   )
 }
 
-async function run(model: string, prompt: string, flags: RunFlags): Promise<void> {
-  const content = prompt === '-' ? (await text(process.stdin)).trimEnd() : prompt
+async function run(model: string, prompt: string | undefined, flags: RunFlags): Promise<void> {
+  const content = await readPrompt(prompt)
   if (content === '') throw new UsageError('The prompt is empty.')
   await using engine = await openEngine(engineOptionsOf(model, flags, localGroups), flags, { isQuiet: true })
   // Not sooner: while a model is downloaded or loaded there is no answer to stop, and a signal ends the process.
@@ -41,6 +41,12 @@ async function run(model: string, prompt: string, flags: RunFlags): Promise<void
     process.exitCode = 130
   }
   process.stdout.write('\n')
+}
+
+async function readPrompt(prompt: string | undefined): Promise<string> {
+  if (prompt === undefined && process.stdin.isTTY)
+    throw new UsageError('There is no prompt: pass one behind the model, or send it through a pipe.')
+  return prompt === undefined || prompt === '-' ? (await text(process.stdin)).trimEnd() : prompt
 }
 
 function promptOf(content: string, { raw = false, system }: RunFlags, hasTemplate: boolean): PromptInput {

@@ -1,5 +1,5 @@
 import { consoleLogger, type EngineClient, resolveOptions } from '@octavo/core'
-import { checkAddress, createApp, listen } from '@octavo/server'
+import { checkAddress, checkApiKeys, createApp, listen } from '@octavo/server'
 import type { Command } from 'commander'
 import { readCliEnv } from '../cli-env.ts'
 import { addEngineFlags, type EngineFlags, engineOptionsOf, servingGroups } from '../flags/engine-flags.ts'
@@ -21,12 +21,15 @@ export function addServeCommand(program: Command): void {
 
 async function serve(model: string, flags: EngineFlags): Promise<void> {
   const { host, port, shutdownTimeout, ...options } = resolveOptions(serveOptionTable, { ...flags })
-  const { apiKey } = readCliEnv()
-  const apiKeys = options.apiKey ?? (apiKey === null ? [] : [apiKey])
+  const apiKeys = findApiKeys(options.apiKey)
   // A stop while the model is still loading has nothing to drain.
   const forget = onStopSignal(() => process.exit(0))
   await checkAddress({ host, port })
-  const engine = await openEngine(engineOptionsOf(model, flags, servingGroups), flags)
+  const ended = Promise.withResolvers<number>()
+  const engine = await openEngine(engineOptionsOf(model, flags, servingGroups), flags, {
+    restart: options.restart,
+    onDead: () => ended.resolve(engineDeadExitCode),
+  })
   const app = createApp({
     engine,
     version: readVersion(),
@@ -42,13 +45,24 @@ async function serve(model: string, flags: EngineFlags): Promise<void> {
   }
   consoleLogger.info(`serving ${engine.models.map(({ id }) => id).join(', ')} at ${server.url}/v1; Ctrl-C stops`)
   process.send?.({ type: 'listening', url: server.url })
-  await new Promise<void>((resolve) => {
-    onStopSignal(() => resolve())
-  })
-  announceStop(engine, shutdownTimeout)
+  onStopSignal(() => ended.resolve(0))
+  const exitCode = await ended.promise
+  if (exitCode === 0) announceStop(engine, shutdownTimeout)
+  else consoleLogger.error(`the engine does not serve again: stopping with exit code ${exitCode}`)
   await server.close()
   await engine.shutdown()
-  process.exit(0)
+  process.exit(exitCode)
+}
+
+/** sysexits' EX_SOFTWARE: told apart from a wrong flag (2) and a start that failed (1), so that a supervisor starts anew. */
+const engineDeadExitCode = 70
+
+/** @throws InvalidConfigError for a key that no request can show */
+function findApiKeys(given: readonly string[] | null): readonly string[] {
+  const { apiKey } = readCliEnv()
+  if (given !== null) checkApiKeys(given, 'apiKey')
+  else if (apiKey !== null) checkApiKeys([apiKey], 'OCTAVO_API_KEY')
+  return given ?? (apiKey === null ? [] : [apiKey])
 }
 
 function announceStop(engine: EngineClient, timeoutSeconds: number): void {

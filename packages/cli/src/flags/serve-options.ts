@@ -25,6 +25,12 @@ export const serveOptionTable = {
     unit: 'seconds',
     doc: 'How long running requests may take to finish at a stop.',
   },
+  restart: {
+    group: 'server',
+    type: { kind: 'boolean' },
+    default: true,
+    doc: 'Start an engine that failed again, with back-off; off, or after five attempts in a row, the command exits with 70.',
+  },
   requestLog: { group: 'server', type: { kind: 'boolean' }, default: true, doc: 'Write a line per request.' },
   trustRequestChatTemplate: {
     group: 'server',

@@ -28,7 +28,9 @@ function withFlagNames(error: Error): string {
   const { message } = error
   const option = 'option' in error && typeof error.option === 'string' ? error.option : ''
   const named =
-    option !== '' && message.startsWith(`${option}:`) ? `${flagOf(option)}${message.slice(option.length)}` : message
+    /^[a-z]/.test(option) && message.startsWith(`${option}:`)
+      ? `${flagOf(option)}${message.slice(option.length)}`
+      : message
   // In the remedy too, but there only what can be nothing else than a name.
   return named.replaceAll(/\b[a-z]+[A-Z]\w*/g, (word) => (Object.hasOwn(engineOptionTable, word) ? flagOf(word) : word))
 }

@@ -1,3 +1,4 @@
+import { checkNodeVersion } from '../config/check-node-version.ts'
 import { type EngineConfig, resolveEngineConfig } from '../config/engine-config.ts'
 import type { EngineOptions } from '../config/engine-options.ts'
 import { checkEngineModules, type EngineModule } from '../config/engine-module.ts'
@@ -16,6 +17,7 @@ import type { EngineInfo } from './engine-info.ts'
 import { type CreateTokenizer, type FrontModel, loadFrontModel, type LoadHooks, locateModel } from './front-model.ts'
 import { InputProcessor, type ProcessedRequest } from './input-processor.ts'
 import { mergeOf } from './merge-outputs.ts'
+import { nativeHint } from './native-hint.ts'
 import { OutputProcessor } from './output-processor.ts'
 import { defaultRestartPolicy, type RestartPolicy, SupervisedCoreClient } from './supervised-core-client.ts'
 import { ThreadCoreClient } from './thread-core-client.ts'
@@ -71,7 +73,7 @@ export class AsyncEngine implements EngineClient {
   readonly #created = Math.floor(Date.now() / 1000)
   #idle: PromiseWithResolvers<void> | null = null
 
-  private constructor(config: EngineConfig, front: FrontModel, { core, hasPriorities }: CoreOfEngine) {
+  protected constructor(config: EngineConfig, front: FrontModel, { core, hasPriorities }: CoreOfEngine) {
     this.#config = config
     this.#core = core
     this.tokenizer = front.tokenizer
@@ -91,6 +93,7 @@ export class AsyncEngine implements EngineClient {
    * @throws InvalidConfigError | ModelNotFoundError | CheckpointError | InsufficientMemoryError | …
    */
   static async create(options: EngineOptions, hooks: EngineHooks = {}): Promise<AsyncEngine> {
+    checkNodeVersion()
     const config = resolveEngineConfig(options)
     const modules = hooks.modules ?? []
     checkEngineModules(modules)
@@ -119,8 +122,11 @@ export class AsyncEngine implements EngineClient {
     const front = await loadBoth({ config, modelPath, modules }, hooks, { core, events })
     const hasPriorities =
       config.scheduler.schedulingPolicy === 'priority' || modules.some(({ kind }) => kind === 'scheduling-policy')
-    engine = new AsyncEngine(config, front, { core, hasPriorities })
+    engine = new this(config, front, { core, hasPriorities })
     logStart(engine.info, { config, front, logger })
+    const hint = nativeHint({ wanted: config.device.backend, backend: engine.info.backend, modules })
+    // A program that passes no logger is who needs it most.
+    if (hint !== null) (hooks.logger?.warn ?? warnOfProcess)(hint)
     return engine
   }
 
@@ -310,6 +316,10 @@ function logStart(
       `the context is cut from ${front.maxPositions} to ${info.maxModelLen} tokens, which is what the KV cache holds; set maxModelLen or kvCacheMemory to change that`,
     )
   }
+}
+
+function warnOfProcess(message: string): void {
+  process.emitWarning(message, 'OctavoHint')
 }
 
 /** The message has the cause and the remedy; a bug's place is in the cause's stack. */

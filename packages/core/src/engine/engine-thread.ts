@@ -11,7 +11,7 @@ async function start(port: MessagePort, { heartbeat, ...data }: EngineThreadData
   const post = (message: FromEngine): void => port.postMessage(message)
   const fail = (error: unknown): void => {
     post({ type: 'failed', error: toTransferredError(error) })
-    port.close()
+    endThread(port)
   }
   try {
     const { core, info } = await createEngineCore(data, (loadedBytes, totalBytes) =>
@@ -24,7 +24,7 @@ async function start(port: MessagePort, { heartbeat, ...data }: EngineThreadData
     })
     const close = async (): Promise<void> => {
       await loop.shutdown()
-      port.close()
+      endThread(port)
     }
     port.on('message', (message: ToEngine) => {
       if (message.type === 'add') loop.add(message.requests)
@@ -35,6 +35,12 @@ async function start(port: MessagePort, { heartbeat, ...data }: EngineThreadData
   } catch (error) {
     fail(error)
   }
+}
+
+/** Nothing else keeps the thread. Deno's port cannot be closed. */
+function endThread(port: Partial<MessagePort>): void {
+  if (port.close !== undefined) port.close()
+  else process.exit()
 }
 
 assert(parentPort !== null, 'engine-thread must run as a worker')

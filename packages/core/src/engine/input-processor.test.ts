@@ -24,6 +24,33 @@ const processor = new InputProcessor({
 const process = (prompt: PromptInput, badWords: string[] = []) =>
   processor.process({ requestId: 'r', prompt, params: { badWords } }, 0)
 
+describe('sampling parameters', () => {
+  const prompt = { type: 'tokens', tokenIds: [1] } as const
+  const paramsOf = (params: object) => processor.process({ requestId: 'r', prompt, params }, 0)
+
+  it('that are frozen are resolved once, but for the seed', () => {
+    const frozen = Object.freeze({ stop: ['a'], badWords: ['the'] })
+    const [first, second] = [paramsOf(frozen).params, paramsOf(frozen).params]
+    expect(second.badWordsTokenIds).toBe(first.badWordsTokenIds)
+    expect(second.stop).toBe(first.stop)
+    expect(second.seed).not.toBe(first.seed)
+  })
+
+  it('that are not may change from call to call', () => {
+    const open = { stop: ['a'] }
+    const before = paramsOf(open).params
+    open.stop.push('b')
+    expect(before.stop).toEqual(['a'])
+    expect(paramsOf(open).params.stop).toEqual(['a', 'b'])
+  })
+
+  it('that are text stay on this side', () => {
+    const { params, sequences } = paramsOf({ stop: ['a'], badWords: ['the'] })
+    expect(params).toMatchObject({ stop: ['a'], badWords: ['the'] })
+    expect(sequences[0]?.params).toMatchObject({ stop: [], badWords: [], badWordsTokenIds: params.badWordsTokenIds })
+  })
+})
+
 describe('token ids beyond the vocabulary', () => {
   it.each<[string, PromptInput]>([
     ['token ids', { type: 'tokens', tokenIds: [1, wordId] }],

@@ -1,5 +1,5 @@
 import { ContextLengthError, InvalidRequestError } from '../errors.ts'
-import { resolveSamplingParams, type SamplingParams } from '../sampling-params.ts'
+import { resolveSamplingParams, type SamplingParams, type SamplingParamsInput } from '../sampling-params.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import type { ChatTemplates } from '../tokenizer/chat-templates.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
@@ -37,6 +37,8 @@ export interface ProcessedRequest {
 /** Text in, token ids out: renders the chat template, tokenizes, resolves the sampling parameters. */
 export class InputProcessor {
   readonly #options: InputProcessorOptions
+  /** Of frozen parameters, which a server shares between the prompts of a request. */
+  readonly #resolved = new WeakMap<object, SamplingParams>()
   #numRequests = 0
 
   constructor(options: InputProcessorOptions) {
@@ -74,6 +76,9 @@ export class InputProcessor {
       promptTokenIds,
       params: {
         ...params,
+        // For text, which the engine's thread never sees.
+        stop: [],
+        badWords: [],
         seed: (params.seed ?? 0) + index,
         promptLogprobs: index === 0 ? params.promptLogprobs : null,
       },
@@ -150,6 +155,12 @@ export class InputProcessor {
   }
 
   #resolveParams({ params: input }: GenerateRequest): SamplingParams {
+    const params = this.#resolved.get(input) ?? this.#resolveInput(input)
+    if (Object.isFrozen(input)) this.#resolved.set(input, params)
+    return Object.freeze({ ...params, seed: params.seed ?? this.#nextSeed() })
+  }
+
+  #resolveInput(input: SamplingParamsInput): SamplingParams {
     const { vocabSize, maxLogprobs, defaultParams, tokenizer } = this.#options
     // A model whose own default is greedy still gives n different samples to a client that leaves the temperature out.
     const isGreedyByDefault = defaultParams.temperature === 0 && input.temperature === undefined && (input.n ?? 1) > 1
@@ -159,11 +170,7 @@ export class InputProcessor {
     const words = params.badWords
       .flatMap((word) => badWordTokenIds(tokenizer, word))
       .filter((ids) => ids.every((id) => id < vocabSize))
-    return Object.freeze({
-      ...params,
-      badWordsTokenIds: [...params.badWordsTokenIds, ...words],
-      seed: params.seed ?? this.#nextSeed(),
-    })
+    return { ...params, badWordsTokenIds: [...params.badWordsTokenIds, ...words] }
   }
 
   /** Keys of long and short prompts differ where LongRoPE rotates them differently: they must not share blocks. */

@@ -51,6 +51,17 @@ describe('LLM with the embedded model', () => {
     expect(several.map((output) => output.outputs[0]?.text)).toEqual([answer, '90 - 8 = 82.'])
   })
 
+  it('cuts a prompt to what is asked for', async () => {
+    const promptTokenIds = [1, 2, 3, 4, 5]
+    const cut = (options: object) => llm.generate(promptTokenIds, { maxTokens: 1 }, options)
+    expect((await cut({ truncatePromptTokens: 2 }))[0]?.promptTokenIds).toEqual([4, 5])
+    expect((await cut({ truncatePromptTokens: 2, truncationSide: 'right' }))[0]?.promptTokenIds).toEqual([1, 2])
+    const long = [{ role: 'user', content: 'word '.repeat(3000) }] as const
+    await expect(llm.chat(long)).rejects.toThrow('truncatePromptTokens')
+    const [answered] = await llm.chat(long, { maxTokens: 1 }, { truncatePromptTokens: -1 })
+    expect(answered?.promptTokenIds).toHaveLength(1023)
+  })
+
   it('streams what the final output holds', async () => {
     const deltas = await collect(llm.chatStream(question, greedy))
     expect(deltas.length).toBeGreaterThan(3)

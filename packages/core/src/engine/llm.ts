@@ -11,8 +11,16 @@ import type { GenerateRequest, PromptInput } from './engine-client.ts'
 /** Text, or token ids that are taken as they are. */
 export type Prompt = string | readonly number[]
 
+/** What a prompt that is too long becomes. Default: an error. */
+export interface TruncationOptions {
+  /** Keep only so many tokens of the prompt; -1: as many as the context has room for. */
+  readonly truncatePromptTokens?: number
+  /** Where tokens are dropped. Default 'left': the end of the prompt is kept. */
+  readonly truncationSide?: 'left' | 'right'
+}
+
 /** How a conversation becomes a prompt; absent fields leave it to the chat template. */
-export interface ChatOptions {
+export interface ChatOptions extends TruncationOptions {
   /** As JSON text numbers and keys keep the form and order they were written in. */
   readonly tools?: readonly ToolDefinition[] | string
   readonly chatTemplate?: string
@@ -23,7 +31,7 @@ export interface ChatOptions {
 }
 
 /** How prompts are taken. */
-export interface GenerateOptions {
+export interface GenerateOptions extends TruncationOptions {
   /** Run the tokenizer's post-processor on text prompts. Default true. */
   readonly addSpecialTokens?: boolean
   readonly signal?: AbortSignal
@@ -33,13 +41,14 @@ export interface GenerateOptions {
  * Offline inference in this process: vLLM's `LLM`. Prompts given together, and calls that overlap, share the engine's batches.
  *
  * @example
- * await using llm = await LLM.load('octavo-tiny')
+ * const llm = await LLM.load('octavo-tiny')
  * const [output] = await llm.chat([{ role: 'user', content: 'Hello!' }], { temperature: 0 })
+ * await llm.shutdown()
  */
 export class LLM implements AsyncDisposable {
   readonly engine: AsyncEngine
 
-  private constructor(engine: AsyncEngine) {
+  constructor(engine: AsyncEngine) {
     this.engine = engine
   }
 
@@ -51,7 +60,7 @@ export class LLM implements AsyncDisposable {
   /** @param model a folder, a `.gguf` file, a Hugging Face repo id, or the embedded `octavo-tiny` */
   static async load(model: string, options: Omit<EngineOptions, 'model'> & EngineHooks = {}): Promise<LLM> {
     const engineOptions = Object.fromEntries(Object.entries(options).filter(([name]) => !(name in hookNames)))
-    return new LLM(await AsyncEngine.create({ ...engineOptions, model }, options))
+    return new this(await AsyncEngine.create({ ...engineOptions, model }, options))
   }
 
   /** Completes every prompt; outputs in the order of the prompts. One set of parameters for all, or one for each. */
@@ -64,7 +73,7 @@ export class LLM implements AsyncDisposable {
     return this.#all(
       list.map((prompt) => toInput(prompt, options)),
       params,
-      options.signal,
+      options,
     )
   }
 
@@ -75,7 +84,7 @@ export class LLM implements AsyncDisposable {
     options: GenerateOptions = {},
   ): AsyncIterable<RequestOutput> {
     return this.engine.generate(
-      { ...newRequest(toInput(prompt, options), params), outputKind: 'delta' },
+      { ...newRequest(toInput(prompt, options), params, options), outputKind: 'delta' },
       options.signal,
     )
   }
@@ -91,7 +100,7 @@ export class LLM implements AsyncDisposable {
     return this.#all(
       conversations.map((conversation) => toChatInput(conversation, options)),
       withDefault,
-      options.signal,
+      options,
     )
   }
 
@@ -102,7 +111,7 @@ export class LLM implements AsyncDisposable {
     options: ChatOptions = {},
   ): AsyncIterable<RequestOutput> {
     return this.engine.generate(
-      { ...newRequest(toChatInput(messages, options), chatParams(params)), outputKind: 'delta' },
+      { ...newRequest(toChatInput(messages, options), chatParams(params), options), outputKind: 'delta' },
       options.signal,
     )
   }
@@ -131,7 +140,7 @@ export class LLM implements AsyncDisposable {
   async #all(
     inputs: readonly PromptInput[],
     params: SamplingParamsInput | readonly SamplingParamsInput[],
-    signal?: AbortSignal,
+    { signal, ...truncation }: TruncationOptions & { readonly signal?: AbortSignal },
   ): Promise<RequestOutput[]> {
     if (isParamsList(params) && params.length !== inputs.length) {
       throw new InvalidRequestError(
@@ -142,7 +151,7 @@ export class LLM implements AsyncDisposable {
     const ended = new AbortController()
     const either = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal])
     const run = async (prompt: PromptInput, i: number): Promise<RequestOutput> => {
-      const request = newRequest(prompt, isParamsList(params) ? (params[i] ?? {}) : params)
+      const request = newRequest(prompt, isParamsList(params) ? (params[i] ?? {}) : params, truncation)
       let last: RequestOutput | null = null
       for await (const output of this.engine.generate({ ...request, outputKind: 'final' }, either)) last = output
       if (last === null) throw new InvalidRequestError('The request ended without an output.')
@@ -162,8 +171,18 @@ export function loadModel(model: string, options: Omit<EngineOptions, 'model'> &
   return LLM.load(model, options)
 }
 
-function newRequest(prompt: PromptInput, params: SamplingParamsInput): GenerateRequest {
-  return { requestId: randomUUID(), prompt, params }
+function newRequest(
+  prompt: PromptInput,
+  params: SamplingParamsInput,
+  { truncatePromptTokens, truncationSide }: TruncationOptions,
+): GenerateRequest {
+  return {
+    requestId: randomUUID(),
+    prompt,
+    params,
+    ...(truncatePromptTokens !== undefined && { truncatePromptTokens }),
+    ...(truncationSide !== undefined && { truncationSide }),
+  }
 }
 
 function chatParams(params: SamplingParamsInput): SamplingParamsInput {
@@ -176,7 +195,10 @@ function toInput(prompt: Prompt, { addSpecialTokens = true }: GenerateOptions): 
   throw new InvalidRequestError(`A prompt must be a text or an array of token ids, got ${typeof prompt}.`, 'prompt')
 }
 
-function toChatInput(messages: readonly ChatMessage[], { signal: _, ...options }: ChatOptions): PromptInput {
+function toChatInput(
+  messages: readonly ChatMessage[],
+  { signal: _, truncatePromptTokens: _tokens, truncationSide: _side, ...options }: ChatOptions,
+): PromptInput {
   return { type: 'chat', messages, ...options }
 }
 

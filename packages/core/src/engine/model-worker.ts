@@ -14,6 +14,7 @@ import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-
 import { isDense, weightFormats } from '../tensor/dtype.ts'
 import { kvBytesPerToken, type KvDType } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
+import { availableMemory } from '../util/available-memory.ts'
 import { checkMaxModelLen, checkWeightsFit, kvBudget, type MemoryLimits } from './kv-cache-size.ts'
 import { ModelRunner } from './model-runner.ts'
 import { paddedSizes, type WarmupReport, warmUp } from './warm-up.ts'
@@ -189,7 +190,7 @@ function memoryLimits(pack: BackendPack, usedBytes: number, { numLocalWorkers }:
   const reserve = 64 * 1024 ** 2
   const pending = pack.pendingBytes ?? 0 // before the free memory: a weight may be packed meanwhile
   return {
-    availableBytes: Math.max(0, Math.floor((process.availableMemory() - pending) / numLocalWorkers) - reserve),
+    availableBytes: Math.max(0, Math.floor((availableMemory() - pending) / numLocalWorkers) - reserve),
     backendBytes: pack.maxMemoryBytes === null ? null : Math.max(0, pack.maxMemoryBytes - usedBytes - 2 * reserve),
   }
 }

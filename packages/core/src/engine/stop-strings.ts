@@ -12,9 +12,15 @@ export interface StopAutomaton {
   readonly failure: Int32Array
 }
 
-/** Takes memory and time by the length of the stop strings, so it is done once per request. */
+const compiled = new WeakMap<readonly string[], readonly StopAutomaton[]>()
+
+/** Takes memory and time by the length of the stop strings, so it is done once per list, which prompts and samples share. */
 export function compileStops(stops: readonly string[]): readonly StopAutomaton[] {
-  return stops.map((stop) => ({ stop, failure: failureOf(stop) }))
+  const known = compiled.get(stops)
+  if (known !== undefined) return known
+  const automata = stops.map((stop) => ({ stop, failure: failureOf(stop) }))
+  compiled.set(stops, automata)
+  return automata
 }
 
 /**

@@ -120,7 +120,7 @@ export class SupervisedCoreClient implements EngineCoreClient {
     const attempt = `in ${delayMs / 1000} s, attempt ${this.#numAttempts} of ${policy.maxAttempts}`
     this.#failure = new EngineDeadError(
       `The engine stopped: ${cause.message}. The requests that it held are lost; it is started again (${attempt}), so send them again then.`,
-      { cause },
+      { cause, retryAfterMs: delayMs },
     )
     this.#timer = setTimeout(() => void this.#restart(), delayMs)
     this.#events?.onLost(this.#failure)

@@ -139,6 +139,12 @@ const architectures: ReadonlyMap<string, Omit<GgufArchitecture, 'key'>> = new Ma
   ],
 ])
 
+/** llama.cpp's name → Hugging Face's, for docs/models.md; a `llama` with experts is a Mixtral. */
+export const ggufArchitectureNames: readonly (readonly [key: string, architecture: string])[] = [
+  ...[...architectures].map(([key, { architecture }]) => [key, architecture] as const),
+  ['llama', mixtral.architecture],
+]
+
 /** Throws UnsupportedModelError for an architecture that is not in the table. */
 export function ggufArchitecture(metadata: GgufMetadata, file: string): GgufArchitecture {
   const key = metadata['general.architecture']

@@ -15,8 +15,19 @@ export function checkStop(sequence: Sequence, maxModelLen: number): Stop | null 
   if (numOutputTokens >= params.minTokens) {
     if (!params.ignoreEos && sequence.request.eosTokenIds.includes(last))
       return { finishReason: 'stop', stopReason: null }
-    if (params.stopTokenIds.includes(last)) return { finishReason: 'stop', stopReason: last }
+    if (stopTokensOf(params.stopTokenIds).has(last)) return { finishReason: 'stop', stopReason: last }
   }
   const isFull = sequence.numTokens >= maxModelLen || (params.maxTokens !== null && numOutputTokens >= params.maxTokens)
   return isFull ? { finishReason: 'length', stopReason: null } : null
+}
+
+/** A list can be as long as the vocabulary, and every token of every sequence is looked for in it; samples share theirs. */
+const stopTokens = new WeakMap<readonly number[], ReadonlySet<number>>()
+
+function stopTokensOf(ids: readonly number[]): ReadonlySet<number> {
+  const known = stopTokens.get(ids)
+  if (known !== undefined) return known
+  const set = new Set(ids)
+  stopTokens.set(ids, set)
+  return set
 }

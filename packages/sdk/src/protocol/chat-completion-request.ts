@@ -10,7 +10,7 @@ import { onlyNeutral, unsupportedOption } from './unsupported-option.ts'
 export const chatCompletionRequestSchema = z
   .object({
     ...generationOptionShape,
-    messages: boundedArray(chatMessageSchema, { min: 1, max: 16_384 }),
+    messages: boundedArray(chatMessageSchema, { min: 1, max: 4096 }),
     /** Absent: up to the model's context. `max_completion_tokens` wins over the older `max_tokens`. */
     max_completion_tokens: z.int().min(1).nullish(),
     max_tokens: z.int().min(1).nullish(),

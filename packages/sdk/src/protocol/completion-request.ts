@@ -8,6 +8,9 @@ const maxPrompts = 2048
 /** Prompts × n. */
 const maxChoices = 16_384
 
+/** Prompts × entries: every prompt has its own copy in the engine. */
+const maxEntries = { bad_words: 65_536, logit_bias: 1_048_576, stop_token_ids: 1_048_576, allowed_token_ids: 1_048_576 }
+
 /** Text, several texts, token ids, or several lists of token ids. */
 export const promptSchema = z.custom<string | string[] | number[] | number[][]>(isPrompt, {
   error: `must be a string, token ids (integers of at least 0), or 1 to ${maxPrompts} of one of the two, unmixed and with no list empty`,
@@ -42,6 +45,15 @@ export const completionRequestSchema = z
     const numPrompts = countPrompts(request.prompt)
     if (numPrompts * (request.n ?? 1) > maxChoices)
       fail('n', `may be at most ${Math.floor(maxChoices / numPrompts)} for ${numPrompts} prompts, got ${request.n}`)
+    for (const [field, max] of Object.entries(maxEntries)) {
+      const numEntries = Object.keys(request[field as keyof typeof maxEntries] ?? {}).length
+      const share = Math.floor(max / numPrompts)
+      if (numPrompts > 1 && numEntries > share)
+        fail(
+          field,
+          `may have at most ${share} entries for ${numPrompts} prompts, got ${numEntries}; send fewer prompts at once`,
+        )
+    }
     if (request.max_tokens === 0 && request.echo !== true)
       fail('max_tokens', 'must be at least 1 (0 is for echo: true), got 0')
   })

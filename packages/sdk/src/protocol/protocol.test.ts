@@ -102,6 +102,22 @@ describe('completion requests', () => {
     expect(isAccepted({ prompt: Array.from({ length: 2048 }, () => [1]), n: 9 })).toBe(false)
   })
 
+  it.each([
+    ['bad_words', 64, (n: number) => Array.from({ length: n }, () => 'a')],
+    ['logit_bias', 1024, (n: number) => Object.fromEntries(Array.from({ length: n }, (_, id) => [id, 1]))],
+    ['stop_token_ids', 1024, (n: number) => Array.from({ length: n }, (_, id) => id)],
+    ['allowed_token_ids', 1024, (n: number) => Array.from({ length: n }, (_, id) => id)],
+  ])('bound the entries of %s of all prompts together', (field, share, entries) => {
+    const many = Array.from({ length: 1024 }, () => 'a')
+    const parse = (prompt: string | string[], n: number) =>
+      completionRequestSchema.safeParse({ prompt, [field]: entries(n) })
+    expect(parse(many, share).success).toBe(true)
+    expect(parse('a', share + 1).success).toBe(true)
+    expect(parse(many, share + 1).error?.issues[0]?.message).toBe(
+      `may have at most ${share} entries for 1024 prompts, got ${share + 1}; send fewer prompts at once`,
+    )
+  })
+
   it('allow no tokens for an echo only', () => {
     expect(completionRequestSchema.safeParse({ prompt: 'a', max_tokens: 0, echo: true }).success).toBe(true)
   })

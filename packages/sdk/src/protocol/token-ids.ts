@@ -1,7 +1,7 @@
 import { z } from 'zod'
 
 /** More than any vocabulary has. */
-const maxTokenIds = 1_048_576
+const maxTokenIds = 524_288
 
 /** A set of token ids; upper bounds depend on the model and are checked by the engine. Stops at the first wrong entry, however long the list. */
 export const tokenIdsSchema = z.custom<number[]>((value) => isTokenIds(value) && value.length <= maxTokenIds, {

@@ -21,6 +21,12 @@ describe('completionToGenerateRequests', () => {
     expect(requestsOf({ prompt: ['a', 'b'] }).map(({ requestId }) => requestId)).toEqual(['e-0', 'e-1'])
   })
 
+  it('gives all prompts the same parameters, which nobody changes', () => {
+    const [a, b] = requestsOf({ prompt: ['a', 'b'], bad_words: ['x'] })
+    expect(b?.params).toBe(a?.params)
+    expect(a?.params).toSatisfy(Object.isFrozen)
+  })
+
   it('makes 16 tokens by default, and the one that the engine insists on for an echo alone', () => {
     expect(requestsOf({ prompt: 'a' })[0]?.params.maxTokens).toBe(16)
     expect(requestsOf({ prompt: 'a', max_tokens: 3 })[0]?.params.maxTokens).toBe(3)

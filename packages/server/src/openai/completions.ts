@@ -76,17 +76,19 @@ export function completionToGenerateRequests(
 ): GenerateRequest[] {
   const common = commonRequestFields(request, context)
   const logprobs = request.logprobs ?? null
+  // One for all prompts, and frozen, so that the engine resolves it once.
+  const params = Object.freeze({
+    ...samplingParams(request),
+    // The engine makes at least one token; an echo of the prompt alone drops it again.
+    maxTokens: wantsPromptOnly(request) ? 1 : (request.max_tokens ?? defaultMaxTokens),
+    logprobs,
+    promptLogprobs: request.prompt_logprobs ?? (request.echo === true ? logprobs : null),
+  })
   return promptInputs(request).map((prompt, index) => ({
     ...common,
     requestId: `${common.requestId}-${index}`,
     prompt,
-    params: {
-      ...samplingParams(request),
-      // The engine makes at least one token; an echo of the prompt alone drops it again.
-      maxTokens: wantsPromptOnly(request) ? 1 : (request.max_tokens ?? defaultMaxTokens),
-      logprobs,
-      promptLogprobs: request.prompt_logprobs ?? (request.echo === true ? logprobs : null),
-    },
+    params,
     maxTokensMustFit: request.max_tokens != null && !wantsPromptOnly(request),
   }))
 }

@@ -5,7 +5,7 @@ import type { TensorflowOptions } from './tensorflow-pack.ts'
  * Core's tensorflow backend with options, in place of the one without.
  *
  * @example
- * await using llm = await LLM.load('Qwen/Qwen3-0.6B', { modules: [tensorflowBackendWith({ dtype: 'bfloat16' })] })
+ * const llm = await LLM.load('Qwen/Qwen3-0.6B', { modules: [tensorflowBackendWith({ dtype: 'bfloat16' })] })
  */
 export function tensorflowBackendWith(options: TensorflowOptions): EngineModule {
   // Sources run as they are (type stripping); the build puts the entry beside its chunks.

@@ -9,6 +9,7 @@ import {
 } from '@tensorflow/tfjs-core'
 import { BackendUnavailableError } from '../../errors.ts'
 import { assert } from '../../util/assert.ts'
+import { availableMemory } from '../../util/available-memory.ts'
 import type { BackendPack } from '../backend-pack.ts'
 import { activationConfig, gatedActivationConfig } from './kernels/activation.ts'
 import { attentionConfig } from './kernels/attention.ts'
@@ -77,7 +78,7 @@ export async function createTensorflowPack({
   let usedBytes = 0
   const use = (sizeInBytes: number): void => {
     usedBytes += sizeInBytes
-    backend.availableBytes = Math.max(0, (maxMemoryBytes ?? process.availableMemory()) - usedBytes)
+    backend.availableBytes = Math.max(0, (maxMemoryBytes ?? availableMemory()) - usedBytes)
   }
   const onDispose = (sizeInBytes: number): void => use(-sizeInBytes)
   use(0)

@@ -1,0 +1,142 @@
+// docs/endpoints.md: the fields come from the schemas that the server parses with.
+import { chatCompletionRequestSchema } from '../../packages/sdk/src/protocol/chat-completion-request.ts'
+import { completionRequestSchema } from '../../packages/sdk/src/protocol/completion-request.ts'
+import { generationOptionShape } from '../../packages/sdk/src/protocol/generation-options.ts'
+
+/** Values that the schemas check by code, and what a reader would not guess. */
+const notes = {
+  model: 'absent: the first that is served',
+  max_tokens: 'for completions 16 where absent; what the context has no room for is a 400',
+  max_completion_tokens: 'goes before `max_tokens`; absent: up to the end of the context',
+  messages: 'roles, texts and parts of type text; `tool_calls`, `tool_call_id` and `reasoning` go to the chat template',
+  prompt: 'a text, token ids, or up to 2048 of one of the two',
+  n: 'samples; together with several prompts at most 16384',
+  top_k: '0 or -1: off',
+  seed: 'an integer of 64 bits',
+  stop: 'a text, or up to 64',
+  stop_token_ids: 'token ids',
+  allowed_token_ids: 'token ids; nothing else is drawn',
+  logit_bias: 'token id → -100 to 100',
+  logprobs: 'a count for completions, -1: the whole vocabulary, up to `--max-logprobs`; true or false for chat',
+  top_logprobs: 'with `logprobs: true`; -1: the whole vocabulary; up to `--max-logprobs`',
+  prompt_logprobs: 'not with `stream`; -1: the whole vocabulary',
+  truncate_prompt_tokens: 'tokens of the prompt to keep; -1: as many as the context holds',
+  cache_salt: 'prefix-cache entries are shared between equal salts only',
+  priority: 'under `--scheduling-policy priority`; lower runs earlier',
+  request_id: 'the header X-Request-Id goes before it',
+  stream_options: '`include_usage`, `continuous_usage_stats`',
+  response_format: '`{ "type": "text" }` alone, so far',
+  tools: 'with `tool_choice: "none"` alone, so far: calls are not parsed yet',
+  tool_choice: '`auto` needs tools; see there',
+  parallel_tool_calls: 'true alone, beside tools',
+  chat_template: 'under `--trust-request-chat-template` alone',
+  continue_final_message: 'not with `add_generation_prompt: true`',
+  modalities: '`["text"]` alone',
+}
+
+const endpoints = [
+  ['POST /v1/chat/completions', "OpenAI's, with vLLM's extra fields; streams with `stream: true`"],
+  ['POST /v1/completions', 'the same for a text to continue'],
+  ['GET /v1/models', 'the models by the names under which they are served'],
+  ['GET /v1/models/NAME', 'one of them; names may hold slashes'],
+  [
+    'GET /health',
+    '200 and no body while the engine can serve; 503 while it is started again, has failed, does not go on, or the server drains',
+  ],
+  ['GET, POST /ping', 'the same, as SageMaker asks'],
+  ['GET /version', '`{ "version": … }`'],
+]
+
+export function endpointsPage(origin) {
+  const chat = chatCompletionRequestSchema.shape
+  const completion = completionRequestSchema.shape
+  const names = [...new Set([...Object.keys(completion), ...Object.keys(chat)])]
+  const fields = names.map((name) => ({
+    name,
+    schema: completion[name] ?? chat[name],
+    where:
+      name in generationOptionShape || (name in chat && name in completion)
+        ? ''
+        : name in chat
+          ? 'chat'
+          : 'completions',
+  }))
+  const kinds = Map.groupBy(fields, ({ schema }) => refusalOf(schema).kind)
+  return `${origin}
+
+# Endpoints and parameters
+
+| endpoint | |
+|---|---|
+${endpoints.map(([endpoint, text]) => `| \`${endpoint}\` | ${text} |`).join('\n')}
+
+All answer with or without a slash at the end. Those under /v1 ask for a key where the server has some (\`Authorization: Bearer …\`). A wrong method is a 405 with
+\`Allow\`, an unknown path a 404 that names the nearest endpoint, a body that is no JSON object a 400, one that is compressed a 415, one beyond 32 MiB a 413.
+Errors are \`{ "error": { "message", "type", "param", "code" } }\`, in streams as an event. Every answer has \`X-Request-Id\`.
+
+A field does what its name says, or is refused: none that would change the answer is parsed and ignored. Meanings are OpenAI's, and vLLM's for its extra fields. \`null\`
+is the same as leaving a field out, which leaves it to the model's generation_config.json. Fields that neither of the two knows are dropped, as both do.
+
+## Supported
+
+| field | of | value | |
+|---|---|---|---|
+${kinds.get('supported').map(supportedRow).join('\n')}
+
+## Accepted with one value
+
+That asks for nothing; any other is a 400 that says so.
+
+| field | of | value |
+|---|---|---|
+${kinds
+  .get('neutral')
+  .map(({ name, where, schema }) => `| \`${name}\` | ${where} | \`${refusalOf(schema).neutral}\` |`)
+  .join('\n')}
+
+## Refused
+
+With a 400 that names the field, unless it is \`null\`: ${kinds
+    .get('refused')
+    .map(({ name }) => `\`${name}\``)
+    .join(', ')}.
+`
+}
+
+/** What the schema says of a value that nobody sends. */
+function refusalOf(schema) {
+  const { error } = schema.safeParse({ 'docs/endpoints.md': true })
+  const message = error?.issues[0]?.message ?? ''
+  const [, neutral] = /^is not supported yet; leave it out or pass (.*)$/.exec(message) ?? []
+  if (neutral !== undefined) return { kind: 'neutral', neutral }
+  return { kind: message.startsWith('is not supported yet') ? 'refused' : 'supported' }
+}
+
+function supportedRow({ name, where, schema }) {
+  return `| \`${name}\` | ${where} | ${valueOf(schema)} | ${notes[name] ?? ''} |`
+}
+
+const nouns = {
+  integer: 'an integer',
+  number: 'a number',
+  boolean: 'true or false',
+  string: 'a text',
+  array: 'a list',
+  object: 'an object',
+}
+
+function valueOf(schema) {
+  const json = schema.toJSONSchema({ unrepresentable: 'any', io: 'input' })
+  const option = (json.anyOf ?? [json]).find(({ type }) => type !== 'null')
+  if (option.enum !== undefined) return listed(option.enum.filter((value) => value !== null))
+  const { minimum, exclusiveMinimum, maximum } = option
+  const type = [option.type].flat().find((name) => name !== 'null')
+  const low = minimum > Number.MIN_SAFE_INTEGER ? `from ${minimum}` : ''
+  const above = exclusiveMinimum === undefined ? low : `above ${exclusiveMinimum}`
+  const high = maximum < Number.MAX_SAFE_INTEGER ? `to ${maximum}` : ''
+  return [nouns[type] ?? '', above, high].filter((part) => part !== '').join(' ')
+}
+
+function listed(values) {
+  return values.map((value) => `\`${value}\``).join(', ')
+}

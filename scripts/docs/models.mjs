@@ -1,0 +1,63 @@
+// docs/models.md: what names a model may have, and which models there are.
+import { supportedArchitectures } from '../../packages/core/src/config/architectures.ts'
+import { ggufArchitectureNames } from '../../packages/core/src/loading/gguf-architecture.ts'
+import { loadableGgmlTypes } from '../../packages/core/src/loading/gguf-header.ts'
+
+export function modelsPage(origin) {
+  return `${origin}
+
+# Models: names and files
+
+What \`octavo serve NAME\`, \`LLM.load(name)\` and every other place that takes a model understand, in this order:
+
+| name | what it is |
+|---|---|
+| \`octavo-tiny\` | the embedded model, part of \`@octavo/core\`; nothing is fetched |
+| \`./folder\`, \`/path/to/folder\` | a folder in Hugging Face's layout, or one with a single GGUF model in it |
+| \`model.gguf\` | a GGUF file; of a split one any part: \`model-00001-of-00003.gguf\` |
+| \`owner/name\` | a repository of the hub, its safetensors |
+| \`owner/name:Q4_K_M\` | a GGUF file of a repository by its quantization label, as it stands between \`-\` or \`.\` at the end of the file's name |
+| \`owner/name:path/to/file.gguf\` | a GGUF file of a repository by its name; with all its parts where it is split |
+
+A path of this machine goes before a repository of the same name; what begins with \`.\`, \`/\` or \`~\` is never looked for on the hub.
+\`--revision\` (\`revision\`) names a branch, tag or commit; the commit that a branch stood at is kept for offline use.
+
+## What is read of a folder, and fetched of a repository
+
+| file | |
+|---|---|
+| \`config.json\` | must be there |
+| \`tokenizer.json\` | must be there; a checkpoint with only \`tokenizer.model\` or \`vocab.json\` is saved once with \`AutoTokenizer.save_pretrained\` |
+| \`tokenizer_config.json\`, \`special_tokens_map.json\`, \`chat_template.jinja\` | special tokens and the chat template |
+| \`generation_config.json\` | defaults of sampling, end tokens (\`--generation-config octavo\` leaves its sampling aside) |
+| \`model.safetensors\`, or \`model.safetensors.index.json\` and its shards | the weights: float32, float16, bfloat16 |
+
+Nothing else is fetched, and PyTorch pickles (\`.bin\`, \`.pt\`) are never loaded: they can run code. A GGUF file has all of these in itself, and only it is
+fetched. Weights of a file that no layer reads are an error that names them, but for known leftovers; so is a pointer of Git LFS in a file's place.
+
+Downloads go to the standard cache of the Hugging Face tools (\`HF_HUB_CACHE\`, [environment.md](environment.md)), which both share; an interrupted one goes on where
+it stopped; free space is checked before. Gated and private repositories need \`HF_TOKEN\` or \`hf auth login\`. \`HF_HUB_OFFLINE=1\` uses what is there.
+
+## Architectures
+
+| \`architectures\` in config.json | safetensors | GGUF, by \`general.architecture\` |
+|---|---|---|
+${supportedArchitectures.map(architectureRow).join('\n')}
+
+\`Gemma3ForConditionalGeneration\` serves its text part. An architecture that is not in the table is refused by its name, before anything else of the checkpoint is judged.
+How one is added: [add-a-model.md](add-a-model.md).
+
+## Weights in GGUF files
+
+${loadableGgmlTypes.join(', ')}; other types (IQ*, Q2_K, Q3_K, TQ*, MXFP4) are refused by their name. A file may mix them: each tensor stays as it is stored.
+`
+}
+
+function architectureRow(name) {
+  const keys = ggufArchitectureNames.filter(([, architecture]) => architecture === name).map(([key]) => key)
+  const note = name === 'MixtralForCausalLM' ? ' with experts' : ''
+  // Converters write Mistral's models under Llama's name.
+  if (name === 'MistralForCausalLM') return `| \`${name}\` | yes | \`llama\` |`
+  const gguf = keys.length === 0 ? 'no' : keys.map((key) => `\`${key}\`${note}`).join(', ')
+  return `| \`${name}\` | yes | ${gguf} |`
+}
