@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync, writeFileSync, mkdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -135,6 +135,20 @@ describe('openCheckpoint', () => {
     putMinimal()
     put('tokenizer_config.json', { chat_template: chatTemplate })
     expect((await openCheckpoint(folder)).readTokenizer().chatTemplate).toBe(expected)
+  })
+
+  it('keeps the templates of other names', async () => {
+    putMinimal()
+    const list = [
+      { name: 'default', template: 'd' },
+      { name: 'tool_use', template: 't' },
+    ]
+    put('tokenizer_config.json', { chat_template: list })
+    const named = async () => (await openCheckpoint(folder)).readTokenizer().namedTemplates.get('tool_use')
+    expect(await named()).toBe('t')
+    mkdirSync(join(folder, 'additional_chat_templates'))
+    put('additional_chat_templates/tool_use.jinja', 'from file')
+    expect(await named()).toBe('from file')
   })
 
   it('fills special tokens from the older special_tokens_map.json', async () => {

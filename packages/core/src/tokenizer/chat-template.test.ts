@@ -80,6 +80,75 @@ describe('messages', () => {
     expect(render(source, call('not json'))).toBe('{}')
   })
 
+  it.each([
+    "{% for m in messages %}{% if 'x' in m.content %}{% endif %}[{{ m.content }}]{% endfor %}",
+    "{% for m in messages %}{% if 'x' not in m['content'] %}{% endif %}[{{ m.content }}]{% endfor %}",
+    '{# what is in m.content #}{% for m in messages %}[{{ m.content }}]{% endfor %}',
+    "{% for m in messages %}{% for line in m.content.split('|') %}[{{ line }}]{% endfor %}{% endfor %}",
+  ])('joins parts where only the text mentions a loop: %s', (source) => {
+    expect(render(source, user(['one', { type: 'input_text', text: 'two' }]))).toBe('[one\ntwo]')
+  })
+
+  it.each([
+    '{% for m in messages %}{% set c = m.content %}{% for p in c %}<{{ p.text }}>{% endfor %}{% endfor %}',
+    '{% macro show(c) %}{% for p in c %}<{{ p.text }}>{% endfor %}{% endmacro %}{% for m in messages %}{{ show(m.content) }}{% endfor %}',
+    "{% set ns = namespace(all=messages) %}{% set rest = messages[0:] %}{% for m in rest %}{% for p in m.get('content') %}<{{ p.text }}>{% endfor %}{% endfor %}",
+    "{{ messages[0].content | map(attribute='text') | join }}<>",
+  ])('gives parts, of plain text too, to a template that goes through them: %s', (source) => {
+    expect(render(source, user('hi'))).toMatch(/<hi>|hi<>/)
+  })
+
+  it('takes content that is null, empty or absent for empty text, and no calls for none', () => {
+    const call = { type: 'function', function: { name: 'f', arguments: {} } } as const
+    const source =
+      "{% for m in messages %}[{{ m.content }}]{{ 'tool_calls' in m }}{{ 'name' in m }}{{ m.x }}{% endfor %}"
+    const messages = [
+      { role: 'assistant', content: null, tool_calls: [call] },
+      { role: 'assistant', content: [], tool_calls: [], name: null, x: 7 },
+    ] as unknown as ChatMessage[]
+    expect(render(source, messages)).toBe('[]TrueFalse[]FalseFalse7')
+  })
+
+  it('keeps numbers and the order of keys of JSON texts', () => {
+    const json = '{"2": 1, "1": 1234567890123456789, "x": 1.0, "y": 1e2}'
+    const messages: ChatMessage[] = [
+      { role: 'assistant', content: '', tool_calls: [{ function: { name: 'f', arguments: json } }] },
+    ]
+    const source = '{{ messages[0].tool_calls[0].function.arguments | tojson }}{{ tools | tojson }}'
+    const text = createChatTemplate(source, noTokens).render({
+      messages,
+      tools: `[${json}]`,
+      addGenerationPrompt: false,
+    })
+    const written = json.replace('1e2', '100.0')
+    expect(text).toBe(`${written}[${written}]`)
+  })
+
+  it('hands developer over as system where the template knows no such role', () => {
+    const source =
+      "{% for m in messages %}{% if m.role == 'system' %}S:{% endif %}{% if m.role == 'user' %}U:{% endif %}{{ m.content }}{% endfor %}"
+    const messages: ChatMessage[] = [{ role: 'developer', content: 'be brief' }]
+    expect(render(source, messages)).toBe('S:be brief')
+    expect(render(`{% set d = 'developer' %}{{ messages[0].role }}`, messages)).toBe('developer')
+  })
+
+  it('says which role the template leaves out', () => {
+    const source = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}"
+    const messages: ChatMessage[] = [...user('Hi'), { role: 'critic', content: 'Hi' }]
+    expect(() => render(source, messages)).toThrow(/\[1\].*"critic"/)
+    expect(render('{% for m in messages %}{{ m.role }} {% endfor %}', messages)).toBe('user critic ')
+  })
+
+  it('renders at first use, with the same error each time', () => {
+    const template = createChatTemplate('{% for %}', noTokens)
+    expect(() => template.compile()).toThrow(/not valid Jinja at line 1/)
+    expect(() => template.compile()).toThrow(ChatTemplateError)
+  })
+
+  it('takes Windows line ends for line ends', () => {
+    expect(render('{% if true %}\r\na\r\n{% endif %}\r\n')).toBe(render('{% if true %}\na\n{% endif %}\n'))
+  })
+
   it('continues the final message', () => {
     const chatml = templates.find((t) => t.name === 'chatml')!
     const template = createChatTemplate(chatml.template, noTokens)

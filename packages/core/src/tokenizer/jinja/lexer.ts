@@ -51,11 +51,13 @@ class Lexer {
   readonly #tokens: Token[] = []
   #pos = 0
   #line = 1
+  #nextBreak: number
   /** Whether the last tag ended with a line end, so that white space before the next one begins a line. */
   #isLineStart = true
 
   constructor(source: string) {
     this.#source = source
+    this.#nextBreak = this.#breakAfter(0)
   }
 
   run(): Token[] {
@@ -184,9 +186,16 @@ class Lexer {
   }
 
   #moveTo(end: number): void {
-    for (let i = this.#source.indexOf('\n', this.#pos); i !== -1 && i < end; i = this.#source.indexOf('\n', i + 1))
+    while (this.#nextBreak < end) {
       this.#line++
+      this.#nextBreak = this.#breakAfter(this.#nextBreak + 1)
+    }
     this.#pos = end
+  }
+
+  #breakAfter(position: number): number {
+    const at = this.#source.indexOf('\n', position)
+    return at === -1 ? Infinity : at
   }
 }
 

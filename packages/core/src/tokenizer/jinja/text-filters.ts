@@ -105,13 +105,21 @@ function xmlAttributes(value: Value, hasSpace: boolean, { budget }: Runtime): st
 }
 
 function stripTags(text: string): string {
-  const bare = text.replace(/<!--[^]*?-->/g, '').replace(/<[^>]*>/g, '')
-  return unescapeHtml(
-    bare
-      .split(new RegExp(`[${spaceClass}]+`))
-      .filter((word) => word !== '')
-      .join(' '),
-  )
+  const bare = stripBetween(stripBetween(text, '<!--', '-->'), '<', '>')
+  const words = bare.split(new RegExp(`[${spaceClass}]+`))
+  return unescapeHtml(words.filter((word) => word !== '').join(' '))
+}
+
+function stripBetween(text: string, open: string, close: string): string {
+  let out = ''
+  let position = 0
+  for (let start = text.indexOf(open); start !== -1; start = text.indexOf(open, position)) {
+    const end = text.indexOf(close, start)
+    if (end === -1) break
+    out += text.slice(position, start)
+    position = end + close.length
+  }
+  return out + text.slice(position)
 }
 
 const entities: Readonly<Record<string, string>> = {
