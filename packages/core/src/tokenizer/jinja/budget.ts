@@ -10,8 +10,10 @@ const maxItems = 2 ** 23
 /** Characters read by searches, slices and the like. */
 const maxWork = 2 ** 32
 /** For what the other bounds do not see. */
-const maxMs = 10_000
+const maxMs = 3_000
 const stepsPerLook = 1024
+/** One step over such a text may take milliseconds. */
+const longText = 65_536
 /** Values inside values, calls inside calls. Python's own limit is 1,000 frames. */
 const maxValueDepth = 500
 const maxCallDepth = 150
@@ -45,6 +47,7 @@ export class Budget {
   text(length: number): void {
     this.growth(length)
     this.#numChars += length
+    if (length > longText) this.#look()
     if (this.#numChars > maxChars) throw new JinjaError(`it makes more than ${maxChars} characters of text on the way`)
   }
 
@@ -58,7 +61,7 @@ export class Budget {
   read(length: number): void {
     this.#numRead += length
     if (this.#numRead > maxWork) throw new JinjaError('it searches too much text; does it loop without end?')
-    if (length > 65_536) this.#look()
+    if (length > longText) this.#look()
   }
 
   /** Values nested this deep are walked through. */

@@ -44,7 +44,10 @@ function isEqualAt(a: Value, b: Value, comparing: Comparing): boolean {
   // oxlint-disable-next-line eqeqeq -- a bigint equals the float of the same value
   if (x !== null && y !== null) return x == y
   const [s, t] = [textOf(a), textOf(b)]
-  if (s !== null || t !== null) return s === t
+  if (s !== null || t !== null) {
+    if (s?.length === t?.length) budget.read(s?.length ?? 0)
+    return s === t
+  }
   const inner = { budget, depth: depth + 1 }
   if (Array.isArray(a)) return Array.isArray(b) && areEqual(a, b, inner)
   if (a instanceof Tuple) return b instanceof Tuple && areEqual(a.items, b.items, inner)

@@ -212,9 +212,12 @@ function join(value: Value, given: Given, runtime: Runtime): Value {
   return texts.join(separator)
 }
 
-function lengthOfValue(value: Value): number {
+function lengthOfValue(value: Value, { budget }: Runtime): number {
   const text = textOf(value)
-  if (text !== null) return lengthOf(text)
+  if (text !== null) {
+    budget.read(text.length)
+    return lengthOf(text)
+  }
   if (Array.isArray(value) || value instanceof Range) return value.length
   if (value instanceof Dict) return value.size
   if (value instanceof Tuple) return value.items.length
@@ -322,7 +325,8 @@ function random(value: Value, { budget }: Runtime): Value {
 }
 
 const defaultFilter = (name: string): Filter => filter(`${name}(; default_value, boolean)`, withDefault)
-const lengthFilter = (name: string): Filter => filter(`${name}()`, lengthOfValue)
+const lengthFilter = (name: string): Filter =>
+  filter(`${name}()`, (value, _given, runtime) => lengthOfValue(value, runtime))
 
 /** Filters on lists, dicts and numbers. */
 export const listFilters: Readonly<Record<string, Filter>> = {
