@@ -67,7 +67,7 @@ interface ToolFields {
 /** Calls would arrive as text that no client understands, so none is promised. */
 function checkTools(request: ToolFields, fail: (field: string, message: string) => void): void {
   const { tools, tool_choice: choice, parallel_tool_calls: isParallel } = request
-  if (tools == null) {
+  if (tools == null || tools.length === 0) {
     if (choice === 'auto') fail('tool_choice', 'needs tools')
     return
   }
