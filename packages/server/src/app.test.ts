@@ -99,7 +99,7 @@ describe('bad requests', () => {
       'an image',
       '/v1/chat/completions',
       { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'x' } }] }] },
-      'messages.0.content.0.type',
+      'messages.0.content.0',
       /"image_url" are not supported: this server takes text only/,
     ],
     [
