@@ -28,7 +28,7 @@ A path of this machine goes before a repository of the same name; what begins wi
 |---|---|
 | \`config.json\` | must be there |
 | \`tokenizer.json\` | must be there; a checkpoint with only \`tokenizer.model\` or \`vocab.json\` is saved once with \`AutoTokenizer.save_pretrained\` |
-| \`tokenizer_config.json\`, \`special_tokens_map.json\`, \`chat_template.jinja\` | special tokens and the chat template |
+| \`tokenizer_config.json\`, \`special_tokens_map.json\`, \`chat_template.jinja\`, \`additional_chat_templates/*.jinja\` | special tokens and the chat template |
 | \`generation_config.json\` | defaults of sampling, end tokens (\`--generation-config octavo\` leaves its sampling aside) |
 | \`model.safetensors\`, or \`model.safetensors.index.json\` and its shards | the weights: float32, float16, bfloat16 |
 

@@ -83,6 +83,7 @@ describe('openCheckpoint', () => {
   it('takes the parts of a split file in a folder for one model', async () => {
     for (const part of ['m-00002-of-00002.gguf', 'm-00001-of-00002.gguf']) put(part, 'GGUF')
     await expect(openCheckpoint(folder)).rejects.toThrow(/m-00001-of-00002.gguf/)
+    await expect(openCheckpoint(join(folder, 'm-00002-of-00002.gguf'))).rejects.toThrow(/m-00001-of-00002.gguf/)
   })
 
   it('says of a pointer of Git LFS what it is', async () => {

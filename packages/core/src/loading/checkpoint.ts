@@ -32,7 +32,8 @@ export interface Checkpoint {
 export async function openCheckpoint(path: string): Promise<Checkpoint> {
   const stat = statSync(path, { throwIfNoEntry: false })
   if (stat === undefined) throw new CheckpointError(path, 'does not exist')
-  if (!stat.isDirectory()) return openGgufCheckpoint(path)
+  // Of a split file any part will do.
+  if (!stat.isDirectory()) return openGgufCheckpoint(groupGguf([path])[0]?.parts[0] ?? path)
   const config = readJsonFile(join(path, 'config.json'), maxConfigBytes)
   if (config !== null) return openFolder(path, config)
   const ggufFiles = readdirSync(path).filter((name) => name.endsWith('.gguf'))
