@@ -312,7 +312,8 @@ function describeFolders({ backend, fixtures, table, getPack, isExact, tolerance
       )
     })
 
-    it('gives the same cut into stages, bit for bit', async () => {
+    it('gives the same cut into stages, bit for bit where the backend promises it', async ({ skip }) => {
+      if (!isExact && model.config.moe !== null) skip('in 16 bits, other sums may mean other experts')
       const { numLayers } = model.config
       const stages: CausalLM[] = []
       for (const layers of [
@@ -323,9 +324,13 @@ function describeFolders({ backend, fixtures, table, getPack, isExact, tolerance
       const cut = new StepRunner(stages, getPack())
       const { ids, greedy_ids: greedy } = golden.prompts[0]!
       const { logits } = decodeAlone(cut, ids, { numTokens: 4, nextToken: tokenChooser(isExact, greedy) })
-      expect(logits).toEqual(alone[0]!.logits.slice(0, 4))
       cut.dispose()
       for (const stage of stages) stage.dispose()
+      logits.forEach((row, step) => {
+        const expected = alone[0]!.logits[step]!
+        if (getPack().isBatchInvariant) expect(row).toEqual(expected)
+        else expect(errorOf(row, [...expected], golden.max_abs_logit)).toBeLessThanOrEqual(tolerance)
+      })
     })
 
     it.for(narrowCaches)(
