@@ -72,6 +72,7 @@ export type { Tokenizer } from './tokenizer/tokenizer.ts'
 
 export { registerGradients } from './tensor/register-gradients.ts'
 export { availableMemory } from './util/available-memory.ts'
+export { editDistance } from './util/edit-distance.ts'
 export { formatBytes } from './util/format-bytes.ts'
 export { consoleLogger, silentLogger } from './util/logger.ts'
 export type { Logger } from './util/logger.ts'

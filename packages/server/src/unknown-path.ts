@@ -1,3 +1,4 @@
+import { editDistance } from '@octavo/core'
 import { HttpError } from './http-error.ts'
 
 export interface KnownEndpoint {
@@ -17,7 +18,7 @@ export function explainUnknownPath(method: string, url: string, endpoints: reado
     return new HttpError(405, `${method} is not allowed here; use ${allow}.`, { headers: { allow } })
   }
   const nearest = endpoints
-    .map((endpoint) => ({ endpoint, distance: distanceBetween(tailOf(path), tailOf(endpoint.url)) }))
+    .map((endpoint) => ({ endpoint, distance: editDistance(tailOf(path), tailOf(endpoint.url)) }))
     .reduce((best, next) => (next.distance < best.distance ? next : best)).endpoint
   const name = `${nearest.methods[0] ?? 'GET'} ${nearest.url.replace(/\/?\*$/, '')}`
   return new HttpError(404, `There is no ${method} ${JSON.stringify(path)} here; the nearest endpoint is ${name}.`)
@@ -26,18 +27,4 @@ export function explainUnknownPath(method: string, url: string, endpoints: reado
 /** A version or a prefix that was forgotten, or put there twice, is the commonest mistake: it counts for little. */
 function tailOf(url: string): string {
   return url.replace(/\/?\*$/, '').replace(/^.*\/v\d+(?=\/)/, '')
-}
-
-/** Levenshtein's. */
-function distanceBetween(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(replaced, row[j]! + 1, next[j - 1]! + 1))
-    }
-    row = next
-  }
-  return row[b.length]!
 }

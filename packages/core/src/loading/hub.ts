@@ -1,6 +1,7 @@
 import { readdirSync, type Stats, statSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { HubError, ModelNotFoundError } from '../errors.ts'
+import { editDistance } from '../util/edit-distance.ts'
 import { messageOf } from '../util/message-of.ts'
 import { embeddedModelNames, embeddedModelPath } from './embedded-model.ts'
 import { defaultHubCacheDir, isCommitHash } from './hub-cache.ts'
@@ -155,18 +156,4 @@ function suggestNear(model: string): string {
   near.sort((a, b) => a.distance - b.distance)
   const listed = near.slice(0, 5).map(({ name }) => name)
   return listed.length === 0 ? '' : ` Near it: ${listed.join(', ')}.`
-}
-
-/** Levenshtein distance, in one row of the table. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const substituted = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(substituted, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[b.length] ?? 0
 }

@@ -37,7 +37,7 @@ describe('TokenSampler', () => {
     const results = sample(new TokenSampler(), [[0, NaN, 0, 0, 0, 0], row, row], states)
     expect(results).toMatchObject([
       { error: { message: expect.stringContaining('NaN') as string } },
-      { error: { message: expect.stringContaining('bad_words') as string } },
+      { error: { message: expect.stringContaining('badWords') as string } },
       { tokenId: 3, logprobs: { chosen: { tokenId: 3, rank: 1 } } },
     ])
     expect((results[0] as { error: Error }).error).toBeInstanceOf(InvalidLogitsError)

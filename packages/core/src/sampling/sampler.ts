@@ -75,7 +75,15 @@ function noTokenError(reason: NoToken): Error {
       'The model computed logits that are not numbers (NaN) for this request. The checkpoint is damaged, or its values overflow in the dtype chosen; try dtype float32, or another checkpoint.',
     )
   return new InvalidRequestError(
-    'No token is left that may come next: allowed_token_ids, bad_words, min_tokens and logits processors ban all of them. Ban fewer.',
+    [
+      'No token is left that may come next: ',
+      { field: 'allowedTokenIds' },
+      ', ',
+      { field: 'badWords' },
+      ', ',
+      { field: 'minTokens' },
+      ' and logits processors ban all of them. Ban fewer.',
+    ],
     'allowedTokenIds',
   )
 }
