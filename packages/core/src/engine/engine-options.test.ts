@@ -68,7 +68,9 @@ describe('engine option', () => {
     expect(auto).toBe(float32)
     expect(float32).toBe(2 * bfloat16!)
     expect(int8).toBeLessThan(bfloat16!)
-    const answer = await withLlm({ kvCacheDtype: 'bfloat16' }, (llm) => llm.generate([prompt], { maxTokens: 4 }))
+    const answer = await withLlm({ kvCacheDtype: 'bfloat16' }, (llm) =>
+      llm.generate([prompt], { maxTokens: 4, temperature: 0, ignoreEos: true }),
+    )
     expect(answer[0]?.outputs[0]?.tokenIds).toHaveLength(4)
   })
 
