@@ -7,7 +7,7 @@ export type { CreateTokenizer } from './engine/front-model.ts'
 export type { EngineClient, EngineMetrics, GenerateRequest, PromptInput, ServedModel } from './engine/engine-client.ts'
 export type { EngineCoreClient, EngineCoreEvents } from './engine/engine-core-client.ts'
 export type { EngineCoreData } from './engine/create-engine-core.ts'
-export type { EngineInfo } from './engine/engine-info.ts'
+export type { EngineInfo, RankInfo } from './engine/engine-info.ts'
 export type { RestartPolicy } from './engine/supervised-core-client.ts'
 export type { WarmupReport } from './engine/warm-up.ts'
 export { engineOptionTable } from './config/engine-options.ts'
@@ -44,6 +44,7 @@ export {
   ModelNotFoundError,
   NoGradientError,
   OctavoError,
+  RankFailedError,
   TokenizerError,
   UnsupportedModelError,
   messageWith,

@@ -27,5 +27,12 @@ export async function initializeWorkers(workers: readonly Worker[], config: Engi
     kvCacheDtype: first.kvCacheDtype,
     blockSize: config.cache.blockSize,
     warmup: warmups[0] ?? null,
+    ranks: loaded.map(({ layers, numKvHeads, weightBytes, kvBytesPerToken }) => ({
+      host: null,
+      layers,
+      numKvHeads,
+      weightBytes,
+      kvCacheBytes: size.numBlocks * config.cache.blockSize * kvBytesPerToken,
+    })),
   }
 }
