@@ -81,6 +81,9 @@ export type { SamplingState, SamplingStateOptions } from './sampling/sampling-st
 export type { NoToken, TokenDraw } from './ops/sample.ts'
 export type { SamplingParams } from './sampling-params.ts'
 
+export { assert } from './util/assert.ts'
+export { waitAtMost } from './util/wait-at-most.ts'
+
 // Errors keep class, code and fields over any transport that carries plain data.
 export { fromTransferredError, toTransferredError } from './error-transfer.ts'
 export type { TransferredError } from './error-transfer.ts'

@@ -8,7 +8,10 @@ import type { Worker } from './worker.ts'
  * Brings the ranks of one model to where they can execute: all load; then each says what it may give to the KV cache,
  * and all get as many blocks as the least of them holds, since a block's id means the same on every rank.
  */
-export async function initializeWorkers(workers: readonly Worker[], config: EngineConfig): Promise<EngineInfo> {
+export async function initializeWorkers(
+  workers: readonly Omit<Worker, 'execute' | 'dispose'>[],
+  config: EngineConfig,
+): Promise<EngineInfo> {
   const loaded = await Promise.all(workers.map((worker) => worker.load()))
   const available = await Promise.all(workers.map((worker) => worker.availableKvBytes()))
   const size = sizeKvCache(

@@ -1,10 +1,10 @@
 import {
   fromTransferredError,
+  type initializeWorkers,
   type LoadedModel,
   type ModelRunnerOutput,
   type SchedulerOutput,
   type WarmupReport,
-  type Worker,
 } from '@octavo/core/engine'
 import { OctavoError, RankFailedError } from '@octavo/core'
 import type { LaunchedRanks, LaunchRanks, RankEvents, RankLink } from '../launch/rank-link.ts'
@@ -70,7 +70,7 @@ export class RankGroup implements RankEvents {
     return this.#ranks?.links ?? []
   }
 
-  get workers(): readonly Omit<Worker, 'execute' | 'dispose'>[] {
+  get workers(): Parameters<typeof initializeWorkers>[0] {
     return this.links.map((_, rank) => ({
       load: () => this.#call(rank, { type: 'load' }) as Promise<LoadedModel>,
       availableKvBytes: () => this.#call(rank, { type: 'availableKvBytes' }) as Promise<number>,
@@ -123,7 +123,7 @@ export class RankGroup implements RankEvents {
   async end(): Promise<void> {
     if (this.#isEnding || this.#failure !== null) return this.#ended
     this.#isEnding = true
-    this.#deadline.stop()
+    this.#deadline.close()
     this.#rejectCalls(new RankFailedError(null, 'The ranks were ended.'))
     this.#ended = this.#ranks?.end(false) ?? Promise.resolve()
     await this.#ended
@@ -173,7 +173,7 @@ export class RankGroup implements RankEvents {
   #fail(rank: number | null, cause: Error): void {
     if (this.#failure !== null || this.#isEnding) return
     this.#failure = this.#describe(rank, cause)
-    this.#deadline.stop()
+    this.#deadline.close()
     this.#rejectCalls(this.#failure)
     this.#ranks?.abort(cause.message)
     this.#ended = this.#ranks?.end(true) ?? Promise.resolve()
@@ -182,7 +182,7 @@ export class RankGroup implements RankEvents {
 
   /** What is wrong with options, files or memory is said as it is: it would be so on one rank, too. */
   #describe(rank: number | null, cause: Error): Error {
-    if (RankFailedError.isInstance(cause) || (!this.#isServing && OctavoError.isInstance(cause))) return cause
+    if (cause instanceof RankFailedError || (!this.#isServing && OctavoError.isInstance(cause))) return cause
     const name = rank === null ? 'The group of ranks' : (this.links[rank]?.name ?? `rank ${rank}`)
     return new RankFailedError(rank, `${name} failed: ${cause.message}`, { cause })
   }

@@ -7,6 +7,7 @@ export class StepDeadline {
   readonly #onPassed: () => void
   #numRunning = 0
   #timer: NodeJS.Timeout | null = null
+  #isClosed = false
 
   constructor(timeoutMs: number, onPassed: () => void) {
     this.#timeoutMs = timeoutMs
@@ -19,17 +20,24 @@ export class StepDeadline {
 
   /** The next one's time begins: it may have waited for this one. */
   end(): void {
-    if (--this.#numRunning === 0) this.stop()
+    if (--this.#numRunning === 0) this.#stop()
     else this.#restart()
   }
 
-  stop(): void {
+  /** For good. */
+  close(): void {
+    this.#isClosed = true
+    this.#stop()
+  }
+
+  #stop(): void {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
   }
 
   #restart(): void {
-    this.stop()
+    this.#stop()
+    if (this.#isClosed) return
     this.#timer = setTimeout(() => {
       this.#timer = setTimeout(this.#onPassed, graceMs)
     }, this.#timeoutMs)

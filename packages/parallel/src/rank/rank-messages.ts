@@ -22,6 +22,13 @@ export interface RankSetup {
   readonly collectiveTimeoutMs: number
 }
 
+/** What a rank's process says first. */
+export interface Hello {
+  readonly host: string
+  readonly pid: number
+  readonly numCpus: number
+}
+
 /** What must be the same on all ranks. */
 export interface RankIdentity {
   /** Of this package and of core. */
