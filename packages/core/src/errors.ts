@@ -20,6 +20,7 @@ export type OctavoErrorCode =
   | 'rank_failed'
   | 'invalid_logits'
   | 'no_gradient'
+  | 'communication_error'
 
 /** Text of a message, or a field of the API under core's name: each surface spells it its own way (`maxTokens`, `max_tokens`). */
 export type MessagePart = string | { readonly field: string }
