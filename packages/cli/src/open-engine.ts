@@ -1,5 +1,7 @@
 import { AsyncEngine, consoleLogger, type EngineHooks, type EngineOptions, formatBytes } from '@octavo/core'
-import { backendModules, type BackendFlags } from './backend-modules.ts'
+import { parallelModules } from '@octavo/parallel'
+import { backendModules } from './backend-modules.ts'
+import { type EngineFlags, parallelOptionsOf } from './flags/engine-flags.ts'
 import { ProgressBar } from './ui/progress-bar.ts'
 
 export interface OpenEngineOptions extends Pick<EngineHooks, 'restart' | 'onDead'> {
@@ -10,7 +12,7 @@ export interface OpenEngineOptions extends Pick<EngineHooks, 'restart' | 'onDead
 /** Loads the model with progress on stderr, and says what was loaded and how much it can hold. */
 export async function openEngine(
   options: EngineOptions,
-  flags: BackendFlags,
+  flags: EngineFlags,
   { isQuiet = false, ...hooks }: OpenEngineOptions = {},
 ): Promise<AsyncEngine> {
   const bar = new ProgressBar()
@@ -19,7 +21,7 @@ export async function openEngine(
     const engine = await AsyncEngine.create(options, {
       ...hooks,
       logger: consoleLogger,
-      modules: backendModules(flags),
+      modules: [...backendModules(flags), ...parallelModules(parallelOptionsOf(flags))],
       onDownloadProgress: ({ file, loadedBytes, totalBytes }) =>
         bar.update(`downloading ${file}`, loadedBytes, totalBytes),
       onLoadProgress: (loaded, total) => {

@@ -13,7 +13,7 @@ export type { WarmupReport } from './engine/warm-up.ts'
 export { engineOptionTable } from './config/engine-options.ts'
 export type { EngineOptionGroup, EngineOptions } from './config/engine-options.ts'
 export { describeType, flagOf, resolveOptions } from './config/option-table.ts'
-export type { OptionRow, OptionTable, OptionType } from './config/option-table.ts'
+export type { OptionRow, OptionTable, OptionType, ResolvedOptions } from './config/option-table.ts'
 export { foreignOptionRemedy } from './config/foreign-options.ts'
 export type { DownloadProgress } from './loading/hub.ts'
 

@@ -1,5 +1,5 @@
 import type { EngineModule } from '@octavo/core'
-import { type ParallelOptions, resolveParallelOptions } from './parallel-options.ts'
+import { isParallel, type ParallelOptions, resolveParallelOptions } from './parallel-options.ts'
 
 /**
  * For an engine's `modules`: its model runs on several ranks. The package `octavo` takes the same options as `parallel`.
@@ -14,4 +14,9 @@ export function parallelExecutor(options: ParallelOptions): EngineModule {
     url: new URL(import.meta.url.endsWith('.ts') ? './executor-entry.ts' : './executor-entry.js', import.meta.url).href,
     options: Object.fromEntries(given),
   }
+}
+
+/** The same where several ranks are asked for, and nothing where the engine's own thread does. */
+export function parallelModules(options: ParallelOptions): EngineModule[] {
+  return isParallel(resolveParallelOptions(options)) ? [parallelExecutor(options)] : []
 }

@@ -1,4 +1,5 @@
 import { InvalidConfigError, type OptionRow, resolveOptions, type ResolvedOptions } from '@octavo/core'
+import { isMpiRank } from './rank-environment.ts'
 
 /** What a program or a user may set; everything has a default. The table below says which, and what is allowed. */
 export interface ParallelOptions {
@@ -98,7 +99,7 @@ export interface ParallelConfig extends Omit<ResolvedOptions<typeof parallelOpti
  * @param isLaunchedByMpi whether an MPI launcher has started this process as one of several
  * @throws InvalidConfigError naming the option, its value and what is allowed; unknown options are errors
  */
-export function resolveParallelOptions(options: ParallelOptions, isLaunchedByMpi = false): ParallelConfig {
+export function resolveParallelOptions(options: ParallelOptions, isLaunchedByMpi = isMpiRank()): ParallelConfig {
   checkNames(options)
   const resolved = resolveOptions(parallelOptionTable, { ...options, hosts: splitHosts(options.hosts) })
   const { tp, pp, ep, hosts, layerSplit } = resolved

@@ -117,3 +117,27 @@ function parseCount(env: Environment, name: string, { min, below, of }: CountLim
     throw new InvalidConfigError(name, `is ${value}, but ${of} is ${below}: ranks go from 0 to ${below - 1}.`)
   return value
 }
+
+/** The variable by which a driver tells the processes that a launcher starts for it where to call back. */
+const driverVariable = 'OCTAVO_RANK_DRIVER'
+
+/** This process's variables for a launcher, with the driver's message to the ranks. */
+export function launchEnvironment(driver: unknown, env: Environment = process.env): NodeJS.ProcessEnv {
+  return { ...env, [driverVariable]: JSON.stringify(driver) }
+}
+
+/** What the driver said to this rank; not checked. @throws InvalidConfigError where there is none */
+export function parseDriverMessage(env: Environment = process.env): unknown {
+  const text = env[driverVariable]
+  if (!isSet(text))
+    throw new InvalidConfigError(
+      driverVariable,
+      'is not set: a driver sets it for the ranks that it starts; octavo starts them by --executor mpi.',
+    )
+  return JSON.parse(text)
+}
+
+/** Whether an MPI launcher started this process as one of several. */
+export function isMpiRank(env: Environment = process.env): boolean {
+  return Number(env['OMPI_COMM_WORLD_SIZE'] ?? env['PMI_SIZE'] ?? 1) > 1
+}

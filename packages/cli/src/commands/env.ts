@@ -35,7 +35,7 @@ interface Environment {
   readonly backendError: string | null
 }
 
-const reportedPackages = ['@octavo/core', '@octavo/backend-native', '@octavo/server']
+const reportedPackages = ['@octavo/core', '@octavo/backend-native', '@octavo/parallel', '@octavo/server']
 
 interface EnvFlags extends BackendFlags {
   readonly backend?: string

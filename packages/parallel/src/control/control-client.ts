@@ -8,9 +8,12 @@ export async function callBack({ host, port, token }: ControlAddress, rank: numb
   try {
     await once(socket, 'connect')
   } catch (error) {
-    throw new Error(`rank ${rank} cannot reach its driver at ${host}:${port}; controlHost names another address of it`, {
-      cause: error,
-    })
+    throw new Error(
+      `rank ${rank} cannot reach its driver at ${host}:${port}; controlHost names another address of it`,
+      {
+        cause: error,
+      },
+    )
   }
   socket.write(preambleOf(token, rank))
   return socket

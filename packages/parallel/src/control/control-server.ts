@@ -40,9 +40,16 @@ export class ControlServer {
   readonly #complete = Promise.withResolvers<ReadonlyMap<number, Arrival>>()
   readonly #strangers = new Set<Socket>()
 
-  private constructor(server: Server, { host, token, ranks }: { host: string; token: Buffer; ranks: Iterable<number> }) {
+  private constructor(
+    server: Server,
+    { host, token, ranks }: { host: string; token: Buffer; ranks: Iterable<number> },
+  ) {
     const address = server.address()
-    this.address = { host, port: typeof address === 'object' && address !== null ? address.port : 0, token: token.toString('hex') }
+    this.address = {
+      host,
+      port: typeof address === 'object' && address !== null ? address.port : 0,
+      token: token.toString('hex'),
+    }
     this.#server = server
     this.#token = token
     this.#expected = new Set(ranks)

@@ -19,7 +19,8 @@ export class FrameReader {
   #numPayloadBytes = 0
 
   /** @throws RangeError where a frame is longer than `maxFrameBytes` */
-  *read(chunk: Uint8Array): Generator<Uint8Array<ArrayBuffer>> {
+  read(chunk: Uint8Array): Uint8Array<ArrayBuffer>[] {
+    const frames: Uint8Array<ArrayBuffer>[] = []
     let position = 0
     while (position < chunk.byteLength) {
       if (this.#payload === null) {
@@ -31,8 +32,9 @@ export class FrameReader {
         position += part.byteLength
       }
       const done = this.#takePayload()
-      if (done !== null) yield done
+      if (done !== null) frames.push(done)
     }
+    return frames
   }
 
   #readHeader(chunk: Uint8Array, position: number): number {

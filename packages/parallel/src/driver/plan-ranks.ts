@@ -1,7 +1,7 @@
-import { InvalidConfigError } from '@octavo/core'
 import { checkParallelSizes, type ExecutorContext } from '@octavo/core/engine'
 import { openCheckpoint } from '@octavo/core/loading'
 import { type LayerRange, parseModelConfig } from '@octavo/core/model'
+import { resolveLayerRanges } from '../layer-ranges.ts'
 import type { ParallelConfig } from '../parallel-options.ts'
 
 /** What is decided before any rank is started. */
@@ -18,5 +18,5 @@ export async function planRanks(
   const checkpoint = await openCheckpoint(modelPath)
   const config = parseModelConfig(checkpoint.config, checkpoint.path, workerModules.architectures)
   checkParallelSizes(config, { tp, pp, ep })
-  return { layerRanges: [] }
+  return { layerRanges: resolveLayerRanges(config, { numStages: pp, layerSplit }) }
 }

@@ -150,6 +150,7 @@ export class RankGroup implements RankEvents {
 
   /** That a group was aborted is never the cause: it has failed somewhere else. */
   #hearFailure(rank: number, error: Error): void {
+    if (error.name === 'CollectiveTimeoutError') return this.#fail(missingRank(error) ?? rank, error)
     if (error.name !== 'ProcessGroupAbortedError') return this.#fail(rank, error)
     if (this.#symptom !== null) return
     this.#symptom = { rank, error }
@@ -191,4 +192,10 @@ export class RankGroup implements RankEvents {
     for (const { reject } of this.#calls.flat()) reject(error)
     this.#calls = this.#calls.map(() => [])
   }
+}
+
+/** Who is at fault where another waited in vain; its class stays behind in the rank's thread. */
+function missingRank(error: Error): number | null {
+  const ranks: unknown = 'missingRanks' in error ? error.missingRanks : null
+  return Array.isArray(ranks) && Number.isInteger(ranks[0]) ? Number(ranks[0]) : null
 }

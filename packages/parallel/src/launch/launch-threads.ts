@@ -17,15 +17,13 @@ export async function launchThreads(
     })
   })
   return {
-    links: threads.map(
-      (thread, rank): RankLink => ({
-        name: `rank ${rank}`,
-        host: null,
-        numLocalRanks: worldSize,
-        numCpus,
-        post: (message) => thread.post(message),
-      }),
-    ),
+    links: threads.map((thread, rank): RankLink => ({
+      name: `rank ${rank}`,
+      host: null,
+      numLocalRanks: worldSize,
+      numCpus,
+      post: (message) => thread.post(message),
+    })),
     threadGroup,
     abort: (reason) => abortThreadGroup(threadGroup, reason),
     async end() {

@@ -2,8 +2,11 @@
  * Entry point of a rank's own process, which an MPI launcher started for a driver: this thread has the control socket and
  * shows that it lives; another computes, and alone calls MPI.
  */
-import { readRankProcessEnv } from '../parallel-env.ts'
-import { serveDriver } from './serve-driver.ts'
+import { assert } from '@octavo/core/engine'
+import { parseDriverMessage, parseRankEnvironment } from '../rank-environment.ts'
+import { type DriverMessage, serveDriver } from './serve-driver.ts'
 
-const { address, rank } = readRankProcessEnv()
-await serveDriver(address, rank)
+const place = parseRankEnvironment()
+assert(place !== null, 'rank-process must be started by an MPI launcher')
+await serveDriver(place.rank, parseDriverMessage() as DriverMessage)
+process.exit(0)

@@ -8,8 +8,8 @@ import type { ControlAddress } from '../control/control-server.ts'
 import { ComputeThread } from '../launch/compute-thread.ts'
 import type { FromRank, Hello } from './rank-messages.ts'
 
-export interface ServeDriverOptions {
-  readonly rank: number
+/** What a rank's process is started with. */
+export interface DriverMessage {
   readonly address: ControlAddress
   readonly heartbeatTimeoutMs: number
 }
@@ -21,7 +21,7 @@ const failureDelayMs = 5000
  * Serves the driver as one of its ranks until it lets this process go. The process ends with it, whatever the thread that
  * computes is inside of.
  */
-export async function serveDriver({ rank, address, heartbeatTimeoutMs }: ServeDriverOptions): Promise<void> {
+export async function serveDriver(rank: number, { address, heartbeatTimeoutMs }: DriverMessage): Promise<void> {
   const ended = Promise.withResolvers<void>()
   const socket = await callBack(address, rank)
   const connection = new ControlConnection(socket, new Uint8Array(), {
