@@ -1,8 +1,11 @@
 import { defineConfig } from 'tsup'
 
+/** What package.json exports. */
+const published = { index: 'src/index.ts', 'executor-api': 'src/executor-api.ts' }
+
 export default defineConfig({
   entry: {
-    index: 'src/index.ts',
+    ...published,
     // What an engine's thread imports by its URL.
     'executor-entry': 'src/executor-entry.ts',
     // A rank's thread and process are opened as ./rank-thread.js and ./rank-process.js beside their chunks.
@@ -12,7 +15,7 @@ export default defineConfig({
   format: 'esm',
   target: 'node22',
   platform: 'node',
-  dts: { entry: { index: 'src/index.ts' } },
+  dts: { entry: published },
   splitting: true,
   sourcemap: true,
   clean: true,

@@ -1,10 +1,10 @@
 import { nativeBackend } from '@octavo/backend-native'
-import { parallelModules, type ParallelOptions } from '@octavo/parallel'
+import { parallelModules, type ParallelOptions } from '@octavo/parallel/executor'
 import { AsyncEngine as CoreAsyncEngine, type EngineHooks, type EngineOptions, LLM as CoreLLM } from '@octavo/core'
 
 /** All that core has; what opens a model brings the backends of the command along. */
 export * from '@octavo/core'
-export type { ParallelOptions } from '@octavo/parallel'
+export type { ParallelOptions } from '@octavo/parallel/executor'
 
 /** What may be given besides the engine's options. */
 export interface OctavoHooks extends EngineHooks {

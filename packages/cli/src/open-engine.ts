@@ -1,5 +1,5 @@
 import { AsyncEngine, consoleLogger, type EngineHooks, type EngineOptions, formatBytes } from '@octavo/core'
-import { parallelModules } from '@octavo/parallel'
+import { parallelModules } from '@octavo/parallel/executor'
 import { backendModules } from './backend-modules.ts'
 import { type EngineFlags, parallelOptionsOf } from './flags/engine-flags.ts'
 import { ProgressBar } from './ui/progress-bar.ts'
@@ -20,7 +20,7 @@ export async function openEngine(
   try {
     const engine = await AsyncEngine.create(options, {
       ...hooks,
-      logger: consoleLogger,
+      logger: isQuiet ? { ...consoleLogger, info() {} } : consoleLogger,
       modules: [...backendModules(flags), ...parallelModules(parallelOptionsOf(flags))],
       onDownloadProgress: ({ file, loadedBytes, totalBytes }) =>
         bar.update(`downloading ${file}`, loadedBytes, totalBytes),

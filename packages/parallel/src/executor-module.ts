@@ -1,5 +1,6 @@
 import type { EngineModule } from '@octavo/core'
-import { isParallel, type ParallelOptions, resolveParallelOptions } from './parallel-options.ts'
+import type { ParallelOptions } from './parallel-option-table.ts'
+import { isParallel, resolveParallelOptions } from './parallel-options.ts'
 
 /**
  * For an engine's `modules`: its model runs on several ranks. The package `octavo` takes the same options as `parallel`.

@@ -30,7 +30,4 @@ export { initDeviceMesh, meshCoordinates, meshGroups, resolveMeshSizes } from '.
 export type { DeviceMesh, MeshDimension, MeshSizes } from './device-mesh.ts'
 export { parseRankEnvironment } from './rank-environment.ts'
 export type { RankEnvironment, RankSource } from './rank-environment.ts'
-export { parallelExecutor, parallelModules } from './executor-module.ts'
-export { parallelOptionTable } from './parallel-options.ts'
-export type { ParallelOptions } from './parallel-options.ts'
 export { createCommunicator } from './tensor-communicator.ts'

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { LLM } from '@octavo/core'
 import { describe, expect, it } from 'vitest'
 import { parallelExecutor } from './executor-module.ts'
-import type { ParallelOptions } from './parallel-options.ts'
+import type { ParallelOptions } from './parallel-option-table.ts'
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../../../fixtures/models/${name}`, import.meta.url))
 

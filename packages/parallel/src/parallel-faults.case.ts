@@ -7,7 +7,7 @@ import { EngineDeadError, LLM, type RequestOutput } from '@octavo/core'
 import { expect } from 'vitest'
 import { parallelExecutor } from './executor-module.ts'
 import type { Fault } from './fault-module.case.ts'
-import type { ParallelOptions } from './parallel-options.ts'
+import type { ParallelOptions } from './parallel-option-table.ts'
 
 export interface FaultRun {
   readonly parallel: ParallelOptions

@@ -1,5 +1,5 @@
 import { type EngineOptionGroup, type EngineOptions, engineOptionTable, type OptionTable } from '@octavo/core'
-import { type ParallelOptions, parallelOptionTable } from '@octavo/parallel'
+import { type ParallelOptions, parallelOptionTable } from '@octavo/parallel/executor'
 import type { Command } from 'commander'
 import type { BackendFlags } from '../backend-modules.ts'
 import { backendOptionTable } from './backend-options.ts'

@@ -1,5 +1,5 @@
 import { engineOptionTable, flagOf, OctavoError } from '@octavo/core'
-import { parallelOptionTable } from '@octavo/parallel'
+import { parallelOptionTable } from '@octavo/parallel/executor'
 import { CommanderError } from 'commander'
 
 /** A flag or argument is wrong: one line, no stack, exit code 2. */

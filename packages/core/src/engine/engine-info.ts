@@ -36,6 +36,7 @@ export function describeRanks({ ranks }: Pick<EngineInfo, 'ranks'>): string[] {
   return ranks.map(({ host, layers: { start, end }, numKvHeads, weightBytes, kvCacheBytes }, rank) => {
     const where = host === null ? '' : ` on ${host}`
     const layers = end - start === 1 ? `layer ${start}` : `layers ${start} to ${end - 1}`
-    return `rank ${rank}${where}: ${end > start ? `${layers} with ${numKvHeads} KV heads` : 'no layers'}, ${formatBytes(weightBytes)} of weights, ${formatBytes(kvCacheBytes)} of KV cache`
+    const heads = `${numKvHeads} KV head${numKvHeads === 1 ? '' : 's'}`
+    return `rank ${rank}${where}: ${end > start ? `${layers}, ${heads}` : 'no layers'}, ${formatBytes(weightBytes)} of weights, ${formatBytes(kvCacheBytes)} of KV cache`
   })
 }
