@@ -49,7 +49,7 @@ ${sections.join('\n\n')}
 
 ## parallel
 
-Of `octavo serve`, `run` and `chat`; in a program of the package `octavo`: `LLM.load(model, { parallel: { tp: 2 } })` ([parallel.md](parallel.md)).
+Of \`octavo serve\`, \`run\` and \`chat\`; in a program of the package \`octavo\`: \`LLM.load(model, { parallel: { tp: 2 } })\` ([parallel.md](parallel.md)).
 
 ${optionTable(Object.entries(parallelOptionTable))}
 

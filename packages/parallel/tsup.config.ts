@@ -11,6 +11,8 @@ export default defineConfig({
     // A rank's thread and process are opened as ./rank-thread.js and ./rank-process.js beside their chunks.
     'rank-thread': 'src/rank/rank-thread.ts',
     'rank-process': 'src/rank/rank-process.ts',
+    // A process of its own, which looks at one MPI library.
+    'mpi-probe': 'src/mpi/mpi-probe.ts',
   },
   format: 'esm',
   target: 'node22',

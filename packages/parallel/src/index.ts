@@ -1,6 +1,6 @@
 /** One model over many ranks: the public names of `@octavo/parallel`, listed one by one. */
 export { initProcessGroup, newGroup } from './init-process-group.ts'
-export type { InitProcessGroupOptions, InitThreadGroupOptions } from './init-process-group.ts'
+export type { InitMpiGroupOptions, InitProcessGroupOptions, InitThreadGroupOptions } from './init-process-group.ts'
 export type {
   AllToAllOptions,
   BroadcastOptions,
@@ -17,6 +17,11 @@ export type {
 export { createThreadGroup } from './groups/thread-memory.ts'
 export type { ThreadGroupHandle } from './groups/thread-memory.ts'
 export { abortThreadGroup } from './groups/thread-world.ts'
+export { createAbortFlag, raiseAbortFlag } from './mpi/mpi-world.ts'
+export { findMpiLibraries } from './mpi/find-mpi-libraries.ts'
+export type { MpiLauncher, MpiLibrary } from './mpi/find-mpi-libraries.ts'
+export { candidateLibraries, launcherKind } from './mpi/mpi-kind.ts'
+export type { MpiKind, MpiVersion } from './mpi/mpi-kind.ts'
 export {
   CollectiveMismatchError,
   CollectiveTimeoutError,

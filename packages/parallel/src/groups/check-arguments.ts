@@ -2,8 +2,12 @@ import { CollectiveMismatchError } from '../process-group-errors.ts'
 import type { FailedCall } from '../process-group-errors.ts'
 import type { GroupBuffer } from '../process-group.ts'
 
-/** `output` holds `numParts` times `input`. */
-export function checkParts(call: FailedCall, whole: GroupBuffer, part: GroupBuffer, numParts: number): void {
+/** `whole` holds `numParts` times `part`. */
+export function checkParts(
+  call: FailedCall,
+  { whole, part }: { whole: GroupBuffer; part: GroupBuffer },
+  numParts: number,
+): void {
   checkSameType(call, whole, part)
   if (whole.length !== part.length * numParts)
     throw new CollectiveMismatchError(
@@ -12,7 +16,11 @@ export function checkParts(call: FailedCall, whole: GroupBuffer, part: GroupBuff
     )
 }
 
-export function checkSplits(call: FailedCall, buffer: GroupBuffer, splits: readonly number[], size: number): void {
+export function checkSplits(
+  call: FailedCall,
+  buffer: GroupBuffer,
+  { splits, size }: { splits: readonly number[]; size: number },
+): void {
   const sum = splits.reduce((sum, split) => sum + split, 0)
   if (
     splits.length !== size ||

@@ -21,6 +21,11 @@ export interface Call extends FailedCall {
   readonly deadline: number
 }
 
+export interface Buffers<T> {
+  readonly output: T
+  readonly input: T
+}
+
 export interface Splits {
   readonly inputSplits: readonly number[]
   readonly outputSplits: readonly number[]
@@ -35,9 +40,9 @@ export interface Message {
 /** What a backend does after the arguments were checked. */
 export interface GroupTransport {
   allReduce(call: Call, buffer: ReduceBuffer, op: ReduceOp): void
-  allGather(call: Call, output: GroupBuffer, input: GroupBuffer): void
-  reduceScatter(call: Call, output: ReduceBuffer, input: ReduceBuffer, op: ReduceOp): void
-  allToAll(call: Call, output: GroupBuffer, input: GroupBuffer, splits: Splits): void
+  allGather(call: Call, buffers: Buffers<GroupBuffer>): void
+  reduceScatter(call: Call, buffers: Buffers<ReduceBuffer>, op: ReduceOp): void
+  allToAll(call: Call, buffers: Buffers<GroupBuffer>, splits: Splits): void
   broadcast(call: Call, buffer: GroupBuffer, src: number): void
   send(call: Call, buffer: GroupBuffer, message: Message): Work
   receive(call: Call, buffer: GroupBuffer, message: Message): Work
@@ -85,24 +90,24 @@ export class CheckedGroup implements ProcessGroup {
 
   allGatherIntoTensor(output: GroupBuffer, input: GroupBuffer, options: CollectiveOptions = {}): void {
     this.call('allGatherIntoTensor', options, (call) => {
-      checkParts(call, output, input, this.size)
-      this.#transport.allGather(call, output, input)
+      checkParts(call, { whole: output, part: input }, this.size)
+      this.#transport.allGather(call, { output, input })
     })
   }
 
   reduceScatterTensor(output: ReduceBuffer, input: ReduceBuffer, { op = 'sum', ...options }: ReduceOptions = {}): void {
     this.call('reduceScatterTensor', options, (call) => {
-      checkParts(call, input, output, this.size)
-      this.#transport.reduceScatter(call, output, input, op)
+      checkParts(call, { whole: input, part: output }, this.size)
+      this.#transport.reduceScatter(call, { output, input }, op)
     })
   }
 
   allToAllSingle(output: GroupBuffer, input: GroupBuffer, options: AllToAllOptions): void {
     this.call('allToAllSingle', options, (call) => {
       checkSameType(call, output, input)
-      checkSplits(call, input, options.inputSplits, this.size)
-      checkSplits(call, output, options.outputSplits, this.size)
-      this.#transport.allToAll(call, output, input, options)
+      checkSplits(call, input, { splits: options.inputSplits, size: this.size })
+      checkSplits(call, output, { splits: options.outputSplits, size: this.size })
+      this.#transport.allToAll(call, { output, input }, options)
     })
   }
 

@@ -1,5 +1,6 @@
 import { InvalidConfigError } from '@octavo/core'
 import { abortCellBytes } from './abort-cell.ts'
+import { roundUp } from './round-up.ts'
 import { createSharedMemory } from './shared-memory.ts'
 import type { SharedMemory } from './shared-memory.ts'
 
@@ -77,7 +78,3 @@ export function createThreadGroup(worldSize: number): ThreadGroupHandle {
 
 /** So many have their rings and slots in 1 GB. */
 export const maxThreadRanks = 64
-
-export function roundUp(value: number, multiple: number): number {
-  return Math.ceil(value / multiple) * multiple
-}

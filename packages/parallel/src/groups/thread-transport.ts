@@ -2,13 +2,13 @@ import { CollectiveMismatchError } from '../process-group-errors.ts'
 import type { Abort, FailedCall } from '../process-group-errors.ts'
 import type { GroupBuffer, ReduceOp, Work } from '../process-group.ts'
 import { bytesOf } from './check-arguments.ts'
-import type { Call, GroupTransport, Message, Splits } from './checked-group.ts'
+import type { Buffers, Call, GroupTransport, Message, Splits } from './checked-group.ts'
 import { forEachChunk, reduceInto, reduceView, startsOf } from './reduce.ts'
 import type { ReduceBuffer } from './reduce.ts'
 import { sumBlockBytes } from './sum-kernel.ts'
 import type { SumKernel } from './sum-kernel.ts'
 import { ThreadMailbox } from './thread-mailbox.ts'
-import { chunkBytes, groupLayout, roundUp } from './thread-memory.ts'
+import { chunkBytes, groupLayout } from './thread-memory.ts'
 import { ThreadRounds } from './thread-rounds.ts'
 import type { ThreadWorld } from './thread-world.ts'
 
@@ -61,7 +61,7 @@ export class ThreadTransport implements GroupTransport {
     )
   }
 
-  allGather(call: Call, output: GroupBuffer, input: GroupBuffer): void {
+  allGather(call: Call, { output, input }: Buffers<GroupBuffer>): void {
     const [source, target] = [bytesOf(input), bytesOf(output)]
     forEachChunk(source.length, chunkBytes, (from, to) =>
       this.#rounds.run({
@@ -76,7 +76,7 @@ export class ThreadTransport implements GroupTransport {
     )
   }
 
-  reduceScatter(call: Call, output: ReduceBuffer, input: ReduceBuffer, op: ReduceOp): void {
+  reduceScatter(call: Call, { output, input }: Buffers<ReduceBuffer>, op: ReduceOp): void {
     const source = bytesOf(input)
     const partBytes = output.byteLength
     forEachChunk(partBytes, this.#pieceBytes, (from, to) =>
@@ -92,7 +92,7 @@ export class ThreadTransport implements GroupTransport {
     )
   }
 
-  allToAll(call: Call, output: GroupBuffer, input: GroupBuffer, { inputSplits, outputSplits }: Splits): void {
+  allToAll(call: Call, { output, input }: Buffers<GroupBuffer>, { inputSplits, outputSplits }: Splits): void {
     const [source, target] = [bytesOf(input), bytesOf(output)]
     const elementBytes = input.BYTES_PER_ELEMENT
     const piece = this.#pieceBytes
@@ -170,7 +170,13 @@ export class ThreadTransport implements GroupTransport {
     if (target.length === 0) return
     const first = this.#rounds.dataStart(0) + offset
     if (op === 'sum' && target instanceof Float32Array) {
-      this.#sum(this.#sumStart, first, this.#slotBytes, this.#size, roundUp(target.byteLength, sumBlockBytes))
+      this.#sum({
+        target: this.#sumStart,
+        first,
+        stride: this.#slotBytes,
+        numParts: this.#size,
+        numBytes: target.byteLength,
+      })
       target.set(new Float32Array(this.#world.buffer, this.#sumStart, target.length))
       return
     }
