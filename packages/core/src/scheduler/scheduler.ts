@@ -119,7 +119,7 @@ export class Scheduler {
     })
     const step = new StepPlan(share.numTokens)
     const hasRoom = this.#scheduleRunning(step, share)
-    // What was planned may have been preempted for the sake of one that then was itself, and the rest passed over.
+    // What was planned may have been preempted, and the rest passed over.
     while (step.isEmpty && this.#inFlight.size === 0 && this.#running.length > 0) this.#scheduleRunning(step, share)
     if (hasRoom) this.#scheduleWaiting(step, share)
     if (step.isEmpty && this.#inFlight.size > 0) return null
@@ -186,11 +186,13 @@ export class Scheduler {
   /** @returns false if blocks ran out, so that nobody must be admitted. */
   #scheduleRunning(step: StepPlan, share: PlanShare): boolean {
     const numPreemptionsBefore = this.#numPreemptions
+    const isSplit = share.numDecodes < Infinity
+    let numDecodes = 0
     for (const sequence of [...this.#running]) {
       if (step.budget === 0) break
       // Preempted, in this loop, for the sake of one before it; or it waits for its next token.
       if (sequence.status !== 'running' || sequence.isCaughtUp) continue
-      if (step.numDecodes >= share.numDecodes && isDecoding(sequence)) continue
+      if (isSplit && isDecoding(sequence) && ++numDecodes > share.numDecodes) continue
       const numTokens = this.#numTokensToCompute(sequence, sequence.numComputedTokens, step.budget)
       assert(numTokens !== null && numTokens > 0, `running sequence ${sequence.id} has nothing to compute`)
       const slots = this.#allocateOrPreempt(sequence, numTokens, step)

@@ -1,7 +1,6 @@
 import type { AllocatedSlots } from '../kv-cache/kv-cache-manager.ts'
 import type { Sequence } from '../sequence/sequence.ts'
 import { assert } from '../util/assert.ts'
-import { isDecoding } from './plan-share.ts'
 import type {
   BlockCopy,
   CachedSequenceData,
@@ -25,7 +24,6 @@ interface PlannedEntry extends StepEntry {
 export class StepPlan {
   readonly #entries = new Map<Sequence, PlannedEntry>()
   #budget: number
-  #numDecodes = 0
 
   constructor(maxNumBatchedTokens: number) {
     this.#budget = maxNumBatchedTokens
@@ -40,10 +38,6 @@ export class StepPlan {
     return this.#budget
   }
 
-  get numDecodes(): number {
-    return this.#numDecodes
-  }
-
   add(entry: PlannedEntry): void {
     assert(
       entry.numTokens > 0 && entry.numTokens <= this.#budget,
@@ -52,7 +46,6 @@ export class StepPlan {
     assert(!this.#entries.has(entry.sequence), `sequence ${entry.sequence.id} is planned already`)
     this.#entries.set(entry.sequence, entry)
     this.#budget -= entry.numTokens
-    if (isDecoding(entry.sequence)) this.#numDecodes++
   }
 
   /** Takes a sequence out again, if it is in, with its tokens and block copies. */
@@ -61,7 +54,6 @@ export class StepPlan {
     if (entry === undefined) return
     this.#entries.delete(sequence)
     this.#budget += entry.numTokens
-    if (isDecoding(sequence)) this.#numDecodes--
   }
 
   entries(): StepEntry[] {
