@@ -7,8 +7,10 @@ import { openGguf } from '../loading/gguf.ts'
 import { singleRank } from './communicator.ts'
 import { emptyContext } from './empty-context.case.ts'
 import { createGatedMlp } from './gated-mlp.ts'
+import { unquantized } from './linear-method.ts'
+import type { LinearMethod } from './linear-method.ts'
+import { MemoryWeights, randomValues } from './memory-weights.case.ts'
 import type { Mlp } from './mlp.ts'
-import { randomValues } from './memory-weights.case.ts'
 import { ReplayGroup } from './replay-group.case.ts'
 import { WeightLoader } from './weight-loader.ts'
 
@@ -19,6 +21,25 @@ let pack: BackendPack
 beforeAll(async () => {
   pack = await createCpuPack()
   await setBackend('cpu')
+})
+
+it('is cut where the method of its second layer says', () => {
+  const values = (rows: number, cols: number) => ({ shape: [rows, cols], values: randomValues(rows * cols, rows) })
+  const source = new MemoryWeights({
+    'gate.weight': values(12, 8),
+    'up.weight': values(12, 8),
+    'down.weight': values(8, 12),
+  })
+  const grouped: LinearMethod = { ...unquantized, columnUnit: (_, name) => (name === 'down.weight' ? 5 : 1) }
+  const widths = new ReplayGroup(2).communicators.map((communicator) => {
+    const loader = new WeightLoader({ source, pack, dtype: 'auto', communicator, linearMethods: () => grouped })
+    const options = { prefixes: { gate: 'gate', up: 'up' }, downPrefix: 'down', hiddenSize: 8, intermediateSize: 12 }
+    createGatedMlp(loader, { ...options, hasBias: false, activation: 'silu' })
+    const width = loader.sizeInBytes / (3 * 8 * 4)
+    loader.dispose()
+    return width
+  })
+  expect(widths).toEqual([10, 2])
 })
 
 it('is cut between blocks, so that three ranks have two, one and one of four', () => {
