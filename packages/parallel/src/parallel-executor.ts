@@ -10,6 +10,7 @@ import {
 import { checkIdentities } from './driver/check-identities.ts'
 import { planRanks } from './driver/plan-ranks.ts'
 import { RankGroup } from './driver/rank-group.ts'
+import { launchMpi } from './launch/launch-mpi.ts'
 import { launchThreads } from './launch/launch-threads.ts'
 import type { LaunchRanks, RankLink } from './launch/rank-link.ts'
 import type { ParallelConfig } from './parallel-options.ts'
@@ -67,7 +68,8 @@ export class ParallelExecutor implements Executor {
   }
 
   #launcher(): LaunchRanks {
-    const { worldSize } = this.#config
+    const { worldSize, executor } = this.#config
+    if (executor === 'mpi') return (events) => launchMpi(this.#config, events)
     return (events) => launchThreads({ worldSize, numCpus: availableParallelism() }, events)
   }
 
