@@ -1,19 +1,27 @@
 import { InvalidConfigError } from '@octavo/core'
-import { findMpiLibraries, type MpiLauncher, type MpiLibrary } from '../mpi/find-mpi-libraries.ts'
+import { findMpiLauncher, findMpiLibraries, type MpiLauncher } from '../mpi/find-mpi-libraries.ts'
+import type { MpiKind } from '../mpi/mpi-kind.ts'
 import type { ParallelConfig } from '../parallel-options.ts'
 
-export interface LaunchedLibrary extends MpiLibrary {
-  readonly launcher: MpiLauncher
+export interface LauncherOfKind extends MpiLauncher {
+  readonly kind: MpiKind
 }
 
-/** @throws InvalidConfigError where no library and its launcher are here, or not those that are asked for */
-export async function findLauncher(wanted: ParallelConfig['mpi']): Promise<LaunchedLibrary> {
+/**
+ * Whose launcher it is decides which library ranks open.
+ * @throws InvalidConfigError where there is none, or not the one that is asked for
+ */
+export async function findLauncher(wanted: ParallelConfig['mpi']): Promise<LauncherOfKind> {
+  for (const kind of ['openmpi', 'mpich'] as const) {
+    const launcher = wanted === 'auto' || wanted === kind ? await findMpiLauncher(kind) : null
+    if (launcher !== null) return { ...launcher, kind }
+  }
   const libraries = await findMpiLibraries()
-  for (const { launcher, ...library } of libraries)
-    if (launcher !== null && (wanted === 'auto' || wanted === library.kind)) return { ...library, launcher }
-  const found = libraries.map(({ name, version, launcher }) => `${name} ${version} ${launcher ? 'with' : 'without'} a launcher`)
+  const found = libraries.map(
+    ({ name, version, launcher }) => `${name} ${version}${launcher === null ? ' without its launcher' : ''}`,
+  )
   throw new InvalidConfigError(
     'executor',
-    `mpi needs ${wanted === 'auto' ? 'Open MPI or MPICH' : wanted}: a library, and mpirun or mpiexec on the PATH; here is ${found.length === 0 ? 'neither' : found.join(', ')}. Install it, such as by "apt install openmpi-bin" or "apt install mpich", or pass threads`,
+    `mpi needs ${wanted === 'auto' ? 'Open MPI or MPICH' : wanted}, and mpirun or mpiexec of it on the PATH; this machine has ${found.length === 0 ? 'no MPI library' : found.join(', ')}. Install it, such as by "apt install openmpi-bin" or "apt install mpich", or pass threads`,
   )
 }
