@@ -1,13 +1,11 @@
 import { loadEngineModules, ModelWorker, singleRank } from '@octavo/core/engine'
 import { type DeviceMesh, initDeviceMesh } from '../device-mesh.ts'
-import type { ThreadGroupHandle } from '../groups/thread-memory.ts'
 import { MpiProcessGroup } from '../groups/mpi-group.ts'
-import { initProcessGroup } from '../init-process-group.ts'
 import { packageVersion } from '../package-version.ts'
 import { PipelineStage } from '../pipeline-stage.ts'
-import type { WorldProcessGroup } from '../process-group.ts'
 import { createCommunicator } from '../tensor-communicator.ts'
 import { checkpointDigest } from './checkpoint-digest.ts'
+import { joinWorld } from './join-world.ts'
 import type { RankSetup } from './rank-messages.ts'
 import type { Rank } from './rank-server.ts'
 
@@ -54,9 +52,4 @@ async function createWorker(setup: RankSetup, mesh: DeviceMesh, onProgress: OnPr
     workerModules: await loadEngineModules(modules),
     onProgress,
   })
-}
-
-function joinWorld({ rank, threadGroup, collectiveTimeoutMs: timeoutMs }: RankSetup): WorldProcessGroup {
-  if (threadGroup === null) return initProcessGroup({ backend: 'mpi', timeoutMs })
-  return initProcessGroup({ backend: 'threads', handle: threadGroup as ThreadGroupHandle, rank, timeoutMs })
 }

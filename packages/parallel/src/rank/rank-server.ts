@@ -1,5 +1,6 @@
 import { toTransferredError, type Worker } from '@octavo/core/engine'
 import type { PipelineStage } from '../pipeline-stage.ts'
+import type { ControlAddress } from '../control/control-server.ts'
 import type { FromRank, RankIdentity, RankSetup, ToRank } from './rank-messages.ts'
 
 /** A rank that has its place among the others. */
@@ -14,6 +15,7 @@ export interface Rank {
 }
 
 export interface RankServerOptions {
+  shareAddress(address: ControlAddress | null): ControlAddress
   createRank(setup: RankSetup, onProgress: (loadedBytes: number, totalBytes: number) => void): Promise<Rank>
   post(message: FromRank): void
   /** Nothing will be asked any more. */
@@ -52,6 +54,7 @@ export class RankServer {
   }
 
   async #run(message: Exclude<ToRank, { type: 'end' }>): Promise<unknown> {
+    if (message.type === 'join') return this.#options.shareAddress(message.address)
     if (message.type === 'setup') {
       this.#rank = await this.#options.createRank(message.setup, (loadedBytes, totalBytes) =>
         this.#options.post({ type: 'progress', loadedBytes, totalBytes }),
