@@ -1,4 +1,3 @@
-import '@octavo/core'
 import { tensor, tensor2d, tidy } from '@tensorflow/tfjs-core'
 import type { Tensor } from '@tensorflow/tfjs-core'
 import { describe, expect, it } from 'vitest'
