@@ -2,6 +2,8 @@
 export { resolveEngineConfig } from './config/engine-config.ts'
 export type { EngineConfig } from './config/engine-config.ts'
 export type { EngineModule, EngineModuleKind } from './config/engine-module.ts'
+export { checkParallelSizes } from './config/parallel-sizes.ts'
+export type { ParallelSizes } from './config/parallel-sizes.ts'
 export { loadEngineModules } from './engine/load-engine-modules.ts'
 export type { LoadedModules } from './engine/load-engine-modules.ts'
 
@@ -65,6 +67,7 @@ export type { WarmupReport } from './engine/warm-up.ts'
 export type { MachineShare } from './backends/backend-pack.ts'
 export { singleRank } from './layers/communicator.ts'
 export type { Communicator } from './layers/communicator.ts'
+export type { ExpertBalanceReport } from './layers/expert-balance.ts'
 
 // The sampling step of a runner.
 export { drawToken, nextTokenProbs } from './sampling/draw-token.ts'

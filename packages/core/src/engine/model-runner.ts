@@ -22,8 +22,11 @@ export interface ModelRunnerOptions {
   readonly kv: KvStorage
   /** To how many tokens batches, and rows of logits, are filled up; default: to none more. */
   readonly paddedSize?: (numTokens: number) => number
-  /** By default `new TokenSampler()`; with logits processors, `new TokenSampler([…])`. */
-  readonly sampler?: Sampler
+  /**
+   * By default `new TokenSampler()`; with logits processors, `new TokenSampler([…])`. `null` where another rank of the group
+   * draws: then this one helps to compute the logits and returns nothing drawn or scored.
+   */
+  readonly sampler?: Sampler | null
 }
 
 /** Logits of this many rows at once: bounds their memory when a whole prompt's logprobs are asked for. */
@@ -51,7 +54,7 @@ export class ModelRunner {
   readonly #kv: KvStorage
   readonly #batch: InputBatch
   readonly #paddedSize: (numTokens: number) => number
-  readonly #sampler: Sampler
+  readonly #sampler: Sampler | null
 
   constructor(options: ModelRunnerOptions) {
     const { model, kv, paddedSize = (numTokens) => numTokens, sampler = new TokenSampler() } = options
@@ -132,16 +135,24 @@ export class ModelRunner {
       tf.tidy(() => this.#model.computeLogits(gatherRows(hidden, rows), { ...context, tokens: Int32Array.from(rows) })),
     )
     assert(logits.tensor.size === numRows * vocabSize, 'logits have the wrong shape')
+    if (this.#sampler !== null) this.#draw({ sampler: this.#sampler, logits }, requests, results)
+    logits.tensor.dispose()
+  }
+
+  #draw(
+    { sampler, logits }: { sampler: Sampler; logits: Logits },
+    requests: readonly LogitsRequest[],
+    results: LogitsResults,
+  ): void {
     const toSample = requests.flatMap(({ entry, promptTokenId }, row) =>
       promptTokenId === null ? [{ row, state: entry.row }] : [],
     )
-    const sampled = this.#sampler.sample(logits, toSample)
+    const sampled = sampler.sample(logits, toSample)
     toSample.forEach(({ state }, i) => this.#take(state.id, sampled[i], results))
     requests.forEach((request, i) => {
       if (request.promptTokenId !== null)
         pushTo(results.scores, request.entry.row.id, scorePrompt(logits.row(i), request))
     })
-    logits.tensor.dispose()
   }
 
   #take(id: string, result: SamplerResult | undefined, { sampled, failed }: LogitsResults): void {
