@@ -1,4 +1,4 @@
-import type { DecodedTokenLogprobs } from '@octavo/core'
+import type { OutputTokenLogprobs } from '@octavo/core'
 
 const space = 0x20
 /** How far a token may lie from where it should, in a text of which tokenizing dropped something: a few bytes. */
@@ -10,7 +10,7 @@ const maxGap = 32
  * has it.
  */
 export class TextOffsets {
-  #next = 0
+  #promptLength = 0
 
   /** Of the prompt's tokens, given by their bytes, in the text that is echoed: what is not in it (special tokens, a space that SentencePiece puts in front) has no length. */
   ofPrompt(text: string, tokens: readonly (readonly number[])[]): number[] {
@@ -22,18 +22,13 @@ export class TextOffsets {
       if (found !== null) at = found.end
       return countTo(found?.start ?? at)
     })
-    this.#next = countTo(bytes.length)
+    this.#promptLength = countTo(bytes.length)
     return offsets
   }
 
-  /** Of tokens of the output, which continue the text. */
-  ofOutput(tokens: readonly DecodedTokenLogprobs[], skipsSpecialTokens: boolean): number[] {
-    return tokens.map(({ chosen }) => {
-      const begin = this.#next
-      const isSkipped = skipsSpecialTokens && chosen.isSpecial === true
-      if (!isSkipped) this.#next += chosen.bytes.filter(isLeadingByte).length
-      return begin
-    })
+  /** Of tokens of the output, whose text follows. */
+  ofOutput(tokens: readonly OutputTokenLogprobs[]): number[] {
+    return tokens.map(({ textOffset }) => this.#promptLength + textOffset)
   }
 }
 
