@@ -14,6 +14,8 @@ describe('TextOffsets of a prompt', () => {
     ['tokens that add up', 'one two', ['one', ' two'], [0, 3]],
     ['a special token that the text does not have', 'Hello', ['<s>', 'Hello'], [0, 0]],
     ['the space that SentencePiece puts in front', 'Hello you', ['<s>', ' Hello', ' you'], [0, 0, 5]],
+    ['that space as a token of its own', 'Hello you', ['<s>', ' ', 'Hello', ' you'], [0, 0, 0, 5]],
+    ['that space before a word that comes twice', 'you you', [' you', ' you'], [0, 3]],
     ['special tokens that the text has', '<s>Hi<e>', ['<s>', 'Hi', '<e>'], [0, 3, 5]],
     ['code points', '😀é x', ['😀', 'é', ' x'], [0, 1, 2]],
     ['spaces that tokenizing dropped', 'a   b', ['a', 'b'], [0, 4]],

@@ -32,9 +32,14 @@ export class TextOffsets {
   }
 }
 
+/** Here, as it stands or without a space in front; else a little further on, where more than a space says that it is this one. */
 function findToken(text: Buffer, token: Buffer, at: number): { start: number; end: number } | null {
-  for (const part of token[0] === space ? [token, token.subarray(1)] : [token]) {
-    if (part.length === 0) continue
+  const bare = token[0] === space ? token.subarray(1) : token
+  const parts = [token, bare].filter(({ length }) => length > 0)
+  const here = parts.find((part) => text.subarray(at, at + part.length).equals(part))
+  if (here !== undefined) return { start: at, end: at + here.length }
+  if (bare.length === 0) return null
+  for (const part of parts) {
     const start = text.subarray(at, at + maxGap + part.length).indexOf(part)
     if (start >= 0) return { start: at + start, end: at + start + part.length }
   }
