@@ -2,12 +2,13 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 import { ModelNotFoundError } from '../errors.ts'
+import type * as packageFiles from '../util/package-file.ts'
 import { embeddedModelPath } from './embedded-model.ts'
 import { resolveModelPath } from './hub.ts'
 
 const files = vi.hoisted(() => ({ isBundled: false }))
 vi.mock('../util/package-file.ts', async (importOriginal) => {
-  const { packageFile } = await importOriginal<typeof import('../util/package-file.ts')>()
+  const { packageFile } = await importOriginal<typeof packageFiles>()
   return { packageFile: (name: string) => (files.isBundled ? `/nowhere/${name}` : packageFile(name)) }
 })
 
