@@ -19,10 +19,14 @@ export async function createEngineCore(
   { config, modelPath, modules }: EngineCoreData,
   onProgress: (loadedBytes: number, totalBytes: number) => void,
 ): Promise<{ core: EngineCore; info: EngineInfo }> {
-  const { createExecutor, createSchedulingPolicy, ...workerModules } = await loadEngineModules(modules)
-  const schedulingPolicy = createSchedulingPolicy?.({ config }) ?? null
+  const { createExecutor, createSchedulingPolicy, createDraftProposer, ...workerModules } =
+    await loadEngineModules(modules)
+  const parts = {
+    policy: createSchedulingPolicy?.({ config }) ?? null,
+    draftProposer: createDraftProposer?.({ config }) ?? null,
+  }
   const context = { config, modelPath, workerModules, modules, onProgress }
   const executor = createExecutor?.(context) ?? new InlineExecutor(context)
   const info = await executor.initialize()
-  return { core: new EngineCore(createScheduler(config, info, schedulingPolicy), executor), info }
+  return { core: new EngineCore(createScheduler(config, info, parts), executor), info }
 }

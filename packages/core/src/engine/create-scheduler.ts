@@ -1,4 +1,5 @@
 import type { EngineConfig } from '../config/engine-config.ts'
+import type { DraftProposer } from '../scheduler/draft-proposer.ts'
 import { Scheduler } from '../scheduler/scheduler.ts'
 import type { SchedulingPolicy } from '../scheduler/scheduling-policy.ts'
 import type { EngineInfo } from './engine-info.ts'
@@ -14,19 +15,38 @@ export type CreateSchedulingPolicy = (
   options?: Readonly<Record<string, unknown>>,
 ) => SchedulingPolicy
 
+/** What a proposer of drafts may depend on besides the options of its module. */
+export interface DraftProposerContext {
+  readonly config: EngineConfig
+}
+
+/** What a module of kind `draft-proposer` exports as `createDraftProposer`. */
+export type CreateDraftProposer = (
+  context: DraftProposerContext,
+  options?: Readonly<Record<string, unknown>>,
+) => DraftProposer
+
+export interface CreateSchedulerOptions {
+  /** `null` = the one that the configuration names. */
+  readonly policy?: SchedulingPolicy | null
+  /** `null` = no drafts. */
+  readonly draftProposer?: DraftProposer | null
+}
+
 /** The scheduler of an engine: its limits from the configuration, its blocks from what the executor could allocate. */
 export function createScheduler(
   config: EngineConfig,
   { maxModelLen, numBlocks, blockSize }: Pick<EngineInfo, 'maxModelLen' | 'numBlocks' | 'blockSize'>,
-  policy: SchedulingPolicy | null = null,
+  { policy = null, draftProposer = null }: CreateSchedulerOptions = {},
 ): Scheduler {
   const { schedulingPolicy, ...limits } = config.scheduler
-  return new Scheduler({
+  const schedulerConfig = {
     ...limits,
     policy: policy ?? schedulingPolicy,
     enablePrefixCaching: config.cache.enablePrefixCaching,
     maxModelLen,
     numBlocks,
     blockSize,
-  })
+  }
+  return new Scheduler(schedulerConfig, { draftProposer })
 }

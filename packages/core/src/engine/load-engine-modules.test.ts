@@ -68,6 +68,7 @@ describe('loadEngineModules', () => {
     ['linear-methods', 'createLinearMethods', '() => {}'],
     ['logits-processors', 'createLogitsProcessors', '[{ apply() {} }]'],
     ['sampler', 'createSampler', '{ sample() {} }'],
+    ['draft-proposer', 'createDraftProposer', '{ propose() {} }'],
     ['scheduling-policy', 'createSchedulingPolicy', "{ name: 'mine', createQueue() {}, chooseVictim() {} }"],
   ] as const
 

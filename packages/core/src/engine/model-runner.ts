@@ -4,11 +4,10 @@ import type { ForwardContext } from '../layers/forward-context.ts'
 import type { CausalLM } from '../models/model.ts'
 import { Logits } from '../sampling/logits.ts'
 import { computeLogprobs } from '../sampling/logprobs.ts'
-import { type Sampler, type SamplerResult, TokenSampler } from '../sampling/sampler.ts'
+import { type Sampler, type SamplerResult, type SamplerRow, TokenSampler } from '../sampling/sampler.ts'
 import type {
   ModelRunnerOutput,
   PromptLogprobs,
-  SampledTokens,
   SchedulerOutput,
   SequenceFailure,
 } from '../scheduler/scheduler-output.ts'
@@ -36,10 +35,21 @@ interface LogitsRequest {
   readonly batchRow: number
   /** The prompt token to score; `null` = draw the next token. */
   readonly promptTokenId: number | null
+  /** Of the entry's drafts, those up to this position. */
+  readonly numDrafts: number
+}
+
+interface TokenRequest extends SamplerRow {
+  readonly entry: BatchEntry
+  readonly numDrafts: number
 }
 
 interface LogitsResults {
-  readonly sampled: SampledTokens[]
+  /** By sequence id. */
+  readonly sampled: Map<
+    string,
+    { readonly id: string; readonly tokenIds: number[]; readonly logprobs: TokenLogprobs[] | null }
+  >
   readonly failed: SequenceFailure[]
   /** By sequence id. */
   readonly scores: Map<string, TokenLogprobs[]>
@@ -71,15 +81,16 @@ export class ModelRunner {
     const sound = entries.filter(({ row }) => row.error === null)
     const requests = sound.flatMap(logitsRequests)
     const failed = entries.flatMap(({ row }) => (row.error === null ? [] : [failure(row.id, row.error)]))
-    const results: LogitsResults = { sampled: [], failed, scores: new Map() }
+    const results: LogitsResults = { sampled: new Map(), failed, scores: new Map() }
     tf.tidy(() => {
       const hidden = this.#model.forward(input ?? batch.inputIds, batch.context)
       for (let start = 0; start < requests.length; start += maxLogitRows) {
         this.#useLogits({ hidden, context: batch.context }, requests.slice(start, start + maxLogitRows), results)
       }
     })
+    for (const entry of sound) if (entry.draftTokenIds.length > 0) entry.row.cutBack(numOwnTokens(entry))
     const promptLogprobs = sound.flatMap((entry) => promptLogprobsOf(entry, results.scores))
-    return { sampled: results.sampled, promptLogprobs, failed }
+    return { sampled: [...results.sampled.values()], promptLogprobs, failed }
   }
 
   /**
@@ -117,11 +128,7 @@ export class ModelRunner {
       tf.tidy(() => this.#model.computeLogits(gatherRows(hidden, rows), { ...context, tokens: Int32Array.from(rows) })),
     )
     assert(logits.tensor.size === numRows * vocabSize, 'logits have the wrong shape')
-    const toSample = requests.flatMap(({ entry, promptTokenId }, row) =>
-      promptTokenId === null ? [{ row, state: entry.row }] : [],
-    )
-    const sampled = this.#sampler.sample(logits, toSample)
-    toSample.forEach(({ state }, i) => this.#take(state.id, sampled[i], results))
+    this.#sample(logits, requests, results)
     requests.forEach((request, i) => {
       if (request.promptTokenId !== null)
         pushTo(results.scores, request.entry.row.id, scorePrompt(logits.row(i), request))
@@ -129,14 +136,51 @@ export class ModelRunner {
     logits.tensor.dispose()
   }
 
-  #take(id: string, result: SamplerResult | undefined, { sampled, failed }: LogitsResults): void {
+  /**
+   * Draws what follows each draft only once the drafts up to it were drawn themselves, with the row in the state of that
+   * moment: no draw depends on a draft that is rejected, and the sampler is asked as it would be without drafts.
+   */
+  #sample(logits: Logits, requests: readonly LogitsRequest[], results: LogitsResults): void {
+    const toSample = requests.flatMap(({ entry, promptTokenId, numDrafts }, row) =>
+      promptTokenId === null ? [{ row, state: entry.row, entry, numDrafts }] : [],
+    )
+    const maxDrafts = toSample.reduce((max, { numDrafts }) => Math.max(max, numDrafts), 0)
+    for (let n = 0; n <= maxDrafts; n++) {
+      const round = toSample.filter(({ entry, numDrafts }) => numDrafts === n && numAccepted(entry) === n)
+      if (round.length === 0) continue
+      const sampled = this.#sampler.sample(logits, round)
+      round.forEach((request, i) => this.#take(request, sampled[i], results))
+    }
+  }
+
+  #take({ entry, numDrafts }: TokenRequest, result: SamplerResult | undefined, results: LogitsResults): void {
+    const { row, draftTokenIds } = entry
+    const { id } = row
     assert(result !== undefined, `the sampler has no result for sequence ${id}`)
-    if ('error' in result) return void failed.push(failure(id, result.error))
+    if ('error' in result) {
+      // Behind accepted drafts the sequence fails in the next step: its tokens so far are good.
+      if (numDrafts === 0) results.failed.push(failure(id, result.error))
+      return
+    }
     const { tokenId, logprobs } = result
     const isToken = Number.isInteger(tokenId) && tokenId >= 0 && tokenId < this.#model.config.vocabSize
     assert(isToken, `the sampler drew ${tokenId}, which is no token`)
-    sampled.push({ id, tokenIds: [tokenId], logprobs: logprobs && [logprobs] })
+    const sampled = results.sampled.get(id)
+    sampled?.tokenIds.push(tokenId)
+    if (logprobs !== null) sampled?.logprobs?.push(logprobs)
+    if (sampled === undefined) results.sampled.set(id, { id, tokenIds: [tokenId], logprobs: logprobs && [logprobs] })
+    if (tokenId === draftTokenIds[numDrafts]) row.tokenIds.push(tokenId)
   }
+}
+
+/** Of the tokens computed for the entry's row, drafts do not count. */
+function numOwnTokens({ row, numTokens, draftTokenIds }: BatchEntry): number {
+  return row.numComputedTokens + numTokens - draftTokenIds.length
+}
+
+/** So far, of the entry's drafts: the row has taken them in. */
+function numAccepted(entry: BatchEntry): number {
+  return entry.row.tokenIds.length - numOwnTokens(entry)
 }
 
 function failure(id: string, error: Error): SequenceFailure {
@@ -148,16 +192,19 @@ function gatherRows(x: tf.Tensor2D, rows: readonly number[]): tf.Tensor2D {
 }
 
 function logitsRequests(entry: BatchEntry): LogitsRequest[] {
-  const { row, start, numTokens } = entry
+  const { row, start, numTokens, draftTokenIds } = entry
   const requests: LogitsRequest[] = []
   if (row.params.promptLogprobs !== null) {
     for (let i = 0; i < numTokens; i++) {
       const next = row.numComputedTokens + i + 1
-      if (next < row.numPromptTokens) requests.push({ entry, batchRow: start + i, promptTokenId: row.tokenIds[next]! })
+      if (next < row.numPromptTokens)
+        requests.push({ entry, batchRow: start + i, promptTokenId: row.tokenIds[next]!, numDrafts: 0 })
     }
   }
-  const isCaughtUp = row.numComputedTokens + numTokens === row.tokenIds.length
-  if (isCaughtUp) requests.push({ entry, batchRow: start + numTokens - 1, promptTokenId: null })
+  if (numOwnTokens(entry) < row.tokenIds.length) return requests
+  const first = start + numTokens - draftTokenIds.length - 1
+  for (let numDrafts = 0; numDrafts <= draftTokenIds.length; numDrafts++)
+    requests.push({ entry, batchRow: first + numDrafts, promptTokenId: null, numDrafts })
   return requests
 }
 

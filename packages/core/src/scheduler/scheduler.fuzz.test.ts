@@ -8,121 +8,23 @@ import { createRootHash, hashBlock } from '../kv-cache/block-hash.ts'
 import { KvCacheManager } from '../kv-cache/kv-cache-manager.ts'
 import { defaultSamplingParams } from '../sampling-params.ts'
 import type { FinishReason } from '../sequence/outputs.ts'
-import type { SequenceRequest } from '../sequence/sequence.ts'
+import type { Sequence, SequenceRequest } from '../sequence/sequence.ts'
 import { check, extendChains, fakeError, FakeExecutor, logprob, mix, sampleToken } from './fake-executor.case.ts'
 import { Scheduler } from './scheduler.ts'
-import { resolveSchedulerConfig, type SchedulerConfig } from './scheduler-config.ts'
+import type { SchedulerConfig } from './scheduler-config.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from './scheduler-output.ts'
+import {
+  type Arrival,
+  type Fault,
+  prefixCacheSeed,
+  type Scenario,
+  scenarioArbitrary,
+  type Tick,
+} from './scheduler-traffic.case.ts'
 import type { SequenceUpdate } from './sequence-update.ts'
 
 const vocabSize = 12
 const eosTokenIds = [3]
-const prefixCacheSeed = 'fuzz'
-
-interface Arrival {
-  readonly prefixGroup: number
-  readonly prefixLength: number
-  readonly suffix: readonly number[]
-  readonly numSamples: number
-  readonly cacheSalt: string | null
-  readonly maxTokens: number | null
-  readonly minTokens: number
-  readonly ignoreEos: boolean
-  readonly stopTokenIds: readonly number[]
-  readonly promptLogprobs: number | null
-  readonly priority: number
-  /** Take the ids of an aborted request rather than new ones. */
-  readonly reusesId: boolean
-}
-
-/** Aborts pick among the live requests. */
-interface Tick {
-  readonly arrivals: readonly Arrival[]
-  readonly abortsBefore: readonly number[]
-  readonly abortsInFlight: readonly number[]
-  readonly arrivesInFlight: boolean
-  /** What the executor makes of the plans of this tick. */
-  readonly fault: Fault | null
-}
-
-/** The plan is lost, before or after the runner took it in; or one of its sequences fails. */
-type Fault =
-  | { readonly kind: 'plan'; readonly isTakenIn: boolean }
-  | { readonly kind: 'sequence'; readonly pick: number }
-
-interface Scenario {
-  readonly config: SchedulerConfig
-  readonly maxPlansInFlight: number
-  readonly ticks: readonly Tick[]
-}
-
-const arrivalArbitrary: fc.Arbitrary<Arrival> = fc.record({
-  prefixGroup: fc.integer({ min: 0, max: 1 }),
-  prefixLength: fc.integer({ min: 0, max: 24 }),
-  suffix: fc.array(fc.integer({ min: 0, max: 1 }), { minLength: 1, maxLength: 5 }),
-  numSamples: fc.oneof(
-    { weight: 2, arbitrary: fc.constant(1) },
-    { weight: 1, arbitrary: fc.integer({ min: 2, max: 4 }) },
-  ),
-  cacheSalt: fc.constantFrom(null, null, 'a', 'b'),
-  maxTokens: fc.oneof(
-    { weight: 5, arbitrary: fc.integer({ min: 1, max: 14 }) },
-    { weight: 1, arbitrary: fc.constant(null) },
-  ),
-  minTokens: fc.constantFrom(0, 0, 1, 4),
-  ignoreEos: fc.boolean(),
-  stopTokenIds: fc.constantFrom([], [], [5], [3, 7]),
-  promptLogprobs: fc.constantFrom(null, null, null, 0),
-  priority: fc.integer({ min: -1, max: 1 }),
-  reusesId: fc.boolean(),
-})
-
-const rareAborts = fc.oneof(
-  { weight: 4, arbitrary: fc.constant([]) },
-  { weight: 1, arbitrary: fc.array(fc.nat(100), { minLength: 1, maxLength: 3 }) },
-)
-
-const faultArbitrary: fc.Arbitrary<Fault | null> = fc.oneof(
-  { weight: 12, arbitrary: fc.constant(null) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('plan' as const), isTakenIn: fc.boolean() }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('sequence' as const), pick: fc.nat(100) }) },
-)
-
-const tickArbitrary: fc.Arbitrary<Tick> = fc.record({
-  arrivals: fc.array(arrivalArbitrary, { maxLength: 2 }),
-  abortsBefore: rareAborts,
-  abortsInFlight: rareAborts,
-  arrivesInFlight: fc.boolean(),
-  fault: faultArbitrary,
-})
-
-const scenarioArbitrary: fc.Arbitrary<Scenario> = fc
-  .record({
-    blockSize: fc.constantFrom(1, 2, 4, 4, 8),
-    numCapacityTokens: fc.oneof(fc.integer({ min: 8, max: 64 }), fc.integer({ min: 64, max: 400 })),
-    maxNumSeqs: fc.integer({ min: 1, max: 8 }),
-    budget: fc.oneof(fc.integer({ min: 0, max: 8 }), fc.integer({ min: 8, max: 64 })),
-    maxModelLen: fc.integer({ min: 12, max: 60 }),
-    policy: fc.constantFrom('fcfs' as const, 'priority' as const),
-    enablePrefixCaching: fc.boolean(),
-    enableChunkedPrefill: fc.boolean(),
-    longPrefillTokenThreshold: fc.constantFrom(0, 0, 3, 5),
-    watermark: fc.constantFrom(0, 0, 0.1),
-    maxPlansInFlight: fc.integer({ min: 1, max: 4 }),
-    ticks: fc.array(tickArbitrary, { minLength: 1, maxLength: 30, size: 'max' }),
-  })
-  .map(({ numCapacityTokens, budget, ticks, maxPlansInFlight, ...options }) => {
-    const minBudget = options.enableChunkedPrefill
-      ? options.maxNumSeqs
-      : Math.max(options.maxNumSeqs, options.maxModelLen)
-    const config = resolveSchedulerConfig({
-      ...options,
-      numBlocks: 1 + Math.ceil(numCapacityTokens / options.blockSize),
-      maxNumBatchedTokens: minBudget + budget,
-      prefixCacheSeed,
-    })
-    return { config, maxPlansInFlight, ticks }
-  })
 
 interface Expected {
   readonly request: SequenceRequest
@@ -151,6 +53,10 @@ interface Coverage {
   numChunksInFlight: number
   numFailedSequences: number
   numLostPlans: number
+  numAcceptedDrafts: number
+  numRejectedDrafts: number
+  /** Sequences that ended before the last token that was sampled for them. */
+  numCutShort: number
 }
 
 interface PlanInFlight {
@@ -179,13 +85,18 @@ class Simulation {
   readonly #inFlight: PlanInFlight[] = []
   #nextId = 0
   #now = 0
+  #numProposals = 0
 
-  constructor({ config, maxPlansInFlight }: Scenario, coverage: Coverage) {
+  constructor({ config, maxPlansInFlight, draftSeed }: Scenario, coverage: Coverage) {
     this.#config = config
     this.#maxPlansInFlight = maxPlansInFlight
     this.#coverage = coverage
     this.#kvCache = new KvCacheManager(config)
-    this.#scheduler = new Scheduler(config, { kvCache: this.#kvCache, clock: () => this.#now++ })
+    this.#scheduler = new Scheduler(config, {
+      kvCache: this.#kvCache,
+      clock: () => this.#now++,
+      ...(draftSeed !== null && { draftProposer: { propose: (sequence) => this.#propose(sequence, draftSeed) } }),
+    })
     const rootChainOf = (id: string): number => this.#rootChains.get(id) ?? 0
     this.#executor = new FakeExecutor({
       numBlocks: config.numBlocks,
@@ -218,6 +129,15 @@ class Simulation {
     if (tick.arrivesInFlight) for (const arrival of tick.arrivals) this.#arrive(arrival)
     this.#return(oldest)
     this.#checkMemory()
+  }
+
+  /** Up to 7 tokens, right as far as chance has it, then at random; more than are wanted, or beyond the sequence's end. */
+  #propose({ id, numOutputTokens }: Sequence, draftSeed: number): number[] {
+    const random = mix(draftSeed, this.#numProposals++)
+    const right = this.#live.get(id)!.expected.outputTokenIds.slice(numOutputTokens)
+    const numRight = (random >>> 8) % 8
+    const guess = (i: number): number => mix(random, i) % vocabSize
+    return Array.from({ length: random % 8 }, (_, i) => (i < numRight ? (right[i] ?? guess(i)) : guess(i)))
   }
 
   /** As `EngineCore` does. */
@@ -253,10 +173,21 @@ class Simulation {
     if (output === null) this.#coverage.numLostPlans++
     const updates =
       output === null ? this.#scheduler.failPlansInFlight(fakeError) : this.#scheduler.updateFromOutput(plan, output)
+    this.#countDrafts(plan, output, updates)
     for (const update of updates) {
       const isMeant = returned.some(({ received }) => received.get(update.id) === this.#live.get(update.id))
       check(isMeant, `an update for ${update.id}, which was not scheduled or has ended`)
       this.#receive(update)
+    }
+  }
+
+  #countDrafts(plan: SchedulerOutput, output: ModelRunnerOutput | null, updates: readonly SequenceUpdate[]): void {
+    const drafts = new Map(plan.scheduled.map(({ id, draftTokenIds = [] }) => [id, draftTokenIds.length]))
+    for (const { id, tokenIds } of output?.sampled ?? []) {
+      this.#coverage.numAcceptedDrafts += tokenIds.length - 1
+      this.#coverage.numRejectedDrafts += drafts.get(id)! - (tokenIds.length - 1)
+      const update = updates.find((other) => other.id === id)
+      if (update !== undefined && update.newTokenIds.length < tokenIds.length) this.#coverage.numCutShort++
     }
   }
 
@@ -373,8 +304,11 @@ class Simulation {
       expect(update.promptLogprobs).toEqual(entries)
     } else expect(update.promptLogprobs).toBeNull()
     tokenIds.push(...update.newTokenIds)
-    const numTokens = request.promptTokenIds.length + tokenIds.length
-    expect(update.logprobs).toEqual([{ chosen: logprob(tokenIds.at(-1)!, numTokens - 1), top: [] }])
+    const position = request.promptTokenIds.length + tokenIds.length - update.newTokenIds.length
+    expect(update.newTokenIds.length).toBeGreaterThan(0)
+    expect(update.logprobs).toEqual(
+      update.newTokenIds.map((tokenId, i) => ({ chosen: logprob(tokenId, position + i), top: [] })),
+    )
     expect(tokenIds).toEqual(expected.outputTokenIds.slice(0, tokenIds.length))
     this.#checkCachedTokens(request, update.numCachedTokens)
     if (update.finishReason === null) return
@@ -406,14 +340,16 @@ class Simulation {
       plan.newSequences.length + plan.cachedSequences.length === plan.scheduled.length,
       'the plan schedules what it does not describe',
     )
-    for (const { id, numTokens } of plan.scheduled) {
-      check(numTokens > 0, `${id} computes nothing`)
+    const numOwnTokens = new Map<string, number>()
+    for (const { id, numTokens, draftTokenIds = [] } of plan.scheduled) {
+      const numOwn = numTokens - draftTokenIds.length
+      numOwnTokens.set(id, numOwn)
+      check(numOwn > 0, `${id} computes nothing`)
       if (enableChunkedPrefill && longPrefillTokenThreshold > 0)
-        check(numTokens <= longPrefillTokenThreshold, `${id} exceeds the threshold`)
+        check(numOwn <= longPrefillTokenThreshold, `${id} exceeds the threshold`)
     }
     if (!enableChunkedPrefill)
-      for (const data of plan.cachedSequences)
-        check(plan.scheduled.find(({ id }) => id === data.id)?.numTokens === 1, 'a chunk')
+      for (const data of plan.cachedSequences) check(numOwnTokens.get(data.id) === 1, 'a chunk')
     this.#coverage.numCopies += plan.blockCopies.length
     this.#countSameStepHits(plan)
   }
@@ -489,6 +425,9 @@ describe('scheduler under random traffic', () => {
       numChunksInFlight: 0,
       numFailedSequences: 0,
       numLostPlans: 0,
+      numAcceptedDrafts: 0,
+      numRejectedDrafts: 0,
+      numCutShort: 0,
     }
     fc.assert(
       fc.property(scenarioArbitrary, (scenario) => new Simulation(scenario, coverage).run(scenario.ticks)),
