@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, vi } from 'vitest'
 import { createCpuPack } from '../backends/cpu/cpu-pack.ts'
 import { loadFixture, readFixtureConfig } from '../models/load-fixture.case.ts'
 import type { CausalLM, LayerRange } from '../models/model.ts'
@@ -147,7 +147,6 @@ describe('ModelRunner', () => {
           drafted('some', [0], { drafts: [1, 7, 3] }),
           drafted('none', [0], { drafts: [7, 2, 3] }),
           drafted('no drafts', [0], { drafts: [] }),
-          drafted('no tokens', [0], { drafts: [1, vocabSize, -1] }),
         ]),
       )
       expect(tokensOf(output)).toEqual({
@@ -155,10 +154,17 @@ describe('ModelRunner', () => {
         some: [1, 2],
         none: [1],
         'no drafts': [1],
-        'no tokens': [1, 2],
       })
       expect(output.sampled[0]?.logprobs?.map(({ chosen }) => chosen.tokenId)).toEqual([2, 3, 4])
       expect(output.sampled[1]?.logprobs).toBeNull()
+    })
+
+    it('computes something else for a draft that is no token of the model', () => {
+      const forward = vi.fn(successor.forward)
+      const runner = new ModelRunner({ model: { ...successor, forward }, kv })
+      const drafts = [1, vocabSize, -1, NaN]
+      expect(tokensOf(runner.executeModel(draftPlan([drafted('a', [0], { drafts })])))).toEqual({ a: [1, 2] })
+      expect(forward.mock.calls[0]?.[0]).toEqual(Int32Array.of(0, 1, 0, 0, 0))
     })
 
     it('goes on with what the plan says, whatever was drafted and drawn', () => {
