@@ -8,6 +8,7 @@ import { type Sampler, type SamplerResult, type SamplerRow, TokenSampler } from 
 import type {
   ModelRunnerOutput,
   PromptLogprobs,
+  SampledTokens,
   SchedulerOutput,
   SequenceFailure,
 } from '../scheduler/scheduler-output.ts'
@@ -45,11 +46,9 @@ interface TokenRequest extends SamplerRow {
 }
 
 interface LogitsResults {
-  /** By sequence id. */
-  readonly sampled: Map<
-    string,
-    { readonly id: string; readonly tokenIds: number[]; readonly logprobs: TokenLogprobs[] | null }
-  >
+  readonly sampled: SampledTokens[]
+  /** Those of `sampled` that grow while drafts are verified, by sequence id. */
+  readonly drafted: Map<string, { readonly tokenIds: number[]; readonly logprobs: TokenLogprobs[] | null }>
   readonly failed: SequenceFailure[]
   /** By sequence id. */
   readonly scores: Map<string, TokenLogprobs[]>
@@ -81,7 +80,7 @@ export class ModelRunner {
     const sound = entries.filter(({ row }) => row.error === null)
     const requests = sound.flatMap(logitsRequests)
     const failed = entries.flatMap(({ row }) => (row.error === null ? [] : [failure(row.id, row.error)]))
-    const results: LogitsResults = { sampled: new Map(), failed, scores: new Map() }
+    const results: LogitsResults = { sampled: [], drafted: new Map(), failed, scores: new Map() }
     tf.tidy(() => {
       const hidden = this.#model.forward(input ?? batch.inputIds, batch.context)
       for (let start = 0; start < requests.length; start += maxLogitRows) {
@@ -90,7 +89,7 @@ export class ModelRunner {
     })
     for (const entry of sound) if (entry.draftTokenIds.length > 0) entry.row.cutBack(numOwnTokens(entry))
     const promptLogprobs = sound.flatMap((entry) => promptLogprobsOf(entry, results.scores))
-    return { sampled: [...results.sampled.values()], promptLogprobs, failed }
+    return { sampled: results.sampled, promptLogprobs, failed }
   }
 
   /**
@@ -141,16 +140,25 @@ export class ModelRunner {
    * moment: no draw depends on a draft that is rejected, and the sampler is asked as it would be without drafts.
    */
   #sample(logits: Logits, requests: readonly LogitsRequest[], results: LogitsResults): void {
-    const toSample = requests.flatMap(({ entry, promptTokenId, numDrafts }, row) =>
-      promptTokenId === null ? [{ row, state: entry.row, entry, numDrafts }] : [],
-    )
-    const maxDrafts = toSample.reduce((max, { numDrafts }) => Math.max(max, numDrafts), 0)
-    for (let n = 0; n <= maxDrafts; n++) {
-      const round = toSample.filter(({ entry, numDrafts }) => numDrafts === n && numAccepted(entry) === n)
-      if (round.length === 0) continue
-      const sampled = this.#sampler.sample(logits, round)
-      round.forEach((request, i) => this.#take(request, sampled[i], results))
+    const first: TokenRequest[] = []
+    const behindDrafts: TokenRequest[] = []
+    requests.forEach(({ entry, promptTokenId, numDrafts }, row) => {
+      if (promptTokenId !== null) return
+      const queue = numDrafts === 0 ? first : behindDrafts
+      queue.push({ row, state: entry.row, entry, numDrafts })
+    })
+    this.#draw(logits, first, results)
+    const maxDrafts = behindDrafts.reduce((max, { numDrafts }) => Math.max(max, numDrafts), 0)
+    for (let n = 1; n <= maxDrafts; n++) {
+      const next = behindDrafts.filter(({ entry, numDrafts }) => numDrafts === n && numAccepted(entry) === n)
+      this.#draw(logits, next, results)
     }
+  }
+
+  #draw(logits: Logits, requests: readonly TokenRequest[], results: LogitsResults): void {
+    if (requests.length === 0) return
+    const drawn = this.#sampler.sample(logits, requests)
+    requests.forEach((request, i) => this.#take(request, drawn[i], results))
   }
 
   #take({ entry, numDrafts }: TokenRequest, result: SamplerResult | undefined, results: LogitsResults): void {
@@ -165,10 +173,15 @@ export class ModelRunner {
     const { tokenId, logprobs } = result
     const isToken = Number.isInteger(tokenId) && tokenId >= 0 && tokenId < this.#model.config.vocabSize
     assert(isToken, `the sampler drew ${tokenId}, which is no token`)
-    const sampled = results.sampled.get(id)
-    sampled?.tokenIds.push(tokenId)
-    if (logprobs !== null) sampled?.logprobs?.push(logprobs)
-    if (sampled === undefined) results.sampled.set(id, { id, tokenIds: [tokenId], logprobs: logprobs && [logprobs] })
+    if (numDrafts === 0) {
+      const sampled = { id, tokenIds: [tokenId], logprobs: logprobs && [logprobs] }
+      results.sampled.push(sampled)
+      if (draftTokenIds.length > 0) results.drafted.set(id, sampled)
+    } else {
+      const sampled = results.drafted.get(id)
+      sampled?.tokenIds.push(tokenId)
+      if (logprobs !== null) sampled?.logprobs?.push(logprobs)
+    }
     if (tokenId === draftTokenIds[numDrafts]) row.tokenIds.push(tokenId)
   }
 }
