@@ -14,6 +14,7 @@ export type {
   CreateSchedulerOptions,
   CreateSchedulingPolicy,
   DraftProposerContext,
+  ExecutorLimits,
   SchedulingPolicyContext,
 } from './engine/create-scheduler.ts'
 export { EngineCore } from './engine/engine-core.ts'

@@ -87,7 +87,7 @@ async function run(
   })
   const executor = new InlineExecutor({ config, modelPath, workerModules: { backends: backendProviders } })
   const info = await executor.initialize()
-  const limits = { ...info, numBlocks: Math.min(numBlocks, info.numBlocks) }
+  const limits = { ...info, numBlocks: Math.min(numBlocks, info.numBlocks), maxPlansInFlight }
   const scheduler = createScheduler(config, limits, { ...(draftProposer && { draftProposer }) })
   let numDrafts = 0
   let numAccepted = 0

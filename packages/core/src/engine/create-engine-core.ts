@@ -28,5 +28,9 @@ export async function createEngineCore(
   const context = { config, modelPath, workerModules, modules, onProgress }
   const executor = createExecutor?.(context) ?? new InlineExecutor(context)
   const info = await executor.initialize()
-  return { core: new EngineCore(createScheduler(config, info, parts), executor), info }
+  const { maxPlansInFlight } = executor
+  return {
+    core: new EngineCore(createScheduler(config, { ...info, maxPlansInFlight }, parts), executor),
+    info,
+  }
 }

@@ -13,6 +13,7 @@ import { check, extendChains, fakeError, FakeExecutor, logprob, mix, sampleToken
 import { Scheduler } from './scheduler.ts'
 import type { SchedulerConfig } from './scheduler-config.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from './scheduler-output.ts'
+import type { SequenceUpdate } from './sequence-update.ts'
 import {
   type Arrival,
   type Fault,
@@ -20,10 +21,9 @@ import {
   type Scenario,
   scenarioArbitrary,
   type Tick,
-} from './scheduler-traffic.case.ts'
-import type { SequenceUpdate } from './sequence-update.ts'
+  vocabSize,
+} from './traffic.case.ts'
 
-const vocabSize = 12
 const eosTokenIds = [3]
 
 interface Expected {
@@ -57,6 +57,8 @@ interface Coverage {
   numRejectedDrafts: number
   /** Sequences that ended before the last token that was sampled for them. */
   numCutShort: number
+  /** Plans that decode a part of the sequences that do, and no more. */
+  numSplitBatches: number
 }
 
 interface PlanInFlight {
@@ -80,16 +82,14 @@ class Simulation {
   /** Block hash → the chain at the block's every token: what a registered block must hold. */
   readonly #contentOfHash = new Map<string, readonly number[]>()
   readonly #coverage: Coverage
-  readonly #maxPlansInFlight: number
   /** Oldest first. They were executed when they were scheduled, which is as good as any time until they return. */
   readonly #inFlight: PlanInFlight[] = []
   #nextId = 0
   #now = 0
   #numProposals = 0
 
-  constructor({ config, maxPlansInFlight, draftSeed }: Scenario, coverage: Coverage) {
+  constructor({ config, draftSeed }: Scenario, coverage: Coverage) {
     this.#config = config
-    this.#maxPlansInFlight = maxPlansInFlight
     this.#coverage = coverage
     this.#kvCache = new KvCacheManager(config)
     this.#scheduler = new Scheduler(config, {
@@ -142,14 +142,16 @@ class Simulation {
 
   /** As `EngineCore` does. */
   #fill(fault: Fault | null): void {
-    while (this.#inFlight.length < this.#maxPlansInFlight) {
+    while (this.#inFlight.length < this.#config.maxPlansInFlight) {
       const wasUnfinished = this.#scheduler.hasUnfinished()
+      const decoding = this.#decodingIds()
       const plan = this.#scheduler.schedule()
       if (plan === null) {
         check(this.#inFlight.length > 0, 'no plan, and none in flight')
         return
       }
       this.#checkPlan(plan, wasUnfinished)
+      this.#checkBalance(plan, decoding)
       const received = new Map(plan.scheduled.map(({ id }) => [id, this.#live.get(id)!]))
       const output = this.#execute(plan, fault)
       this.#inFlight.push({ plan, received, output, written: new Set(output === null ? [] : this.#executor.written) })
@@ -354,6 +356,31 @@ class Simulation {
     this.#countSameStepHits(plan)
   }
 
+  /** Sequences that are one token short, or will be once their plan in flight returns; `null` while a plan is lost. */
+  #decodingIds(): ReadonlySet<string> | null {
+    if (this.#inFlight.some(({ output }) => output === null)) return null
+    const ids = [...this.#live].filter(([id, { expected, tokenIds }]) => {
+      const row = this.#executor.rows.get(id)
+      const numTokens = expected.request.promptTokenIds.length + tokenIds.length
+      return row !== undefined && numTokens - row.numComputedTokens <= 1
+    })
+    return new Set(ids.map(([id]) => id))
+  }
+
+  /** No plan decodes more than its part. */
+  #checkBalance({ cachedSequences, scheduled }: SchedulerOutput, decoding: ReadonlySet<string> | null): void {
+    const { maxPlansInFlight, maxNumBatchedTokens, enableChunkedPrefill } = this.#config
+    const numTokens = scheduled.reduce((sum, entry) => sum + entry.numTokens, 0)
+    const maxTokens = enableChunkedPrefill ? Math.ceil(maxNumBatchedTokens / maxPlansInFlight) : maxNumBatchedTokens
+    check(numTokens <= maxTokens, `${numTokens} tokens are more than the plan's part of the budget`)
+    if (decoding === null) return
+    const numDecodes = cachedSequences.filter(({ id }) => decoding.has(id)).length
+    const maxDecodes = Math.ceil(decoding.size / maxPlansInFlight)
+    check(numDecodes <= maxDecodes, `${numDecodes} of ${decoding.size} sequences decode in one plan`)
+    if (maxPlansInFlight > 1 && decoding.size > maxDecodes && numDecodes === maxDecodes)
+      this.#coverage.numSplitBatches++
+  }
+
   /** Nothing is handed out anew that a plan in flight writes to. */
   #checkBlocksInFlight(plan: SchedulerOutput): void {
     const { blockSize } = this.#config
@@ -428,6 +455,7 @@ describe('scheduler under random traffic', () => {
       numAcceptedDrafts: 0,
       numRejectedDrafts: 0,
       numCutShort: 0,
+      numSplitBatches: 0,
     }
     fc.assert(
       fc.property(scenarioArbitrary, (scenario) => new Simulation(scenario, coverage).run(scenario.ticks)),

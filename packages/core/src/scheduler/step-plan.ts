@@ -72,7 +72,8 @@ export class StepPlan {
     for (const { sequence, numTokens, draftTokenIds, isNew, slots } of this.#entries.values()) {
       if (isNew) newSequences.push(newSequenceData(sequence, blockIdsOf(sequence)))
       else cachedSequences.push(cachedSequenceData(sequence, slots))
-      scheduled.push({ id: sequence.id, numTokens, ...(draftTokenIds && { draftTokenIds }) })
+      const { id } = sequence
+      scheduled.push(draftTokenIds === undefined ? { id, numTokens } : { id, numTokens, draftTokenIds })
       blockCopies.push(...slots.blockCopies)
       total += numTokens
     }

@@ -1,10 +1,11 @@
-/** Random traffic for the scheduler: requests, aborts, faults, drafts, under random limits. */
+/** Random traffic for a scheduler: arrivals, aborts and faults, on configurations of all kinds. */
 import fc from 'fast-check'
 import { resolveSchedulerConfig, type SchedulerConfig } from './scheduler-config.ts'
 
-/** Block hashes can be computed outside the scheduler. */
+export const vocabSize = 12
 export const prefixCacheSeed = 'fuzz'
 
+/** A request of the traffic. */
 export interface Arrival {
   readonly prefixGroup: number
   readonly prefixLength: number
@@ -40,7 +41,6 @@ export interface Scenario {
   readonly config: SchedulerConfig
   /** Of what is drafted; `null`: nothing is. */
   readonly draftSeed: number | null
-  readonly maxPlansInFlight: number
   readonly ticks: readonly Tick[]
 }
 
@@ -100,7 +100,7 @@ export const scenarioArbitrary: fc.Arbitrary<Scenario> = fc
     draftSeed: fc.oneof(fc.constant(null), fc.nat(1_000_000), fc.nat(1_000_000)),
     ticks: fc.array(tickArbitrary, { minLength: 1, maxLength: 30, size: 'max' }),
   })
-  .map(({ numCapacityTokens, budget, ticks, maxPlansInFlight, draftSeed, ...options }) => {
+  .map(({ numCapacityTokens, budget, draftSeed, ticks, ...options }) => {
     const minBudget = options.enableChunkedPrefill
       ? options.maxNumSeqs
       : Math.max(options.maxNumSeqs, options.maxModelLen)
@@ -110,5 +110,5 @@ export const scenarioArbitrary: fc.Arbitrary<Scenario> = fc
       maxNumBatchedTokens: minBudget + budget,
       prefixCacheSeed,
     })
-    return { config, maxPlansInFlight, draftSeed, ticks }
+    return { config, draftSeed, ticks }
   })
