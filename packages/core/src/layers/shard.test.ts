@@ -18,7 +18,9 @@ describe('shardInnerFeatures', () => {
       const communicator = { ...singleRank, rank, size }
       const linearMethods: LinearMethods = (module, role) => {
         expect(role).toBe('expert')
-        return module === 'plain' ? unquantized : { ...unquantized, columnUnit: () => units[module]! }
+        return module === 'plain'
+          ? unquantized
+          : { ...unquantized, columnUnit: () => units[module] ?? assert.fail(module) }
       }
       const source = new MemoryWeights({ 'plain.weight': { shape: [1, 4], values: new Float32Array(4) } })
       const loader = new WeightLoader({ source, pack, dtype: 'auto', communicator, linearMethods })
