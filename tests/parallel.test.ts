@@ -8,7 +8,7 @@ const question = 'What is 47 + 35?'
 const answer = '47 + 35 = 82.\n'
 
 const mpi = (await findMpiLibraries()).find(({ launcher }) => launcher !== null)
-if (mpi === undefined) console.warn('skipped, what needs MPI: this machine has no library with its launcher')
+if (mpi === undefined) it.skip('ranks as processes: no MPI library with its launcher was found')
 
 describe('octavo run on several ranks', () => {
   it('answers as on one: four threads', async () => {
@@ -27,6 +27,17 @@ describe('octavo run on several ranks', () => {
     await using program = octavo(['run', 'octavo-tiny', question, ...flags])
     expect(await program.exitCode).toBe(2)
     expect(program.stderr).toMatch(message)
+  })
+})
+
+describe('octavo run --executor mpi', () => {
+  it('says what is missing where there is no launcher', async () => {
+    const flags = ['--tp', '2', '--executor', 'mpi']
+    await using program = octavo(['run', 'octavo-tiny', question, ...flags], { env: { PATH: '/nowhere' } })
+    expect(await program.exitCode).toBe(2)
+    expect(program.stderr).toMatch(
+      /^error: --executor: mpi needs Open MPI or MPICH, and mpirun or mpiexec of it on the PATH/,
+    )
   })
 })
 

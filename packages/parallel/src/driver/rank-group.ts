@@ -1,4 +1,5 @@
 import {
+  type ExpertBalanceReport,
   fromTransferredError,
   type initializeWorkers,
   type LoadedModel,
@@ -77,6 +78,11 @@ export class RankGroup implements RankEvents {
       createKvCache: (numBlocks) => this.#call(rank, { type: 'createKvCache', numBlocks }) as Promise<void>,
       warmUp: (maxModelLen) => this.#call(rank, { type: 'warmUp', maxModelLen }) as Promise<WarmupReport | null>,
     }))
+  }
+
+  /** As `ModelWorker.expertBalance`. */
+  expertBalance(rank: number): Promise<ExpertBalanceReport | null> {
+    return this.#call(rank, { type: 'expertBalance' }) as Promise<ExpertBalanceReport | null>
   }
 
   /** All at once: ranks wait for each other. */

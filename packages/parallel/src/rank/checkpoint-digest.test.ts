@@ -28,6 +28,10 @@ describe("a checkpoint's digest", () => {
     expect(digests.size).toBe(4)
   })
 
+  it('names the machine that has none', () => {
+    expect(() => checkpointDigest(path.join(folder, 'none'))).toThrow(/none: does not exist on \S+; each rank reads/)
+  })
+
   it('is that of what is loaded, wherever it lies', () => {
     const digest = checkpointDigest(folder)
     write('notes.txt', 'mine')
