@@ -88,7 +88,7 @@ async function run(
 function collect(results: Map<string, Result>, update: SequenceUpdate): void {
   const result = results.get(update.id) ?? { tokenIds: [], logprobs: [] }
   result.tokenIds.push(...update.newTokenIds)
-  result.logprobs.push(...(update.logprobs ?? []).flatMap((l) => [l.chosen.logprob, ...l.top.map((t) => t.logprob)]))
+  result.logprobs.push(...(update.logprobs ?? []))
   results.set(update.id, result)
 }
 

@@ -4,6 +4,7 @@ import { InvalidRequestError } from '../errors.ts'
 import { embeddedModelPath } from '../loading/embedded-model.ts'
 import type { PromptInput } from './engine-client.ts'
 import { loadFrontModel } from './front-model.ts'
+import { TurnQueue } from '../util/turn-queue.ts'
 import { InputProcessor } from './input-processor.ts'
 
 const modelPath = embeddedModelPath('octavo-tiny')!
@@ -15,6 +16,7 @@ const word = 'What'
 const wordId = front.tokenizer.encode(word, { addSpecialTokens: false })[0]!
 const processor = new InputProcessor({
   ...front,
+  turns: new TurnQueue(),
   vocabSize: wordId,
   maxModelLen: 1024,
   maxLogprobs: 20,

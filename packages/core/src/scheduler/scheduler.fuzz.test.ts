@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest'
 import { createRootHash, hashBlock } from '../kv-cache/block-hash.ts'
 import { KvCacheManager } from '../kv-cache/kv-cache-manager.ts'
 import { defaultSamplingParams } from '../sampling-params.ts'
+import { packLogprobs } from '../sequence/packed-logprobs.ts'
 import type { FinishReason } from '../sequence/outputs.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import { check, extendChains, fakeError, FakeExecutor, logprob, mix, sampleToken } from './fake-executor.case.ts'
@@ -370,11 +371,11 @@ class Simulation {
       const entries = request.promptTokenIds.map((tokenId, i) =>
         i === 0 ? null : { chosen: logprob(tokenId, i), top: [] },
       )
-      expect(update.promptLogprobs).toEqual(entries)
+      expect(update.promptLogprobs).toEqual(packLogprobs(entries))
     } else expect(update.promptLogprobs).toBeNull()
     tokenIds.push(...update.newTokenIds)
     const numTokens = request.promptTokenIds.length + tokenIds.length
-    expect(update.logprobs).toEqual([{ chosen: logprob(tokenIds.at(-1)!, numTokens - 1), top: [] }])
+    expect(update.logprobs).toEqual(packLogprobs([{ chosen: logprob(tokenIds.at(-1)!, numTokens - 1), top: [] }]))
     expect(tokenIds).toEqual(expected.outputTokenIds.slice(0, tokenIds.length))
     this.#checkCachedTokens(request, update.numCachedTokens)
     if (update.finishReason === null) return

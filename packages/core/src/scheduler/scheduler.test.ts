@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { ContextLengthError, InvalidRequestError } from '../errors.ts'
+import { packLogprobs } from '../sequence/packed-logprobs.ts'
 import { Sequence } from '../sequence/sequence.ts'
 import { testRequest, tokenRange } from '../sequence/sequence-request.case.ts'
 import { add, outputOf, schedule, scheduledIn, setup, step } from './scheduler-setup.case.ts'
@@ -86,7 +87,7 @@ describe('one step', () => {
     const logprobs = [5, 9, 2, 6].map((tokenId) => ({ chosen: { tokenId, logprob: -1, rank: 1 }, top: [] }))
     const sampled = [{ id: 'a', tokenIds: [5, 9, 2, 6], logprobs }]
     expect(scheduler.updateFromOutput(plan, { sampled, promptLogprobs: [], failed: [] })).toMatchObject([
-      { id: 'a', newTokenIds: [5, 9, 2], logprobs: logprobs.slice(0, 3), finishReason: 'stop' },
+      { id: 'a', newTokenIds: [5, 9, 2], logprobs: packLogprobs(logprobs.slice(0, 3)), finishReason: 'stop' },
     ])
     expect(scheduler.stats()).toMatchObject({ generationTokens: 3, kvCacheUsage: 0 })
   })
@@ -415,7 +416,7 @@ describe('prompt logprobs', () => {
     const second = schedule(scheduler)
     const secondPart = { id: 'a', startPosition: 17, entries: entries.slice(16) }
     const [update] = scheduler.updateFromOutput(second, { ...outputOf(second), promptLogprobs: [secondPart] })
-    expect(update?.promptLogprobs).toEqual([null, ...entries])
+    expect(update?.promptLogprobs).toEqual(packLogprobs([null, ...entries]))
     expect(step(scheduler).updates[0]?.promptLogprobs).toBeNull()
   })
 })
