@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { TurnQueue } from '@octavo/core'
 import { HttpError } from './http-error.ts'
 
 /**
@@ -37,13 +37,10 @@ export interface JsonScan {
  * parser to say.
  * @throws HttpError 400 beyond a limit, and for keys that reach for prototypes
  */
-export async function scanJson(bytes: Uint8Array): Promise<JsonScan> {
+export async function scanJson(bytes: Uint8Array, turns: TurnQueue): Promise<JsonScan> {
   const scanner = new JsonScanner(bytes)
-  for (let end = sliceBytes; end < bytes.length; end += sliceBytes) {
-    scanner.scan(end)
-    await nextTurn()
-  }
-  scanner.scan(bytes.length)
+  for (let end = sliceBytes; end < bytes.length + sliceBytes; end += sliceBytes)
+    await turns.run(() => scanner.scan(Math.min(end, bytes.length)), { caller: bytes })
   return { seed: scanner.seed }
 }
 

@@ -368,9 +368,8 @@ class Simulation {
       return
     }
     if (tokenIds.length === 0 && request.params.promptLogprobs !== null && request.forkOf === null) {
-      const entries = request.promptTokenIds.map((tokenId, i) =>
-        i === 0 ? null : { chosen: logprob(tokenId, i), top: [] },
-      )
+      const entryOf = (id: number, i: number) => (i === 0 ? null : { chosen: logprob(id, i), top: [] })
+      const entries = request.promptTokenIds.map(entryOf)
       expect(update.promptLogprobs).toEqual(packLogprobs(entries))
     } else expect(update.promptLogprobs).toBeNull()
     tokenIds.push(...update.newTokenIds)

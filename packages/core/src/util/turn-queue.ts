@@ -21,14 +21,15 @@ const eventLoop: TurnClock = { now: () => performance.now(), nextTurn: (run) => 
 const defaultBudgetMs = 10
 
 /**
- * Work on a thread that others wait for, in pieces, a few in each turn of its event loop however much arrives at once.
- * What comes while there is time runs in the call itself; what waits runs first come, first served, callers in turn.
+ * Work on a thread that others wait for, in pieces, a few in each turn of its event loop however much arrives at once:
+ * first come, first served, callers in turn. Without anybody before it a piece runs in the call itself.
  */
 export class TurnQueue {
   readonly #clock: TurnClock
   readonly #budgetMs: number
   /** The caller whose turn it is comes first. */
   readonly #waiting = new Map<object, Job[]>()
+  #isRunning = false
   #turnStart: number | null = null
 
   constructor({ clock = eventLoop, budgetMs = defaultBudgetMs }: { clock?: TurnClock; budgetMs?: number } = {}) {
@@ -36,22 +37,18 @@ export class TurnQueue {
     this.#budgetMs = budgetMs
   }
 
-  /** What `work` returns or throws, be it a promise or not; only its part up to the first wait counts. */
+  /** @returns what `work` returns or throws, be it a promise or not; only its part up to the first wait is a piece. */
   run<T>(work: () => T | Promise<T>, { caller, signal }: TurnOptions = {}): Promise<T> {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted()
-      const start = (): void => {
-        try {
-          resolve(work())
-        } catch (error) {
-          reject(error)
-        }
-      }
-      if (this.#waiting.size === 0 && this.#hasTime()) return start()
       const job: Job = {
         start() {
           signal?.removeEventListener('abort', giveUp)
-          start()
+          try {
+            resolve(work())
+          } catch (error) {
+            reject(error)
+          }
         },
       }
       const owner = caller ?? job
@@ -63,6 +60,7 @@ export class TurnQueue {
       const jobs = this.#waiting.get(owner)
       if (jobs === undefined) this.#waiting.set(owner, [job])
       else jobs.push(job)
+      if (!this.#isRunning && this.#hasTime()) void this.#runWaiting()
     })
   }
 
@@ -75,17 +73,21 @@ export class TurnQueue {
   #beginTurn(): number {
     this.#clock.nextTurn(() => {
       this.#turnStart = null
-      if (this.#waiting.size > 0) void this.#runWaiting()
+      if (this.#waiting.size === 0) return
+      this.#turnStart = this.#beginTurn()
+      void this.#runWaiting()
     })
     return this.#clock.now()
   }
 
+  /** One piece at least, or a budget of nothing would stop all. */
   async #runWaiting(): Promise<void> {
-    this.#turnStart = this.#beginTurn()
+    this.#isRunning = true
     do {
       this.#takeNext()?.start()
       await afterMicrotasks()
     } while (this.#waiting.size > 0 && this.#hasTime())
+    this.#isRunning = false
   }
 
   #takeNext(): Job | undefined {
@@ -107,6 +109,6 @@ export class TurnQueue {
 
 /** What follows from a piece of work runs before the next one, and counts. */
 async function afterMicrotasks(): Promise<void> {
-  await null
+  await Promise.resolve()
   await new Promise<void>((resolve) => process.nextTick(resolve))
 }

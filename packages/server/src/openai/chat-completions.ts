@@ -39,7 +39,7 @@ export function addChatCompletions(app: FastifyInstance, server: ServerContext):
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<ChatCompletion | FastifyReply> {
-    const body = parseWire(chatCompletionRequestSchema, request.body)
+    const body = await server.turns.run(() => parseWire(chatCompletionRequestSchema, request.body))
     checkChatTemplate(body, server)
     const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
     const generation = openGeneration(server, { request, reply, idPrefix: 'chatcmpl', wanted })

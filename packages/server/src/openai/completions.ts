@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { CompletionOutput, GenerateRequest, PromptInput, RequestOutput } from '@octavo/core'
 import { completionFieldName, completionRequestSchema } from '@octavo/sdk/protocol'
 import type { Completion, CompletionChoice, CompletionChunk, CompletionRequest, Prompt } from '@octavo/sdk/protocol'
@@ -33,8 +32,8 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
   addEndpoint(app, server, endpoint)
 
   async function createCompletion(request: FastifyRequest, reply: FastifyReply): Promise<Completion | FastifyReply> {
-    const { engine } = server
-    const body = parseWire(completionRequestSchema, request.body)
+    const { engine, turns } = server
+    const body = await turns.run(() => parseWire(completionRequestSchema, request.body))
     const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
     const generation = openGeneration(server, { request, reply, idPrefix: 'cmpl', wanted })
     const requests = completionToGenerateRequests(body, generation)
@@ -45,7 +44,7 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
     const group = new AbortController()
     const signal = AbortSignal.any([generation.signal, group.signal])
     try {
-      const streams = generateInTurn(requests, (one) => engine.generate(one, signal))
+      const streams = generateInTurns(requests, { turns, signal, generate: (one) => engine.generate(one, signal) })
       if (body.stream !== true) return completionAnswer(await Promise.all(streams.map(finalOutput)), answer)
       const chunks = completionChunks(mergeAsync(streams.map(untilFinished)), answer)
       const explain = (error: unknown) => explainFailure(server, { endpoint, error, request, reply })
@@ -56,16 +55,18 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
   }
 }
 
-/** Tokenizing a thousand prompts in one go would keep every other request waiting: each waits for its turn of the event loop. */
-function generateInTurn(
+interface GenerateInTurnsOptions extends Pick<ServerContext, 'turns'> {
+  readonly signal: AbortSignal
+  readonly generate: (request: GenerateRequest) => AsyncIterable<RequestOutput>
+}
+
+/** Beginning a thousand generations in one go would keep every other request waiting. */
+function generateInTurns(
   requests: readonly GenerateRequest[],
-  generate: (request: GenerateRequest) => AsyncIterable<RequestOutput>,
+  { turns, signal, generate }: GenerateInTurnsOptions,
 ): AsyncIterable<RequestOutput>[] {
-  let turn = Promise.resolve()
   return requests.map(async function* (one) {
-    turn = turn.then(() => nextTurn())
-    await turn
-    yield* generate(one)
+    yield* await turns.run(() => generate(one), { caller: requests, signal })
   })
 }
 
