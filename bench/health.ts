@@ -8,6 +8,7 @@ import { Agent, request } from 'node:http'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { nativeBackend } from '@octavo/backend-native'
 import { AsyncEngine } from '@octavo/core'
 import { createApp, listen } from '@octavo/server'
 import { percentile } from './src/percentile.ts'
@@ -48,22 +49,28 @@ async function main(numStreams: number): Promise<void> {
     const times = [percentile(waits, 50), percentile(waits, 99), Math.max(...waits), wallMs, cpuMs]
     console.log([name, waits.length, ...times.map((ms) => ms.toFixed(1))].join(' | '))
   }
+  const burst = (numSentences: number): Promise<unknown> =>
+    Promise.all(Array.from({ length: numStreams }, (_, i) => post(port, chat(i, { maxTokens: 16, numSentences }))))
   const streams = (maxTokens: number): Promise<unknown> =>
-    Promise.all(Array.from({ length: numStreams }, (_, i) => post(port, chat(i, maxTokens))))
+    Promise.all(Array.from({ length: numStreams }, (_, i) => post(port, chat(i, { maxTokens, numSentences: 2 }))))
   await measure('warm-up', () => streams(8))
   await measure('nobody', () => sleep(2000))
-  await measure('streams', () => streams(200))
-  await measure('burst beside streams', async () => {
-    const before = streams(300)
-    await sleep(1500)
-    await Promise.all([before, streams(16)])
-  })
-  await measure('burst of long prompts', () => Promise.all(Array.from({ length: numStreams }, (_, i) => post(port, chat(i, 8, 100)))))
+  await measure('streams', () => streams(400))
+  for (const [name, numSentences] of [
+    ['short', 2],
+    ['long', 70],
+  ] as const) {
+    await measure(`streams and a burst of ${name} prompts`, async () => {
+      const before = streams(400)
+      await sleep(1500)
+      await Promise.all([before, burst(numSentences)])
+    })
+  }
   child.kill()
   agent.destroy()
 }
 
-function chat(i: number, maxTokens: number, numSentences = 12): object {
+function chat(i: number, { maxTokens, numSentences }: { maxTokens: number; numSentences: number }): object {
   const content = `${i}: ${'What is the capital of Norway, and who lives there? '.repeat(numSentences)}`
   return {
     messages: [{ role: 'user', content }],
@@ -95,7 +102,7 @@ function post(port: number, body: object): Promise<void> {
 }
 
 async function serve(): Promise<void> {
-  const engine = await AsyncEngine.create({ model: 'octavo-tiny', maxNumSeqs: 256 })
+  const engine = await AsyncEngine.create({ model: 'octavo-tiny', maxNumSeqs: 256 }, { modules: [nativeBackend] })
   const { port } = await listen(createApp({ engine }), { port: 0 })
   const delay = monitorEventLoopDelay({ resolution: 1 })
   delay.enable()

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { mapInTurns } from './map-in-turns.ts'
-import { stringifyInTurns } from './stringify-in-turns.ts'
 import { turnPerPiece } from './testing/turn-per-piece.ts'
+import { writeJson } from './write-json.ts'
 
 describe('a list in turns', () => {
   it('is the mapped list, in as many turns as its entries weigh', async () => {
@@ -27,6 +27,8 @@ describe('a list in turns', () => {
 })
 
 describe('JSON in turns', () => {
+  const write = async (body: object, turns = turnPerPiece().turns) =>
+    Buffer.concat(await writeJson(body, turns)).toString()
   const token = (i: number) => ({
     token: `"${i}\u2028`,
     logprob: -i / 3,
@@ -48,12 +50,31 @@ describe('JSON in turns', () => {
 
   it('is what JSON.stringify writes, in as many turns as it is large', async () => {
     const { turns, numTurns } = turnPerPiece()
-    const text = await stringifyInTurns(answer, turns)
+    const text = await write(answer, turns)
     expect(text).toBe(JSON.stringify(answer))
     expect(numTurns()).toBeGreaterThanOrEqual(Math.floor(text.length / 65_536 / 2))
   })
 
-  it.each([{}, [], { a: 1 }, [undefined, null, [[]]], { a: { b: [true, 'x', 1e21] } }])('of %j', async (value) => {
-    expect(await stringifyInTurns(value, turnPerPiece().turns)).toBe(JSON.stringify(value))
+  it.each([{}, { a: 1 }, { a: undefined, b: [undefined, null, [[]]], c: { d: [true, 'é', 1e21] } }])(
+    'of %j',
+    async (value) => {
+      expect(await write(value)).toBe(JSON.stringify(value))
+    },
+  )
+
+  it.each([0, 1, 300])('of a list of %i whose entries come one by one', async (length) => {
+    const list = Array.from({ length }, (_, i) => token(i))
+    async function* entries() {
+      yield* list
+    }
+    expect(await write({ a: 1, list: entries(), b: 2 })).toBe(JSON.stringify({ a: 1, list, b: 2 }))
+  })
+
+  it('fails with what an entry fails with', async () => {
+    // oxlint-disable-next-line require-yield
+    async function* entries() {
+      throw new Error('no')
+    }
+    await expect(write({ list: entries() })).rejects.toThrow('no')
   })
 })

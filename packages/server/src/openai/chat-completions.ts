@@ -17,6 +17,7 @@ import type { Generation } from '../open-generation.ts'
 import { openGeneration } from '../open-generation.ts'
 import { parseWire } from '../parse-wire.ts'
 import { sendJson } from '../send-json.ts'
+import type { InWriting } from '../write-json.ts'
 import type { ServerContext } from '../server-context.ts'
 import { answerRole, chatPrompt, echoedText } from './chat-prompt.ts'
 import { openaiDialect } from './dialect.ts'
@@ -85,18 +86,19 @@ interface AnswerOptions {
 }
 
 /** The engine's final output → the complete answer, with the keys that vLLM has. */
-async function chatCompletionAnswer(output: RequestOutput, answer: AnswerOptions): Promise<ChatCompletion> {
+async function chatCompletionAnswer(
+  output: RequestOutput,
+  answer: AnswerOptions,
+): Promise<InWriting<ChatCompletion, ChatCompletionChoice>> {
   const { request, frame, turns } = answer
   const counter = new UsageCounter()
   counter.add(0, output)
-  const choices: ChatCompletionChoice[] = []
-  for (const completion of output.outputs) choices.push(await toChoice(completion, answer))
   return {
     id: frame.id,
     object: 'chat.completion',
     created: frame.created,
     model: frame.model,
-    choices,
+    choices: chatChoices(output, answer),
     service_tier: null,
     system_fingerprint: null,
     usage: counter.usage(),
@@ -104,6 +106,13 @@ async function chatCompletionAnswer(output: RequestOutput, answer: AnswerOptions
     prompt_token_ids: request.return_token_ids === true ? [...output.promptTokenIds] : null,
     kv_transfer_params: null,
   }
+}
+
+async function* chatChoices(
+  { outputs }: RequestOutput,
+  answer: AnswerOptions,
+): AsyncGenerator<ChatCompletionChoice, void, undefined> {
+  for (const completion of outputs) yield await toChoice(completion, answer)
 }
 
 async function toChoice(

@@ -12,6 +12,7 @@ import type { Generation } from '../open-generation.ts'
 import { openGeneration } from '../open-generation.ts'
 import { parseWire } from '../parse-wire.ts'
 import { sendJson } from '../send-json.ts'
+import type { InWriting } from '../write-json.ts'
 import type { ServerContext } from '../server-context.ts'
 import { completionChoice, wantsPromptOnly, type Detokenize } from './completion-choice.ts'
 import { openaiDialect } from './dialect.ts'
@@ -49,7 +50,7 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
       const streams = generateInTurns(requests, { turns, signal, generate: (one) => engine.generate(one, signal) })
       if (body.stream !== true) {
         const outputs = await Promise.all(streams.map(finalOutput))
-        return await sendJson(reply, await completionAnswer(outputs, answer), turns)
+        return await sendJson(reply, completionAnswer(outputs, answer), turns)
       }
       const chunks = completionChunks(mergeAsync(streams.map(untilFinished)), answer)
       const explain = (error: unknown) => explainFailure(server, { endpoint, error, request, reply })
@@ -112,31 +113,38 @@ interface AnswerOptions {
 }
 
 /** One final output per prompt, in the prompts' order → the complete answer, with the keys that vLLM has. */
-async function completionAnswer(
+function completionAnswer(
   outputs: readonly RequestOutput[],
-  { request, frame, ...parts }: AnswerOptions,
-): Promise<Completion> {
+  answer: AnswerOptions,
+): InWriting<Completion, CompletionChoice> {
+  const { request, frame } = answer
   const counter = new UsageCounter()
-  const choices: CompletionChoice[] = []
-  for (const [promptIndex, output] of outputs.entries()) {
+  for (const [promptIndex, output] of outputs.entries())
     counter.add(promptIndex, output, { promptOnly: wantsPromptOnly(request) })
-    const hasLogprobs = request.prompt_logprobs != null && output.promptLogprobs !== null
-    const rows = hasLogprobs ? await promptLogprobs(output.promptLogprobs, parts.turns) : null
-    for (const completion of output.outputs) {
-      const context = { ...parts, request, promptIndex, offsets: new TextOffsets(), isBeginning: true }
-      choices.push({ ...(await completionChoice(output, completion, context)), prompt_logprobs: rows })
-    }
-  }
   return {
     id: frame.id,
     object: 'text_completion',
     created: frame.created,
     model: frame.model,
-    choices,
+    choices: completionChoices(outputs, answer),
     service_tier: null,
     system_fingerprint: null,
     usage: counter.usage(),
     kv_transfer_params: null,
+  }
+}
+
+async function* completionChoices(
+  outputs: readonly RequestOutput[],
+  { request, frame: _, ...parts }: AnswerOptions,
+): AsyncGenerator<CompletionChoice, void, undefined> {
+  for (const [promptIndex, output] of outputs.entries()) {
+    const hasLogprobs = request.prompt_logprobs != null && output.promptLogprobs !== null
+    const rows = hasLogprobs ? await promptLogprobs(output.promptLogprobs, parts.turns) : null
+    for (const completion of output.outputs) {
+      const context = { ...parts, request, promptIndex, offsets: new TextOffsets(), isBeginning: true }
+      yield { ...(await completionChoice(output, completion, context)), prompt_logprobs: rows }
+    }
   }
 }
 
