@@ -55,13 +55,13 @@ async function main(numStreams: number): Promise<void> {
     Promise.all(Array.from({ length: numStreams }, (_, i) => post(port, chat(i, { maxTokens, numSentences: 2 }))))
   await measure('warm-up', () => streams(8))
   await measure('nobody', () => sleep(2000))
-  await measure('streams', () => streams(400))
+  await measure('streams', () => streams(200))
   for (const [name, numSentences] of [
     ['short', 2],
     ['long', 70],
   ] as const) {
     await measure(`streams and a burst of ${name} prompts`, async () => {
-      const before = streams(400)
+      const before = streams(300)
       await sleep(1500)
       await Promise.all([before, burst(numSentences)])
     })

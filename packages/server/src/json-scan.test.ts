@@ -1,6 +1,7 @@
 import { TurnQueue } from '@octavo/core'
 import { describe, expect, it } from 'vitest'
-import { jsonLimits, scanJson } from './json-scan.ts'
+import { jsonLimits } from './json-limits.ts'
+import { scanJson } from './json-scan.ts'
 import { turnPerPiece } from './testing/turn-per-piece.ts'
 
 const scan = (text: string, turns = new TurnQueue()) => scanJson(Buffer.from(text), turns)
