@@ -33,12 +33,12 @@ async function main(numStreams: number): Promise<void> {
   console.log('load | asked | p50 | p99 | longest | longest gap | longest CPU time')
   const measure = async (name: string, load: () => Promise<unknown>): Promise<void> => {
     await gaps()
-    let isOver = false
+    const state = { isOver: false }
     const running = load().finally(() => {
-      isOver = true
+      state.isOver = true
     })
     const waits: number[] = []
-    while (!isOver) {
+    while (!state.isOver) {
       const start = performance.now()
       await get(port, '/health')
       waits.push(performance.now() - start)
