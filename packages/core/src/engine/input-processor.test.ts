@@ -7,7 +7,7 @@ import { TurnQueue } from '../util/turn-queue.ts'
 import { loadFrontModel } from './front-model.ts'
 import { InputProcessor } from './input-processor.ts'
 
-const modelPath = embeddedModelPath('octavo-tiny')!
+const modelPath = embeddedModelPath('octavo-tiny')
 const config = resolveEngineConfig({ model: modelPath })
 const front = await loadFrontModel(config, modelPath)
 

@@ -6,7 +6,7 @@ import { createTokenizer } from '../tokenizer/hf-tokenizer.ts'
 import { TurnQueue } from '../util/turn-queue.ts'
 import { LogprobDecoder } from './logprob-decoder.ts'
 
-const tokenizer = createTokenizer((await openCheckpoint(embeddedModelPath('octavo-tiny')!)).readTokenizer())
+const tokenizer = createTokenizer((await openCheckpoint(embeddedModelPath('octavo-tiny'))).readTokenizer())
 const decoder = new LogprobDecoder(tokenizer, new TurnQueue())
 const entry = (tokenId: number, rank: number) => ({ tokenId, rank, logprob: -rank })
 

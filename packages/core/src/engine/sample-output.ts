@@ -1,8 +1,9 @@
 import type { SamplingParams } from '../sampling-params.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
-import type { CompletionOutput, DecodedTokenLogprobs, FinishReason } from '../sequence/outputs.ts'
+import type { CompletionOutput, DecodedTokenLogprobs, FinishReason, OutputTokenLogprobs } from '../sequence/outputs.ts'
 import { type PackedLogprobs, tokenEnd } from '../sequence/packed-logprobs.ts'
 import { Detokenizer } from '../tokenizer/detokenizer.ts'
+import { countCodePoints } from '../tokenizer/utf8.ts'
 import { type LogprobDecoder, maxDecodedAtOnce } from './logprob-decoder.ts'
 import { type StopAutomaton, StopMatcher } from './stop-strings.ts'
 
@@ -41,8 +42,12 @@ export class SampleOutput {
   #textStart = 0
   #tokenIds: number[] = []
   readonly #packedLogprobs: PackedLogprobs[] = []
+  /** Of the tokens in `packedLogprobs`, where they begin in the text. */
+  readonly #textOffsets: number[] = []
+  /** Of all the text; counted for logprobs only. */
+  #numCodePoints = 0
   /** What `takeAll` has decoded. */
-  readonly #decodedLogprobs: DecodedTokenLogprobs[] = []
+  readonly #decodedLogprobs: OutputTokenLogprobs[] = []
   #hasNews = false
 
   constructor({ index, params, promptTokenIds, decoder, stops }: SampleOutputOptions) {
@@ -80,8 +85,7 @@ export class SampleOutput {
     const { newTokenIds, finishReason, stopReason } = update
     for (const [i, tokenId] of newTokenIds.entries()) {
       const isLast = i === newTokenIds.length - 1
-      this.#tokenIds.push(tokenId)
-      this.#numTokens++
+      this.#addToken(tokenId, update)
       // The token that ended it (end of sequence, or a stop token id) is no text.
       const isStopToken = isLast && finishReason === 'stop' && !this.#params.includeStopStrInOutput
       if (!isStopToken && this.#addText(this.#detokenizer?.push(tokenId) ?? '')) {
@@ -101,14 +105,25 @@ export class SampleOutput {
     this.#hasNews = true
   }
 
+  #addToken(tokenId: number, { logprobs }: SequenceUpdate): void {
+    if (logprobs !== null && this.#params.logprobs !== null) {
+      // What is held back of the prompt's last character is this text's first.
+      const isFirst = this.#numTokens === 0
+      this.#textOffsets.push(isFirst ? 0 : this.#numCodePoints + (this.#detokenizer?.heldBefore(tokenId) ?? 0))
+    }
+    this.#tokenIds.push(tokenId)
+    this.#numTokens++
+  }
+
   /** Everything so far. */
   async takeAll(): Promise<CompletionOutput> {
     this.#hasNews = false
     const text = this.#text.slice(0, this.#numShown())
     const output = this.#output(text, this.#tokenIds.slice(), this.#finishReason)
     if (output.logprobs === null) return output
+    const textOffsets = this.#textOffsets.splice(0)
     const news = await this.#decoder.decodeInTurns(this.#packedLogprobs.splice(0))
-    for (const entry of news) if (entry !== null) this.#decodedLogprobs.push(entry)
+    for (const entry of withOffsets(news, textOffsets)) this.#decodedLogprobs.push(entry)
     return { ...output, logprobs: this.#decodedLogprobs.slice() }
   }
 
@@ -123,7 +138,8 @@ export class SampleOutput {
     const tokenIds = this.#tokenIds.splice(0, hasMore ? logprobs.length : this.#tokenIds.length)
     this.#hasNews = hasMore
     const output = this.#output(text, tokenIds, hasMore ? null : this.#finishReason)
-    return output.logprobs === null ? output : { ...output, logprobs: logprobs.filter((entry) => entry !== null) }
+    if (output.logprobs === null) return output
+    return { ...output, logprobs: withOffsets(logprobs, this.#textOffsets.splice(0, logprobs.length)) }
   }
 
   #numListsAtOnce(): number {
@@ -147,6 +163,7 @@ export class SampleOutput {
   /** Returns true if the text now holds a stop string, and is cut there. */
   #addText(text: string): boolean {
     this.#text += text
+    if (this.#params.logprobs !== null) this.#numCodePoints += countCodePoints(text)
     const { minTokens, includeStopStrInOutput } = this.#params
     if (this.#numTokens <= minTokens) {
       this.#stopMatcher.pass(text)
@@ -177,4 +194,11 @@ export class SampleOutput {
       stopReason: finishReason === null ? null : this.#stopReason,
     }
   }
+}
+
+function withOffsets(
+  entries: readonly (DecodedTokenLogprobs | null)[],
+  textOffsets: readonly number[],
+): OutputTokenLogprobs[] {
+  return entries.flatMap((entry, i) => (entry === null ? [] : { ...entry, textOffset: textOffsets[i]! }))
 }

@@ -74,7 +74,7 @@ async function logprobsOf(
     : []
   return completionLogprobs(
     [...prompt, ...(await mapLogprobs(entries, (entry) => legacyToken(entry, naming), turns))],
-    [...promptOffsets, ...offsets.ofOutput(entries, request.skip_special_tokens !== false)],
+    [...promptOffsets, ...offsets.ofOutput(entries)],
   )
 }
 
