@@ -178,9 +178,14 @@ function requireNumber(value: Value, operator: string): number | bigint {
   return number
 }
 
-/** `a ~ b`. */
-export function concat(values: readonly Value[], budget: Budget): string {
-  const texts = values.map((value) => toText(value, budget))
+/** `a ~ b`. Where output is escaped, one marked text among them has all others escaped. */
+export function concat(values: readonly Value[], isEscaping: boolean, budget: Budget): Value {
+  const isMarked = isEscaping && values.some((value) => value instanceof Markup)
+  const texts = values.map((value) => {
+    const text = toText(value, budget)
+    return isMarked && !(value instanceof Markup) ? escapeHtml(text) : text
+  })
   budget.text(texts.reduce((sum, text) => sum + text.length, 0))
-  return texts.join('')
+  const whole = texts.join('')
+  return isMarked ? new Markup(whole) : whole
 }

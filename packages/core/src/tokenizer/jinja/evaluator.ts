@@ -1,4 +1,4 @@
-import { getAttribute, getItem, getSlice } from './access.ts'
+import { getAttribute, getItem, getSlice, isSliceable } from './access.ts'
 import { concat, negate, operate, plus } from './arithmetic.ts'
 import type { Argument, CompareOperator, Expression } from './ast.ts'
 import type { Budget } from './budget.ts'
@@ -31,6 +31,8 @@ export class Evaluator implements Runtime {
   readonly budget: Budget
   /** Of the node at work, for messages. */
   line = 1
+  /** What the `autoescape` at work says; a macro asks it when it is called. */
+  isEscaping = false
 
   constructor(budget: Budget) {
     this.budget = budget
@@ -92,7 +94,7 @@ export class Evaluator implements Runtime {
         return operate(node.operator, operands, this.budget)
       }
       case 'concat':
-        return concat(this.#all(node.items, scope), this.budget)
+        return concat(this.#all(node.items, scope), scope.escaping === true, this.budget)
       case 'list':
         return this.#all(node.items, scope)
       case 'tuple':
@@ -132,6 +134,8 @@ export class Evaluator implements Runtime {
     const bound = (part: Expression | null): Value => (part === null ? null : this.evaluate(part, scope))
     const bounds = [bound(key.start), bound(key.stop), bound(key.step)] as const
     this.line = node.line
+    // Jinja2 works constants out beforehand, and takes what fails there for undefined.
+    if (isConstant(node.object) && !isSliceable(object)) return new Undefined('there is no such slice')
     return getSlice(object, bounds, this.budget)
   }
 
@@ -215,6 +219,21 @@ export class Evaluator implements Runtime {
     if (given.length !== numArgs)
       throw new JinjaError(`the test '${name}' takes ${numArgs} arguments, got ${given.length}`)
     return run(value, given[0] ?? null, this)
+  }
+}
+
+function isConstant(node: Expression): boolean {
+  switch (node.type) {
+    case 'constant':
+    case 'float':
+      return true
+    case 'list':
+    case 'tuple':
+      return node.items.every(isConstant)
+    case 'dict':
+      return node.entries.every((entry) => entry.every(isConstant))
+    default:
+      return false
   }
 }
 

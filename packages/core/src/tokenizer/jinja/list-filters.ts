@@ -5,7 +5,7 @@ import { type Filter, filter, type Runtime } from './filter.ts'
 import { JinjaError } from './jinja-error.ts'
 import { parseFloatText, parseIntegerText, roundFloat } from './number-text.ts'
 import { toText } from './printing.ts'
-import { charsOf, lengthOf, stripText } from './text.ts'
+import { charsOf, escapeHtml, lengthOf, stripText } from './text.ts'
 import type { Given } from './arguments.ts'
 import {
   type CallArguments,
@@ -14,6 +14,7 @@ import {
   DictView,
   Generator,
   isTrue,
+  Markup,
   orUndefined,
   PyFloat,
   Range,
@@ -73,7 +74,7 @@ function compareKeys(a: Value, b: Value, budget: Runtime['budget']): number {
 }
 
 function sort(value: Value, given: Given, runtime: Runtime): Value[] {
-  const [isReverse, isCaseSensitive] = [given.isTrue(0), given.isTrue(1)]
+  const [isReverse, isCaseSensitive] = [given.integer(0, 0) !== 0, given.isTrue(1)]
   const attribute = given.at(2)
   const names = textOf(attribute)?.split(',') ?? [attribute]
   const getters = names.map((name) => keyGetter(name, isCaseSensitive, runtime))
@@ -163,7 +164,8 @@ function* mapped(value: Value, { args, kwargs }: CallArguments, runtime: Runtime
   }
 }
 
-function* batches(value: Value, size: number, [fill, { budget }]: readonly [Value, Runtime]): Iterable<Value> {
+function* batches(value: Value, given: Given, { budget }: Runtime): Iterable<Value> {
+  const [size, fill] = [given.integer(0, 0), given.at(1)]
   let batch: Value[] = []
   for (const item of iterate(value)) {
     if (batch.length === size) {
@@ -181,7 +183,8 @@ function* batches(value: Value, size: number, [fill, { budget }]: readonly [Valu
   yield batch
 }
 
-function* slices(value: Value, count: number, [fill, { budget }]: readonly [Value, Runtime]): Iterable<Value> {
+function* slices(value: Value, given: Given, { budget }: Runtime): Iterable<Value> {
+  const [count, fill] = [given.integer(0, 0), given.at(1)]
   const items = listOf(value, budget)
   if (count < 1) throw new JinjaError('integer division or modulo by zero')
   const [size, numLonger] = [Math.floor(items.length / count), items.length % count]
@@ -195,24 +198,35 @@ function* slices(value: Value, count: number, [fill, { budget }]: readonly [Valu
   }
 }
 
+/** With autoescape, one marked text among them or between them has all others escaped. */
 function join(value: Value, given: Given, runtime: Runtime): Value {
-  const { budget } = runtime
+  const { budget, isEscaping } = runtime
   const get = given.at(1) === null ? null : getterOf(given.at(1), runtime)
-  const separator = given.has(0) ? toText(given.at(0), budget) : ''
+  const separator = given.has(0) ? given.at(0) : ''
   const texts: string[] = []
+  const plain: number[] = []
   let length = 0
   for (const item of iterate(value)) {
     budget.step()
-    const text = toText(get === null ? item : get(item), budget)
-    length += text.length + separator.length
+    const part = get === null ? item : get(item)
+    const text = toText(part, budget)
+    if (!(part instanceof Markup)) plain.push(texts.length)
+    length += text.length
     budget.growth(length)
     texts.push(text)
   }
-  budget.text(length)
-  return texts.join(separator)
+  const between = toText(separator, budget)
+  budget.text(length + texts.length * between.length)
+  const isMarked = isEscaping && (separator instanceof Markup || plain.length < texts.length)
+  if (!isMarked) return texts.join(between)
+  for (const index of plain) texts[index] = escapeHtml(texts[index]!)
+  const marked = texts.join(separator instanceof Markup ? between : escapeHtml(between))
+  budget.text(marked.length)
+  return new Markup(marked)
 }
 
-function lengthOfValue(value: Value, { budget }: Runtime): number {
+/** Python's `len`. */
+export function lengthOfValue(value: Value, { budget }: Runtime): number {
   const text = textOf(value)
   if (text !== null) {
     budget.read(text.length)
@@ -314,6 +328,12 @@ function absolute(value: Value): Value {
   return number < 0 ? toInteger(-number) : number
 }
 
+function* itemPairs(value: Value): Iterable<Value> {
+  if (value instanceof Undefined) return
+  if (!(value instanceof Dict)) throw new JinjaError('Can only get item pairs from a mapping.')
+  yield* new DictView(value, 'items')
+}
+
 function withDefault(value: Value, given: Given): Value {
   const isMissing = value instanceof Undefined || (given.isTrue(1) && !isTrue(value))
   return isMissing ? (given.has(0) ? given.at(0) : '') : value
@@ -334,9 +354,10 @@ export const listFilters: Readonly<Record<string, Filter>> = {
   attr: filter('attr(name)', (value, given, { budget }) => {
     return orUndefined(attributeOf(value, given.text(0), budget), `there is no attribute '${given.text(0)}'`)
   }),
-  batch: filter('batch(linecount; fill_with)', (value, given, runtime) => {
-    return new Generator(batches(value, given.integer(0, 0), [given.at(1), runtime]))
-  }),
+  batch: filter(
+    'batch(linecount; fill_with)',
+    (value, given, runtime) => new Generator(batches(value, given, runtime)),
+  ),
   count: lengthFilter('count'),
   d: defaultFilter('d'),
   default: defaultFilter('default'),
@@ -345,11 +366,7 @@ export const listFilters: Readonly<Record<string, Filter>> = {
   float: filter('float(; default)', toFloat),
   groupby: filter('groupby(attribute; default, case_sensitive)', groupBy),
   int: filter('int(; default, base)', toInt),
-  items: filter('items()', (value) => {
-    if (value instanceof Undefined) return new Generator([])
-    if (!(value instanceof Dict)) throw new JinjaError('Can only get item pairs from a mapping.')
-    return new Generator(new DictView(value, 'items'))
-  }),
+  items: filter('items()', (value) => new Generator(itemPairs(value))),
   join: filter('join(; d, attribute)', join),
   last: filter('last()', (value, _given, runtime) => last(value, runtime)),
   length: lengthFilter('length'),
@@ -368,9 +385,7 @@ export const listFilters: Readonly<Record<string, Filter>> = {
   round: filter('round(; precision, method)', round),
   select: select({ keeps: true, hasAttribute: false }),
   selectattr: select({ keeps: true, hasAttribute: true }),
-  slice: filter('slice(slices; fill_with)', (value, given, runtime) => {
-    return new Generator(slices(value, given.integer(0, 0), [given.at(1), runtime]))
-  }),
+  slice: filter('slice(slices; fill_with)', (value, given, runtime) => new Generator(slices(value, given, runtime))),
   sort: filter('sort(; reverse, case_sensitive, attribute)', sort),
   sum: filter('sum(; attribute, start)', sum),
   unique: filter('unique(; case_sensitive, attribute)', (value, given, runtime) => {

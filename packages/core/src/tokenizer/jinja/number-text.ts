@@ -76,7 +76,8 @@ const numberPattern = /^[+-]?(?:\d+(?:_\d+)*\.?(?:\d+(?:_\d+)*)?|\.\d+(?:_\d+)*)
 const specialPattern = /^([+-]?)(?:(inf(?:inity)?)|nan)$/i
 
 /** `float(text)`; `null` where Python raises. */
-export function parseFloatText(text: string): number | null {
+export function parseFloatText(given: string): number | null {
+  const text = asciiDigits(given)
   if (numberPattern.test(text)) return Number(text.replaceAll('_', ''))
   const special = specialPattern.exec(text)
   if (special === null) return null
@@ -84,10 +85,25 @@ export function parseFloatText(text: string): number | null {
   return special[1] === '-' ? -Infinity : Infinity
 }
 
+const firstMathDigit = 0x1d7ce
+const otherDigit = /(?![0-9])\p{Nd}/gu
+
+/** Python reads the digits of all scripts, which stand in rows from 0 to 9. */
+function asciiDigits(text: string): string {
+  return text.replace(otherDigit, (char) => {
+    const code = char.codePointAt(0)!
+    if (code >= firstMathDigit && code < firstMathDigit + 50) return String((code - firstMathDigit) % 10)
+    let value = 0
+    while (value < 9 && /\p{Nd}/u.test(String.fromCodePoint(code - value - 1))) value++
+    return String(value)
+  })
+}
+
 const prefixes: Readonly<Record<string, number>> = { '0b': 2, '0o': 8, '0x': 16 }
 
 /** `int(text, base)`; `null` where Python raises. */
-export function parseIntegerText(text: string, base: number): bigint | null {
+export function parseIntegerText(given: string, base: number): bigint | null {
+  const text = asciiDigits(given)
   const match = /^([+-]?)(0[box])?_?([\da-z]+(?:_[\da-z]+)*)$/i.exec(text)
   if (match === null) return null
   const prefix = match[2]?.toLowerCase()

@@ -4,7 +4,7 @@ import { JinjaError } from './jinja-error.ts'
 import { exponentialText, fixedText, generalText } from './number-text.ts'
 import { integerText, repr, toText } from './printing.ts'
 import { lengthOf } from './text.ts'
-import { Dict, Markup, PyFloat, Tuple, typeName, Undefined, type Value } from './values.ts'
+import { Dict, Markup, PyFloat, Range, Tuple, typeName, Undefined, type Value } from './values.ts'
 
 const directive = /%(?:\(([^)]*)\))?([-+ #0]*)(\*|\d+)?(?:\.(\*|\d+)?)?[hlL]?([^])/gu
 
@@ -13,7 +13,7 @@ const maxWidth = 65_536
 
 /** Python's `text % values`. */
 export function formatPercent(text: string, values: Value, budget: Budget): string {
-  const isMapping = values instanceof Dict
+  const isMapping = isSubscriptable(values)
   const queue = values instanceof Tuple ? values.items : [values]
   let numUsed = 0
   const take = (): Value => {
@@ -28,6 +28,7 @@ export function formatPercent(text: string, values: Value, budget: Budget): stri
     pieces.push(text.slice(end, match.index))
     end = match.index + whole.length
     if (kind === '%') {
+      if (whole !== '%%') throw new JinjaError("unsupported format character '%'")
       pieces.push('%')
       continue
     }
@@ -43,11 +44,14 @@ export function formatPercent(text: string, values: Value, budget: Budget): stri
   }
   const rest = text.slice(end)
   if (rest.includes('%')) throw new JinjaError('incomplete format')
-  // A list, unlike a tuple, is one value.
-  if (numUsed < queue.length && !isMapping && !(Array.isArray(values) && numUsed === 0))
-    throw new JinjaError('not all arguments converted during string formatting')
+  // Whatever has items could have been used by name.
+  if (numUsed < queue.length && !isMapping) throw new JinjaError('not all arguments converted during string formatting')
   pieces.push(rest)
   return pieces.join('')
+}
+
+function isSubscriptable(value: Value): boolean {
+  return value instanceof Dict || Array.isArray(value) || value instanceof Range || value instanceof Undefined
 }
 
 function memberOf(values: Value, name: string, budget: Budget): Value {
@@ -166,7 +170,7 @@ function charText(value: Value): string {
 }
 
 /** `ascii(value)`, from its `repr`. */
-function asciiText(text: string): string {
+export function asciiText(text: string): string {
   return text.replace(/[^\0-\x7f]/gu, (char) => {
     const code = char.codePointAt(0)!
     if (code < 0x100) return `\\x${code.toString(16)}`

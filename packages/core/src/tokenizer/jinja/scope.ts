@@ -1,13 +1,22 @@
 import type { Value } from './values.ts'
 
+/** Whether output is escaped, by where it stands in the template; `null`: by what an expression gave when it ran. */
+export type Escaping = boolean | null
+
 /** The variables of a block, in front of those around it. */
 export class Scope {
   readonly #parent: Scope | null
   readonly #variables: Map<string, Value>
+  readonly escaping: Escaping
 
-  constructor(parent: Scope | null, variables: Map<string, Value> = new Map()) {
+  constructor(
+    parent: Scope | null,
+    variables: Map<string, Value> = new Map(),
+    escaping: Escaping = parent?.escaping ?? (parent === null ? false : null),
+  ) {
     this.#parent = parent
     this.#variables = variables
+    this.escaping = escaping
   }
 
   get(name: string): Value | undefined {
