@@ -222,7 +222,7 @@ export class Evaluator implements Runtime {
   }
 }
 
-function isConstant(node: Expression): boolean {
+export function isConstant(node: Expression): boolean {
   switch (node.type) {
     case 'constant':
     case 'float':

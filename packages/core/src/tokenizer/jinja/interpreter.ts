@@ -1,13 +1,13 @@
 import type { Expression, FilterExpression, ForStatement, MacroBody, Statement, Target, Template } from './ast.ts'
 import { Budget, TextWriter } from './budget.ts'
 import { iterate, listOf } from './compare.ts'
-import { Evaluator } from './evaluator.ts'
+import { Evaluator, isConstant } from './evaluator.ts'
 import { createGlobals } from './globals.ts'
 import { JinjaError, RaisedException } from './jinja-error.ts'
 import { LoopContext } from './loop-context.ts'
 import { toText } from './printing.ts'
 import { Scope } from './scope.ts'
-import { escapeHtml } from './text.ts'
+import { escapeHtml } from './html.ts'
 import {
   Callable,
   type CallArguments,
@@ -96,7 +96,7 @@ class Interpreter {
         out.write(node.text)
         return 'end'
       case 'output':
-        out.write(this.#outputText(this.#evaluate(node.value, scope), scope))
+        out.write(this.#outputText(node.value, scope))
         return 'end'
       case 'set':
         this.#assign(node.target, this.#evaluate(node.value, scope), scope)
@@ -149,9 +149,12 @@ class Interpreter {
     return scope.escaping ?? this.#evaluator.isEscaping
   }
 
-  #outputText(value: Value, scope: Scope): string {
+  #outputText(node: Expression, scope: Scope): string {
+    const value = this.#evaluate(node, scope)
     const text = toText(value, this.#budget)
     if (value instanceof Markup || !this.#escapes(scope)) return text
+    // Jinja2 writes constants before it knows what the expression of `autoescape` gives.
+    if (scope.escaping === null && isConstant(node)) return text
     const escaped = escapeHtml(text)
     this.#budget.text(escaped.length)
     return escaped

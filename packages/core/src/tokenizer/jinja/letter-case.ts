@@ -52,10 +52,12 @@ class Lowered {
   }
 }
 
-/** `str.title`: each letter after one without case begins a word. */
-export function titleText(text: string): string {
+/** `str.title` of a text after `before`: each letter after a character without case begins a word. */
+export function titleText(text: string, before = ''): string {
   const lowered = new Lowered(text)
+  const isInside = anyCased.test(before)
   return text.replace(word, (letters: string, at: number) => {
+    if (at === 0 && isInside) return lowered.slice(0, letters.length)
     const first = String.fromCodePoint(letters.codePointAt(0)!)
     return titleChar(first) + lowered.slice(at + first.length, at + letters.length)
   })

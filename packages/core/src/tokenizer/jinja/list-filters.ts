@@ -5,7 +5,8 @@ import { type Filter, filter, type Runtime } from './filter.ts'
 import { JinjaError } from './jinja-error.ts'
 import { parseFloatText, parseIntegerText, roundFloat } from './number-text.ts'
 import { toText } from './printing.ts'
-import { charsOf, escapeHtml, lengthOf, stripText } from './text.ts'
+import { escapeHtml } from './html.ts'
+import { charsOf, lengthOf, stripText } from './text.ts'
 import type { Given } from './arguments.ts'
 import {
   type CallArguments,
@@ -98,6 +99,7 @@ function groupBy(value: Value, given: Given, runtime: Runtime): Value[] {
 function* unique(value: Value, getKey: Getter, { budget }: Runtime): Iterable<Value> {
   const seen = new Set<DictKey>()
   for (const item of iterate(value)) {
+    budget.step()
     const key = toKey(getKey(item), budget)
     if (seen.has(key)) continue
     budget.items(1)
@@ -110,6 +112,7 @@ function extreme(value: Value, given: Given, { runtime, sign }: { runtime: Runti
   const getKey = keyGetter(given.at(1), given.isTrue(0), runtime)
   let best: { item: Value; key: Value } | null = null
   for (const item of iterate(value)) {
+    runtime.budget.step()
     const key = getKey(item)
     if (best === null || sign * compareKeys(key, best.key, runtime.budget) > 0) best = { item, key }
   }
@@ -297,7 +300,8 @@ function round(value: Value, given: Given): Value {
   }
   if (method !== 'ceil' && method !== 'floor') throw new JinjaError('method must be common, ceil or floor')
   const scale = 10 ** digits
-  return new PyFloat(Math[method](Number(number) * scale) / scale)
+  // Python rounds to an int, which has no negative zero.
+  return new PyFloat((Math[method](Number(number) * scale) + 0) / scale)
 }
 
 function toInt(value: Value, given: Given): Value {
@@ -310,7 +314,10 @@ function toInt(value: Value, given: Given): Value {
   if (number === null) return fallback
   if (typeof number === 'bigint') return number
   if (Number.isNaN(number)) return fallback
-  if (!Number.isFinite(number)) throw new JinjaError('cannot convert float infinity to integer')
+  if (!Number.isFinite(number)) {
+    if (text !== null) return fallback
+    throw new JinjaError('cannot convert float infinity to integer')
+  }
   return toInteger(BigInt(Math.trunc(number)))
 }
 

@@ -1,6 +1,7 @@
 import { type Signature, bindArguments, type Given } from './arguments.ts'
 import type { Budget } from './budget.ts'
 import { isEqual, listOf, toKey } from './compare.ts'
+import { stripTags, unescapeHtml } from './html.ts'
 import { JinjaError } from './jinja-error.ts'
 import { stringMethods } from './string-methods.ts'
 import { sliceRange } from './text.ts'
@@ -50,6 +51,7 @@ function bind(signature: Signature, call: (given: Given) => Value): Callable {
 }
 
 function stringMethod(object: Value, name: string, budget: Budget): Callable | undefined {
+  if (object instanceof Markup && Object.hasOwn(markupMethods, name)) return markupMethod(object, name, budget)
   if (!Object.hasOwn(stringMethods, name)) return undefined
   const method = stringMethods[name]!
   const isMarkup = object instanceof Markup
@@ -63,6 +65,19 @@ function stringMethod(object: Value, name: string, budget: Budget): Callable | u
     }
     if (Array.isArray(result)) budget.items(result.length)
     return isMarkup ? markItems(result) : result
+  })
+}
+
+/** What marked text has beyond a text's methods. */
+const markupMethods: Readonly<Record<string, (text: string) => string>> = {
+  striptags: stripTags,
+  unescape: unescapeHtml,
+}
+
+function markupMethod({ text }: Markup, name: string, budget: Budget): Callable {
+  return bind({ name, params: [], numRequired: 0 }, () => {
+    budget.text(text.length)
+    return markupMethods[name]!(text)
   })
 }
 

@@ -4,7 +4,8 @@ import { JinjaError } from './jinja-error.ts'
 import { asciiText } from './percent-format.ts'
 import { exponentialText, fixedText, floatText, generalText } from './number-text.ts'
 import { integerText, repr, toText } from './printing.ts'
-import { escapeHtml, lengthOf } from './text.ts'
+import { escapeHtml } from './html.ts'
+import { lengthOf } from './text.ts'
 import { type CallArguments, Markup, PyFloat, textOf, typeName, type Value } from './values.ts'
 
 const maxWidth = 65_536

@@ -2,10 +2,10 @@ import { bindArguments, type Given, parseSignature } from './arguments.ts'
 import { type Budget, TextWriter } from './budget.ts'
 import { iterate, toKey } from './compare.ts'
 import { JinjaError } from './jinja-error.ts'
+import { escapeHtml } from './html.ts'
 import { capitalizeText, foldCase, isLower, isTitle, isUpper, swapCase, titleText } from './letter-case.ts'
 import {
   charsOf,
-  escapeHtml,
   isSpace,
   lengthOf,
   spaceClass,
@@ -15,7 +15,8 @@ import {
   stripText,
   toCharIndex,
 } from './text.ts'
-import { repr } from './printing.ts'
+import { mapSlices, slicesOf } from './text-slices.ts'
+import { repr, toText } from './printing.ts'
 import { type CallArguments, Dict, integerOf, Markup, textOf, Tuple, typeName, type Value } from './values.ts'
 
 interface Subject {
@@ -43,7 +44,17 @@ const find = (name: string, isLast: boolean): StringMethod =>
     return index
   })
 
-const check = (name: string, pattern: RegExp): StringMethod => method(`${name}()`, (text) => pattern.test(text))
+/** Whether all characters are of a kind. */
+const check = (name: string, pattern: RegExp): StringMethod =>
+  method(`${name}()`, (text, _given, { budget }) => {
+    if (text === '') return pattern.test('')
+    for (const slice of slicesOf(text, budget)) if (!pattern.test(slice)) return false
+    return true
+  })
+
+/** Changed character by character, or word by word. */
+const changed = (name: string, change: (text: string, before: string) => string): StringMethod =>
+  method(`${name}()`, (text, _given, { budget }) => mapSlices(text, budget, change))
 
 const cased = (name: string, holds: (text: string) => boolean): StringMethod => method(`${name}()`, holds)
 
@@ -168,7 +179,7 @@ function joinText(separator: string, values: Value, { budget, isMarkup }: Subjec
   const texts: string[] = []
   let length = 0
   for (const value of iterate(values)) {
-    const text = markedText(value, isMarkup) ?? textOf(value)
+    const text = isMarkup && !(value instanceof Markup) ? escapeHtml(toText(value, budget)) : textOf(value)
     if (text === null)
       throw new JinjaError(`sequence item ${texts.length}: expected str instance, ${typeName(value)} found`)
     budget.step()
@@ -188,20 +199,18 @@ function partition(text: string, given: Given, isLast: boolean): Tuple {
 }
 
 function expandTabs(text: string, size: number, budget: Budget): string {
-  budget.text(text.length + countParts(text, '\t') * Math.max(0, size))
+  if (!text.includes('\t')) return text
+  const writer = new TextWriter(budget)
   let column = 0
-  let out = ''
-  for (const char of text) {
-    if (char === '\t') {
+  for (const slice of slicesOf(text, budget)) {
+    for (const [part] of slice.matchAll(/\t|[\n\r]+|[^\t\n\r]+/g)) {
       const width = size > 0 ? size - (column % size) : 0
-      out += ' '.repeat(width)
-      column += width
-    } else {
-      out += char
-      column = char === '\n' || char === '\r' ? 0 : column + 1
+      if (part === '\t') writer.write(' '.repeat(width))
+      else writer.write(part)
+      column = part === '\t' ? column + width : /[\n\r]/.test(part) ? 0 : column + lengthOf(part)
     }
   }
-  return out
+  return writer.text
 }
 
 function zeroFill(text: string, width: number, budget: Budget): string {
@@ -274,7 +283,7 @@ const numeral =
 /** Python's methods of `str`, without `encode`, for templates have no bytes; `format` is in string-format.ts. */
 export const stringMethods: Readonly<Record<string, StringMethod>> = {
   capitalize: method('capitalize()', capitalizeText),
-  casefold: method('casefold()', foldCase),
+  casefold: changed('casefold', foldCase),
   center: pad('center', (missing, width) => (missing >> 1) + (missing & width & 1)),
   count: method('count(sub; start, end)', (text, given) => {
     const [start, end] = bounds(text, given)
@@ -326,8 +335,8 @@ export const stringMethods: Readonly<Record<string, StringMethod>> = {
   startswith: affix('startswith', (text, part) => text.startsWith(part)),
   maketrans: method('maketrans(x; y, z)', (_text, given, { budget }) => makeTable(given, budget)),
   strip: strip('strip', 'both'),
-  swapcase: method('swapcase()', swapCase),
-  title: method('title()', titleText),
+  swapcase: changed('swapcase', swapCase),
+  title: changed('title', titleText),
   translate: method('translate(table)', (text, given, { budget }) => translateText(text, given.at(0), budget)),
   upper: method('upper()', (text) => text.toUpperCase()),
   zfill: method('zfill(width)', (text, given, { budget }) => zeroFill(text, given.integer(0, 0), budget)),

@@ -11,32 +11,45 @@ import { formatPercent } from './percent-format.ts'
 import { prettyPrint } from './pretty-print.ts'
 import { repr, toText } from './printing.ts'
 import { replaceCounted, stringMethods } from './string-methods.ts'
-import { charsOf, escapeHtml, lengthOf, spaceClass, splitLines, stripText } from './text.ts'
+import { escapeHtml, stripTags } from './html.ts'
+import { charsOf, lengthOf, spaceClass, splitLines, stripText } from './text.ts'
+import { mapSlices, slicesOf } from './text-slices.ts'
 import { urlize } from './urlize.ts'
 import { type CallArguments, Dict, Markup, textOf, Tuple, typeName, Undefined, type Value } from './values.ts'
 import { wrapWords } from './word-wrap.ts'
 
 /** The text of a value, whatever it is, as most filters on texts take it. Marked text stays marked. */
-function onText(signature: string, run: (text: string) => string): Filter {
+function onText(signature: string, run: (text: string, budget: Budget) => string): Filter {
   return filter(signature, (value, _given, { budget }) => {
-    const text = run(toText(value, budget))
+    const text = run(toText(value, budget), budget)
     budget.text(text.length)
     return value instanceof Markup ? new Markup(text) : text
   })
 }
 
-const wordStart = new RegExp(`([-${spaceClass}({\\[<]+)`)
+const wordEnd = new RegExp(`[-${spaceClass}({\\[<]$`)
+const word = new RegExp(`[^-${spaceClass}({\\[<]+`, 'g')
 
-function titleWords(text: string): string {
-  return text
-    .split(wordStart)
-    .map((word) => titleWord(word))
-    .join('')
+/** Words begin at white space and opening brackets. */
+function titleWords(text: string, before: string): string {
+  const isInside = before !== '' && !wordEnd.test(before)
+  return text.replace(word, (letters: string, at: number) => {
+    if (at === 0 && isInside) return letters.toLowerCase()
+    const first = String.fromCodePoint(letters.codePointAt(0)!)
+    return first.toUpperCase() + letters.slice(first.length).toLowerCase()
+  })
 }
 
-function titleWord(word: string): string {
-  const first = word === '' ? '' : String.fromCodePoint(word.codePointAt(0)!)
-  return first.toUpperCase() + word.slice(first.length).toLowerCase()
+function countWords(text: string, budget: Budget): number {
+  let count = 0
+  let isInside = false
+  for (const slice of slicesOf(text, budget)) {
+    const words = slice.match(/[\p{L}\p{N}_]+/gu) ?? []
+    const continues = isInside && /^[\p{L}\p{N}_]/u.test(slice)
+    count += words.length - Number(continues)
+    isInside = words.length > 0 && slice.endsWith(words.at(-1)!)
+  }
+  return count
 }
 
 function escape(value: Value, { budget }: Runtime): Markup {
@@ -51,7 +64,12 @@ function format(value: Value, { args, kwargs }: CallArguments, { budget }: Runti
     throw new JinjaError("can't handle positional and keyword arguments at the same time")
   const mapping = new Dict()
   for (const [key, item] of kwargs) mapping.setText(key, item)
-  return formatPercent(toText(value, budget), kwargs.size > 0 ? mapping : new Tuple(args), budget)
+  const isMarkup = value instanceof Markup
+  const formatted = formatPercent(toText(value, budget), kwargs.size > 0 ? mapping : new Tuple(args), {
+    budget,
+    isMarkup,
+  })
+  return isMarkup ? new Markup(formatted) : formatted
 }
 
 function fileSize(bytes: number, isBinary: boolean): string {
@@ -104,13 +122,11 @@ function truncate(value: Value, given: Given, runtime: Runtime): Value {
 }
 
 function urlQuote(text: string, isQuery: boolean): string {
-  let out = ''
-  for (const byte of new TextEncoder().encode(text)) {
-    const char = String.fromCharCode(byte)
-    if (/[A-Za-z0-9_.~-]/.test(char) || (char === '/' && !isQuery)) out += char
-    else out += char === ' ' && isQuery ? '+' : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
-  }
-  return out
+  const quoted = encodeURIComponent(text.toWellFormed()).replace(
+    /[!'()*]/g,
+    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
+  )
+  return isQuery ? quoted.replaceAll('%20', '+') : quoted.replaceAll('%2F', '/')
 }
 
 function urlEncode(value: Value, { budget }: Runtime): string {
@@ -124,7 +140,7 @@ function urlEncode(value: Value, { budget }: Runtime): string {
 }
 
 function quoteBounded(value: Value, isQuery: boolean, budget: Budget): string {
-  const quoted = urlQuote(toText(value, budget), isQuery)
+  const quoted = mapSlices(toText(value, budget), budget, (slice) => urlQuote(slice, isQuery))
   budget.text(quoted.length)
   return quoted
 }
@@ -142,38 +158,6 @@ function xmlAttributes(value: Value, hasSpace: boolean, { budget }: Runtime): st
   }
   const text = attributes.join(' ')
   return hasSpace && text !== '' ? ` ${text}` : text
-}
-
-function stripTags(text: string): string {
-  const bare = stripBetween(stripBetween(text, '<!--', '-->'), '<', '>')
-  const words = bare.split(new RegExp(`[${spaceClass}]+`))
-  return unescapeHtml(words.filter((word) => word !== '').join(' '))
-}
-
-function stripBetween(text: string, open: string, close: string): string {
-  let out = ''
-  let position = 0
-  for (let start = text.indexOf(open); start !== -1; start = text.indexOf(open, position)) {
-    const end = text.indexOf(close, start)
-    if (end === -1) break
-    out += text.slice(position, start)
-    position = end + close.length
-  }
-  return out + text.slice(position)
-}
-
-const entities: Readonly<Record<string, string>> = {
-  amp: '&',
-  lt: '<',
-  gt: '>',
-  quot: '"',
-  '#34': '"',
-  '#39': "'",
-  nbsp: '\u00a0',
-}
-
-function unescapeHtml(text: string): string {
-  return text.replace(/&(#?\w+);/g, (whole, name: string) => entities[name] ?? whole)
 }
 
 /** With autoescape, what is put in for or into marked text is escaped. */
@@ -261,7 +245,7 @@ export const textFilters: Readonly<Record<string, Filter>> = {
   safe: filter('safe()', (value, _given, { budget }) => new Markup(toText(value, budget))),
   string: filter('string()', (value, _given, { budget }) => (value instanceof Markup ? value : toText(value, budget))),
   striptags: filter('striptags()', (value, _given, { budget }) => stripTags(toText(value, budget))),
-  title: onText('title()', titleWords),
+  title: onText('title()', (text, budget) => mapSlices(text, budget, titleWords)),
   tojson: filter('tojson(; ensure_ascii, indent, separators, sort_keys)', (value, given, runtime) =>
     toJson(value, [given.at(0), given.at(1), given.at(2), given.at(3)], runtime),
   ),
@@ -273,9 +257,7 @@ export const textFilters: Readonly<Record<string, Filter>> = {
   upper: onText('upper()', (text) => text.toUpperCase()),
   urlencode: filter('urlencode()', (value, _given, runtime) => urlEncode(value, runtime)),
   urlize: filter('urlize(; trim_url_limit, nofollow, target, rel, extra_schemes)', linkUrls),
-  wordcount: filter('wordcount()', (value, _given, { budget }) => {
-    return toText(value, budget).match(/[\p{L}\p{N}_]+/gu)?.length ?? 0
-  }),
+  wordcount: filter('wordcount()', (value, _given, { budget }) => countWords(toText(value, budget), budget)),
   wordwrap: filter('wordwrap(; width, break_long_words, wrapstring, break_on_hyphens)', wordWrap),
   xmlattr: filter('xmlattr(; autospace)', (value, given, runtime) => {
     const text = xmlAttributes(value, !given.has(0) || given.isTrue(0), runtime)

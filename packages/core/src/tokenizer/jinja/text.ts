@@ -106,15 +106,3 @@ export function splitLines(text: string, keepEnds: boolean): string[] {
   if (start < text.length) lines.push(text.slice(start))
   return lines
 }
-
-const htmlEscapes: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&#34;',
-  "'": '&#39;',
-}
-
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (char) => htmlEscapes[char]!)
-}

@@ -1,6 +1,7 @@
 import type { Budget } from './budget.ts'
 import { JinjaError } from './jinja-error.ts'
-import { escapeHtml, lengthOf, spaceClass } from './text.ts'
+import { escapeHtml } from './html.ts'
+import { lengthOf, spaceClass } from './text.ts'
 
 export interface UrlizeOptions {
   /** The most characters of a link's text; asked for where there is a link. */
