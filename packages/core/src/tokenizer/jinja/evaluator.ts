@@ -2,6 +2,7 @@ import { getAttribute, getItem, getSlice, isSliceable } from './access.ts'
 import { concat, negate, operate, plus } from './arithmetic.ts'
 import type { Argument, CompareOperator, Expression } from './ast.ts'
 import type { Budget } from './budget.ts'
+import { isConstant } from './constant.ts'
 import { compareValues, isEqual, isIn, listOf, toKey } from './compare.ts'
 import type { Filter, Runtime } from './filter.ts'
 import { JinjaError } from './jinja-error.ts'
@@ -94,7 +95,7 @@ export class Evaluator implements Runtime {
         return operate(node.operator, operands, this.budget)
       }
       case 'concat':
-        return concat(this.#all(node.items, scope), scope.escaping === true, this.budget)
+        return concat(this.#all(node.items, scope), scope.escaping === true && !isConstant(node, true), this.budget)
       case 'list':
         return this.#all(node.items, scope)
       case 'tuple':
@@ -135,7 +136,7 @@ export class Evaluator implements Runtime {
     const bounds = [bound(key.start), bound(key.stop), bound(key.step)] as const
     this.line = node.line
     // Jinja2 works constants out beforehand, and takes what fails there for undefined.
-    if (isConstant(node.object) && !isSliceable(object)) return new Undefined('there is no such slice')
+    if (!isSliceable(object) && isConstant(node.object, scope.escaping)) return new Undefined('there is no such slice')
     return getSlice(object, bounds, this.budget)
   }
 
@@ -219,21 +220,6 @@ export class Evaluator implements Runtime {
     if (given.length !== numArgs)
       throw new JinjaError(`the test '${name}' takes ${numArgs} arguments, got ${given.length}`)
     return run(value, given[0] ?? null, this)
-  }
-}
-
-export function isConstant(node: Expression): boolean {
-  switch (node.type) {
-    case 'constant':
-    case 'float':
-      return true
-    case 'list':
-    case 'tuple':
-      return node.items.every(isConstant)
-    case 'dict':
-      return node.entries.every((entry) => entry.every(isConstant))
-    default:
-      return false
   }
 }
 

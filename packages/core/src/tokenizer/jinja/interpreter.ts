@@ -1,7 +1,8 @@
 import type { Expression, FilterExpression, ForStatement, MacroBody, Statement, Target, Template } from './ast.ts'
 import { Budget, TextWriter } from './budget.ts'
 import { iterate, listOf } from './compare.ts'
-import { Evaluator, isConstant } from './evaluator.ts'
+import { isConstant } from './constant.ts'
+import { Evaluator } from './evaluator.ts'
 import { createGlobals } from './globals.ts'
 import { JinjaError, RaisedException } from './jinja-error.ts'
 import { LoopContext } from './loop-context.ts'
@@ -154,7 +155,7 @@ class Interpreter {
     const text = toText(value, this.#budget)
     if (value instanceof Markup || !this.#escapes(scope)) return text
     // Jinja2 writes constants before it knows what the expression of `autoescape` gives.
-    if (scope.escaping === null && isConstant(node)) return text
+    if (scope.escaping === null && isConstant(node, null)) return text
     const escaped = escapeHtml(text)
     this.#budget.text(escaped.length)
     return escaped
