@@ -98,7 +98,7 @@ function missing(object: Value, key: Value, budget: Budget): Undefined {
   return new Undefined(
     name === null
       ? `${owner} has no element ${repr(key, budget)}`
-      : `${quoteText(owner)} has no attribute ${quoteText(name)}`,
+      : `${quoteText(owner, budget)} has no attribute ${quoteText(name, budget)}`,
   )
 }
 

@@ -7,7 +7,8 @@ import { createGlobals } from './globals.ts'
 import { JinjaError, RaisedException } from './jinja-error.ts'
 import { LoopContext } from './loop-context.ts'
 import { toText } from './printing.ts'
-import { Scope } from './scope.ts'
+import { type Escaping, Scope } from './scope.ts'
+import { type HiddenNames, hiddenNames } from './symbols.ts'
 import { escapeHtml } from './html.ts'
 import {
   Callable,
@@ -56,6 +57,7 @@ class Interpreter {
   readonly #evaluator: Evaluator
   #root = new Scope(null)
   #blocks: ReadonlyMap<string, readonly Statement[]> | null = null
+  #hidden: HiddenNames = new Map()
 
   constructor(budget: Budget) {
     this.#budget = budget
@@ -68,10 +70,18 @@ class Interpreter {
 
   render(template: Template, variables: ReadonlyMap<string, Value>): string {
     const around = new Scope(new Scope(null, createGlobals(this.#budget)), new Map(variables))
-    this.#root = new Scope(around)
+    this.#hidden = hiddenNames(template)
+    this.#root = this.#inner(around, template)
     if (usedNames(template, ['self']).size > 0)
       this.#root.set('self', new TemplateReference((name) => this.#block(template, name)))
     return this.#capture(template, this.#root)
+  }
+
+  /** The variables of statements that have their own. */
+  #inner(outer: Scope, body: readonly Statement[], escaping: Escaping = outer.escaping): Scope {
+    const scope = new Scope(outer, new Map(), escaping)
+    for (const name of this.#hidden.get(body) ?? []) scope.hide(name)
+    return scope
   }
 
   #capture(body: readonly Statement[], scope: Scope): string {
@@ -113,11 +123,14 @@ class Interpreter {
         scope.set(node.macro.name, this.#macro(node.macro, scope))
         return 'end'
       case 'scope':
-        return this.#run(node.body, { scope: new Scope(scope), out })
+        return this.#run(node.body, { scope: this.#inner(scope, node.body), out })
       case 'with':
         return this.#with(node, frame)
       case 'block':
-        return this.#run(node.body, { scope: new Scope(node.isScoped ? scope : this.#root, new Map(), false), out })
+        return this.#run(node.body, {
+          scope: this.#inner((node.isScoped ? scope : this.#root).exported(), node.body, false),
+          out,
+        })
       case 'autoescape':
         return this.#autoescape(node, frame)
       case 'unsupported':
@@ -132,7 +145,7 @@ class Interpreter {
   #captured(node: Extract<Statement, { type: 'setBlock' | 'callBlock' | 'filterBlock' }>, scope: Scope): string {
     if (node.type === 'callBlock') return this.#callBlock(node, scope)
     const isFilter = node.type === 'filterBlock'
-    const captured = this.#capture(node.body, new Scope(scope))
+    const captured = this.#capture(node.body, this.#inner(scope, node.body))
     const isMarked = isFilter ? this.#escapes(scope) : this.#evaluator.isEscaping
     const text = isMarked ? new Markup(captured) : captured
     const value = node.filter === null ? text : this.#filterText(node.filter, text, scope)
@@ -167,7 +180,7 @@ class Interpreter {
     const before = this.#evaluator.isEscaping
     this.#evaluator.isEscaping = isTrue(this.#evaluate(isOn, scope))
     const escaping = isOn.type === 'constant' ? this.#evaluator.isEscaping : null
-    const outcome = this.#run(node.body, { scope: new Scope(scope, new Map(), escaping), out })
+    const outcome = this.#run(node.body, { scope: this.#inner(scope, node.body, escaping), out })
     this.#evaluator.isEscaping = before
     return outcome
   }
@@ -186,7 +199,7 @@ class Interpreter {
     if (body === undefined) return undefined
     return new Callable(name, () =>
       this.#budget.call(() => {
-        const text = this.#capture(body, new Scope(this.#root, new Map(), false))
+        const text = this.#capture(body, this.#inner(this.#root.exported(), body, false))
         return this.#evaluator.isEscaping ? new Markup(text) : text
       }),
     )
@@ -200,7 +213,7 @@ class Interpreter {
   }
 
   #with(node: Extract<Statement, { type: 'with' }>, { scope, out }: Frame): Outcome {
-    const inner = new Scope(scope)
+    const inner = this.#inner(scope, node.body)
     const values = node.bindings.map(([, value]) => this.#evaluate(value, scope))
     for (const [index, [target]] of node.bindings.entries()) this.#assign(target, values[index]!, inner)
     return this.#run(node.body, { scope: inner, out })
@@ -223,14 +236,16 @@ class Interpreter {
     })
     let isEmpty = true
     for (let item = loop.next(); item !== undefined; item = loop.next()) {
-      isEmpty = false
       this.#budget.step()
-      const scope = new Scope(frame.scope)
+      const scope = this.#inner(frame.scope, node.body)
       scope.set('loop', loop)
       this.#assign(node.target, item, scope)
-      if (this.#run(node.body, { scope, out: frame.out }) === 'break') break
+      const outcome = this.#run(node.body, { scope, out: frame.out })
+      if (outcome === 'break') break
+      // Jinja2 takes a loop for empty whose body never came to its end.
+      if (outcome === 'end') isEmpty = false
     }
-    if (isEmpty) this.#run(node.otherwise, { scope: new Scope(frame.scope), out: frame.out })
+    if (isEmpty) this.#run(node.otherwise, { scope: this.#inner(frame.scope, node.otherwise), out: frame.out })
   }
 
   #recurse(node: ForStatement, { items, depth, frame }: { items: Value; depth: number; frame: Frame }): Value {
@@ -273,7 +288,7 @@ class Interpreter {
 
   #callMacro(macro: MacroBody, given: CallArguments, scope: Scope): Value {
     const { line, isEscaping } = this.#evaluator
-    const inner = new Scope(scope)
+    const inner = this.#inner(scope, macro.body)
     const kwargs = new Map(given.kwargs)
     this.#bindSpecial(macro, { args: given.args, kwargs }, inner)
     for (const [index, { name, defaultValue }] of macro.params.entries()) {

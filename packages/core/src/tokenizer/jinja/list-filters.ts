@@ -14,6 +14,7 @@ import {
   type DictKey,
   DictView,
   Generator,
+  indexOf,
   isTrue,
   Markup,
   orUndefined,
@@ -308,7 +309,8 @@ function toInt(value: Value, given: Given): Value {
   if (value instanceof Undefined) return value.fail()
   const fallback = given.has(0) ? given.at(0) : 0
   const text = textOf(value)
-  const integer = text === null ? null : parseIntegerText(stripText(text, 'both'), given.integer(1, 10))
+  const base = given.has(1) ? indexOf(given.at(1)) : 10
+  const integer = text === null || base === null ? null : parseIntegerText(stripText(text, 'both'), base)
   if (integer !== null) return toInteger(integer)
   const number = text === null ? numberOf(value) : parseFloatText(stripText(text, 'both'))
   if (number === null) return fallback

@@ -80,7 +80,7 @@ class PrettyPrinter {
     const isAlone = place.level === 1
     const [indent, allowance] = isAlone ? [place.indent + 1, place.allowance + 1] : [place.indent, place.allowance]
     const pieces = this.#pieces(text, lineWidth - indent, allowance)
-    if (pieces.length === 1) return this.#out.write(quoteText(splitLines(text, true).at(-1)!))
+    if (pieces.length === 1) return this.#out.write(quoteText(splitLines(text, true).at(-1)!, this.#budget))
     if (isAlone) this.#out.write('(')
     for (const [index, piece] of pieces.entries()) {
       if (index > 0) this.#breakLine('', indent)
@@ -92,7 +92,7 @@ class PrettyPrinter {
   #pieces(text: string, width: number, allowance: number): string[] {
     const lines = splitLines(text, true)
     return lines.flatMap((line, index) => {
-      const whole = quoteText(line)
+      const whole = quoteText(line, this.#budget)
       this.#budget.text(whole.length)
       const end = index === lines.length - 1 ? allowance : 0
       return lengthOf(whole) <= width - end ? [whole] : this.#words(line, width, end)
@@ -107,12 +107,12 @@ class PrettyPrinter {
       const room = width - (index === words.length - 1 ? end : 0)
       const candidate = current + word
       this.#budget.read(candidate.length)
-      if (lengthOf(quoteText(candidate)) > room) {
-        if (current !== '') pieces.push(quoteText(current))
+      if (lengthOf(quoteText(candidate, this.#budget)) > room) {
+        if (current !== '') pieces.push(quoteText(current, this.#budget))
         current = word
       } else current = candidate
     }
-    if (current !== '') pieces.push(quoteText(current))
+    if (current !== '') pieces.push(quoteText(current, this.#budget))
     return pieces
   }
 }
