@@ -35,7 +35,7 @@ export interface EngineOptions {
   readonly enablePrefixCaching?: boolean
   /** Sequences computed at once. */
   readonly maxNumSeqs?: number
-  /** Tokens computed in one step. */
+  /** Tokens computed in one step, which a pipeline splits over the plans in flight. */
   readonly maxNumBatchedTokens?: number
   /** Compute long prompts in pieces, beside other sequences; off, one step must hold a whole context. */
   readonly enableChunkedPrefill?: boolean
@@ -159,7 +159,7 @@ export const engineOptionTable = {
     type: integer(1, 1_048_576),
     unit: 'tokens',
     default: 512,
-    doc: 'Tokens computed in one step.',
+    doc: 'Tokens computed in one step, which a pipeline splits over the plans in flight.',
   },
   enableChunkedPrefill: {
     group: 'scheduler',

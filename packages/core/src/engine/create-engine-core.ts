@@ -24,5 +24,9 @@ export async function createEngineCore(
   const context = { config, modelPath, workerModules, modules, onProgress }
   const executor = createExecutor?.(context) ?? new InlineExecutor(context)
   const info = await executor.initialize()
-  return { core: new EngineCore(createScheduler(config, info, schedulingPolicy), executor), info }
+  const { maxPlansInFlight } = executor
+  return {
+    core: new EngineCore(createScheduler(config, { ...info, maxPlansInFlight }, schedulingPolicy), executor),
+    info,
+  }
 }

@@ -2,6 +2,7 @@ import type { EngineConfig } from '../config/engine-config.ts'
 import { Scheduler } from '../scheduler/scheduler.ts'
 import type { SchedulingPolicy } from '../scheduler/scheduling-policy.ts'
 import type { EngineInfo } from './engine-info.ts'
+import type { Executor } from './executor.ts'
 
 /** What a scheduling policy may depend on besides the options of its module. */
 export interface SchedulingPolicyContext {
@@ -14,10 +15,14 @@ export type CreateSchedulingPolicy = (
   options?: Readonly<Record<string, unknown>>,
 ) => SchedulingPolicy
 
-/** The scheduler of an engine: its limits from the configuration, its blocks from what the executor could allocate. */
+/** What an executor is able to do: blocks that it allocated, plans that it runs at once (default: 1). */
+export type ExecutorLimits = Pick<EngineInfo, 'maxModelLen' | 'numBlocks' | 'blockSize'> &
+  Partial<Pick<Executor, 'maxPlansInFlight'>>
+
+/** The scheduler of an engine: its limits from the configuration and from the executor. */
 export function createScheduler(
   config: EngineConfig,
-  { maxModelLen, numBlocks, blockSize }: Pick<EngineInfo, 'maxModelLen' | 'numBlocks' | 'blockSize'>,
+  { maxModelLen, numBlocks, blockSize, maxPlansInFlight = 1 }: ExecutorLimits,
   policy: SchedulingPolicy | null = null,
 ): Scheduler {
   const { schedulingPolicy, ...limits } = config.scheduler
@@ -28,5 +33,6 @@ export function createScheduler(
     maxModelLen,
     numBlocks,
     blockSize,
+    maxPlansInFlight,
   })
 }

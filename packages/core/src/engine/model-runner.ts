@@ -93,6 +93,21 @@ export class ModelRunner {
     return tf.tidy(() => this.#model.forward(input ?? inputIds, context))
   }
 
+  /** `[numTokens, hiddenSize]` of what travels between stages for a plan, padding included. */
+  hiddenShape({ numTokens }: SchedulerOutput): [number, number] {
+    return [this.#paddedSize(numTokens), this.#model.config.hiddenSize]
+  }
+
+  /** Runs a plan for the sake of the backend: what comes from the stage before is zeros, and the result goes nowhere. */
+  rehearse(plan: SchedulerOutput): void {
+    const { config, layers } = this.#model
+    tf.tidy(() => {
+      const input = layers.start > 0 && plan.numTokens > 0 ? tf.zeros<tf.Rank.R2>(this.hiddenShape(plan)) : null
+      if (layers.end === config.numLayers) this.executeModel(plan, input)
+      else this.executeStage(plan, input)
+    })
+  }
+
   dispose(): void {
     this.#model.dispose()
     this.#kv.dispose()

@@ -115,6 +115,11 @@ export class ModelWorker implements Worker {
     return this.#requireRunner().executeStage(plan, input)
   }
 
+  /** As `ModelRunner.hiddenShape`. */
+  hiddenShape(plan: SchedulerOutput): [number, number] {
+    return this.#requireRunner().hiddenShape(plan)
+  }
+
   dispose(): void {
     if (this.#runner === null) this.#loaded?.model.dispose()
     this.#runner?.dispose()

@@ -1,9 +1,13 @@
 import { fileURLToPath } from 'node:url'
+import { memory, setBackend } from '@tensorflow/tfjs-core'
 import { describe, expect, it } from 'vitest'
+import { createCpuPack } from '../backends/cpu/cpu-pack.ts'
+import { loadFixture } from '../models/load-fixture.case.ts'
 import type { Logger } from '../util/logger.ts'
 import { InputBatch } from './input-batch.ts'
 import { LLM } from './llm.ts'
-import { batchSizes, paddedSizes } from './warm-up.ts'
+import { ModelRunner } from './model-runner.ts'
+import { batchSizes, paddedSizes, warmUp } from './warm-up.ts'
 import { defaultSamplingParams } from '../sampling-params.ts'
 
 describe('batchSizes', () => {
@@ -62,5 +66,29 @@ describe('the option warmup', () => {
     await using llm = await LLM.load(model, { backend: 'cpu', warmup: true, maxModelLen: 64, logger })
     expect(llm.engine.info.warmup).toBeNull()
     expect(lines).toEqual([])
+  })
+})
+
+describe('a stage', () => {
+  it('warms up by itself, whatever it lacks of the model, and leaves nothing behind', async () => {
+    const pack = await createCpuPack()
+    await setBackend(pack.name)
+    const { numTensors } = memory()
+    const limits = { maxNumSeqs: 4, maxNumBatchedTokens: 16, maxModelLen: 32, blockSize: 4 }
+    const policy = { isDefault: true, contextLengths: () => [8, 32] }
+    const reports = []
+    for (const layers of [
+      { start: 0, end: 1 },
+      { start: 1, end: 2 },
+      { start: 2, end: 3 },
+    ]) {
+      const model = await loadFixture('llama', { pack, layers })
+      const kv = pack.createKvStorage({ ...model.kvShape, dtype: 'float32', numBlocks: 9, blockSize: 4 })
+      const runner = new ModelRunner({ model, kv, paddedSize: paddedSizes(limits.maxNumBatchedTokens) })
+      reports.push(warmUp(runner, policy, limits).numSteps)
+      runner.dispose()
+    }
+    expect(reports).toEqual([14, 14, 14])
+    expect([memory().numTensors, pack.usedBytes]).toEqual([numTensors, 0])
   })
 })

@@ -50,7 +50,7 @@ export function warmUp(runner: ModelRunner, policy: WarmupPolicy, limits: Warmup
   const run = (sequences: readonly WarmupSequence[]): void => {
     const plan = planOf(sequences, limits.blockSize, ran)
     ran = plan.scheduled.map(({ id }) => id)
-    runner.executeModel(plan)
+    runner.rehearse(plan)
     numSteps++
   }
   for (const size of batchSizes(maxNumBatchedTokens).reverse()) run(promptsOf(size, limits))
@@ -58,7 +58,7 @@ export function warmUp(runner: ModelRunner, policy: WarmupPolicy, limits: Warmup
   for (const size of batchSizes(Math.min(maxNumSeqs, maxNumBatchedTokens)).reverse())
     for (const length of policy.contextLengths(maxModelLen).toReversed())
       run(Array.from({ length: size }, () => ({ numComputed: length - 1, numNew: 1 })))
-  runner.executeModel(planOf([], limits.blockSize, ran))
+  runner.rehearse(planOf([], limits.blockSize, ran))
   return { numSteps, tookMs: performance.now() - startedAt }
 }
 

@@ -34,6 +34,7 @@ describe('resolveSchedulerConfig', () => {
     ['watermark', { watermark: 1 }],
     ['policy', { policy: 'lifo' as 'fcfs' }],
     ['longPrefillTokenThreshold', { longPrefillTokenThreshold: -1 }],
+    ['maxPlansInFlight', { maxPlansInFlight: 0 }],
     ['maxNumBatchedTokens', { maxNumBatchedTokens: 8, maxNumSeqs: 9 }],
     ['maxNumBatchedTokens', { enableChunkedPrefill: false, maxNumBatchedTokens: 999 }],
   ])('refuses a wrong %s', (option, overrides) => {

@@ -5,7 +5,7 @@ import { resolveSchedulingPolicy, type SchedulingPolicy, type SchedulingPolicyNa
 export interface SchedulerConfig extends KvCacheConfig {
   /** Sequences in one step at most. */
   readonly maxNumSeqs: number
-  /** Tokens computed in one step at most. */
+  /** Tokens computed in one step at most, whose plans are all those in flight at once. */
   readonly maxNumBatchedTokens: number
   /** Prompt and output tokens of a sequence at most. */
   readonly maxModelLen: number
@@ -14,6 +14,8 @@ export interface SchedulerConfig extends KvCacheConfig {
   readonly enableChunkedPrefill: boolean
   /** Prompt tokens of one sequence in one step at most, so that long prompts leave room for others; 0 = no limit. */
   readonly longPrefillTokenThreshold: number
+  /** What the executor runs at once: the running sequences and the token budget are split over so many plans. */
+  readonly maxPlansInFlight: number
   /** Part of the blocks, 0 to 1, that an admission leaves free for the sequences that run already. */
   readonly watermark: number
 }
@@ -33,6 +35,7 @@ const defaults = {
   enablePrefixCaching: true,
   enableChunkedPrefill: true,
   longPrefillTokenThreshold: 0,
+  maxPlansInFlight: 1,
   blockSize: 16,
   watermark: 0,
   prefixCacheSeed: null,
@@ -54,6 +57,7 @@ export function resolveSchedulerConfig(input: SchedulerConfigInput): SchedulerCo
   checkInteger(config, 'maxNumSeqs', 1)
   checkInteger(config, 'maxNumBatchedTokens', 1)
   checkInteger(config, 'longPrefillTokenThreshold', 0)
+  checkInteger(config, 'maxPlansInFlight', 1)
   if (!(config.watermark >= 0 && config.watermark < 1)) {
     throw new InvalidConfigError('watermark', `must be at least 0 and less than 1, got ${config.watermark}.`)
   }

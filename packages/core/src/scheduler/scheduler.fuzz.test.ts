@@ -11,118 +11,20 @@ import type { FinishReason } from '../sequence/outputs.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import { check, extendChains, fakeError, FakeExecutor, logprob, mix, sampleToken } from './fake-executor.case.ts'
 import { Scheduler } from './scheduler.ts'
-import { resolveSchedulerConfig, type SchedulerConfig } from './scheduler-config.ts'
+import type { SchedulerConfig } from './scheduler-config.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from './scheduler-output.ts'
 import type { SequenceUpdate } from './sequence-update.ts'
+import {
+  type Arrival,
+  type Fault,
+  prefixCacheSeed,
+  type Scenario,
+  scenarioArbitrary,
+  type Tick,
+  vocabSize,
+} from './traffic.case.ts'
 
-const vocabSize = 12
 const eosTokenIds = [3]
-const prefixCacheSeed = 'fuzz'
-
-interface Arrival {
-  readonly prefixGroup: number
-  readonly prefixLength: number
-  readonly suffix: readonly number[]
-  readonly numSamples: number
-  readonly cacheSalt: string | null
-  readonly maxTokens: number | null
-  readonly minTokens: number
-  readonly ignoreEos: boolean
-  readonly stopTokenIds: readonly number[]
-  readonly promptLogprobs: number | null
-  readonly priority: number
-  /** Take the ids of an aborted request rather than new ones. */
-  readonly reusesId: boolean
-}
-
-/** Aborts pick among the live requests. */
-interface Tick {
-  readonly arrivals: readonly Arrival[]
-  readonly abortsBefore: readonly number[]
-  readonly abortsInFlight: readonly number[]
-  readonly arrivesInFlight: boolean
-  /** What the executor makes of the plans of this tick. */
-  readonly fault: Fault | null
-}
-
-/** The plan is lost, before or after the runner took it in; or one of its sequences fails. */
-type Fault =
-  | { readonly kind: 'plan'; readonly isTakenIn: boolean }
-  | { readonly kind: 'sequence'; readonly pick: number }
-
-interface Scenario {
-  readonly config: SchedulerConfig
-  readonly maxPlansInFlight: number
-  readonly ticks: readonly Tick[]
-}
-
-const arrivalArbitrary: fc.Arbitrary<Arrival> = fc.record({
-  prefixGroup: fc.integer({ min: 0, max: 1 }),
-  prefixLength: fc.integer({ min: 0, max: 24 }),
-  suffix: fc.array(fc.integer({ min: 0, max: 1 }), { minLength: 1, maxLength: 5 }),
-  numSamples: fc.oneof(
-    { weight: 2, arbitrary: fc.constant(1) },
-    { weight: 1, arbitrary: fc.integer({ min: 2, max: 4 }) },
-  ),
-  cacheSalt: fc.constantFrom(null, null, 'a', 'b'),
-  maxTokens: fc.oneof(
-    { weight: 5, arbitrary: fc.integer({ min: 1, max: 14 }) },
-    { weight: 1, arbitrary: fc.constant(null) },
-  ),
-  minTokens: fc.constantFrom(0, 0, 1, 4),
-  ignoreEos: fc.boolean(),
-  stopTokenIds: fc.constantFrom([], [], [5], [3, 7]),
-  promptLogprobs: fc.constantFrom(null, null, null, 0),
-  priority: fc.integer({ min: -1, max: 1 }),
-  reusesId: fc.boolean(),
-})
-
-const rareAborts = fc.oneof(
-  { weight: 4, arbitrary: fc.constant([]) },
-  { weight: 1, arbitrary: fc.array(fc.nat(100), { minLength: 1, maxLength: 3 }) },
-)
-
-const faultArbitrary: fc.Arbitrary<Fault | null> = fc.oneof(
-  { weight: 12, arbitrary: fc.constant(null) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('plan' as const), isTakenIn: fc.boolean() }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('sequence' as const), pick: fc.nat(100) }) },
-)
-
-const tickArbitrary: fc.Arbitrary<Tick> = fc.record({
-  arrivals: fc.array(arrivalArbitrary, { maxLength: 2 }),
-  abortsBefore: rareAborts,
-  abortsInFlight: rareAborts,
-  arrivesInFlight: fc.boolean(),
-  fault: faultArbitrary,
-})
-
-const scenarioArbitrary: fc.Arbitrary<Scenario> = fc
-  .record({
-    blockSize: fc.constantFrom(1, 2, 4, 4, 8),
-    numCapacityTokens: fc.oneof(fc.integer({ min: 8, max: 64 }), fc.integer({ min: 64, max: 400 })),
-    maxNumSeqs: fc.integer({ min: 1, max: 8 }),
-    budget: fc.oneof(fc.integer({ min: 0, max: 8 }), fc.integer({ min: 8, max: 64 })),
-    maxModelLen: fc.integer({ min: 12, max: 60 }),
-    policy: fc.constantFrom('fcfs' as const, 'priority' as const),
-    enablePrefixCaching: fc.boolean(),
-    enableChunkedPrefill: fc.boolean(),
-    longPrefillTokenThreshold: fc.constantFrom(0, 0, 3, 5),
-    watermark: fc.constantFrom(0, 0, 0.1),
-    maxPlansInFlight: fc.integer({ min: 1, max: 4 }),
-    ticks: fc.array(tickArbitrary, { minLength: 1, maxLength: 30, size: 'max' }),
-  })
-  .map(({ numCapacityTokens, budget, ticks, maxPlansInFlight, ...options }) => {
-    const minBudget = options.enableChunkedPrefill
-      ? options.maxNumSeqs
-      : Math.max(options.maxNumSeqs, options.maxModelLen)
-    const config = resolveSchedulerConfig({
-      ...options,
-      numBlocks: 1 + Math.ceil(numCapacityTokens / options.blockSize),
-      maxNumBatchedTokens: minBudget + budget,
-      prefixCacheSeed,
-    })
-    return { config, maxPlansInFlight, ticks }
-  })
 
 interface Expected {
   readonly request: SequenceRequest
@@ -151,6 +53,8 @@ interface Coverage {
   numChunksInFlight: number
   numFailedSequences: number
   numLostPlans: number
+  /** Plans that decode a part of the sequences that do, and no more. */
+  numSplitBatches: number
 }
 
 interface PlanInFlight {
@@ -174,15 +78,13 @@ class Simulation {
   /** Block hash → the chain at the block's every token: what a registered block must hold. */
   readonly #contentOfHash = new Map<string, readonly number[]>()
   readonly #coverage: Coverage
-  readonly #maxPlansInFlight: number
   /** Oldest first. They were executed when they were scheduled, which is as good as any time until they return. */
   readonly #inFlight: PlanInFlight[] = []
   #nextId = 0
   #now = 0
 
-  constructor({ config, maxPlansInFlight }: Scenario, coverage: Coverage) {
+  constructor({ config }: Scenario, coverage: Coverage) {
     this.#config = config
-    this.#maxPlansInFlight = maxPlansInFlight
     this.#coverage = coverage
     this.#kvCache = new KvCacheManager(config)
     this.#scheduler = new Scheduler(config, { kvCache: this.#kvCache, clock: () => this.#now++ })
@@ -222,14 +124,16 @@ class Simulation {
 
   /** As `EngineCore` does. */
   #fill(fault: Fault | null): void {
-    while (this.#inFlight.length < this.#maxPlansInFlight) {
+    while (this.#inFlight.length < this.#config.maxPlansInFlight) {
       const wasUnfinished = this.#scheduler.hasUnfinished()
+      const decoding = this.#decodingIds()
       const plan = this.#scheduler.schedule()
       if (plan === null) {
         check(this.#inFlight.length > 0, 'no plan, and none in flight')
         return
       }
       this.#checkPlan(plan, wasUnfinished)
+      this.#checkBalance(plan, decoding)
       const received = new Map(plan.scheduled.map(({ id }) => [id, this.#live.get(id)!]))
       const output = this.#execute(plan, fault)
       this.#inFlight.push({ plan, received, output, written: new Set(output === null ? [] : this.#executor.written) })
@@ -418,6 +322,31 @@ class Simulation {
     this.#countSameStepHits(plan)
   }
 
+  /** Sequences that are one token short, or will be once their plan in flight returns; `null` while a plan is lost. */
+  #decodingIds(): ReadonlySet<string> | null {
+    if (this.#inFlight.some(({ output }) => output === null)) return null
+    const ids = [...this.#live].filter(([id, { expected, tokenIds }]) => {
+      const row = this.#executor.rows.get(id)
+      const numTokens = expected.request.promptTokenIds.length + tokenIds.length
+      return row !== undefined && numTokens - row.numComputedTokens <= 1
+    })
+    return new Set(ids.map(([id]) => id))
+  }
+
+  /** No plan decodes more than its part. */
+  #checkBalance({ cachedSequences, scheduled }: SchedulerOutput, decoding: ReadonlySet<string> | null): void {
+    const { maxPlansInFlight, maxNumBatchedTokens, enableChunkedPrefill } = this.#config
+    const numTokens = scheduled.reduce((sum, entry) => sum + entry.numTokens, 0)
+    const maxTokens = enableChunkedPrefill ? Math.ceil(maxNumBatchedTokens / maxPlansInFlight) : maxNumBatchedTokens
+    check(numTokens <= maxTokens, `${numTokens} tokens are more than the plan's part of the budget`)
+    if (decoding === null) return
+    const numDecodes = cachedSequences.filter(({ id }) => decoding.has(id)).length
+    const maxDecodes = Math.ceil(decoding.size / maxPlansInFlight)
+    check(numDecodes <= maxDecodes, `${numDecodes} of ${decoding.size} sequences decode in one plan`)
+    if (maxPlansInFlight > 1 && decoding.size > maxDecodes && numDecodes === maxDecodes)
+      this.#coverage.numSplitBatches++
+  }
+
   /** Nothing is handed out anew that a plan in flight writes to. */
   #checkBlocksInFlight(plan: SchedulerOutput): void {
     const { blockSize } = this.#config
@@ -489,6 +418,7 @@ describe('scheduler under random traffic', () => {
       numChunksInFlight: 0,
       numFailedSequences: 0,
       numLostPlans: 0,
+      numSplitBatches: 0,
     }
     fc.assert(
       fc.property(scenarioArbitrary, (scenario) => new Simulation(scenario, coverage).run(scenario.ticks)),

@@ -5,6 +5,7 @@ import type { FinishReason } from '../sequence/outputs.ts'
 import { Sequence, type SequenceRequest } from '../sequence/sequence.ts'
 import { assert } from '../util/assert.ts'
 import { canShareKv, numForkedTokens } from './fork.ts'
+import { isDecoding, planShare, type PlanShare } from './plan-share.ts'
 import { type InFlightEntry, PlansInFlight } from './plans-in-flight.ts'
 import { PromptLogprobsCollector } from './prompt-logprobs.ts'
 import type { RequestQueue } from './request-queue.ts'
@@ -111,9 +112,16 @@ export class Scheduler {
    * until a plan in flight returns.
    */
   schedule(): SchedulerOutput | null {
-    const step = new StepPlan(this.config.maxNumBatchedTokens)
-    const hasRoom = this.#scheduleRunning(step)
-    if (hasRoom) this.#scheduleWaiting(step)
+    const share = planShare(this.config, {
+      running: this.#running,
+      numWaiting: this.#waiting.size,
+      numPlansInFlight: this.#inFlight.size,
+    })
+    const step = new StepPlan(share.numTokens)
+    const hasRoom = this.#scheduleRunning(step, share)
+    // What was planned may have been preempted, and the rest passed over.
+    while (step.isEmpty && this.#inFlight.size === 0 && this.#running.length > 0) this.#scheduleRunning(step, share)
+    if (hasRoom) this.#scheduleWaiting(step, share)
     if (step.isEmpty && this.#inFlight.size > 0) return null
     const plan = step.build((sequence) => this.#kvCache.blockIds(sequence), [...this.#droppedIds])
     this.#droppedIds.clear()
@@ -176,12 +184,15 @@ export class Scheduler {
   }
 
   /** @returns false if blocks ran out, so that nobody must be admitted. */
-  #scheduleRunning(step: StepPlan): boolean {
+  #scheduleRunning(step: StepPlan, share: PlanShare): boolean {
     const numPreemptionsBefore = this.#numPreemptions
+    const isSplit = share.numDecodes < Infinity
+    let numDecodes = 0
     for (const sequence of [...this.#running]) {
       if (step.budget === 0) break
       // Preempted, in this loop, for the sake of one before it; or it waits for its next token.
       if (sequence.status !== 'running' || sequence.isCaughtUp) continue
+      if (isSplit && isDecoding(sequence) && ++numDecodes > share.numDecodes) continue
       const numTokens = this.#numTokensToCompute(sequence, sequence.numComputedTokens, step.budget)
       assert(numTokens !== null && numTokens > 0, `running sequence ${sequence.id} has nothing to compute`)
       const slots = this.#allocateOrPreempt(sequence, numTokens, step)
@@ -228,9 +239,10 @@ export class Scheduler {
     this.#waiting.prepend(sequence)
   }
 
-  #scheduleWaiting(step: StepPlan): void {
+  #scheduleWaiting(step: StepPlan, share: PlanShare): void {
     const skipped: Sequence[] = []
-    while (step.budget > 0 && this.#running.length < this.config.maxNumSeqs) {
+    const maxRunning = Math.min(this.config.maxNumSeqs, this.#running.length + share.numAdmissions)
+    while (step.budget > 0 && this.#running.length < maxRunning) {
       const sequence = this.#waiting.peek()
       if (sequence === null) break
       if (this.#mustAwaitLeader(sequence)) skipped.push(sequence)
