@@ -2,6 +2,8 @@
 export { resolveEngineConfig } from './config/engine-config.ts'
 export type { EngineConfig } from './config/engine-config.ts'
 export type { EngineModule, EngineModuleKind } from './config/engine-module.ts'
+export { checkParallelSizes } from './config/parallel-sizes.ts'
+export type { ParallelSizes } from './config/parallel-sizes.ts'
 export { loadEngineModules } from './engine/load-engine-modules.ts'
 export type { LoadedModules } from './engine/load-engine-modules.ts'
 
@@ -9,7 +11,14 @@ export type { LoadedModules } from './engine/load-engine-modules.ts'
 export { createEngineCore } from './engine/create-engine-core.ts'
 export type { EngineCoreData } from './engine/create-engine-core.ts'
 export { createScheduler } from './engine/create-scheduler.ts'
-export type { CreateSchedulingPolicy, ExecutorLimits, SchedulingPolicyContext } from './engine/create-scheduler.ts'
+export type {
+  CreateDraftProposer,
+  CreateSchedulerOptions,
+  CreateSchedulingPolicy,
+  DraftProposerContext,
+  ExecutorLimits,
+  SchedulingPolicyContext,
+} from './engine/create-scheduler.ts'
 export { EngineCore } from './engine/engine-core.ts'
 export type { StepResult } from './engine/engine-core.ts'
 export type { EngineInfo } from './engine/engine-info.ts'
@@ -21,6 +30,7 @@ export { defaultRestartPolicy, SupervisedCoreClient } from './engine/supervised-
 export type { RestartPolicy, SupervisedCoreClientOptions } from './engine/supervised-core-client.ts'
 export { ThreadCoreClient } from './engine/thread-core-client.ts'
 
+export type { DraftProposer } from './scheduler/draft-proposer.ts'
 export { FcfsQueue, SortedQueue } from './scheduler/request-queue.ts'
 export type { RequestQueue } from './scheduler/request-queue.ts'
 export { Scheduler } from './scheduler/scheduler.ts'
@@ -65,6 +75,7 @@ export type { WarmupReport } from './engine/warm-up.ts'
 export type { MachineShare } from './backends/backend-pack.ts'
 export { singleRank } from './layers/communicator.ts'
 export type { Communicator } from './layers/communicator.ts'
+export type { ExpertBalanceReport } from './layers/expert-balance.ts'
 
 // The sampling step of a runner.
 export { drawToken, nextTokenProbs } from './sampling/draw-token.ts'

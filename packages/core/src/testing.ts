@@ -1,6 +1,7 @@
 /** Suites that every implementation of a seam runs; they need vitest and fast-check. */
 export { describeBatchInvariance } from './engine/batch-invariance.case.ts'
 export type { DescribeBatchInvarianceOptions } from './engine/batch-invariance.case.ts'
+export { ReplayGroup } from './layers/replay-group.case.ts'
 export { describeGolden } from './models/golden.case.ts'
 export type { DescribeGoldenOptions } from './models/golden.case.ts'
 export { describeOps } from './ops/ops.case.ts'

@@ -3,8 +3,10 @@ import { createBackend } from '../backends/backend.ts'
 import type { BackendPack, MachineShare, WarmupPolicy } from '../backends/backend-pack.ts'
 import type { EngineConfig } from '../config/engine-config.ts'
 import { type ModelConfig, parseModelConfig } from '../config/model-config.ts'
+import { checkParallelSizes } from '../config/parallel-sizes.ts'
 import { InvalidConfigError } from '../errors.ts'
 import type { Communicator } from '../layers/communicator.ts'
+import { ExpertBalance, type ExpertBalanceReport } from '../layers/expert-balance.ts'
 import { type Checkpoint, openCheckpoint } from '../loading/checkpoint.ts'
 import { tryWeight } from '../loading/weight-source.ts'
 import type { WeightSource } from '../loading/weight-source.ts'
@@ -24,8 +26,10 @@ import { composeLinearMethods, composeSampler, type WorkerContext, type WorkerMo
 export interface ModelWorkerOptions {
   readonly config: EngineConfig
   readonly modelPath: string
-  /** Which rank of how many this is. */
+  /** Which rank this is of how many that share every layer. */
   readonly communicator: Communicator
+  /** The ranks that have the experts between them; default: those of `communicator` share every expert (`LoadModelContext`). */
+  readonly expertCommunicator?: Communicator
   readonly share: MachineShare
   /** The stage of the decoder that this rank has; default: all layers. */
   readonly layers?: LayerRange
@@ -50,6 +54,7 @@ interface LoadModelParts {
 /** One rank in this thread: the model (or this rank's part of it) on a backend, and the runner that feeds it. */
 export class ModelWorker implements Worker {
   readonly #options: ModelWorkerOptions
+  readonly #expertBalance = new ExpertBalance()
   #loaded: Loaded | null = null
   #runner: ModelRunner | null = null
 
@@ -57,10 +62,16 @@ export class ModelWorker implements Worker {
     this.#options = options
   }
 
+  /** What the experts of each rank of `expertCommunicator` were given so far; `null` where none were. */
+  get expertBalance(): ExpertBalanceReport | null {
+    return this.#expertBalance.report()
+  }
+
   async load(): Promise<LoadedModel> {
-    const { config, modelPath, share, workerModules = {} } = this.#options
+    const { config, modelPath, share, communicator, expertCommunicator, workerModules = {} } = this.#options
     const checkpoint = await openCheckpoint(modelPath)
     const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path, workerModules.architectures)
+    checkParallelSizes(modelConfig, { tp: communicator.size, ep: expertCommunicator?.size ?? 1 })
     checkMaxModelLen(config.model, modelConfig.maxPositionEmbeddings)
     const definition = await getModelDefinition(modelConfig, workerModules.architectures)
     const { pack } = await createBackend(config.device.backend, { providers: workerModules.backends ?? [], share })
@@ -89,7 +100,9 @@ export class ModelWorker implements Worker {
     const kv = pack.createKvStorage({ ...model.kvShape, dtype, numBlocks, blockSize: config.cache.blockSize })
     const policy = warmupOf(pack, config.device.warmup)
     const paddedSize = policy && paddedSizes(config.scheduler.maxNumBatchedTokens)
-    const sampler = composeSampler(workerModules, contextOf(model.config, checkpoint))
+    const { communicator, expertCommunicator } = this.#options
+    const isFirst = communicator.rank === 0 && (expertCommunicator ?? communicator).rank === 0
+    const sampler = isFirst ? composeSampler(workerModules, contextOf(model.config, checkpoint)) : null
     this.#runner = new ModelRunner({ model, kv, sampler, ...(paddedSize && { paddedSize }) })
   }
 
@@ -128,10 +141,15 @@ export class ModelWorker implements Worker {
   }
 
   #loadModel({ definition, modelConfig, checkpoint, pack }: LoadModelParts): CausalLM {
-    const { config, communicator, share, layers, workerModules = {}, onProgress } = this.#options
+    const { config, communicator, expertCommunicator, share, layers, workerModules = {}, onProgress } = this.#options
     const source = checkpoint.openWeights()
     try {
-      const weightBytes = Math.ceil(weightBytesAtRest(source, config.model.dtype) / communicator.size)
+      const weightBytes = weightBytesAtRest(source, {
+        dtype: config.model.dtype,
+        layers,
+        numRanks: communicator.size,
+        numExpertRanks: (expertCommunicator ?? communicator).size,
+      })
       checkWeightsFit(checkpoint.path, weightBytes, memoryLimits(pack, 0, share))
       return definition.load({
         config: modelConfig,
@@ -139,6 +157,8 @@ export class ModelWorker implements Worker {
         pack,
         dtype: config.model.dtype,
         communicator,
+        ...(expertCommunicator && { expertCommunicator }),
+        expertBalance: this.#expertBalance,
         linearMethods: composeLinearMethods(workerModules, { ...contextOf(modelConfig, checkpoint), communicator }),
         ...(layers && { layers }),
         ...(onProgress && { onProgress }),
@@ -177,17 +197,27 @@ function warmupOf({ warmup }: BackendPack, option: EngineConfig['device']['warmu
   return isWanted ? (warmup ?? null) : null
 }
 
-/** What the weights will take in memory: as stored, or in the dtype asked for. */
-function weightBytesAtRest(source: WeightSource, dtype: EngineConfig['model']['dtype']): number {
+interface RestOptions {
+  readonly dtype: EngineConfig['model']['dtype']
+  readonly layers: LayerRange | undefined
+  readonly numRanks: number
+  readonly numExpertRanks: number
+}
+
+/** What this rank's weights will take in memory, as stored or in the dtype asked for; a stage's embedding and head count always. */
+function weightBytesAtRest(source: WeightSource, { dtype, layers, numRanks, numExpertRanks }: RestOptions): number {
   let total = 0
   for (const name of source.names()) {
     const info = tryWeight(source, name)
-    if (info === null) continue
+    const layer = /\.(?:layers|h)\.(\d+)\./.exec(`.${name}`)?.[1]
+    const isElsewhere = layers && layer !== undefined && (Number(layer) < layers.start || Number(layer) >= layers.end)
+    if (info === null || isElsewhere === true) continue
     const numElements = info.shape.reduce((product, dim) => product * dim, 1)
     const isKept = dtype === 'auto' || (info.shape.length < 2 && isDense(info.format))
-    total += isKept ? info.sizeInBytes : numElements * weightFormats[dtype].blockBytes
+    const bytes = isKept ? info.sizeInBytes : numElements * weightFormats[dtype].blockBytes
+    total += bytes / (name.includes('.experts.') ? numExpertRanks : numRanks)
   }
-  return total
+  return Math.ceil(total)
 }
 
 /** This rank's share of free memory, less what weights are still to take and a reserve for activations and the rest of the process. */

@@ -217,9 +217,7 @@ describe('on several ranks', () => {
     const [, second] = new ReplayGroup(3).communicators
     const loader = loaderOf({ 'a.weight': matrix(4, hiddenSize, 1) }, second)
     const options = { prefix: 'a', inFeatures: hiddenSize, outFeatures: 4, hasBias: false }
-    expect(() => createColumnLinear(loader, options)).toThrow(
-      /tensorParallelSize: 3 ranks cannot share the 4 features of a/,
-    )
+    expect(() => createColumnLinear(loader, options)).toThrow(/tp: 3 ranks cannot share the 4 features of a/)
     const heads = { prefixes: { qkv: 'a' }, hiddenSize, numHeads: 4, numKvHeads: 2, headDim: 2, hasBias: false }
     expect(() => createQkvLinear(loader, heads)).toThrow(/3 ranks cannot share 4 query and 2 key\/value heads/)
   })

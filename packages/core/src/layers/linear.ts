@@ -1,5 +1,6 @@
 import { add, concat, split } from '@tensorflow/tfjs-core'
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
+import { checkHeads } from '../config/parallel-sizes.ts'
 import { InvalidConfigError } from '../errors.ts'
 import type { MatrixSelection } from '../loading/matrix-parts.ts'
 import type { RowRange } from '../loading/weight-source.ts'
@@ -70,10 +71,7 @@ export function shardRange(
   name: string,
 ): RowRange {
   if (features % size !== 0) {
-    throw new InvalidConfigError(
-      'tensorParallelSize',
-      `${size} ranks cannot share the ${features} features of ${name} evenly`,
-    )
+    throw new InvalidConfigError('tp', `${size} ranks cannot share the ${features} features of ${name} evenly`)
   }
   const share = features / size
   return { start: rank * share, end: (rank + 1) * share }
@@ -150,12 +148,7 @@ export function shareHeads(
   { rank, size }: Pick<Communicator, 'rank' | 'size'>,
 ): HeadShare {
   const { numHeads, numKvHeads } = heads
-  if (numHeads % size !== 0 || (numKvHeads % size !== 0 && size % numKvHeads !== 0)) {
-    throw new InvalidConfigError(
-      'tensorParallelSize',
-      `${size} ranks cannot share ${numHeads} query and ${numKvHeads} key/value heads evenly`,
-    )
-  }
+  checkHeads(heads, size)
   return {
     numHeads: numHeads / size,
     numKvHeads: Math.max(1, numKvHeads / size),

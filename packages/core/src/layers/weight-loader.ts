@@ -12,6 +12,7 @@ import type { WeightLayout } from '../loading/weight-view.ts'
 import type { DType } from '../tensor/dtype.ts'
 import type { FillWeight, PackedWeight, PackedWeightSpec, StoredRows } from '../tensor/packed-weight.ts'
 import type { Communicator } from './communicator.ts'
+import type { ExpertBalance } from './expert-balance.ts'
 import { unquantizedMethods } from './linear-method.ts'
 import type { LinearMethods, MethodLoader } from './linear-method.ts'
 
@@ -20,6 +21,9 @@ export interface WeightLoaderOptions {
   readonly pack: BackendPack
   readonly dtype: DType | 'auto'
   readonly communicator: Communicator
+  /** Default: the ranks of `communicator` share every expert. */
+  readonly expertCommunicator?: Communicator
+  readonly expertBalance?: ExpertBalance
   /** Default: unquantized everywhere. */
   readonly linearMethods?: LinearMethods
   /** Default: names and matrices are the layers' own. */
@@ -37,6 +41,8 @@ interface Owned {
  */
 export class WeightLoader implements MethodLoader {
   readonly communicator: Communicator
+  readonly expertCommunicator: Communicator | null
+  readonly expertBalance: ExpertBalance | null
   readonly linearMethods: LinearMethods
   readonly source: WeightView
   readonly #options: WeightLoaderOptions
@@ -48,6 +54,8 @@ export class WeightLoader implements MethodLoader {
   constructor(options: WeightLoaderOptions) {
     this.#options = options
     this.communicator = options.communicator
+    this.expertCommunicator = options.expertCommunicator ?? null
+    this.expertBalance = options.expertBalance ?? null
     this.linearMethods = options.linearMethods ?? unquantizedMethods
     this.source = new WeightView(options.source, options.layout)
     const { source } = this

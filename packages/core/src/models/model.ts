@@ -3,6 +3,7 @@ import type { BackendPack } from '../backends/backend-pack.ts'
 import type { ArchitectureConfig } from '../config/architectures.ts'
 import type { ModelConfig } from '../config/model-config.ts'
 import type { Communicator } from '../layers/communicator.ts'
+import type { ExpertBalance } from '../layers/expert-balance.ts'
 import type { ForwardContext } from '../layers/forward-context.ts'
 import type { LinearMethods } from '../layers/linear-method.ts'
 import type { WeightSource } from '../loading/weight-source.ts'
@@ -48,7 +49,15 @@ export interface LoadModelContext {
   readonly pack: BackendPack
   /** 'auto' keeps each weight as stored; otherwise weights are converted at load. */
   readonly dtype: DType | 'auto'
+  /** The ranks that share every layer: tensor parallelism. */
   readonly communicator: Communicator
+  /**
+   * The ranks that have the experts between them, each some of them whole; left out, all of `communicator` have a part of
+   * every expert. Those of `communicator`, or, where that is one rank alone, any that run the same layers on the same tokens.
+   */
+  readonly expertCommunicator?: Communicator
+  /** Counts what the experts of each rank are given. */
+  readonly expertBalance?: ExpertBalance
   /** How linears, experts, embedding and head store and apply their weights; default: as stored. */
   readonly linearMethods?: LinearMethods
   /** A stage: only these layers, and no more than they need. `{ 0, 0 }` is the embedding alone, `{ n, n }` norm and head. */

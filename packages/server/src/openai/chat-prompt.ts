@@ -1,4 +1,4 @@
-import { type ChatMessage, type PromptInput, RawJson } from '@octavo/core'
+import { type ChatMessage, type PromptInput, RawJson, type ToolDefinition } from '@octavo/core'
 import type { ChatCompletionRequest, WireChatMessage } from '@octavo/sdk/protocol'
 import { HttpError } from '../http-error.ts'
 import type { JsonSource } from '../json-source.ts'
@@ -14,17 +14,22 @@ export function chatPrompt(request: ChatCompletionRequest, body?: JsonSource): P
   return {
     type: 'chat',
     messages: request.messages.map((message, index) => toChatMessage(message, sources?.[index])),
-    // The model cannot be kept from calling a tool that it was shown.
-    tools:
-      request.tool_choice === 'none'
-        ? null
-        : ((request.tools && (body?.member('tools')?.text ?? request.tools)) ?? null),
+    tools: shownTools(request, body),
     chatTemplate: request.chat_template ?? null,
     chatTemplateKwargs: templateKwargs(request, body),
     addGenerationPrompt: request.add_generation_prompt ?? !continueFinalMessage,
     continueFinalMessage,
     addSpecialTokens: request.add_special_tokens ?? false,
   }
+}
+
+/** The model cannot be kept from calling a tool that it was shown. */
+function shownTools(
+  { tools, tool_choice: choice }: ChatCompletionRequest,
+  body?: JsonSource,
+): readonly ToolDefinition[] | string | null {
+  if (choice === 'none' || tools == null || tools.length === 0) return null
+  return body?.member('tools')?.text ?? tools
 }
 
 /** The assistant's, unless the client takes the generation prompt away: then whoever spoke last goes on. */
