@@ -29,6 +29,7 @@ export type {
   RequestOutput,
 } from './sequence/outputs.ts'
 export type { ChatMessage, TextPart, ToolCall, ToolDefinition } from './tokenizer/chat-message.ts'
+export { RawJson } from './tokenizer/raw-json.ts'
 
 export {
   BackendUnavailableError,

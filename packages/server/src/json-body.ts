@@ -3,6 +3,7 @@ import type { TurnQueue } from '@octavo/core'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { HttpError } from './http-error.ts'
 import { scanJson } from './json-scan.ts'
+import { JsonSource } from './json-source.ts'
 import type { ServerContext } from './server-context.ts'
 
 /**
@@ -45,7 +46,24 @@ export async function parseJsonBody(bytes: Buffer, turns: TurnQueue): Promise<un
   const { seed } = await scanJson(bytes, turns)
   const text = await turns.run(() => decodeUtf8(bytes), turn)
   const body = await turns.run(() => parseJson(text), turn)
-  return seed === null ? body : withExactSeed(body, seed)
+  const exact = seed === null ? body : withExactSeed(body, seed)
+  if (isConversation(exact)) sources.set(exact, text)
+  return exact
+}
+
+/** The texts of bodies with messages, which templates get as they were written. */
+const sources = new WeakMap<object, string>()
+
+function isConversation(body: unknown): body is object {
+  return typeof body === 'object' && body !== null && 'messages' in body
+}
+
+/** The text that a body was parsed from, once: it can be large, and an answer takes its time. */
+export function takeJsonSource(body: unknown): JsonSource | undefined {
+  if (!isConversation(body)) return undefined
+  const text = sources.get(body)
+  sources.delete(body)
+  return text === undefined ? undefined : new JsonSource(text)
 }
 
 function decodeUtf8(body: Buffer): string {

@@ -13,6 +13,8 @@ import { addEndpoint, explainFailure } from '../endpoint.ts'
 import { finalOutput, untilFinished } from '../engine-outputs.ts'
 import { sendEventStream } from '../event-stream.ts'
 import { HttpError } from '../http-error.ts'
+import { takeJsonSource } from '../json-body.ts'
+import type { JsonSource } from '../json-source.ts'
 import type { Generation } from '../open-generation.ts'
 import { openGeneration } from '../open-generation.ts'
 import { parseWire } from '../parse-wire.ts'
@@ -44,7 +46,9 @@ export function addChatCompletions(app: FastifyInstance, server: ServerContext):
     const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
     const generation = openGeneration(server, { request, reply, idPrefix: 'chatcmpl', wanted })
     const { signal } = generation
-    const outputs = server.engine.generate(chatToGenerateRequest(body, generation), signal)
+    const source = takeJsonSource(request.body)
+    const generateRequest = await turns.run(() => chatToGenerateRequest(body, generation, source))
+    const outputs = server.engine.generate(generateRequest, signal)
     const answer = { request: body, frame: generation, turns }
     if (body.stream !== true)
       return sendJson(reply, await chatCompletionAnswer(await finalOutput(outputs), answer), turns)
@@ -65,10 +69,11 @@ function checkChatTemplate(body: ChatCompletionRequest, { trustRequestChatTempla
 export function chatToGenerateRequest(
   request: ChatCompletionRequest,
   context: Pick<Generation, 'engineRequestId' | 'model' | 'cacheSalt'>,
+  source?: JsonSource,
 ): GenerateRequest {
   return {
     ...commonRequestFields(request, context),
-    prompt: chatPrompt(request),
+    prompt: chatPrompt(request, source),
     params: {
       ...samplingParams(request),
       maxTokens: request.max_completion_tokens ?? request.max_tokens ?? null,
