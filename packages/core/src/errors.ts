@@ -19,6 +19,7 @@ export type OctavoErrorCode =
   | 'engine_overloaded'
   | 'invalid_logits'
   | 'no_gradient'
+  | 'communication_error'
 
 /** Text of a message, or a field of the API under core's name: each surface spells it its own way (`maxTokens`, `max_tokens`). */
 export type MessagePart = string | { readonly field: string }

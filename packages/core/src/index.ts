@@ -25,9 +25,11 @@ export type {
   DecodedTokenLogprobs,
   FinishReason,
   Logprob,
+  OutputTokenLogprobs,
   RequestOutput,
 } from './sequence/outputs.ts'
 export type { ChatMessage, TextPart, ToolCall, ToolDefinition } from './tokenizer/chat-message.ts'
+export { RawJson } from './tokenizer/raw-json.ts'
 
 export {
   BackendUnavailableError,

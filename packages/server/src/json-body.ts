@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { HttpError } from './http-error.ts'
 import { scanJson } from './json-scan.ts'
+import { JsonSource } from './json-source.ts'
 
 /**
  * JSON bodies, strictly: bytes that are not UTF-8 and keys that reach for prototypes are refused. Other types are
@@ -45,7 +46,24 @@ export async function parseJsonBody(bytes: Buffer): Promise<unknown> {
   if (bytes.length > largeBytes) await nextTurn()
   const body = parseJson(text)
   if (bytes.length > largeBytes) await nextTurn()
-  return seed === null ? body : withExactSeed(body, seed)
+  const exact = seed === null ? body : withExactSeed(body, seed)
+  if (isConversation(exact)) sources.set(exact, text)
+  return exact
+}
+
+/** The texts of bodies with messages, which templates get as they were written. */
+const sources = new WeakMap<object, string>()
+
+function isConversation(body: unknown): body is object {
+  return typeof body === 'object' && body !== null && 'messages' in body
+}
+
+/** The text that a body was parsed from, once: it can be large, and an answer takes its time. */
+export function takeJsonSource(body: unknown): JsonSource | undefined {
+  if (!isConversation(body)) return undefined
+  const text = sources.get(body)
+  sources.delete(body)
+  return text === undefined ? undefined : new JsonSource(text)
 }
 
 const largeBytes = 1024 * 1024

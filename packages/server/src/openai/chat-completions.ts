@@ -13,6 +13,8 @@ import { addEndpoint, explainFailure } from '../endpoint.ts'
 import { finalOutput, untilFinished } from '../engine-outputs.ts'
 import { sendEventStream } from '../event-stream.ts'
 import { HttpError } from '../http-error.ts'
+import { takeJsonSource } from '../json-body.ts'
+import type { JsonSource } from '../json-source.ts'
 import type { Generation } from '../open-generation.ts'
 import { openGeneration } from '../open-generation.ts'
 import { parseWire } from '../parse-wire.ts'
@@ -44,7 +46,8 @@ export function addChatCompletions(app: FastifyInstance, server: ServerContext):
     const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
     const generation = openGeneration(server, { request, reply, idPrefix: 'chatcmpl', wanted })
     const { signal } = generation
-    const outputs = server.engine.generate(chatToGenerateRequest(body, generation), signal)
+    const source = takeJsonSource(request.body)
+    const outputs = server.engine.generate(chatToGenerateRequest(body, generation, source), signal)
     if (body.stream !== true) return chatCompletionAnswer(body, await finalOutput(outputs), generation)
     const explain = (error: unknown) => explainFailure(server, { endpoint, error, request, reply })
     const chunks = chatCompletionChunks(body, outputs, generation)
@@ -63,10 +66,11 @@ function checkChatTemplate(body: ChatCompletionRequest, { trustRequestChatTempla
 export function chatToGenerateRequest(
   request: ChatCompletionRequest,
   context: Pick<Generation, 'engineRequestId' | 'model' | 'cacheSalt'>,
+  source?: JsonSource,
 ): GenerateRequest {
   return {
     ...commonRequestFields(request, context),
-    prompt: chatPrompt(request),
+    prompt: chatPrompt(request, source),
     params: {
       ...samplingParams(request),
       maxTokens: request.max_completion_tokens ?? request.max_tokens ?? null,

@@ -1,0 +1,3 @@
+export function roundUp(value: number, multiple: number): number {
+  return Math.ceil(value / multiple) * multiple
+}
