@@ -73,6 +73,18 @@ describe('ModelRunner', () => {
     expect(runner.executeModel(next).sampled).toEqual([{ id: 'a', tokenIds: [7], logprobs: null }])
   })
 
+  it('computes logits and draws nothing where another rank draws', () => {
+    let numCalls = 0
+    const computeLogits: CausalLM['computeLogits'] = (...args) => {
+      numCalls++
+      return successor.computeLogits(...args)
+    }
+    const runner = new ModelRunner({ model: { ...successor, computeLogits }, kv, sampler: null })
+    const plan = planOf([sequence('a', [1, 2]), sequence('nan', [5]), sequence('b', [1, 2], { promptLogprobs: 1 })])
+    expect(runner.executeModel(plan)).toEqual({ sampled: [], promptLogprobs: [], failed: [] })
+    expect(numCalls).toBe(1)
+  })
+
   it('fails the sequences that cannot go on, and no other', () => {
     const runner = new ModelRunner({ model: successor, kv })
     const output = runner.executeModel(
