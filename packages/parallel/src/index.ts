@@ -1,6 +1,4 @@
 /** One model over many ranks: the public names of `@octavo/parallel`, listed one by one. */
-export { layerCosts, resolveLayerRanges } from './layer-ranges.ts'
-export type { LayerCosts, LayerRangeOptions } from './layer-ranges.ts'
 export { initProcessGroup, newGroup } from './init-process-group.ts'
 export type { InitMpiGroupOptions, InitProcessGroupOptions, InitThreadGroupOptions } from './init-process-group.ts'
 export type {
@@ -40,3 +38,5 @@ export type { DeviceMesh, MeshDimension, MeshSizes } from './device-mesh.ts'
 export { parseRankEnvironment } from './rank-environment.ts'
 export type { RankEnvironment, RankSource } from './rank-environment.ts'
 export { createCommunicator } from './tensor-communicator.ts'
+export { layerCosts, resolveLayerRanges } from './layer-ranges.ts'
+export type { LayerCosts, LayerRangeOptions } from './layer-ranges.ts'
