@@ -1,24 +1,33 @@
-import { AsyncEngine, consoleLogger, type EngineHooks, type EngineOptions, formatBytes } from '@octavo/core'
+import {
+  AsyncEngine,
+  consoleLogger,
+  type EngineHooks,
+  type EngineOptions,
+  formatBytes,
+  type Logger,
+} from '@octavo/core'
 import { backendModules, type BackendFlags } from './backend-modules.ts'
 import { ProgressBar } from './ui/progress-bar.ts'
 
 export interface OpenEngineOptions extends Pick<EngineHooks, 'restart' | 'onDead'> {
   /** No word of what is loaded. */
   readonly isQuiet?: boolean
+  /** Default: the console. */
+  readonly logger?: Logger
 }
 
 /** Loads the model with progress on stderr, and says what was loaded and how much it can hold. */
 export async function openEngine(
   options: EngineOptions,
   flags: BackendFlags,
-  { isQuiet = false, ...hooks }: OpenEngineOptions = {},
+  { isQuiet = false, logger = consoleLogger, ...hooks }: OpenEngineOptions = {},
 ): Promise<AsyncEngine> {
   const bar = new ProgressBar()
   const startedAt = performance.now()
   try {
     const engine = await AsyncEngine.create(options, {
       ...hooks,
-      logger: consoleLogger,
+      logger,
       modules: backendModules(flags),
       onDownloadProgress: ({ file, loadedBytes, totalBytes }) =>
         bar.update(`downloading ${file}`, loadedBytes, totalBytes),
@@ -27,7 +36,7 @@ export async function openEngine(
       },
     })
     bar.end()
-    if (!isQuiet) consoleLogger.info(describe(engine, options.model, performance.now() - startedAt))
+    if (!isQuiet) logger.info(describe(engine, options.model, performance.now() - startedAt))
     return engine
   } catch (error) {
     bar.end()

@@ -11,7 +11,14 @@ export type { LoadedModules } from './engine/load-engine-modules.ts'
 export { createEngineCore } from './engine/create-engine-core.ts'
 export type { EngineCoreData } from './engine/create-engine-core.ts'
 export { createScheduler } from './engine/create-scheduler.ts'
-export type { CreateSchedulingPolicy, ExecutorLimits, SchedulingPolicyContext } from './engine/create-scheduler.ts'
+export type {
+  CreateDraftProposer,
+  CreateSchedulerOptions,
+  CreateSchedulingPolicy,
+  DraftProposerContext,
+  ExecutorLimits,
+  SchedulingPolicyContext,
+} from './engine/create-scheduler.ts'
 export { EngineCore } from './engine/engine-core.ts'
 export type { StepResult } from './engine/engine-core.ts'
 export type { EngineInfo } from './engine/engine-info.ts'
@@ -23,6 +30,7 @@ export { defaultRestartPolicy, SupervisedCoreClient } from './engine/supervised-
 export type { RestartPolicy, SupervisedCoreClientOptions } from './engine/supervised-core-client.ts'
 export { ThreadCoreClient } from './engine/thread-core-client.ts'
 
+export type { DraftProposer } from './scheduler/draft-proposer.ts'
 export { FcfsQueue, SortedQueue } from './scheduler/request-queue.ts'
 export type { RequestQueue } from './scheduler/request-queue.ts'
 export { Scheduler } from './scheduler/scheduler.ts'
@@ -43,6 +51,8 @@ export type { SchedulingPolicy, SchedulingPolicyName } from './scheduler/schedul
 export type { SequenceUpdate } from './scheduler/sequence-update.ts'
 export type { Sequence, SequenceRequest, SequenceTimes } from './sequence/sequence.ts'
 export type { FinishReason, Logprob, RequestOutput, TokenLogprobs } from './sequence/outputs.ts'
+export { packLogprobs, unpackLogprobs } from './sequence/packed-logprobs.ts'
+export type { PackedLogprobs } from './sequence/packed-logprobs.ts'
 
 // The executor and its ranks: where it is computed.
 export type { CreateExecutor, Executor, ExecutorContext } from './engine/executor.ts'

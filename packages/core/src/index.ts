@@ -25,9 +25,11 @@ export type {
   DecodedTokenLogprobs,
   FinishReason,
   Logprob,
+  OutputTokenLogprobs,
   RequestOutput,
 } from './sequence/outputs.ts'
 export type { ChatMessage, TextPart, ToolCall, ToolDefinition } from './tokenizer/chat-message.ts'
+export { RawJson } from './tokenizer/raw-json.ts'
 
 export {
   BackendUnavailableError,
@@ -76,3 +78,5 @@ export { editDistance } from './util/edit-distance.ts'
 export { formatBytes } from './util/format-bytes.ts'
 export { consoleLogger, silentLogger } from './util/logger.ts'
 export type { Logger } from './util/logger.ts'
+export { TurnQueue } from './util/turn-queue.ts'
+export type { TurnClock, TurnOptions } from './util/turn-queue.ts'

@@ -18,7 +18,7 @@ export type {
 } from './models/decoder-design.ts'
 
 export { createAttention } from './layers/attention.ts'
-export type { Attention, AttentionOptions, QkNormOptions } from './layers/attention.ts'
+export type { Attention, AttentionOptions } from './layers/attention.ts'
 export { singleRank } from './layers/communicator.ts'
 export type { Communicator } from './layers/communicator.ts'
 export { ExpertBalance } from './layers/expert-balance.ts'
@@ -34,16 +34,14 @@ export {
   createQkvLinear,
   createReplicatedLinear,
   createRowLinear,
-  shardRange,
-  shareHeads,
 } from './layers/linear.ts'
 export type {
-  HeadShare,
   Linear,
   LinearOptions,
   MergedLinear,
   MergedLinearOptions,
   QkvLinearOptions,
+  ShardedLinearOptions,
 } from './layers/linear.ts'
 export {
   createLoadedLinear,
@@ -70,8 +68,11 @@ export { createMoe } from './layers/moe.ts'
 export type { ExpertNames, MoeOptions } from './layers/moe.ts'
 export { createLayerNorm, createRmsNorm } from './layers/norm.ts'
 export type { Norm, NormOptions, RmsNormOptions } from './layers/norm.ts'
+export type { QkNormOptions } from './layers/qk-norm.ts'
 export { RotaryEmbedding } from './layers/rotary-embedding.ts'
 export type { RopeRows } from './layers/rotary-embedding.ts'
+export { columnUnit, shardInnerFeatures, shardRange, shareHeads } from './layers/shard.ts'
+export type { HeadShare, InnerFeatures, ShardOptions } from './layers/shard.ts'
 export { WeightLoader } from './layers/weight-loader.ts'
 export type { WeightLoaderOptions } from './layers/weight-loader.ts'
 

@@ -4,6 +4,8 @@ export type { DescribeBatchInvarianceOptions } from './engine/batch-invariance.c
 export { ReplayGroup } from './layers/replay-group.case.ts'
 export { describeGolden } from './models/golden.case.ts'
 export type { DescribeGoldenOptions } from './models/golden.case.ts'
+export { describeParallelModels } from './models/parallel.case.ts'
+export type { DescribeParallelOptions } from './models/parallel.case.ts'
 export { describeOps } from './ops/ops.case.ts'
 export type { DescribeOpsOptions } from './ops/ops.case.ts'
 export { RandomData } from './ops/random-data.case.ts'

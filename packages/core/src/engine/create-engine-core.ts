@@ -19,14 +19,18 @@ export async function createEngineCore(
   { config, modelPath, modules }: EngineCoreData,
   onProgress: (loadedBytes: number, totalBytes: number) => void,
 ): Promise<{ core: EngineCore; info: EngineInfo }> {
-  const { createExecutor, createSchedulingPolicy, ...workerModules } = await loadEngineModules(modules)
-  const schedulingPolicy = createSchedulingPolicy?.({ config }) ?? null
+  const { createExecutor, createSchedulingPolicy, createDraftProposer, ...workerModules } =
+    await loadEngineModules(modules)
+  const parts = {
+    policy: createSchedulingPolicy?.({ config }) ?? null,
+    draftProposer: createDraftProposer?.({ config }) ?? null,
+  }
   const context = { config, modelPath, workerModules, modules, onProgress }
   const executor = createExecutor?.(context) ?? new InlineExecutor(context)
   const info = await executor.initialize()
   const { maxPlansInFlight } = executor
   return {
-    core: new EngineCore(createScheduler(config, { ...info, maxPlansInFlight }, schedulingPolicy), executor),
+    core: new EngineCore(createScheduler(config, { ...info, maxPlansInFlight }, parts), executor),
     info,
   }
 }

@@ -8,15 +8,13 @@ import { InvalidConfigError } from '../errors.ts'
 import type { Communicator } from '../layers/communicator.ts'
 import { ExpertBalance, type ExpertBalanceReport } from '../layers/expert-balance.ts'
 import { type Checkpoint, openCheckpoint } from '../loading/checkpoint.ts'
-import { tryWeight } from '../loading/weight-source.ts'
-import type { WeightSource } from '../loading/weight-source.ts'
 import type { CausalLM, LayerRange, ModelDefinition } from '../models/model.ts'
 import { getModelDefinition } from '../models/registry.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
-import { isDense, weightFormats } from '../tensor/dtype.ts'
 import { kvBytesPerToken, type KvDType } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
 import { availableMemory } from '../util/available-memory.ts'
+import { estimateWeightBytes } from './estimate-weight-bytes.ts'
 import { checkMaxModelLen, checkWeightsFit, kvBudget, type MemoryLimits } from './kv-cache-size.ts'
 import { ModelRunner } from './model-runner.ts'
 import { paddedSizes, type WarmupReport, warmUp } from './warm-up.ts'
@@ -144,7 +142,7 @@ export class ModelWorker implements Worker {
     const { config, communicator, expertCommunicator, share, layers, workerModules = {}, onProgress } = this.#options
     const source = checkpoint.openWeights()
     try {
-      const weightBytes = weightBytesAtRest(source, {
+      const weightBytes = estimateWeightBytes(source, {
         dtype: config.model.dtype,
         layers,
         numRanks: communicator.size,
@@ -195,29 +193,6 @@ function kvDTypeOf({ name, kvCacheDtypes }: BackendPack, dtype: EngineConfig['ca
 function warmupOf({ warmup }: BackendPack, option: EngineConfig['device']['warmup']): WarmupPolicy | null {
   const isWanted = option === 'auto' ? warmup?.isDefault : option
   return isWanted ? (warmup ?? null) : null
-}
-
-interface RestOptions {
-  readonly dtype: EngineConfig['model']['dtype']
-  readonly layers: LayerRange | undefined
-  readonly numRanks: number
-  readonly numExpertRanks: number
-}
-
-/** What this rank's weights will take in memory, as stored or in the dtype asked for; a stage's embedding and head count always. */
-function weightBytesAtRest(source: WeightSource, { dtype, layers, numRanks, numExpertRanks }: RestOptions): number {
-  let total = 0
-  for (const name of source.names()) {
-    const info = tryWeight(source, name)
-    const layer = /\.(?:layers|h)\.(\d+)\./.exec(`.${name}`)?.[1]
-    const isElsewhere = layers && layer !== undefined && (Number(layer) < layers.start || Number(layer) >= layers.end)
-    if (info === null || isElsewhere === true) continue
-    const numElements = info.shape.reduce((product, dim) => product * dim, 1)
-    const isKept = dtype === 'auto' || (info.shape.length < 2 && isDense(info.format))
-    const bytes = isKept ? info.sizeInBytes : numElements * weightFormats[dtype].blockBytes
-    total += bytes / (name.includes('.experts.') ? numExpertRanks : numRanks)
-  }
-  return Math.ceil(total)
 }
 
 /** This rank's share of free memory, less what weights are still to take and a reserve for activations and the rest of the process. */

@@ -1,25 +1,15 @@
-import { reshape } from '@tensorflow/tfjs-core'
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
-import { UnsupportedModelError } from '../errors.ts'
 import { kvWrite } from '../ops/kv-write.ts'
 import { pagedAttention } from '../ops/paged-attention.ts'
 import { assert } from '../util/assert.ts'
 import type { ForwardContext } from './forward-context.ts'
-import { createQkvLinear, createRowLinear, shareHeads } from './linear.ts'
+import { createQkvLinear, createRowLinear } from './linear.ts'
 import type { QkvLinearOptions } from './linear.ts'
-import { createRmsNorm } from './norm.ts'
-import type { Norm } from './norm.ts'
+import { createQkNorm } from './qk-norm.ts'
+import type { QkNormOptions } from './qk-norm.ts'
 import type { RopeRows, RotaryEmbedding } from './rotary-embedding.ts'
+import { shareHeads } from './shard.ts'
 import type { WeightLoader } from './weight-loader.ts'
-
-export interface QkNormOptions {
-  /** One norm over each head, or one over all of a projection's features. */
-  readonly over: 'head' | 'projection'
-  readonly qPrefix: string
-  readonly kPrefix: string
-  readonly epsilon: number
-  readonly hasUnitOffset: boolean
-}
 
 export interface AttentionOptions {
   /** Which layer of this stage's KV cache. */
@@ -58,7 +48,7 @@ export function createAttention(loader: WeightLoader, options: AttentionOptions)
     outFeatures: hiddenSize,
     hasBias: options.hasOutputBias,
   })
-  const norms = createQkNorms(loader, options)
+  const norm = options.qkNorm === null ? null : createQkNorm(loader, { ...options, ...options.qkNorm })
   const sinks: Tensor1D | null =
     options.sinks === null
       ? null
@@ -70,8 +60,7 @@ export function createAttention(loader: WeightLoader, options: AttentionOptions)
       const { metadata, kv } = context
       const [q, k, value] = qkv.forwardParts(x, context)
       assert(q !== undefined && k !== undefined && value !== undefined, 'qkv has three parts')
-      let query = norms?.query(q) ?? q
-      let key = norms?.key(k) ?? k
+      let { query, key } = norm?.forward(q, k) ?? { query: q, key: k }
       if (rope !== null && rows !== null) {
         query = rope.forward(query, rows)
         key = rope.forward(key, rows)
@@ -90,33 +79,4 @@ export function createAttention(loader: WeightLoader, options: AttentionOptions)
       return output.forward(attended, context)
     },
   }
-}
-
-interface QkNorms {
-  query(x: Tensor2D): Tensor2D
-  key(x: Tensor2D): Tensor2D
-}
-
-function createQkNorms(
-  loader: WeightLoader,
-  { qkNorm, headDim, numHeads, numKvHeads }: AttentionOptions,
-): QkNorms | null {
-  if (qkNorm === null) return null
-  const { over, qPrefix, kPrefix, epsilon, hasUnitOffset } = qkNorm
-  if (over === 'projection' && loader.communicator.size > 1) {
-    throw new UnsupportedModelError(
-      'Norms over the whole query and key projection need all heads on one rank: tensor parallelism is not supported for this model.',
-    )
-  }
-  const create = (prefix: string, heads: number): Norm =>
-    createRmsNorm(loader, { prefix, features: over === 'head' ? headDim : heads * headDim, epsilon, hasUnitOffset })
-  const query = create(qPrefix, numHeads)
-  const key = create(kPrefix, numKvHeads)
-  if (over === 'projection') return { query: (x) => query.forward(x), key: (x) => key.forward(x) }
-  return { query: (x) => normHeads(x, query, headDim), key: (x) => normHeads(x, key, headDim) }
-}
-
-function normHeads(x: Tensor2D, norm: Norm, headDim: number): Tensor2D {
-  const heads: Tensor2D = reshape(x, [-1, headDim]) // [n * numHeads, headDim]
-  return reshape(norm.forward(heads), [x.shape[0], x.shape[1]])
 }

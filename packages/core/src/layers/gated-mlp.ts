@@ -1,6 +1,7 @@
 import type { GatedActivationKind } from '../ops/gated-activation.ts'
-import { createMergedLinear, createRowLinear, shardRange } from './linear.ts'
+import { createMergedLinear, createRowLinear } from './linear.ts'
 import type { Mlp } from './mlp.ts'
+import { shardInnerFeatures } from './shard.ts'
 import type { WeightLoader } from './weight-loader.ts'
 
 export interface GatedMlpOptions {
@@ -16,7 +17,7 @@ export interface GatedMlpOptions {
 /** `down(act(gate(x)) * up(x))`. */
 export function createGatedMlp(loader: WeightLoader, options: GatedMlpOptions): Mlp {
   const { prefixes, downPrefix, hiddenSize, intermediateSize, hasBias, activation } = options
-  const share = shardRange(intermediateSize, loader.communicator, downPrefix)
+  const share = shardInnerFeatures(loader, { features: intermediateSize, modules: [downPrefix], role: 'linear' })
   const gateUp = createMergedLinear(loader, {
     tensors:
       'gateUp' in prefixes
@@ -34,6 +35,7 @@ export function createGatedMlp(loader: WeightLoader, options: GatedMlpOptions): 
     inFeatures: intermediateSize,
     outFeatures: hiddenSize,
     hasBias,
+    share,
   })
   return { forward: (x, context) => down.forward(gateUp.forwardGated(x, activation, context), context) }
 }

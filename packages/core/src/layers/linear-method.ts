@@ -51,6 +51,8 @@ export interface MethodLoader {
   has(name: string): boolean
   /** Whether these tensors can become one weight without being converted. */
   canStack(names: readonly string[]): boolean
+  /** How many columns of a tensor stand together once it is loaded: the elements of a block, or 1. */
+  columnUnit(name: string): number
   /** Throws CheckpointError where a tensor is missing or has another shape. */
   matrix(selection: MatrixSelection): PackedWeight
   /** The same rows and columns as float32 values `[rows * cols]`, owned by nobody: for methods that compute with them. */
@@ -68,6 +70,11 @@ export interface MethodLoader {
 export interface LinearMethod {
   /** Whether the weights of these tensors can be loaded as one, rows under rows, without a conversion nobody asked for. */
   canMerge(loader: MethodLoader, names: readonly string[]): boolean
+  /**
+   * How many columns of this weight stand together (blocks, groups), so that ranks cut it between them; left out, 1.
+   * Asked before anything is loaded.
+   */
+  columnUnit?(loader: MethodLoader, name: string): number
   /**
    * Loads what the selection says of tensors `<module>.weight`; a format of several planes asks for its own names beside
    * them (`planeNames`). What must be freed is the loader's to own.
@@ -105,6 +112,7 @@ export function createLoadedLinear(apply: LoadedLinear['apply']): LoadedLinear {
 /** Weights as stored, one tensor `<module>.weight`; GGUF's blocks count too, since kernels widen them on the fly. */
 export const unquantized: LinearMethod = {
   canMerge: (loader, names) => loader.canStack(names),
+  columnUnit: (loader, name) => loader.columnUnit(name),
   load: (loader, selection) => createPackedLinear(loader.matrix(selection)),
   loadEmbedding: (loader, selection) => createPackedEmbedding(loader.matrix(selection)),
 }

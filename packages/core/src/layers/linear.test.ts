@@ -213,12 +213,22 @@ describe('on several ranks', () => {
     }
   })
 
-  it('refuses to share what does not divide', () => {
+  it('shares features that do not divide, and refuses heads that do not', () => {
+    const tensors = { 'up.weight': matrix(7, hiddenSize, 1), 'down.weight': matrix(hiddenSize, 7, 2) }
+    const build = (loader: WeightLoader): Linear => {
+      const up = createColumnLinear(loader, { prefix: 'up', inFeatures: hiddenSize, outFeatures: 7, hasBias: false })
+      const down = createRowLinear(loader, { prefix: 'down', inFeatures: 7, outFeatures: hiddenSize, hasBias: false })
+      return { forward: (input, forward) => down.forward(up.forward(input, forward), forward) }
+    }
+    const expected = apply(build(loaderOf(tensors)))
+    const group = new ReplayGroup(3)
+    const layers = group.communicators.map((communicator) => build(loaderOf(tensors, communicator)))
+    for (const result of group.run((rank) => apply(layers[rank]!))) expectClose(result, expected)
+
     const [, second] = new ReplayGroup(3).communicators
-    const loader = loaderOf({ 'a.weight': matrix(4, hiddenSize, 1) }, second)
-    const options = { prefix: 'a', inFeatures: hiddenSize, outFeatures: 4, hasBias: false }
-    expect(() => createColumnLinear(loader, options)).toThrow(/tp: 3 ranks cannot share the 4 features of a/)
     const heads = { prefixes: { qkv: 'a' }, hiddenSize, numHeads: 4, numKvHeads: 2, headDim: 2, hasBias: false }
-    expect(() => createQkvLinear(loader, heads)).toThrow(/3 ranks cannot share 4 query and 2 key\/value heads/)
+    expect(() => createQkvLinear(loaderOf(tensors, second), heads)).toThrow(
+      /tp: 3 ranks cannot share 4 query and 2 key\/value heads evenly; use 1, 2 or 4/,
+    )
   })
 })

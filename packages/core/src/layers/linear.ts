@@ -1,15 +1,13 @@
-import { add, concat, split } from '@tensorflow/tfjs-core'
+import { concat, split } from '@tensorflow/tfjs-core'
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
-import { checkHeads } from '../config/parallel-sizes.ts'
-import { InvalidConfigError } from '../errors.ts'
 import type { MatrixSelection } from '../loading/matrix-parts.ts'
 import type { RowRange } from '../loading/weight-source.ts'
 import { gatedActivation } from '../ops/gated-activation.ts'
 import type { GatedActivationKind } from '../ops/gated-activation.ts'
 import { assert } from '../util/assert.ts'
-import type { Communicator } from './communicator.ts'
 import type { ForwardContext } from './forward-context.ts'
 import type { LinearRole, LoadedLinear } from './linear-method.ts'
+import { shardRange, shareHeads } from './shard.ts'
 import type { WeightLoader } from './weight-loader.ts'
 
 /** Tensor-parallel linear layers (Shoeybi et al. 2019, arXiv:1909.08053). With one rank all of them are the same. */
@@ -42,39 +40,29 @@ export function createReplicatedLinear(loader: WeightLoader, options: LinearOpti
   return { forward: (x, context) => loaded.apply(x, bias, context) }
 }
 
+export interface ShardedLinearOptions extends LinearOptions {
+  /** This rank's features, where they are not simply the ranks' even shares (`shardInnerFeatures`). */
+  readonly share?: RowRange
+}
+
 /** Output features are split over the ranks; each returns its own. */
-export function createColumnLinear(loader: WeightLoader, options: LinearOptions): Linear {
-  const { loaded, bias } = load(loader, options, {
-    rows: [shardRange(options.outFeatures, loader.communicator, options.prefix)],
-  })
+export function createColumnLinear(loader: WeightLoader, options: ShardedLinearOptions): Linear {
+  const { outFeatures, prefix, share } = options
+  const rows = [share ?? shardRange(outFeatures, loader.communicator, { name: prefix })]
+  const { loaded, bias } = load(loader, options, { rows })
   return { forward: (x, context) => loaded.apply(x, bias, context) }
 }
 
 /** Input features are split over the ranks, as a column linear left them; the partial results are added up. */
-export function createRowLinear(loader: WeightLoader, options: LinearOptions): Linear {
+export function createRowLinear(loader: WeightLoader, options: ShardedLinearOptions): Linear {
   const { communicator } = loader
-  const cols = shardRange(options.inFeatures, communicator, options.prefix)
-  const { loaded, bias } = load(loader, options, communicator.size === 1 ? {} : { cols })
-  if (communicator.size === 1) return { forward: (x, context) => loaded.apply(x, bias, context) }
-  return {
-    forward(x, context) {
-      const sum = communicator.allReduce(loaded.apply(x, null, context))
-      return bias === null ? sum : add<Tensor2D>(sum, bias)
-    },
-  }
-}
-
-/** The features `[rank * n / size, (rank + 1) * n / size)` that one rank holds. */
-export function shardRange(
-  features: number,
-  { rank, size }: Pick<Communicator, 'rank' | 'size'>,
-  name: string,
-): RowRange {
-  if (features % size !== 0) {
-    throw new InvalidConfigError('tp', `${size} ranks cannot share the ${features} features of ${name} evenly`)
-  }
-  const share = features / size
-  return { start: rank * share, end: (rank + 1) * share }
+  if (communicator.size === 1) return createReplicatedLinear(loader, options)
+  const { inFeatures, prefix, share } = options
+  const cols = share ?? shardRange(inFeatures, communicator, { name: prefix })
+  const { loaded, bias } = load(loader, options, { cols })
+  // One rank adds it, or the sum over the ranks would hold it several times.
+  const own = communicator.rank === 0 ? bias : null
+  return { forward: (x, context) => communicator.allReduce(loaded.apply(x, own, context)) }
 }
 
 export interface MergedLinearOptions {
@@ -133,28 +121,6 @@ export interface QkvLinearOptions {
   readonly numKvHeads: number
   readonly headDim: number
   readonly hasBias: boolean
-}
-
-/** Heads that one rank computes. With more ranks than key/value heads, each of these is held by several ranks. */
-export interface HeadShare {
-  readonly numHeads: number
-  readonly numKvHeads: number
-  readonly firstHead: number
-  readonly firstKvHead: number
-}
-
-export function shareHeads(
-  heads: { numHeads: number; numKvHeads: number },
-  { rank, size }: Pick<Communicator, 'rank' | 'size'>,
-): HeadShare {
-  const { numHeads, numKvHeads } = heads
-  checkHeads(heads, size)
-  return {
-    numHeads: numHeads / size,
-    numKvHeads: Math.max(1, numKvHeads / size),
-    firstHead: (rank * numHeads) / size,
-    firstKvHead: Math.floor((rank * numKvHeads) / size),
-  }
 }
 
 /** `forwardParts` gives queries `[n, numHeads * headDim]`, keys and values `[n, numKvHeads * headDim]` of this rank. */

@@ -3,6 +3,7 @@ import { activation } from '../ops/activation.ts'
 import type { ActivationKind } from '../ops/activation.ts'
 import type { ForwardContext } from './forward-context.ts'
 import { createColumnLinear, createRowLinear } from './linear.ts'
+import { shardInnerFeatures } from './shard.ts'
 import type { WeightLoader } from './weight-loader.ts'
 
 /** What follows attention in a block, whatever is in it. */
@@ -23,17 +24,20 @@ export interface PlainMlpOptions {
 /** `down(act(up(x)))`. */
 export function createMlp(loader: WeightLoader, options: PlainMlpOptions): Mlp {
   const { upPrefix, downPrefix, hiddenSize, intermediateSize, hasBias } = options
+  const share = shardInnerFeatures(loader, { features: intermediateSize, modules: [downPrefix], role: 'linear' })
   const up = createColumnLinear(loader, {
     prefix: upPrefix,
     inFeatures: hiddenSize,
     outFeatures: intermediateSize,
     hasBias,
+    share,
   })
   const down = createRowLinear(loader, {
     prefix: downPrefix,
     inFeatures: intermediateSize,
     outFeatures: hiddenSize,
     hasBias,
+    share,
   })
   return { forward: (x, context) => down.forward(activation(up.forward(x, context), options.activation), context) }
 }

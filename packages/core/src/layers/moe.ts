@@ -1,14 +1,19 @@
-import type { Tensor2D } from '@tensorflow/tfjs-core'
 import { moe } from '../ops/moe.ts'
 import type { MoeAttrs, MoeExpert } from '../ops/moe.ts'
 import type { FusedGatedKind } from '../ops/gated-activation.ts'
 import type { MoeRoutingOptions, MoeScoring } from '../ops/moe-routing.ts'
 import type { RowRange } from '../loading/weight-source.ts'
-import { createReplicatedLinear, shardRange } from './linear.ts'
+import { singleRank } from './communicator.ts'
+import type { Communicator } from './communicator.ts'
+import { expertRange } from './expert-exchange.ts'
+import { createExpertParallel, oneExpert } from './expert-parallel.ts'
+import type { RunExperts } from './expert-parallel.ts'
+import { createReplicatedLinear } from './linear.ts'
 import type { LinearMethod, LoadedLinear } from './linear-method.ts'
 import type { Mlp } from './mlp.ts'
 import { forwardExperts } from './moe-experts.ts'
 import type { Expert } from './moe-experts.ts'
+import { shardInnerFeatures } from './shard.ts'
 import type { WeightLoader } from './weight-loader.ts'
 
 /** Where one expert's projections stand, as names up to the dot before `weight` and `bias`. */
@@ -35,12 +40,12 @@ export interface MoeOptions {
 }
 
 /**
- * A mixture of experts. Ranks split every expert's intermediate features and add up their results. Experts whose methods
- * keep the weight as it is run in the fused kernel, others one by one.
+ * A mixture of experts. Ranks split every expert's intermediate features and add up their results; with an expert communicator
+ * each has some of the experts whole. Experts whose methods keep the weight as it is run in the fused kernel, others one by one.
  */
 export function createMoe(loader: WeightLoader, options: MoeOptions): Mlp {
-  const { routerPrefix, hasRouterBias: hasBias, numExperts, hiddenSize, scoring, renormalize, activation } = options
-  const { communicator } = loader
+  const { routerPrefix, hasRouterBias: hasBias, numExperts, hiddenSize, scoring, renormalize } = options
+  const { communicator, expertCommunicator, expertBalance: balance } = loader
   const router = createReplicatedLinear(loader, {
     prefix: routerPrefix,
     inFeatures: hiddenSize,
@@ -48,20 +53,61 @@ export function createMoe(loader: WeightLoader, options: MoeOptions): Mlp {
     hasBias,
     role: 'router',
   })
-  const experts = Array.from({ length: numExperts }, (_, index) => loadExpert(loader, options, options.expert(index)))
   const routing: MoeRoutingOptions = { topK: options.numExpertsPerToken, scoring, renormalize }
+  if (expertCommunicator !== null && expertCommunicator.size > 1) {
+    const ownExperts = expertRange(numExperts, expertCommunicator)
+    const runOwn = loadExperts(loader, options, { range: ownExperts, sharing: singleRank, routing: oneExpert })
+    return createExpertParallel({
+      communicator: expertCommunicator,
+      balance,
+      router,
+      routing,
+      numExperts,
+      ownExperts,
+      runOwn,
+    })
+  }
+  const run = loadExperts(loader, options, { range: { start: 0, end: numExperts }, sharing: communicator, routing })
+  return { forward: (x, context) => communicator.allReduce(run(x, router.forward(x, context), context)) }
+}
+
+/** The features between an expert's projections that one rank has. */
+export function shardExpertFeatures(
+  loader: WeightLoader,
+  { numExperts, intermediateSize, expert }: Pick<MoeOptions, 'numExperts' | 'intermediateSize' | 'expert'>,
+): RowRange {
+  const modules = Array.from({ length: numExperts }, (_, index) => expert(index).down)
+  return shardInnerFeatures(loader, { features: intermediateSize, modules, role: 'expert' })
+}
+
+interface ExpertSelection {
+  /** Of all experts, those that are loaded. */
+  readonly range: RowRange
+  /** The ranks that have a part of each. */
+  readonly sharing: Communicator
+  readonly routing: MoeRoutingOptions
+}
+
+function loadExperts(
+  loader: WeightLoader,
+  options: MoeOptions,
+  { range, sharing, routing }: ExpertSelection,
+): RunExperts {
+  const { numExperts, intermediateSize, activation } = options
+  const names = Array.from({ length: numExperts }, (_, index) => options.expert(index))
+  const isLoaded = (index: number): boolean => index >= range.start && index < range.end
+  const share = sharing.size === 1 ? { start: 0, end: intermediateSize } : shardExpertFeatures(loader, options)
+  const experts = names
+    .filter((_, index) => isLoaded(index))
+    .map((expert) => loadExpert(loader, options, { ...expert, share, sharing }))
+  loader.source.skip(...names.flatMap(({ gateUp, down }, index) => (isLoaded(index) ? [] : [...gateUp, down])))
   const packed = experts.map(packedExpert)
   if (packed.every((expert) => expert !== null)) {
     const attrs: MoeAttrs = { ...routing, experts: packed, activation }
-    return { forward: (x, context) => communicator.allReduce(moe(x, router.forward(x, context), attrs)) }
+    return (x, logits) => moe(x, logits, attrs)
   }
   const attrs = { ...routing, experts: experts.map((expert) => withBiases(loader, expert)), activation }
-  return {
-    forward(x, context) {
-      const logits: Tensor2D = router.forward(x, context)
-      return communicator.allReduce(forwardExperts(x, { logits, ...attrs }, context))
-    },
-  }
+  return (x, logits, context) => forwardExperts(x, { logits, ...attrs }, context)
 }
 
 interface LoadedExpert {
@@ -71,10 +117,15 @@ interface LoadedExpert {
   readonly downBias: Float32Array | null
 }
 
-function loadExpert(loader: WeightLoader, options: MoeOptions, { gateUp, down }: ExpertNames): LoadedExpert {
+interface ExpertToLoad extends ExpertNames {
+  /** Of the intermediate features. */
+  readonly share: RowRange
+  readonly sharing: Communicator
+}
+
+function loadExpert(loader: WeightLoader, options: MoeOptions, expert: ExpertToLoad): LoadedExpert {
   const { hiddenSize, intermediateSize, hasExpertBias, isInterleaved } = options
-  const { communicator } = loader
-  const share = shardRange(intermediateSize, communicator, down)
+  const { gateUp, down, share, sharing } = expert
   const rows = gateUpRows(intermediateSize, share, isInterleaved)
   const [method, ...others] = [...gateUp, down].map((module) => loader.linearMethods(module, 'expert'))
   const names = gateUp.map((module) => `${module}.weight`)
@@ -96,11 +147,11 @@ function loadExpert(loader: WeightLoader, options: MoeOptions, { gateUp, down }:
     down: load(others.at(-1)!, {
       names: [`${down}.weight`],
       expectedShape: [hiddenSize, intermediateSize],
-      ...(communicator.size > 1 && { cols: share }),
+      ...(sharing.size > 1 && { cols: share }),
     }),
     gateUpBias: hasExpertBias ? pick(gateUpBias(loader, options, gateUp), rows) : null,
     // One rank adds it, or the sum over the ranks would hold it several times.
-    downBias: communicator.rank === 0 ? downBias : null,
+    downBias: sharing.rank === 0 ? downBias : null,
   }
 }
 

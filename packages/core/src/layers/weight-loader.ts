@@ -9,7 +9,7 @@ import { tryWeight } from '../loading/weight-source.ts'
 import type { RowRange, WeightSource } from '../loading/weight-source.ts'
 import { WeightView } from '../loading/weight-view.ts'
 import type { WeightLayout } from '../loading/weight-view.ts'
-import type { DType } from '../tensor/dtype.ts'
+import { weightFormats, type DType } from '../tensor/dtype.ts'
 import type { FillWeight, PackedWeight, PackedWeightSpec, StoredRows } from '../tensor/packed-weight.ts'
 import type { Communicator } from './communicator.ts'
 import type { ExpertBalance } from './expert-balance.ts'
@@ -76,6 +76,11 @@ export class WeightLoader implements MethodLoader {
     return this.#options.dtype !== 'auto' || names.length === 1 || canConcatenate(this.source, names)
   }
 
+  columnUnit(name: string): number {
+    const info = this.#options.dtype === 'auto' ? tryWeight(this.source, name) : null
+    return info === null ? 1 : weightFormats[info.format].blockElements
+  }
+
   /** Throws CheckpointError where a tensor is missing or has another shape. */
   matrix(selection: MatrixSelection): PackedWeight {
     const { pack, dtype } = this.#options
@@ -102,14 +107,14 @@ export class WeightLoader implements MethodLoader {
 
   /** `[length]`, or the given ranges of it one after the other, as float32. */
   vector(name: string, length: number, ranges?: readonly RowRange[]): Tensor1D {
-    return this.tensor(select(this.hostVector(name, length), ranges))
+    return this.tensor(this.hostVector(name, length, ranges))
   }
 
-  /** `[length]` as float32 values, owned by nobody. */
-  hostVector(name: string, length: number): Float32Array {
+  /** As `vector`, as values that nobody owns. */
+  hostVector(name: string, length: number, ranges?: readonly RowRange[]): Float32Array {
     const values = loadVector(this.source, name, length)
     this.#progress(name)
-    return values
+    return select(values, ranges)
   }
 
   /** A tensor that outlives any `tidy`. */

@@ -37,6 +37,10 @@ beforeAll(async () => {
       [2, 3, 2],
       Float32Array.from({ length: 12 }, (_, i) => i),
     ),
+    wide: float32Tensor(
+      [5, 3],
+      Float32Array.from({ length: 15 }, (_, i) => i),
+    ),
     bias: float32Tensor([3], [1, 2, 3]),
     large: float32Tensor([1, 2], [1, -70000]),
   })
@@ -146,6 +150,78 @@ describe('loadMatrix', () => {
     expect(rowsOf(load({ names: ['stack'], expectedShape: [6, 2], rows: [{ start: 5, end: 6 }] }))).toEqual([[10, 11]])
   })
 
+  it.each<{ what: string; options: LoadMatrixOptions; of: 'plain' | 'turned' | 'gguf' }>([
+    { what: 'plain rows', of: 'plain', options: { names: ['q', 'k'], expectedShape: [6, 2], dtype: 'auto' } },
+    {
+      what: 'converted rows',
+      of: 'plain',
+      options: { names: ['q', 'half'], expectedShape: [8, 2], dtype: 'bfloat16' },
+    },
+    { what: 'rows stored [in, out]', of: 'turned', options: { names: ['wide'], expectedShape: [3, 5], dtype: 'auto' } },
+    {
+      what: 'such rows converted',
+      of: 'turned',
+      options: { names: ['wide'], expectedShape: [3, 5], dtype: 'float16' },
+    },
+    {
+      what: 'blocks made floats',
+      of: 'gguf',
+      options: { names: ['model.layers.0.mlp.down_proj.weight'], expectedShape: [64, 128], dtype: 'float32' },
+    },
+  ])('keeps any columns of any rows: $what', ({ options, of }) => {
+    const gguf = openGguf(join(fixtures, 'gguf/llama-q4_0.gguf')).weights
+    const from = { plain: source, turned: turned(source), gguf }[of]
+    const [numRows, numCols] = options.expectedShape
+    const whole = rowsOf(loadMatrix(from, pack, options))
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat(numRows - 1), { minLength: 1, maxLength: 9 }),
+        fc.nat(numCols - 1),
+        fc.nat(numCols - 1),
+        (order, a, b) => {
+          const cols = { start: Math.min(a, b), end: Math.max(a, b) + 1 }
+          const some = loadMatrix(from, pack, { ...options, rows: rowRanges(order), cols })
+          expect(rowsOf(some)).toEqual(order.map((row) => whole[row]!.slice(cols.start, cols.end)))
+        },
+      ),
+      { numRuns: 30 },
+    )
+    gguf.close()
+  })
+
+  it('keeps whole blocks of columns, and refuses to cut them', () => {
+    const { weights } = openGguf(join(fixtures, 'gguf/llama-q4_0.gguf'))
+    const options = { names: ['model.layers.0.mlp.down_proj.weight'], expectedShape: [64, 128], dtype: 'auto' } as const
+    const whole = rowsOf(loadMatrix(weights, pack, options))
+    const some = loadMatrix(weights, pack, { ...options, cols: { start: 32, end: 96 } })
+    expect(some.format).toBe('q4_0')
+    expect(rowsOf(some)).toEqual(whole.map((row) => row.slice(32, 96)))
+    const cut = (): unknown => loadMatrix(weights, pack, { ...options, cols: { start: 0, end: 40 } })
+    expect(cut).toThrow(CheckpointError)
+    expect(cut).toThrow('columns 0..40 cut through blocks of 32')
+    weights.close()
+  })
+
+  it('reads no more of what is stored [in, out] than its columns', () => {
+    const read: (RowRange | undefined)[] = []
+    const counted: WeightSource = {
+      file: source.file,
+      names: () => source.names(),
+      get: (name) => source.get(name),
+      read: (name, bytes, rows) => {
+        read.push(rows)
+        source.read(name, bytes, rows)
+      },
+      locate: () => null,
+      readFloat32: (name, rows) => source.readFloat32(name, rows),
+      raw: (name) => source.raw(name),
+      close: () => {},
+    }
+    const cols = { start: 1, end: 4 }
+    loadMatrix(turned(counted), pack, { names: ['wide'], expectedShape: [3, 5], dtype: 'auto', cols }).dispose()
+    expect(read).toEqual([cols])
+  })
+
   it('reads matrices larger than its scratch', () => {
     const values = Float32Array.from({ length: 3000 * 1024 }, (_, i) => i % 4096)
     writeSafetensors(join(folder, 'big.safetensors'), { big: float32Tensor([3000, 1024], values) })
@@ -191,7 +267,7 @@ describe('loadMatrix', () => {
   })
 
   it.each<[string, Omit<LoadMatrixOptions, 'dtype'> & Partial<LoadMatrixOptions>, RegExp]>([
-    ['a missing tensor', { names: ['q', 'v'], expectedShape: [6, 2] }, /"v": missing among 7 tensors/],
+    ['a missing tensor', { names: ['q', 'v'], expectedShape: [6, 2] }, /"v": missing among 8 tensors/],
     [
       'a wrong number of rows',
       { names: ['q', 'k'], expectedShape: [8, 2] },
@@ -253,6 +329,6 @@ describe('loadVector', () => {
     expect([...loadVector(source, 'bias', 3)]).toEqual([1, 2, 3])
     expect(() => loadVector(source, 'bias', 4)).toThrow(/"bias": expected shape \[4\], found \[3\]/)
     expect(() => loadVector(source, 'q', 8)).toThrow(/"q": expected shape \[8\], found \[4, 2\]/)
-    expect(() => loadVector(source, 'model.bias', 3)).toThrow(/missing among 7 tensors \(there is "bias"\)/)
+    expect(() => loadVector(source, 'model.bias', 3)).toThrow(/missing among 8 tensors \(there is "bias"\)/)
   })
 })

@@ -52,8 +52,11 @@ describe('WeightView', () => {
     const view = new WeightView(source, layout)
     view.readFloat32('mlp.experts.0.gate_up_proj.weight')
     view.locate('stack.b.weight')
-    view.skip('mlp.experts.1.down_proj')
+    expect(view.unread()).toEqual(['mlp.experts.gate_up_proj_bias', 'mlp.experts.down_proj_scales'])
+    view.skip('mlp.expert', 'mlp.experts.1.down_proj')
     expect(view.unread()).toEqual(['mlp.experts.gate_up_proj_bias'])
+    view.skip('mlp')
+    expect(view.unread()).toEqual([])
   })
 
   it('refuses two tensors of one name', () => {

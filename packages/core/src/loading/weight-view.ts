@@ -117,8 +117,12 @@ export class WeightView implements WeightSource {
   }
 
   /** Takes tensors `<prefix>.…` as read: what another rank holds, or a method computes without. */
-  skip(prefix: string): void {
-    for (const [name, { stored }] of this.#places) if (name.startsWith(`${prefix}.`)) this.#read.add(stored)
+  skip(...prefixes: readonly string[]): void {
+    const skipped = new Set(prefixes)
+    for (const [name, { stored }] of this.#places) {
+      for (let dot = name.indexOf('.'); dot >= 0; dot = name.indexOf('.', dot + 1))
+        if (skipped.has(name.slice(0, dot))) this.#read.add(stored)
+    }
   }
 
   /** Stored names of the tensors of this view that nobody has read, nor any part of them. */

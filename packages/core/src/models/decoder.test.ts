@@ -10,6 +10,8 @@ import type { ModelConfig } from '../config/model-config.ts'
 import { CheckpointError, InvalidConfigError, UnsupportedModelError } from '../errors.ts'
 import { singleRank } from '../layers/communicator.ts'
 import { ReplayGroup } from '../layers/replay-group.case.ts'
+import { ggufConfig } from '../loading/gguf-config.ts'
+import { openGguf } from '../loading/gguf.ts'
 import { openSafetensors } from '../loading/safetensors.ts'
 import type { WeightSource } from '../loading/weight-source.ts'
 import { WeightView } from '../loading/weight-view.ts'
@@ -96,38 +98,59 @@ describe('a gated MLP', () => {
   })
 })
 
-describe('tensor parallelism', () => {
-  it.each([
-    ['llama', 2],
-    ['llama', 4],
-    ['gemma3-text', 4],
-    ['gpt2', 2],
-    ['phi3', 2],
-    ['mistral', 2],
-    ['mixtral', 2],
-    ['qwen3-moe', 2],
-    ['gpt-oss', 4],
-  ])('%s on %i ranks gives the logits of one rank', async (folder, size) => {
-    const whole = await load(folder)
-    const expected = logitsOf(whole)
-    const group = new ReplayGroup(size)
-    const shards: CausalLM[] = []
-    for (const communicator of group.communicators) shards.push(await load(folder, { communicator }))
-    expect(shards[0]!.weightBytes).toBeLessThan(whole.weightBytes)
-    const scale = expected.reduce((max, value) => Math.max(max, Math.abs(value)), 0)
-    for (const logits of group.run((rank) => logitsOf(shards[rank]!)))
-      expect(maxDifference(logits, expected)).toBeLessThan(1e-5 * scale)
-    for (const model of [whole, ...shards]) model.dispose()
-  })
+describe('ranks that cannot share a model', () => {
+  /** What was read of the checkpoint by then. */
+  async function refusal(
+    changes: Partial<LoadModelContext> & { readonly source: WeightSource },
+    folder = 'llama',
+  ): Promise<{ error: unknown; numReads: number }> {
+    let numReads = 0
+    const { source } = changes
+    const counted: WeightSource = {
+      file: source.file,
+      names: () => source.names(),
+      get: (name) => source.get(name),
+      read: () => numReads++,
+      locate: () => (numReads++, null),
+      readFloat32: (name) => (numReads++, source.readFloat32(name)),
+      raw: (name) => source.raw(name),
+      close: () => source.close(),
+    }
+    const error: unknown = await load(folder, { ...changes, source: counted }).catch((cause: unknown) => cause)
+    expect(error).toBeInstanceOf(InvalidConfigError)
+    return { error, numReads }
+  }
 
-  it('refuses ranks that cannot share the heads, and norms that need all of them', async () => {
+  it('are told which numbers can, before a weight is read', async () => {
     const { numTensors } = memory()
     const [communicator] = new ReplayGroup(3).communicators
-    await expect(load('llama', { communicator: communicator! })).rejects.toThrow(InvalidConfigError)
-    await expect(load('olmo2', { communicator: new ReplayGroup(2).communicators[0]! })).rejects.toThrow(
-      UnsupportedModelError,
+    const heads = await refusal({ communicator: communicator!, source: openSource('llama') })
+    expect(String(heads.error)).toContain('3 ranks cannot share 4 query and 2 key/value heads evenly; use 1, 2 or 4')
+    const experts = await refusal({ expertCommunicator: communicator!, source: openSource('llama') })
+    expect(String(experts.error)).toContain('the model has no experts')
+    const path = `${models}../gguf/llama-q4_0.gguf`
+    const gguf = openGguf(path)
+    sources.push(gguf.weights)
+    const blocks = await refusal({
+      config: parseModelConfig(ggufConfig(gguf), path),
+      communicator: new ReplayGroup(4).communicators[0]!,
+      source: gguf.weights,
+    })
+    expect(String(blocks.error)).toContain(
+      '4 ranks cannot share the 4 heads of 16 features of model.layers.0.self_attn.o_proj, stored in blocks of 32; use 1 or 2, or a checkpoint without blocks',
     )
+    expect([heads, experts, blocks].map(({ numReads }) => numReads)).toEqual([0, 0, 0])
     expect(memory().numTensors).toBe(numTensors)
+  })
+
+  it('may share blocks as soon as these become floats', async () => {
+    const path = `${models}../gguf/llama-q4_0.gguf`
+    const gguf = openGguf(path)
+    sources.push(gguf.weights)
+    const config = parseModelConfig(ggufConfig(gguf), path)
+    const [communicator] = new ReplayGroup(4).communicators
+    const model = await load('llama', { config, communicator: communicator!, source: gguf.weights, dtype: 'float32' })
+    model.dispose()
   })
 })
 

@@ -5,12 +5,13 @@ import { InvalidConfigError } from '../errors.ts'
 import { createEmbedding, createLmHead, createTiedLmHead } from '../layers/embedding.ts'
 import type { Embedding } from '../layers/embedding.ts'
 import type { ForwardContext } from '../layers/forward-context.ts'
-import { shareHeads } from '../layers/linear.ts'
 import type { Linear } from '../layers/linear.ts'
 import type { Norm } from '../layers/norm.ts'
 import { RotaryEmbedding } from '../layers/rotary-embedding.ts'
+import { shareHeads } from '../layers/shard.ts'
 import { WeightLoader } from '../layers/weight-loader.ts'
 import { assert } from '../util/assert.ts'
+import { checkShards } from './check-shards.ts'
 import { createBlock, createNorm, runBlock } from './decoder-block.ts'
 import type { DecoderBlock, Stream } from './decoder-block.ts'
 import type { DecoderDesign } from './decoder-design.ts'
@@ -30,6 +31,7 @@ export function loadDecoder(context: LoadModelContext, design: DecoderDesign): C
   const names = resolveNames(source, design, config)
   const loader = new WeightLoader({ ...context, layout: stageLayout(design, { names, layers, numLayers }) })
   try {
+    checkShards(loader, { config, design, layers })
     const decoder = new Decoder(loader, { config, design, layers, isTied: names.isTied })
     loader.finish(design.unused)
     return decoder

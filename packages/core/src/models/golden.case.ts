@@ -1,34 +1,11 @@
-import { readFileSync } from 'node:fs'
 import { memory, setBackend } from '@tensorflow/tfjs-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { BackendPack } from '../backends/backend-pack.ts'
-import { parseModelConfig } from '../config/model-config.ts'
-import { singleRank } from '../layers/communicator.ts'
-import { ggufConfig } from '../loading/gguf-config.ts'
-import { openGguf } from '../loading/gguf.ts'
-import { openSafetensors } from '../loading/safetensors.ts'
-import type { WeightSource } from '../loading/weight-source.ts'
-import { getModelDefinition } from './registry.ts'
-import type { CausalLM, LayerRange } from './model.ts'
+import { decodeAlone, decodeAlong, decodeTogether, errorOf, type NextToken } from './decode.case.ts'
+import { type Golden, type GgufGolden, goldenFolders, loadModel, readJson } from './golden-models.case.ts'
+import type { CausalLM } from './model.ts'
 import { StepRunner, argmax } from './step-runner.case.ts'
-import type { TestSequence } from './step-runner.case.ts'
 
-const folders = [
-  'gemma2',
-  'gemma3-text',
-  'gpt-oss',
-  'gpt2',
-  'llama',
-  'llama-tied-llama3rope',
-  'llama-yarn',
-  'mistral',
-  'mixtral',
-  'olmo2',
-  'phi3',
-  'qwen2',
-  'qwen3',
-  'qwen3-moe',
-]
 /** Logits in float32 may differ by this share of the largest logit (fixtures/README.md). */
 const exactTolerance = 2e-3
 /** Several hundred steps. */
@@ -43,131 +20,6 @@ const narrowCaches = [
   { dtype: 'int8', maxMedianError: 4e-2, minEqual: 0.85 },
 ] as const
 const numNarrowTokens = 16
-
-interface Golden {
-  readonly max_abs_logit: number
-  readonly prompts: readonly {
-    readonly name: string
-    readonly ids: readonly number[]
-    readonly last_logits: readonly number[]
-    readonly greedy_ids: readonly number[]
-  }[]
-  readonly all_logits: { readonly prompt: string; readonly logits: readonly (readonly number[])[] }
-  readonly top_logprobs: {
-    readonly prompt: string
-    readonly steps: readonly (readonly { readonly id: number; readonly logprob: number }[])[]
-  }
-}
-
-interface GgufGolden {
-  readonly files: readonly {
-    readonly file: string
-    readonly outputs: readonly {
-      readonly ids: readonly number[]
-      readonly last_logits: readonly number[]
-      readonly greedy_ids: readonly number[]
-    }[]
-  }[]
-}
-
-function readJson<T>(path: string): T {
-  return JSON.parse(readFileSync(path, 'utf8'))
-}
-
-/** The model in a folder or a .gguf file; tokenizers play no part here. */
-async function loadModel(path: string, pack: BackendPack, layers?: LayerRange): Promise<CausalLM> {
-  const { json, source } = path.endsWith('.gguf') ? openGgufModel(path) : openFolder(path)
-  try {
-    const config = parseModelConfig(json, path)
-    return (await getModelDefinition(config)).load({
-      config,
-      source,
-      pack,
-      dtype: 'auto',
-      communicator: singleRank,
-      ...(layers && { layers }),
-    })
-  } finally {
-    source.close()
-  }
-}
-
-function openFolder(path: string): { json: Record<string, unknown>; source: WeightSource } {
-  return { json: readJson(`${path}/config.json`), source: openSafetensors(path) }
-}
-
-function openGgufModel(path: string): { json: Record<string, unknown>; source: WeightSource } {
-  const model = openGguf(path)
-  return { json: ggufConfig(model), source: model.weights }
-}
-
-/** Largest absolute difference as a share of `scale`. */
-function errorOf(logits: Float32Array | undefined, expected: ArrayLike<number>, scale: number): number {
-  expect(logits?.length).toBe(expected.length)
-  return Array.from(expected, (value, i) => Math.abs(value - logits![i]!)).reduce((a, b) => Math.max(a, b), 0) / scale
-}
-
-/** Which token follows a row of logits: the largest, or the reference's where those of other prompts are to be comparable. */
-type NextToken = (logits: Float32Array, step: number) => number
-
-/** Logits of the prompt's last position, then of each greedy step but the last; `tokens` are the largest of each. */
-function decodeAlone(
-  runner: StepRunner,
-  ids: readonly number[],
-  { numTokens, nextToken }: { numTokens: number; nextToken: NextToken },
-): { tokens: number[]; logits: Float32Array[] } {
-  const sequence = runner.add(ids)
-  const logits: Float32Array[] = []
-  while (logits.length < numTokens) {
-    const row = runner.step([{ sequence, numTokens: sequence.ids.length - sequence.numComputed }], 'last')[0]!
-    sequence.ids.push(nextToken(row, logits.length))
-    logits.push(row)
-  }
-  runner.release(sequence)
-  return { tokens: logits.map(argmax), logits }
-}
-
-/** Logits of the prompt's last position, then of each position of `tokens` but the last, whatever the logits would choose. */
-function decodeAlong(runner: StepRunner, ids: readonly number[], tokens: readonly number[]): Float32Array[] {
-  const sequence = runner.add(ids)
-  const logits = tokens.map((token) => {
-    const numTokens = sequence.ids.length - sequence.numComputed
-    sequence.ids.push(token)
-    return runner.step([{ sequence, numTokens }], 'last')[0]!
-  })
-  runner.release(sequence)
-  return logits
-}
-
-/** All prompts in one batch, each joining a step later than the one before, cut into chunks of odd sizes. */
-function decodeTogether(
-  runner: StepRunner,
-  prompts: readonly { readonly ids: readonly number[]; readonly nextToken: NextToken }[],
-  numTokens: number,
-): Float32Array[][] {
-  const chunks = [7, 1, 13, 5, 29, 3]
-  const sequences: TestSequence[] = prompts.map(({ ids }) => runner.add(ids))
-  const logits: Float32Array[][] = prompts.map(() => [])
-  for (let step = 0; logits.some((rows) => rows.length < numTokens); step++) {
-    const active = sequences.flatMap((_, i) => (i <= step && logits[i]!.length < numTokens ? [i] : []))
-    // The batch's order changes from step to step.
-    active.push(...active.splice(0, step % active.length))
-    const parts = active.map((i) => {
-      const sequence = sequences[i]!
-      const rest = sequence.ids.length - sequence.numComputed
-      return { sequence, numTokens: Math.min(rest, chunks[(step + i) % chunks.length]!) }
-    })
-    const rows = runner.step(parts, 'last')
-    active.forEach((i, part) => {
-      const sequence = sequences[i]!
-      if (sequence.numComputed < sequence.ids.length) return
-      sequence.ids.push(prompts[i]!.nextToken(rows[part]!, logits[i]!.length))
-      logits[i]!.push(rows[part]!)
-    })
-  }
-  for (const sequence of sequences) runner.release(sequence)
-  return logits
-}
 
 function logprobsOf(logits: Float32Array): Float64Array {
   const max = logits.reduce((a, b) => Math.max(a, b), -Infinity)
@@ -257,7 +109,7 @@ function checkTokens(
 }
 
 function describeFolders({ backend, fixtures, table, getPack, isExact, tolerance }: Suite): void {
-  describe.each(folders)('%s', (folder) => {
+  describe.each(goldenFolders)('%s', (folder) => {
     const golden = readJson<Golden>(`${fixtures}models/${folder}/golden.json`)
     let model: CausalLM
     let runner: StepRunner
@@ -265,7 +117,7 @@ function describeFolders({ backend, fixtures, table, getPack, isExact, tolerance
     let numTensors: number
     beforeAll(async () => {
       numTensors = memory().numTensors
-      model = await loadModel(`${fixtures}models/${folder}`, getPack())
+      model = await loadModel(`${fixtures}models/${folder}`, { pack: getPack() })
       runner = new StepRunner(model, getPack())
       alone = golden.prompts.map(({ ids, greedy_ids: greedy }) =>
         decodeAlone(runner, ids, { numTokens: greedy.length, nextToken: tokenChooser(isExact, greedy) }),
@@ -320,7 +172,7 @@ function describeFolders({ backend, fixtures, table, getPack, isExact, tolerance
         { start: 0, end: 1 },
         { start: 1, end: numLayers },
       ])
-        stages.push(await loadModel(`${fixtures}models/${folder}`, getPack(), layers))
+        stages.push(await loadModel(`${fixtures}models/${folder}`, { pack: getPack(), layers }))
       const cut = new StepRunner(stages, getPack())
       const { ids, greedy_ids: greedy } = golden.prompts[0]!
       const { logits } = decodeAlone(cut, ids, { numTokens: 4, nextToken: tokenChooser(isExact, greedy) })
@@ -372,7 +224,7 @@ function describeGgufFiles({ backend, fixtures, table, getPack, isExact, toleran
   const { files } = readJson<GgufGolden>(`${fixtures}gguf/golden.json`)
   describe.each(files)('$file', ({ file, outputs }) => {
     it('gives the golden logits and tokens', async () => {
-      const model = await loadModel(`${fixtures}gguf/${file}`, getPack())
+      const model = await loadModel(`${fixtures}gguf/${file}`, { pack: getPack() })
       const runner = new StepRunner(model, getPack())
       let worst = 0
       for (const { ids, last_logits: expected, greedy_ids: greedy } of outputs) {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { ContextLengthError, InvalidRequestError } from '../errors.ts'
+import { packLogprobs } from '../sequence/packed-logprobs.ts'
 import { Sequence } from '../sequence/sequence.ts'
 import { testRequest, tokenRange } from '../sequence/sequence-request.case.ts'
 import { add, outputOf, schedule, scheduledIn, setup, step } from './scheduler-setup.case.ts'
@@ -77,18 +78,6 @@ describe('one step', () => {
     expect(scheduler.stats()).toMatchObject({ numRunningSeqs: 2, numWaitingSeqs: 1 })
     step(scheduler)
     expect(step(scheduler).plan).toMatchObject({ droppedIds: ['a', 'b'], scheduled: [{ id: 'c' }] })
-  })
-
-  it('accepts several tokens, up to the one that ends the sequence', () => {
-    const { scheduler } = setup()
-    add(scheduler, 'a')
-    const plan = schedule(scheduler)
-    const logprobs = [5, 9, 2, 6].map((tokenId) => ({ chosen: { tokenId, logprob: -1, rank: 1 }, top: [] }))
-    const sampled = [{ id: 'a', tokenIds: [5, 9, 2, 6], logprobs }]
-    expect(scheduler.updateFromOutput(plan, { sampled, promptLogprobs: [], failed: [] })).toMatchObject([
-      { id: 'a', newTokenIds: [5, 9, 2], logprobs: logprobs.slice(0, 3), finishReason: 'stop' },
-    ])
-    expect(scheduler.stats()).toMatchObject({ generationTokens: 3, kvCacheUsage: 0 })
   })
 
   it('needs a token for whoever caught up', () => {
@@ -415,7 +404,7 @@ describe('prompt logprobs', () => {
     const second = schedule(scheduler)
     const secondPart = { id: 'a', startPosition: 17, entries: entries.slice(16) }
     const [update] = scheduler.updateFromOutput(second, { ...outputOf(second), promptLogprobs: [secondPart] })
-    expect(update?.promptLogprobs).toEqual([null, ...entries])
+    expect(update?.promptLogprobs).toEqual(packLogprobs([null, ...entries]))
     expect(step(scheduler).updates[0]?.promptLogprobs).toBeNull()
   })
 })

@@ -1,0 +1,29 @@
+import { describe, expect, it } from 'vitest'
+import { MemoryWeights } from '../layers/memory-weights.case.ts'
+import { estimateWeightBytes } from './estimate-weight-bytes.ts'
+
+const floats = (length: number, shape = [1, length]) => ({ shape, values: new Float32Array(length) })
+const source = new MemoryWeights({
+  'model.embed_tokens.weight': floats(1000),
+  'model.layers.0.mlp.down_proj.weight': floats(100),
+  'model.layers.0.norm.weight': floats(10, [10]),
+  'model.layers.10.mlp.experts.3.down_proj.weight': floats(60),
+  'h.1.attn.c_attn.weight': floats(40),
+})
+const whole = { dtype: 'auto', layers: undefined, numRanks: 1, numExpertRanks: 1 } as const
+
+describe('estimateWeightBytes', () => {
+  it('counts what is stored, or what the dtype makes of matrices', () => {
+    expect(estimateWeightBytes(source, whole)).toBe(4 * 1210)
+    expect(estimateWeightBytes(source, { ...whole, dtype: 'bfloat16' })).toBe(2 * 1200 + 4 * 10)
+  })
+
+  it('counts a share of the weights, and of the experts', () => {
+    expect(estimateWeightBytes(source, { ...whole, numRanks: 2, numExpertRanks: 3 })).toBe(4 * (1150 / 2 + 60 / 3))
+  })
+
+  it('leaves out the layers of other stages', () => {
+    expect(estimateWeightBytes(source, { ...whole, layers: { start: 0, end: 1 } })).toBe(4 * 1110)
+    expect(estimateWeightBytes(source, { ...whole, layers: { start: 1, end: 11 } })).toBe(4 * 1100)
+  })
+})

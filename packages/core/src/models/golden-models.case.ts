@@ -1,0 +1,81 @@
+import { readFileSync } from 'node:fs'
+import type { BackendPack } from '../backends/backend-pack.ts'
+import { parseModelConfig } from '../config/model-config.ts'
+import { singleRank } from '../layers/communicator.ts'
+import { ggufConfig } from '../loading/gguf-config.ts'
+import { openGguf } from '../loading/gguf.ts'
+import { openSafetensors } from '../loading/safetensors.ts'
+import type { WeightSource } from '../loading/weight-source.ts'
+import type { CausalLM, LoadModelContext } from './model.ts'
+import { getModelDefinition } from './registry.ts'
+
+export const goldenFolders = [
+  'gemma2',
+  'gemma3-text',
+  'gpt-oss',
+  'gpt2',
+  'llama',
+  'llama-tied-llama3rope',
+  'llama-yarn',
+  'mistral',
+  'mixtral',
+  'olmo2',
+  'phi3',
+  'qwen2',
+  'qwen3',
+  'qwen3-moe',
+]
+
+export interface Golden {
+  readonly max_abs_logit: number
+  readonly prompts: readonly {
+    readonly name: string
+    readonly ids: readonly number[]
+    readonly last_logits: readonly number[]
+    readonly greedy_ids: readonly number[]
+  }[]
+  readonly all_logits: { readonly prompt: string; readonly logits: readonly (readonly number[])[] }
+  readonly top_logprobs: {
+    readonly prompt: string
+    readonly steps: readonly (readonly { readonly id: number; readonly logprob: number }[])[]
+  }
+}
+
+export interface GgufGolden {
+  readonly files: readonly {
+    readonly file: string
+    readonly outputs: readonly {
+      readonly ids: readonly number[]
+      readonly last_logits: readonly number[]
+      readonly greedy_ids: readonly number[]
+    }[]
+  }[]
+}
+
+export function readJson<T>(path: string): T {
+  return JSON.parse(readFileSync(path, 'utf8'))
+}
+
+/** The model in a folder or a .gguf file; tokenizers play no part here. */
+export async function loadModel(
+  path: string,
+  options: { readonly pack: BackendPack } & Partial<LoadModelContext>,
+): Promise<CausalLM> {
+  const { json, source } = path.endsWith('.gguf') ? openGgufModel(path) : openFolder(path)
+  try {
+    const config = parseModelConfig(json, path)
+    const definition = await getModelDefinition(config)
+    return definition.load({ config, source, dtype: 'auto', communicator: singleRank, ...options })
+  } finally {
+    source.close()
+  }
+}
+
+function openFolder(path: string): { json: Record<string, unknown>; source: WeightSource } {
+  return { json: readJson(`${path}/config.json`), source: openSafetensors(path) }
+}
+
+function openGgufModel(path: string): { json: Record<string, unknown>; source: WeightSource } {
+  const model = openGguf(path)
+  return { json: ggufConfig(model), source: model.weights }
+}
