@@ -14,6 +14,8 @@ export type {
   Work,
   WorldProcessGroup,
 } from './process-group.ts'
+export { createFakeGroups } from './groups/fake-group.ts'
+export type { FakeGroups } from './groups/fake-group.ts'
 export { createThreadGroup } from './groups/thread-memory.ts'
 export type { ThreadGroupHandle } from './groups/thread-memory.ts'
 export { abortThreadGroup } from './groups/thread-world.ts'

@@ -12,13 +12,15 @@ export interface GroupProgram {
 /** Beyond a chunk, and not on its border. */
 const lengths = [0, 1, 3, 1000, 65_536, 200_003]
 
+const scales = [1, 10, 1e2, 1e3, 1e4, 1e5, 1e6]
+
 /** Values whose sums depend on the order of addition. */
 function valuesFor(rank: number, length: number): Float32Array {
   const values = new Float32Array(length)
   let state = (rank + 1) * 2_654_435_761 + length
   for (let i = 0; i < length; i++) {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0
-    values[i] = (state / 2 ** 31) * 10 ** (i % 7)
+    values[i] = (state / 2 ** 31) * scales[i % scales.length]!
   }
   return values
 }
@@ -47,7 +49,9 @@ function digest(values: Float32Array | Int32Array | Uint8Array): string {
 }
 
 function bytesFor(rank: number, length: number): Uint8Array {
-  return Uint8Array.from({ length }, (_, i) => (i * 7 + rank * 13) % 251)
+  const bytes = new Uint8Array(length)
+  for (let i = 0; i < length; i++) bytes[i] = (i * 7 + rank * 13) % 251
+  return bytes
 }
 
 /** How much goes from one rank to another: nothing, little, and beyond a piece. */
@@ -59,9 +63,18 @@ function fromTo(src: number, dst: number): Float32Array {
   return valuesFor(src * 100 + dst, splitOf(src, dst))
 }
 
-function joined(parts: readonly Float32Array[]): Float32Array {
-  return Float32Array.from(parts.flatMap((part) => [...part]))
+function joined<T extends Float32Array | Uint8Array>(parts: readonly T[], whole: (length: number) => T): T {
+  const joined = whole(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    joined.set(part, at)
+    at += part.length
+  }
+  return joined
 }
+
+const newFloats = (length: number) => new Float32Array(length)
+const newBytes = (length: number) => new Uint8Array(length)
 
 function ringOf(group: ProcessGroup): { next: number; last: number } {
   return { next: (group.rank + 1) % group.size, last: (group.rank + group.size - 1) % group.size }
@@ -136,8 +149,18 @@ export const groupPrograms: Readonly<Record<string, GroupProgram>> = {
       }),
     expected: (_, size) =>
       lengths.map((length) => [
-        digest(joined(range(size).map((rank) => valuesFor(rank, length)))),
-        digest(Uint8Array.from(range(size).flatMap((rank) => [...bytesFor(rank, length)]))),
+        digest(
+          joined(
+            range(size).map((rank) => valuesFor(rank, length)),
+            newFloats,
+          ),
+        ),
+        digest(
+          joined(
+            range(size).map((rank) => bytesFor(rank, length)),
+            newBytes,
+          ),
+        ),
       ]),
   },
   'each rank gets its part of the sums': {
@@ -162,10 +185,23 @@ export const groupPrograms: Readonly<Record<string, GroupProgram>> = {
       const inputSplits = ranks.map((dst) => splitOf(world.rank, dst))
       const outputSplits = ranks.map((src) => splitOf(src, world.rank))
       const output = new Float32Array(outputSplits.reduce((sum, split) => sum + split, 0))
-      world.allToAllSingle(output, joined(ranks.map((dst) => fromTo(world.rank, dst))), { inputSplits, outputSplits })
+      world.allToAllSingle(
+        output,
+        joined(
+          ranks.map((dst) => fromTo(world.rank, dst)),
+          newFloats,
+        ),
+        { inputSplits, outputSplits },
+      )
       return digest(output)
     },
-    expected: (rank, size) => digest(joined(range(size).map((src) => fromTo(src, rank)))),
+    expected: (rank, size) =>
+      digest(
+        joined(
+          range(size).map((src) => fromTo(src, rank)),
+          newFloats,
+        ),
+      ),
   },
   'every rank can broadcast': {
     run: (world) =>
