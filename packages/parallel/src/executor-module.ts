@@ -1,4 +1,5 @@
 import type { EngineModule } from '@octavo/core'
+import { launchedPlace } from './launch/launched-place.ts'
 import type { ParallelOptions } from './parallel-option-table.ts'
 import { isParallel, resolveParallelOptions } from './parallel-options.ts'
 
@@ -20,4 +21,18 @@ export function parallelExecutor(options: ParallelOptions): EngineModule {
 /** The same where several ranks are asked for, and nothing where the engine's own thread does. */
 export function parallelModules(options: ParallelOptions): EngineModule[] {
   return isParallel(resolveParallelOptions(options)) ? [parallelExecutor(options)] : []
+}
+
+/**
+ * In a process that an MPI launcher started as one of the ranks that the options ask for, but not the first: serves that one
+ * until it lets this process go, which then ends. Elsewhere nothing happens.
+ * @throws InvalidConfigError where the launcher started more or fewer ranks
+ */
+export async function serveIfLaunched(options: ParallelOptions): Promise<void> {
+  const config = resolveParallelOptions(options)
+  const place = launchedPlace(config)
+  if (place === null || place.rank === 0) return
+  const { serveFirstRank } = await import('./rank/serve-driver.ts')
+  await serveFirstRank(place.rank, config.heartbeatTimeoutMs)
+  process.exit(0)
 }

@@ -10,7 +10,10 @@ import {
 import { checkIdentities } from './driver/check-identities.ts'
 import { planRanks } from './driver/plan-ranks.ts'
 import { RankGroup } from './driver/rank-group.ts'
+import { joinLaunched } from './launch/join-launched.ts'
+import { launchMpi } from './launch/launch-mpi.ts'
 import { launchThreads } from './launch/launch-threads.ts'
+import { launchedPlace } from './launch/launched-place.ts'
 import type { LaunchRanks, RankLink } from './launch/rank-link.ts'
 import type { ParallelConfig } from './parallel-options.ts'
 import type { RankSetup } from './rank/rank-messages.ts'
@@ -67,7 +70,10 @@ export class ParallelExecutor implements Executor {
   }
 
   #launcher(): LaunchRanks {
-    const { worldSize } = this.#config
+    const { worldSize, executor } = this.#config
+    const place = launchedPlace(this.#config)
+    if (place !== null) return (events) => joinLaunched(this.#config, place, events)
+    if (executor === 'mpi') return (events) => launchMpi(this.#config, events)
     return (events) => launchThreads({ worldSize, numCpus: availableParallelism() }, events)
   }
 

@@ -331,6 +331,10 @@ const endingPrograms: Readonly<Record<string, (world: WorldProcessGroup) => unkn
     world.rank === 0
       ? [failureOf(() => world.allGatherIntoTensor(new Float32Array(5), new Float32Array(2)))]
       : [failureOf(() => world.barrier())],
+  /** Somebody who is no rank ends it meanwhile. */
+  watchdog: (world) => [
+    failureOf(() => (world.rank === 0 ? world.recv(new Float32Array(1), { src: 1 }) : world.barrier())),
+  ],
   'destroyed before': (world) => {
     world.destroy()
     return [failureOf(() => world.barrier())]

@@ -1,5 +1,5 @@
 import { tensor } from '@tensorflow/tfjs-core'
-import type { Tensor } from '@tensorflow/tfjs-core'
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import type { Communicator } from '@octavo/core/engine'
 import type { ProcessGroup } from './process-group.ts'
 
@@ -23,6 +23,16 @@ export function createCommunicator(group: ProcessGroup): Communicator {
       group.allGatherIntoTensor(gathered, values)
       const shape = x.shape.map((length, i) => (i === axis ? length * size : length))
       return tensorOf(x, axis === 0 ? gathered : joinAlong(gathered, size, x.shape.slice(axis)), shape)
+    },
+    allToAll(x: Tensor2D, inputRows: readonly number[], outputRows: readonly number[]): Tensor2D {
+      if (size === 1) return x
+      const [, numColumns] = x.shape
+      const splits = (rows: readonly number[]) => rows.map((count) => count * numColumns)
+      const numRows = outputRows.reduce((sum, count) => sum + count, 0)
+      const values = valuesOf(x)
+      const received = emptyLike(values, numRows * numColumns)
+      group.allToAllSingle(received, values, { inputSplits: splits(inputRows), outputSplits: splits(outputRows) })
+      return tensorOf(x, received, [numRows, numColumns])
     },
   }
 }

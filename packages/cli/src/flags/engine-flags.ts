@@ -1,5 +1,5 @@
 import { type EngineOptionGroup, type EngineOptions, engineOptionTable, type OptionTable } from '@octavo/core'
-import { type ParallelOptions, parallelOptionTable } from '@octavo/parallel/executor'
+import { type ParallelOptions, parallelOptionTable, serveIfLaunched } from '@octavo/parallel/executor'
 import type { Command } from 'commander'
 import type { BackendFlags } from '../backend-modules.ts'
 import { backendOptionTable } from './backend-options.ts'
@@ -21,7 +21,9 @@ function flagsOfGroups(groups: readonly EngineOptionGroup[]): OptionTable {
 }
 
 export function addEngineFlags(command: Command, groups: readonly EngineOptionGroup[]): Command {
-  return addOptionFlags(command, { ...flagsOfGroups(groups), ...backendOptionTable, ...parallelOptionTable })
+  addOptionFlags(command, { ...flagsOfGroups(groups), ...backendOptionTable, ...parallelOptionTable })
+  // Of ranks that an MPI launcher started, one runs the command and the others serve it.
+  return command.hook('preAction', () => serveIfLaunched(parallelOptionsOf(command.opts<EngineFlags>())))
 }
 
 /** What of the flags says on which ranks the model runs. */

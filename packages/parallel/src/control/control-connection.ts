@@ -24,6 +24,7 @@ export class ControlConnection {
   #lastHeardAt = performance.now()
   #lastCheckedAt = performance.now()
   #isOver = false
+  readonly #closed = Promise.withResolvers<void>()
 
   /** `received` are bytes that came behind the authentication. */
   constructor(socket: Socket, received: Uint8Array, options: ControlConnectionOptions) {
@@ -33,11 +34,17 @@ export class ControlConnection {
     socket.setNoDelay(true)
     socket.on('data', (chunk: Buffer) => this.#receive(chunk))
     socket.on('error', (error) => this.#lose(error))
+    socket.on('close', () => this.#closed.resolve())
     socket.on('close', () => this.#lose(new Error('its control connection was closed')))
     this.#timer = setInterval(() => this.#beat(), this.#intervalMs)
     if (received.byteLength > 0) queueMicrotask(() => this.#receive(received))
     if (socket.destroyed) queueMicrotask(() => this.#lose(new Error('its control connection was closed')))
     socket.resume()
+  }
+
+  /** Resolves when the socket is. */
+  get closed(): Promise<void> {
+    return this.#closed.promise
   }
 
   send(payload: Uint8Array): void {

@@ -29,9 +29,9 @@ describeProcessGroup({
 describe('threads', () => {
   it('a thread that is no rank can end the group', async () => {
     const handle = createThreadGroup(2)
-    const rank = startRank(handle, 0, ['abort'])
+    const ranks = [0, 1].map((rank) => startRank(handle, rank, rank === 0 ? ['watchdog'] : []))
     abortThreadGroup(handle, 'the watchdog barked')
-    expect(await rank).toMatchObject([[{ reason: 'the watchdog barked', abortedBy: null }]])
+    expect(await Promise.all(ranks)).toMatchObject([[[{ reason: 'the watchdog barked', abortedBy: null }]], []])
   })
 
   it('a group of one needs nobody', () => {

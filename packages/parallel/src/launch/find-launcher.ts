@@ -1,46 +1,27 @@
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
 import { InvalidConfigError } from '@octavo/core'
+import { findMpiLauncher, findMpiLibraries, type MpiLauncher } from '../mpi/find-mpi-libraries.ts'
+import type { MpiKind } from '../mpi/mpi-kind.ts'
 import type { ParallelConfig } from '../parallel-options.ts'
 
-export interface MpiLauncher {
-  readonly library: 'openmpi' | 'mpich'
-  /** As it is found on the PATH. */
-  readonly program: string
+export interface LauncherOfKind extends MpiLauncher {
+  readonly kind: MpiKind
 }
 
-/** What the user or the distribution chose goes first. */
-const programs = ['mpirun', 'mpiexec', 'mpirun.openmpi', 'mpiexec.mpich', 'mpiexec.hydra']
-
-const words = { openmpi: /Open ?MPI|OpenRTE|PRRTE/i, mpich: /HYDRA|MPICH/i } as const
-
-/** @throws InvalidConfigError where there is none, or not of the library that is asked for */
-export async function findLauncher(wanted: ParallelConfig['mpi']): Promise<MpiLauncher> {
-  const found: string[] = []
-  for (const program of programs) {
-    const library = libraryOf(await versionOf(program))
-    if (library === null) continue
-    if (wanted === 'auto' || wanted === library) return { library, program }
-    found.push(`${program} of ${library}`)
+/**
+ * Whose launcher it is decides which library ranks open.
+ * @throws InvalidConfigError where there is none, or not the one that is asked for
+ */
+export async function findLauncher(wanted: ParallelConfig['mpi']): Promise<LauncherOfKind> {
+  for (const kind of ['openmpi', 'mpich'] as const) {
+    const launcher = wanted === 'auto' || wanted === kind ? await findMpiLauncher(kind) : null
+    if (launcher !== null) return { ...launcher, kind }
   }
-  const what = wanted === 'auto' ? 'MPI launcher' : `launcher of ${wanted}`
-  const instead = found.length === 0 ? '' : ` (there is ${found.join(', ')})`
+  const libraries = await findMpiLibraries()
+  const found = libraries.map(
+    ({ name, version, launcher }) => `${name} ${version}${launcher === null ? ' without its launcher' : ''}`,
+  )
   throw new InvalidConfigError(
     'executor',
-    `mpi needs mpirun or mpiexec, but no ${what} is on the PATH${instead}; install Open MPI or MPICH, such as by "apt install openmpi-bin", or pass threads`,
+    `mpi needs ${wanted === 'auto' ? 'Open MPI or MPICH' : wanted}, and mpirun or mpiexec of it on the PATH; this machine has ${found.length === 0 ? 'no MPI library' : found.join(', ')}. Install it, such as by "apt install openmpi-bin" or "apt install mpich", or pass threads`,
   )
-}
-
-async function versionOf(program: string): Promise<string> {
-  try {
-    const { stdout } = await promisify(execFile)(program, ['--version'], { timeout: 10_000 })
-    return stdout
-  } catch {
-    return ''
-  }
-}
-
-function libraryOf(version: string): MpiLauncher['library'] | null {
-  if (words.openmpi.test(version)) return 'openmpi'
-  return words.mpich.test(version) ? 'mpich' : null
 }

@@ -7,7 +7,7 @@ import { type Arrival, ControlServer } from '../control/control-server.ts'
 import type { ParallelConfig } from '../parallel-options.ts'
 import { launchEnvironment } from '../rank-environment.ts'
 import type { DriverMessage } from '../rank/serve-driver.ts'
-import { findLauncher, type MpiLauncher } from './find-launcher.ts'
+import { findLauncher, type LauncherOfKind } from './find-launcher.ts'
 import { launcherArguments, rootVariables } from './launcher-command.ts'
 import { greet, linksOf, type ProcessRank } from './process-ranks.ts'
 import type { LaunchedRanks, RankEvents } from './rank-link.ts'
@@ -52,14 +52,14 @@ class Job {
   /** The end of what it and the ranks wrote. */
   #said = ''
 
-  constructor(launcher: MpiLauncher, { worldSize, hosts }: ParallelConfig, message: DriverMessage) {
+  constructor({ kind, path }: LauncherOfKind, { worldSize, hosts }: ParallelConfig, message: DriverMessage) {
     const entry = import.meta.url.endsWith('.ts') ? '../rank/rank-process.ts' : './rank-process.js'
     const env = { ...launchEnvironment(message), ...(process.getuid?.() === 0 && rootVariables) }
-    const variables = Object.keys(env).filter((name) => /^(OCTAVO|HF|NODE|UCX)_/.test(name))
+    const variables = Object.keys(env).filter((name) => /^(OCTAVO|HF|NODE|UCX|MPI)_/.test(name))
     const command = [process.execPath, fileURLToPath(new URL(entry, import.meta.url))]
-    const args = launcherArguments(launcher, { worldSize, hosts, command, variables })
+    const args = launcherArguments(kind, { worldSize, hosts, command, variables })
     // In a process group of its own: Ctrl-C in the terminal is for the driver, which lets ranks go in order.
-    const child = spawn(launcher.program, args, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+    const child = spawn(path, args, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
     const hear = (text: string): void => {
       this.#said = (this.#said + text).slice(-4096)
     }
@@ -68,7 +68,7 @@ class Job {
     this.#child = child
     this.ended = new Promise((resolve) => {
       child.once('error', (error) => resolve(error.message))
-      child.once('close', (code, signal) => resolve(`${launcher.program} ended with ${signal ?? `code ${code}`}`))
+      child.once('close', (code, signal) => resolve(`${path} ended with ${signal ?? `code ${code}`}`))
     })
   }
 

@@ -1,4 +1,4 @@
-import type { MpiLauncher } from './find-launcher.ts'
+import type { MpiKind } from '../mpi/mpi-kind.ts'
 
 export interface LauncherCommandOptions {
   readonly worldSize: number
@@ -14,10 +14,10 @@ export interface LauncherCommandOptions {
  * Ranks are not bound to cores: two jobs on one machine would be bound to the same. Neighbours in rank order are on one
  * host, so that those of a stage, which talk most, are.
  */
-export function launcherArguments({ library }: MpiLauncher, options: LauncherCommandOptions): string[] {
+export function launcherArguments(kind: MpiKind, options: LauncherCommandOptions): string[] {
   const { worldSize, hosts, command, variables } = options
   const numPerHost = worldSize / (hosts?.length ?? 1)
-  if (library === 'mpich') {
+  if (kind === 'mpich') {
     const where = hosts === null ? [] : ['-hosts', hosts.join(','), '-ppn', String(numPerHost)]
     return [...where, '-n', String(worldSize), '-bind-to', 'none', ...command]
   }

@@ -43,7 +43,9 @@ export async function findMpiLibraries(env: NodeJS.ProcessEnv = process.env): Pr
   const known = found.filter((library) => library !== null)
   // Two names may lead to one file.
   const distinct = known.filter(({ path }, i) => path === null || known.findIndex((other) => other.path === path) === i)
-  return Promise.all(distinct.map(async (library) => ({ ...library, launcher: await findLauncher(library.kind, env) })))
+  return Promise.all(
+    distinct.map(async (library) => ({ ...library, launcher: await findMpiLauncher(library.kind, env) })),
+  )
 }
 
 /** In a process of its own: two MPI libraries in one get into each other's way, and one may end it. */
@@ -57,7 +59,11 @@ async function probe(library: string, env: NodeJS.ProcessEnv): Promise<Omit<MpiL
   }
 }
 
-async function findLauncher(kind: MpiKind, env: NodeJS.ProcessEnv): Promise<MpiLauncher | null> {
+/** The program that starts ranks of such a library, or `null` where none is on PATH. */
+export async function findMpiLauncher(
+  kind: MpiKind,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<MpiLauncher | null> {
   for (const name of launcherNames[kind]) {
     const path = findProgram(name, env)
     const version = path === null ? null : await launcherVersion(path, kind)

@@ -1,5 +1,6 @@
 /** What a driver and a rank say to each other: plain data, in order, over a message port or a socket. */
 import type { EngineConfig, EngineModule, SchedulerOutput, TransferredError } from '@octavo/core/engine'
+import type { ControlAddress } from '../control/control-server.ts'
 import type { LayerRange } from '@octavo/core/model'
 
 /** All that a rank is made of. */
@@ -41,6 +42,8 @@ export interface RankIdentity {
 
 /** Calls are answered in order, each with one `result`, or with `failed`, after which a rank can only `end`. */
 export type ToRank =
+  /** Of ranks that somebody else started, the first has the driver's address and the others ask for it. */
+  | { readonly type: 'join'; readonly address: ControlAddress | null }
   | { readonly type: 'setup'; readonly setup: RankSetup }
   | { readonly type: 'load' | 'availableKvBytes' }
   | { readonly type: 'createKvCache'; readonly numBlocks: number }

@@ -1,13 +1,13 @@
-import { type ModelRunnerOutput, toTransferredError, type Worker } from '@octavo/core/engine'
+import { toTransferredError, type Worker } from '@octavo/core/engine'
+import type { PipelineStage } from '../pipeline-stage.ts'
+import type { ControlAddress } from '../control/control-server.ts'
 import type { FromRank, RankIdentity, RankSetup, ToRank } from './rank-messages.ts'
 
 /** A rank that has its place among the others. */
 export interface Rank {
   readonly identity: RankIdentity
-  /** `execute` is `null` on all ranks but the one that answers for the plan. */
-  readonly worker: Omit<Worker, 'execute'> & {
-    execute(plan: Parameters<Worker['execute']>[0]): ModelRunnerOutput | null
-  }
+  readonly worker: Pick<Worker, 'load' | 'availableKvBytes' | 'createKvCache' | 'warmUp'>
+  readonly stage: Pick<PipelineStage, 'execute'>
   /** Wakes ranks that wait for this one. */
   abort(reason: string): void
   /** Leaves the group and frees what the rank holds. */
@@ -15,6 +15,7 @@ export interface Rank {
 }
 
 export interface RankServerOptions {
+  shareAddress(address: ControlAddress | null): ControlAddress
   createRank(setup: RankSetup, onProgress: (loadedBytes: number, totalBytes: number) => void): Promise<Rank>
   post(message: FromRank): void
   /** Nothing will be asked any more. */
@@ -53,6 +54,7 @@ export class RankServer {
   }
 
   async #run(message: Exclude<ToRank, { type: 'end' }>): Promise<unknown> {
+    if (message.type === 'join') return this.#options.shareAddress(message.address)
     if (message.type === 'setup') {
       this.#rank = await this.#options.createRank(message.setup, (loadedBytes, totalBytes) =>
         this.#options.post({ type: 'progress', loadedBytes, totalBytes }),
@@ -60,7 +62,7 @@ export class RankServer {
       return this.#rank.identity
     }
     if (this.#rank === null) throw new Error('a rank without its setup')
-    const { worker } = this.#rank
+    const { worker, stage } = this.#rank
     switch (message.type) {
       case 'load':
         return worker.load()
@@ -71,7 +73,7 @@ export class RankServer {
       case 'warmUp':
         return worker.warmUp(message.maxModelLen)
       case 'execute':
-        return worker.execute(message.plan)
+        return stage.execute(message.plan)
     }
   }
 }

@@ -6,6 +6,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { deserialize, serialize } from 'node:v8'
 import { assert } from '@octavo/core/engine'
 import { createRank } from './create-rank.ts'
+import { shareAddress } from './join-world.ts'
 import type { FromRank, ToRank } from './rank-messages.ts'
 import { RankServer } from './rank-server.ts'
 
@@ -18,6 +19,7 @@ function start(port: MessagePort, { encoding }: RankThreadData): void {
   const isCloned = encoding === 'clone'
   const server = new RankServer({
     createRank,
+    shareAddress,
     post: (message: FromRank) => (isCloned ? port.postMessage(message) : postBytes(port, serialize(message))),
     onEnd: () => endThread(port),
   })
