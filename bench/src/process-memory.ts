@@ -56,7 +56,7 @@ function childrenOf(pid: number): number[] {
 function isRank(pid: number): boolean {
   try {
     const [program = '', entry = ''] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
-    return /node$/.test(program) && /rank-process[.][jt]s$/.test(entry)
+    return program.endsWith('node') && /rank-process[.][jt]s$/.test(entry)
   } catch {
     return false
   }
