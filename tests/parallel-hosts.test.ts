@@ -1,0 +1,172 @@
+/** Ranks on two hosts, made of network namespaces, which reach each other by TCP alone: as a server's users see them. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { findMpiLibraries, type MpiLibrary } from '@octavo/parallel'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { NetworkHosts, whyNoNetworkHosts } from './network-hosts.ts'
+import { octavoBin, Program, serveTiny } from './program.ts'
+
+const whyNot = whyNoNetworkHosts()
+const libraries = whyNot === null ? (await findMpiLibraries()).filter(({ launcher }) => launcher !== null) : []
+const reason = whyNot ?? (libraries.length === 0 ? 'no MPI library with its launcher was found' : null)
+
+if (reason !== null) it.skip(`two hosts: ${reason}`)
+
+const questions = [
+  'Translate to Chinese: Those small mice like eight hats.',
+  'Calculate 34 + 3.',
+  '翻译成英文：明天很多大朋友会喝水。',
+]
+const stepTimeoutMs = 3000
+
+interface Server {
+  readonly program: Program
+  readonly url: string
+}
+
+function post(url: string, path: string, body: Record<string, unknown>): Promise<Response> {
+  return fetch(`${url}/v1/${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'octavo-tiny', temperature: 0, ...body }),
+  })
+}
+
+/** Of all questions at once. */
+function answersOf({ url }: Server): Promise<string[]> {
+  return Promise.all(
+    questions.map(async (content) => {
+      const response = await post(url, 'chat/completions', { messages: [{ role: 'user', content }], max_tokens: 24 })
+      const text = await response.text()
+      expect(response.status, text).toBe(200)
+      const { choices } = JSON.parse(text) as { choices: { message: { content: string } }[] }
+      return choices[0]?.message.content ?? ''
+    }),
+  )
+}
+
+describe.skipIf(reason !== null)('two hosts', () => {
+  let hosts: NetworkHosts
+  let expected: string[]
+
+  beforeAll(async () => {
+    hosts = new NetworkHosts(2)
+    const single = await serveTiny()
+    await using _ = single.program
+    expected = await answersOf(single)
+    expect(expected[1]).toBe('34 + 3 = 37.')
+  })
+  afterAll(() => hosts[Symbol.dispose]())
+
+  const first = () => hosts.hosts[0]!
+  const second = () => hosts.hosts[1]!
+
+  async function serve({ kind }: MpiLibrary, flags: readonly string[]): Promise<Server> {
+    const where = ['--executor', 'mpi', '--mpi', kind, '--hosts', `${first().address},${second().address}`]
+    const serving = [
+      'serve',
+      'octavo-tiny',
+      '--host',
+      '0.0.0.0',
+      '--port',
+      '0',
+      '--step-timeout-ms',
+      `${stepTimeoutMs}`,
+    ]
+    const [command, args] = hosts.commandOn(first(), [process.execPath, octavoBin, ...serving, ...where, ...flags])
+    const program = new Program(args, { program: command, env: launcherVariables() })
+    const [, port = ''] = await program.waitFor(/ at http:\S+:(\d+)\/v1/)
+    return { program, url: `http://${first().address}:${port}` }
+  }
+
+  /** In place of ssh, and of the machine's other networks. */
+  function launcherVariables(): Record<string, string> {
+    const { launchAgent, subnet } = hosts
+    return {
+      OMPI_MCA_plm_rsh_agent: launchAgent,
+      OMPI_MCA_oob_tcp_if_include: subnet,
+      OMPI_MCA_btl_tcp_if_include: subnet,
+      HYDRA_LAUNCHER: 'ssh',
+      HYDRA_LAUNCHER_EXEC: launchAgent,
+      HYDRA_IFACE: 'eth0',
+    }
+  }
+
+  function ranksOn(host: NetworkHosts['hosts'][number]): number[] {
+    // Launchers and their agents have the same command behind their own.
+    const isRank = (line: string): boolean => /^\S*node \S*rank-process[.]js $/.test(line)
+    return [...hosts.processesOn(host)].filter(([, line]) => isRank(line)).map(([pid]) => pid)
+  }
+
+  async function stop({ program }: Server): Promise<void> {
+    program.kill('SIGTERM')
+    expect(await program.exitCode, program.stderr).toBe(0)
+  }
+
+  async function expectNothingLeft(): Promise<void> {
+    for (const host of hosts.hosts) {
+      const deadline = performance.now() + 5000
+      while (hosts.processesOn(host).size > 0 && performance.now() < deadline) await sleep(50)
+      expect(hosts.processesOn(host), host.name).toEqual(new Map())
+      expect(hosts.filesOn(host), host.name).toEqual([])
+    }
+  }
+
+  /** A request is under way; gives what it ended with, and after how long. */
+  async function holdDuring(url: string, fault: () => void): Promise<{ text: string; tookMs: number }> {
+    const held = await post(url, 'completions', { prompt: 'Hi', stream: true, ignore_eos: true, max_tokens: 900 })
+    const text = held.text()
+    fault()
+    const startedAt = performance.now()
+    return { text: await text, tookMs: performance.now() - startedAt }
+  }
+
+  async function expectServesAgain({ program, url }: Server): Promise<void> {
+    while ((await fetch(`${url}/health`)).status !== 200) await sleep(100)
+    expect(await answersOf({ program, url })).toEqual(expected)
+    expect([ranksOn(first()).length, ranksOn(second()).length]).toEqual([1, 1])
+  }
+
+  it.each(
+    libraries.flatMap((library) =>
+      [
+        ['--tp', '2'],
+        ['--pp', '2'],
+        ['--tp', '2', '--pp', '2'],
+      ].map((flags) => ({ library, flags, of: flags.join(' ') })),
+    ),
+  )('$library.name, $of: the answers of one rank', async ({ library, flags }) => {
+    const server = await serve(library, flags)
+    await using _ = server.program
+    expect(await answersOf(server)).toEqual(expected)
+    const numRanks = flags.length === 2 ? 1 : 2
+    expect([ranksOn(first()).length, ranksOn(second()).length]).toEqual([numRanks, numRanks])
+    await stop(server)
+    await expectNothingLeft()
+  })
+
+  it.each(libraries)('$name: a rank elsewhere is killed, and the ranks serve again', async (library) => {
+    const server = await serve(library, ['--tp', '2'])
+    await using _ = server.program
+    const { text, tookMs } = await holdDuring(server.url, () => process.kill(ranksOn(second())[0]!, 'SIGKILL'))
+    expect(text).toContain('data: {"error":{"message":"The engine has failed and is started again')
+    expect(tookMs).toBeLessThan(1000)
+    expect(server.program.stderr).toMatch(/rank 1 \(process \d+ on node1\)/)
+    await expectServesAgain(server)
+    await stop(server)
+    await expectNothingLeft()
+  })
+
+  it.each(libraries)('$name: the link is down for 10 s, and the ranks serve again', async (library) => {
+    const server = await serve(library, ['--tp', '2'])
+    await using _ = server.program
+    const { text, tookMs } = await holdDuring(server.url, () => hosts.setLink(second(), 'down'))
+    const isBack = sleep(10_000 - tookMs).then(() => hosts.setLink(second(), 'up'))
+    expect(text).toContain('data: {"error":{"message":"The engine has failed and is started again')
+    expect(tookMs).toBeLessThan(stepTimeoutMs + 1000)
+    expect((await fetch(`${server.url}/health`)).status).toBe(503)
+    await isBack
+    await expectServesAgain(server)
+    await stop(server)
+    await expectNothingLeft()
+  })
+})
