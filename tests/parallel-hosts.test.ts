@@ -17,6 +17,7 @@ const questions = [
   '翻译成英文：明天很多大朋友会喝水。',
 ]
 const stepTimeoutMs = 3000
+const failureEvent = 'data: {"error":{"message":"The engine has failed and is started again'
 
 interface Server {
   readonly program: Program
@@ -111,19 +112,19 @@ describe.skipIf(reason !== null)('two hosts', () => {
     }
   }
 
-  /** A request is under way; gives what it ended with, and after how long. */
-  async function holdDuring(url: string, fault: () => void): Promise<{ text: string; tookMs: number }> {
-    const held = await post(url, 'completions', { prompt: 'Hi', stream: true, ignore_eos: true, max_tokens: 900 })
-    const text = held.text()
-    fault()
-    const startedAt = performance.now()
-    return { text: await text, tookMs: performance.now() - startedAt }
+  /** Once a request is under way: waits for its end, and says how long that took. */
+  async function hold(url: string): Promise<() => Promise<{ text: string; tookMs: number }>> {
+    const response = await post(url, 'completions', { prompt: 'Hi', stream: true, ignore_eos: true, max_tokens: 900 })
+    const text = response.text()
+    return async () => {
+      const startedAt = performance.now()
+      return { text: await text, tookMs: performance.now() - startedAt }
+    }
   }
 
   async function expectServesAgain({ program, url }: Server): Promise<void> {
     while ((await fetch(`${url}/health`)).status !== 200) await sleep(100)
     expect(await answersOf({ program, url })).toEqual(expected)
-    expect([ranksOn(first()).length, ranksOn(second()).length]).toEqual([1, 1])
   }
 
   it.each(
@@ -147,26 +148,35 @@ describe.skipIf(reason !== null)('two hosts', () => {
   it.each(libraries)('$name: a rank elsewhere is killed, and the ranks serve again', async (library) => {
     const server = await serve(library, ['--tp', '2'])
     await using _ = server.program
-    const { text, tookMs } = await holdDuring(server.url, () => process.kill(ranksOn(second())[0]!, 'SIGKILL'))
-    expect(text).toContain('data: {"error":{"message":"The engine has failed and is started again')
+    const held = await hold(server.url)
+    process.kill(ranksOn(second())[0]!, 'SIGKILL')
+    const { text, tookMs } = await held()
+    expect(text).toContain(failureEvent)
     expect(tookMs).toBeLessThan(1000)
     expect(server.program.stderr).toMatch(/rank 1 \(process \d+ on node1\)/)
     await expectServesAgain(server)
+    expect([ranksOn(first()).length, ranksOn(second()).length]).toEqual([1, 1])
     await stop(server)
     await expectNothingLeft()
   })
 
-  it.each(libraries)('$name: the link is down for 10 s, and the ranks serve again', async (library) => {
-    const server = await serve(library, ['--tp', '2'])
-    await using _ = server.program
-    const { text, tookMs } = await holdDuring(server.url, () => hosts.setLink(second(), 'down'))
-    const isBack = sleep(10_000 - tookMs).then(() => hosts.setLink(second(), 'up'))
-    expect(text).toContain('data: {"error":{"message":"The engine has failed and is started again')
-    expect(tookMs).toBeLessThan(stepTimeoutMs + 1000)
-    expect((await fetch(`${server.url}/health`)).status).toBe(503)
+  it('the link is down for 10 s, and the ranks of every library serve again', async () => {
+    const servers = await Promise.all(libraries.map((library) => serve(library, ['--tp', '2'])))
+    await using programs = new AsyncDisposableStack()
+    for (const { program } of servers) programs.use(program)
+    const held = await Promise.all(servers.map(({ url }) => hold(url)))
+    hosts.setLink(second(), 'down')
+    const isBack = sleep(10_000).then(() => hosts.setLink(second(), 'up'))
+    for (const [i, { text, tookMs }] of (await Promise.all(held.map((request) => request()))).entries()) {
+      expect(text).toContain(failureEvent)
+      expect(tookMs).toBeLessThan(stepTimeoutMs + 1000)
+      expect((await fetch(`${servers[i]!.url}/health`)).status).toBe(503)
+    }
     await isBack
-    await expectServesAgain(server)
-    await stop(server)
+    for (const server of servers) await expectServesAgain(server)
+    const numRanks = servers.length
+    expect([ranksOn(first()).length, ranksOn(second()).length]).toEqual([numRanks, numRanks])
+    for (const server of servers) await stop(server)
     await expectNothingLeft()
   })
 })
