@@ -95,6 +95,8 @@ describe('octavo serve', () => {
     server.kill('SIGINT')
     expect(await server.exitCode, server.stderr).toBe(0)
     expect(await received).not.toContain('"finish_reason":"length"')
+    for (const said of ['serving octavo-tiny at ', 'stopping'])
+      expect(server.stderr).toMatch(new RegExp(`^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z ${said}`, 'm'))
   })
 
   it('ends at once at a second SIGINT', async () => {
@@ -221,10 +223,11 @@ describe('octavo run, chat and env', () => {
   })
 
   it('answers commands that it does not know, and takes messages of several lines', async () => {
-    const input = '/quit\nWhat is\\\n47 + 35?\n'
+    const input = '/quit\n/think about it\nWhat is\\\n47 + 35?\n'
     await using program = octavo(['chat', 'octavo-tiny', '--temperature', '0'], { input })
     expect(await program.exitCode, program.stderr).toBe(0)
-    expect(program.stderr).toContain('there is no command /quit; /clear forgets')
+    expect(program.stderr).toContain('there is no command /quit; a space in front')
+    expect(program.stderr).toContain('there is no command /think; a space in front')
     expect(program.stdout).toBe('47 + 35 = 82.\n')
   })
 

@@ -3,7 +3,7 @@ import { LLM } from '@octavo/core'
 import { embeddedModelPath, openCheckpoint } from '@octavo/core/loading'
 import { createTokenizer } from '@octavo/core/tokenizer'
 
-const checkpoint = await openCheckpoint(embeddedModelPath('octavo-tiny')!)
+const checkpoint = await openCheckpoint(embeddedModelPath('octavo-tiny'))
 const tokenizer = createTokenizer(checkpoint.readTokenizer())
 const ids = Array.from({ length: tokenizer.vocabSize }, (_, id) => id)
 const tokenIds = ids.filter((id) => /cat/.test(tokenizer.decode([id])))

@@ -7,7 +7,7 @@ import { embeddedModelPath } from '@octavo/core/loading'
 
 // The weights of octavo-tiny under another name, so that the answers can be compared.
 const folder = await mkdtemp(path.join(tmpdir(), 'handmade-'))
-await cp(embeddedModelPath('octavo-tiny')!, folder, { recursive: true })
+await cp(embeddedModelPath('octavo-tiny'), folder, { recursive: true })
 const { num_hidden_layers, ...config } = JSON.parse(await readFile(path.join(folder, 'config.json'), 'utf8'))
 const handmade = {
   ...config,

@@ -26,7 +26,7 @@ const notes = {
   request_id: 'the header X-Request-Id goes before it',
   stream_options: '`include_usage`, `continuous_usage_stats`',
   response_format: '`{ "type": "text" }` alone, so far',
-  tools: 'with `tool_choice: "none"` alone, so far: calls are not parsed yet',
+  tools: 'empty, or with `tool_choice: "none"`, so far: calls are not parsed yet',
   tool_choice: '`auto` needs tools; see there',
   parallel_tool_calls: 'true alone, beside tools',
   chat_template: 'under `--trust-request-chat-template` alone',

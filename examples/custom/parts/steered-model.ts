@@ -5,7 +5,7 @@ import { defineDecoder, llamaDesign, type ModelDefinition } from '@octavo/core/m
 import { createTokenizer } from '@octavo/core/tokenizer'
 
 const llama = defineDecoder(llamaDesign)
-const checkpoint = await openCheckpoint(embeddedModelPath('octavo-tiny')!)
+const checkpoint = await openCheckpoint(embeddedModelPath('octavo-tiny'))
 const [tokenId = 0] = createTokenizer(checkpoint.readTokenizer()).encode(' Oslo')
 
 const steered: ModelDefinition = {

@@ -1,4 +1,11 @@
-import { AsyncEngine, consoleLogger, type EngineHooks, type EngineOptions, formatBytes } from '@octavo/core'
+import {
+  AsyncEngine,
+  consoleLogger,
+  type EngineHooks,
+  type EngineOptions,
+  formatBytes,
+  type Logger,
+} from '@octavo/core'
 import { parallelModules } from '@octavo/parallel/executor'
 import { backendModules } from './backend-modules.ts'
 import { type EngineFlags, parallelOptionsOf } from './flags/engine-flags.ts'
@@ -7,20 +14,22 @@ import { ProgressBar } from './ui/progress-bar.ts'
 export interface OpenEngineOptions extends Pick<EngineHooks, 'restart' | 'onDead'> {
   /** No word of what is loaded. */
   readonly isQuiet?: boolean
+  /** Default: the console. */
+  readonly logger?: Logger
 }
 
 /** Loads the model with progress on stderr, and says what was loaded and how much it can hold. */
 export async function openEngine(
   options: EngineOptions,
   flags: EngineFlags,
-  { isQuiet = false, ...hooks }: OpenEngineOptions = {},
+  { isQuiet = false, logger = consoleLogger, ...hooks }: OpenEngineOptions = {},
 ): Promise<AsyncEngine> {
   const bar = new ProgressBar()
   const startedAt = performance.now()
   try {
     const engine = await AsyncEngine.create(options, {
       ...hooks,
-      logger: isQuiet ? { ...consoleLogger, info() {} } : consoleLogger,
+      logger: isQuiet ? { ...logger, info() {} } : logger,
       modules: [...backendModules(flags), ...parallelModules(parallelOptionsOf(flags))],
       onDownloadProgress: ({ file, loadedBytes, totalBytes }) =>
         bar.update(`downloading ${file}`, loadedBytes, totalBytes),
@@ -29,7 +38,7 @@ export async function openEngine(
       },
     })
     bar.end()
-    if (!isQuiet) consoleLogger.info(describe(engine, options.model, performance.now() - startedAt))
+    if (!isQuiet) logger.info(describe(engine, options.model, performance.now() - startedAt))
     return engine
   } catch (error) {
     bar.end()

@@ -1,11 +1,13 @@
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { InvalidRequestError } from './errors.ts'
 import {
+  type CreateDraftProposer,
   type CreateExecutor,
   type CreateLogitsProcessors,
   type CreateSampler,
   type CreateSchedulingPolicy,
   createScheduler,
+  type DraftProposer,
   type EngineCoreClient,
   EngineCore,
   type EngineInfo,
@@ -45,6 +47,7 @@ describe('@octavo/core/engine', () => {
 
   it('has the types of policies and samplers', () => {
     expectTypeOf<ReturnType<CreateSchedulingPolicy>>().toEqualTypeOf<SchedulingPolicy>()
+    expectTypeOf<ReturnType<CreateDraftProposer>>().toEqualTypeOf<DraftProposer>()
     expectTypeOf<FcfsQueue>().toExtend<RequestQueue>()
     expectTypeOf<SortedQueue>().toExtend<RequestQueue>()
     expectTypeOf<ReturnType<CreateSampler>>().toEqualTypeOf<Sampler>()

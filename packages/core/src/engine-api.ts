@@ -11,7 +11,14 @@ export type { LoadedModules } from './engine/load-engine-modules.ts'
 export { createEngineCore } from './engine/create-engine-core.ts'
 export type { EngineCoreData } from './engine/create-engine-core.ts'
 export { createScheduler } from './engine/create-scheduler.ts'
-export type { CreateSchedulingPolicy, ExecutorLimits, SchedulingPolicyContext } from './engine/create-scheduler.ts'
+export type {
+  CreateDraftProposer,
+  CreateSchedulerOptions,
+  CreateSchedulingPolicy,
+  DraftProposerContext,
+  ExecutorLimits,
+  SchedulingPolicyContext,
+} from './engine/create-scheduler.ts'
 export { EngineCore } from './engine/engine-core.ts'
 export type { StepResult } from './engine/engine-core.ts'
 export type { EngineInfo, RankInfo } from './engine/engine-info.ts'
@@ -23,6 +30,7 @@ export { defaultRestartPolicy, SupervisedCoreClient } from './engine/supervised-
 export type { RestartPolicy, SupervisedCoreClientOptions } from './engine/supervised-core-client.ts'
 export { ThreadCoreClient } from './engine/thread-core-client.ts'
 
+export type { DraftProposer } from './scheduler/draft-proposer.ts'
 export { FcfsQueue, SortedQueue } from './scheduler/request-queue.ts'
 export type { RequestQueue } from './scheduler/request-queue.ts'
 export { Scheduler } from './scheduler/scheduler.ts'

@@ -18,6 +18,22 @@ describe('errors across threads', () => {
     }
   })
 
+  it("keeps code and fields of another package's class", () => {
+    class LostRankError extends OctavoError {
+      readonly rank = 3
+    }
+    const back = fromTransferredError(
+      structuredClone(toTransferredError(new LostRankError('communication_error', 'rank 3 is lost'))),
+    )
+    expect(back).toBeInstanceOf(OctavoError)
+    expect(back).toMatchObject({
+      name: 'LostRankError',
+      code: 'communication_error',
+      rank: 3,
+      message: 'rank 3 is lost',
+    })
+  })
+
   it('keeps causes, which may go in a circle', () => {
     const cause = new CheckpointError('a.gguf', 'is truncated')
     const back = fromTransferredError(structuredClone(toTransferredError(new TypeError('outer', { cause }))))

@@ -27,7 +27,9 @@ export function toTransferredError(error: unknown, numCauses = maxCauses): Trans
 /** Gives the error its class back, so that `instanceof` and typed fields work on the other side. */
 export function fromTransferredError({ name, message, stack, fields, cause }: TransferredError): Error {
   const known: unknown = Object.entries(errors).find(([exported]) => exported === name)?.[1]
-  const prototype = typeof known === 'function' ? (known.prototype as Error) : Error.prototype
+  // Another package's class is not known here; what such errors have in common is.
+  const base = 'code' in fields ? errors.OctavoError.prototype : Error.prototype
+  const prototype = typeof known === 'function' ? (known.prototype as Error) : base
   const error = Object.assign(Object.create(prototype) as Error, fields)
   Object.defineProperties(error, {
     name: { value: name, configurable: true, writable: true },

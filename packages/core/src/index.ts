@@ -25,6 +25,7 @@ export type {
   DecodedTokenLogprobs,
   FinishReason,
   Logprob,
+  OutputTokenLogprobs,
   RequestOutput,
 } from './sequence/outputs.ts'
 export type { ChatMessage, TextPart, ToolCall, ToolDefinition } from './tokenizer/chat-message.ts'

@@ -28,7 +28,7 @@ describe('@octavo/core/loading', () => {
   })
 
   it('opens a checkpoint and reads a row as stored, raw and widened', async () => {
-    const { openWeights, config } = await openCheckpoint(embeddedModelPath('octavo-tiny')!)
+    const { openWeights, config } = await openCheckpoint(embeddedModelPath('octavo-tiny'))
     const source = openWeights()
     try {
       const name = 'model.embed_tokens.weight'

@@ -21,7 +21,7 @@ describe('@octavo/core/tokenizer', () => {
   })
 
   it('goes from messages to ids and back without an engine', async () => {
-    const tokenizer = createTokenizer((await openCheckpoint(embeddedModelPath('octavo-tiny')!)).readTokenizer())
+    const tokenizer = createTokenizer((await openCheckpoint(embeddedModelPath('octavo-tiny'))).readTokenizer())
     const template = createChatTemplate(tokenizer.chatTemplate!, tokenizer)
     const text = template.render({ messages: [{ role: 'user', content: 'What?' }], addGenerationPrompt: true })
     const ids = tokenizer.encode(text, { addSpecialTokens: false })

@@ -1,35 +1,21 @@
-import { fileURLToPath } from 'node:url'
-import { LLM } from '@octavo/core'
 import { describe, expect, it } from 'vitest'
-import { parallelExecutor } from './executor-module.ts'
+import { expectGoldenTokens } from './parallel-executor.case.ts'
 import type { ParallelOptions } from './parallel-option-table.ts'
 
-const fixture = (name: string): string => fileURLToPath(new URL(`../../../fixtures/models/${name}`, import.meta.url))
-
-const prompts = [
-  [1, 2, 3, 4, 5],
-  [7, 8, 9],
-  [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5],
-]
-
-async function tokensOf(model: string, parallel: ParallelOptions | null): Promise<number[][]> {
-  const llm = await LLM.load(model, {
-    backend: 'cpu',
-    kvCacheMemory: '64MiB',
-    generationConfig: 'octavo',
-    modules: parallel === null ? [] : [parallelExecutor(parallel)],
-  })
-  try {
-    const outputs = await llm.generate(prompts, { temperature: 0, maxTokens: 12, ignoreEos: true })
-    return outputs.map(({ outputs: [output] }) => [...(output?.tokenIds ?? [])])
-  } finally {
-    await llm.shutdown()
-  }
-}
-
 describe('ranks as threads', () => {
-  it('tp 2', async () => {
-    const model = fixture('llama')
-    expect(await tokensOf(model, { tp: 2 })).toEqual(await tokensOf(model, null))
+  it.each([
+    ['models/llama', { tp: 2 }],
+    ['models/llama', { tp: 4 }],
+    ['models/llama', { pp: 2 }],
+    ['models/llama', { pp: 3, layerSplit: [1, 1, 1] }],
+    ['models/gemma2', { tp: 2, pp: 2 }],
+    ['models/qwen3-moe', { ep: 2 }],
+    ['models/mixtral', { tp: 2, ep: 2, pp: 2 }],
+    ['gguf/llama-q8_0.gguf', { tp: 2 }],
+  ] satisfies [string, ParallelOptions][])('%s with %j gives the golden tokens', async (fixture, parallel) => {
+    const { tp = 1, pp = 1, ep = 1 }: ParallelOptions = parallel
+    const { ranks, weightBytes } = await expectGoldenTokens(fixture, parallel)
+    expect(ranks).toHaveLength(Math.max(tp, ep) * pp)
+    expect(ranks.reduce((sum, rank) => sum + rank.weightBytes, 0)).toBe(weightBytes)
   })
 })

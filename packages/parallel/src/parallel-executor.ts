@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import {
   type EngineInfo,
+  type EngineModule,
   type Executor,
   type ExecutorContext,
   initializeWorkers,
@@ -17,6 +18,9 @@ import { launchedPlace } from './launch/launched-place.ts'
 import type { LaunchRanks, RankLink } from './launch/rank-link.ts'
 import type { ParallelConfig } from './parallel-options.ts'
 import type { RankSetup } from './rank/rank-messages.ts'
+
+/** What of an engine's modules its own thread uses, and no rank. */
+const driverKinds: ReadonlySet<EngineModule['kind']> = new Set(['executor', 'scheduling-policy', 'draft-proposer'])
 
 /** Runs one model on several ranks: sends every plan to all of them and gives what the last stage's first rank says. */
 export class ParallelExecutor implements Executor {
@@ -91,7 +95,7 @@ export class ParallelExecutor implements Executor {
       ep,
       config,
       modelPath,
-      modules: modules.filter(({ kind }) => kind !== 'executor' && kind !== 'scheduling-policy'),
+      modules: modules.filter(({ kind }) => !driverKinds.has(kind)),
       numLocalWorkers: link.numLocalRanks,
       collectiveTimeoutMs: config.device.stepTimeoutMs,
     }
@@ -103,7 +107,7 @@ export class ParallelExecutor implements Executor {
       if (numLocalRanks <= numCpus) continue
       this.#context.onLog(
         'warn',
-        `${numLocalRanks} ranks share ${numCpus} CPU${numCpus === 1 ? '' : 's'}${host === null ? '' : ` of ${host}`} and wait for each other in every layer; up to ${numCpus} would be faster`,
+        `${numLocalRanks} ranks share ${numCpus} CPU${numCpus === 1 ? '' : 's'}${host === null ? '' : ` of ${host}`}, and a step waits for the slowest of them; ${numCpus} would be faster`,
       )
     }
   }

@@ -311,16 +311,29 @@ export const groupPrograms: Readonly<Record<string, GroupProgram>> = {
 
 /** The last word of a world: each ends it. */
 const endingPrograms: Readonly<Record<string, (world: WorldProcessGroup) => unknown>> = {
-  timeout: (world) => [
-    world.rank === 0
-      ? failureOf(() => world.recv(new Float32Array(1), { src: 1, timeoutMs: 60_000 }))
-      : failureOf(() => world.allReduce(new Float32Array(5), { timeoutMs: 300 })),
-    failureOf(() => world.barrier()),
-  ],
+  timeout: (world) => {
+    // From here on nobody is late because it has yet to start.
+    world.barrier()
+    return [
+      world.rank === 0
+        ? failureOf(() => world.recv(new Float32Array(1), { src: 1 }))
+        : failureOf(() => world.allReduce(new Float32Array(5), { timeoutMs: 1000 })),
+      failureOf(() => world.barrier()),
+    ]
+  },
   abort: (world) => {
     if (world.rank !== 1) return [failureOf(() => world.allReduce(new Float32Array(5)))]
     world.abort('the test says so')
     return [failureOf(() => world.barrier())]
+  },
+  'abort while others look': (world) => {
+    if (world.rank === 1) world.abort('look elsewhere')
+    return [
+      failureOf(() => {
+        const work = world.irecv(new Float32Array(5), { src: (world.rank + 1) % world.size })
+        while (!work.isCompleted());
+      }),
+    ]
   },
   'abort in a group': (world) => {
     const group = newGroup(world, [0, 1])

@@ -60,7 +60,8 @@ async function talk(conversation: Conversation, lines: Interface): Promise<void>
   for await (const line of lines) {
     const said = reader.add(line)
     if (said === '/exit') break
-    if (said !== null && said !== '') await heed(said, conversation)
+    // A space in front makes a message of what would be a command.
+    if (said !== null && said !== '') await (line.startsWith(' ') ? conversation.say(said) : heed(said, conversation))
     prompt()
   }
   // What was begun is said too: a pipe may end anywhere.
@@ -70,9 +71,11 @@ async function talk(conversation: Conversation, lines: Interface): Promise<void>
 }
 
 async function heed(said: string, conversation: Conversation): Promise<void> {
+  const command = /^\/[a-z]+(?=\s|$)/i.exec(said)?.[0]
   if (said === '/clear') conversation.clear()
   else if (said === '/help') consoleLogger.info(help)
-  else if (/^\/[a-z]+$/i.test(said)) consoleLogger.warn(`there is no command ${said}; ${help}`)
+  else if (command !== undefined)
+    consoleLogger.warn(`there is no command ${command}; a space in front makes it a message. ${help}`)
   else await conversation.say(said)
 }
 

@@ -1,5 +1,5 @@
 import { consoleLogger, type EngineClient, resolveOptions } from '@octavo/core'
-import { checkAddress, checkApiKeys, createApp, listen } from '@octavo/server'
+import { checkAddress, checkApiKeys, createApp, listen, timedLogger } from '@octavo/server'
 import type { Command } from 'commander'
 import { readCliEnv } from '../cli-env.ts'
 import { addEngineFlags, type EngineFlags, engineOptionsOf, servingGroups } from '../flags/engine-flags.ts'
@@ -19,6 +19,9 @@ export function addServeCommand(program: Command): void {
   )
 }
 
+/** Its lines go to journals: each has the time, as those of the requests have. */
+const logger = timedLogger(consoleLogger)
+
 async function serve(model: string, flags: EngineFlags): Promise<void> {
   const { host, port, shutdownTimeout, ...options } = resolveOptions(serveOptionTable, { ...flags })
   const apiKeys = findApiKeys(options.apiKey)
@@ -27,6 +30,7 @@ async function serve(model: string, flags: EngineFlags): Promise<void> {
   await checkAddress({ host, port })
   const ended = Promise.withResolvers<number>()
   const engine = await openEngine(engineOptionsOf(model, flags, servingGroups), flags, {
+    logger,
     restart: options.restart,
     onDead: () => ended.resolve(engineDeadExitCode),
   })
@@ -41,14 +45,14 @@ async function serve(model: string, flags: EngineFlags): Promise<void> {
   const server = await listen(app, { host, port })
   forget()
   if (apiKeys.length === 0 && !isLoopback(host)) {
-    consoleLogger.warn(`anyone who reaches ${host} can use this server; --api-key asks for a key`)
+    logger.warn(`anyone who reaches ${host} can use this server; --api-key asks for a key`)
   }
-  consoleLogger.info(`serving ${engine.models.map(({ id }) => id).join(', ')} at ${server.url}/v1; Ctrl-C stops`)
+  logger.info(`serving ${engine.models.map(({ id }) => id).join(', ')} at ${server.url}/v1; Ctrl-C stops`)
   process.send?.({ type: 'listening', url: server.url })
   onStopSignal(() => ended.resolve(0))
   const exitCode = await ended.promise
   if (exitCode === 0) announceStop(engine, shutdownTimeout)
-  else consoleLogger.error(`the engine does not serve again: stopping with exit code ${exitCode}`)
+  else logger.error(`the engine does not serve again: stopping with exit code ${exitCode}`)
   await server.close()
   await engine.shutdown()
   process.exit(exitCode)
@@ -70,7 +74,7 @@ function announceStop(engine: EngineClient, timeoutSeconds: number): void {
   const numSeqs = numRunningSeqs + numWaitingSeqs
   const names = numSeqs === 1 ? '1 running sequence' : `${numSeqs} running sequences`
   const wait = `waiting for ${names}, up to ${timeoutSeconds} s; Ctrl-C again stops at once`
-  consoleLogger.info(numSeqs > 0 && timeoutSeconds > 0 ? `stopping: ${wait}` : 'stopping')
+  logger.info(numSeqs > 0 && timeoutSeconds > 0 ? `stopping: ${wait}` : 'stopping')
 }
 
 function isLoopback(host: string): boolean {

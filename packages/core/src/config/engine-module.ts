@@ -6,6 +6,7 @@ export type EngineModuleKind = (typeof engineModuleKinds)[number]
 
 const engineModuleKinds = [
   'backend',
+  'draft-proposer',
   'executor',
   'linear-methods',
   'logits-processors',

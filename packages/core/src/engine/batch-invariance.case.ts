@@ -1,17 +1,21 @@
 /**
- * The engine's central promise, for any backend: continuous batching, chunked prefill, prefix-cache hits, preemption and
- * parallel samples change no token and no logprob of any request. The reference is each request run alone.
+ * The engine's central promise, for any backend: continuous batching, chunked prefill, prefix-cache hits, preemption,
+ * parallel samples, drafts and several plans in flight change no token and no logprob of any request. The reference is
+ * each request run alone.
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { BackendProvider } from '../backends/backend-pack.ts'
 import { resolveEngineConfig } from '../config/engine-config.ts'
 import type { EngineOptions } from '../config/engine-options.ts'
-import { resolveSamplingParams, type SamplingParams } from '../sampling-params.ts'
+import { resolveSamplingParams, type SamplingParams, type SamplingParamsInput } from '../sampling-params.ts'
+import type { DraftProposer } from '../scheduler/draft-proposer.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
-import type { SequenceRequest } from '../sequence/sequence.ts'
+import type { FinishReason } from '../sequence/outputs.ts'
+import type { Sequence, SequenceRequest } from '../sequence/sequence.ts'
 import type { DType } from '../tensor/dtype.ts'
 import type { KvDType } from '../tensor/kv-storage.ts'
+import { uniformAt } from '../util/random.ts'
 import { createScheduler } from './create-scheduler.ts'
 import { EngineCore } from './engine-core.ts'
 import { InlineExecutor } from './inline-executor.ts'
@@ -24,6 +28,8 @@ interface Setup {
   readonly options: Partial<EngineOptions>
   /** Pool size in blocks of 16; one sequence of `maxModelLen` takes 6. */
   readonly numBlocks: number
+  readonly draftProposer?: DraftProposer
+  readonly maxPlansInFlight?: number
 }
 
 interface Arrival {
@@ -35,6 +41,17 @@ interface Arrival {
 interface Result {
   readonly tokenIds: number[]
   readonly logprobs: number[]
+  finishReason: FinishReason | null
+  stopReason: number | null
+}
+
+/** What happened in a run, or in several. */
+interface Seen {
+  numPreemptions: number
+  prefixCacheHits: number
+  /** Drafts. */
+  numAccepted: number
+  numRejected: number
 }
 
 export interface DescribeBatchInvarianceOptions {
@@ -55,9 +72,9 @@ interface Place extends DescribeBatchInvarianceOptions {
 
 async function run(
   { family, backend, fixtures, backendProviders = [], dtype, kvCacheDtype }: Place,
-  { options, numBlocks }: Setup,
+  { options, numBlocks, draftProposer, maxPlansInFlight = 1 }: Setup,
   arrivals: readonly Arrival[],
-): Promise<{ results: Map<string, Result>; core: EngineCore }> {
+): Promise<{ results: Map<string, Result>; seen: Seen }> {
   const modelPath = `${fixtures}models/${family}`
   const config = resolveEngineConfig({
     model: modelPath,
@@ -70,8 +87,21 @@ async function run(
   })
   const executor = new InlineExecutor({ config, modelPath, workerModules: { backends: backendProviders } })
   const info = await executor.initialize()
-  const scheduler = createScheduler(config, { ...info, numBlocks: Math.min(numBlocks, info.numBlocks) })
-  const core = new EngineCore(scheduler, executor)
+  const limits = { ...info, numBlocks: Math.min(numBlocks, info.numBlocks), maxPlansInFlight }
+  const scheduler = createScheduler(config, limits, { ...(draftProposer && { draftProposer }) })
+  let numDrafts = 0
+  let numAccepted = 0
+  const core = new EngineCore(scheduler, {
+    maxPlansInFlight,
+    initialize: () => executor.initialize(),
+    executeModel: async (plan) => {
+      const output = await executor.executeModel(plan)
+      for (const { draftTokenIds = [] } of plan.scheduled) numDrafts += draftTokenIds.length
+      for (const { tokenIds } of output.sampled) numAccepted += tokenIds.length - 1
+      return output
+    },
+    shutdown: () => executor.shutdown(),
+  })
   const results = new Map<string, Result>()
   const waiting = [...arrivals].sort((a, b) => a.step - b.step)
   for (let step = 0; waiting.length > 0 || core.hasWork; step++) {
@@ -82,14 +112,39 @@ async function run(
     for (const update of updates) collect(results, update)
   }
   await core.shutdown()
-  return { results, core }
+  const { numPreemptions, prefixCacheHits } = core.metrics()
+  return { results, seen: { numPreemptions, prefixCacheHits, numAccepted, numRejected: numDrafts - numAccepted } }
 }
 
 function collect(results: Map<string, Result>, update: SequenceUpdate): void {
-  const result = results.get(update.id) ?? { tokenIds: [], logprobs: [] }
+  const result = results.get(update.id) ?? { tokenIds: [], logprobs: [], finishReason: null, stopReason: null }
   result.tokenIds.push(...update.newTokenIds)
   result.logprobs.push(...(update.logprobs ?? []).flatMap((l) => [l.chosen.logprob, ...l.top.map((t) => t.logprob)]))
+  result.finishReason = update.finishReason
+  result.stopReason = update.stopReason
   results.set(update.id, result)
+}
+
+/** Drafts of up to 7 tokens, each right more often than not: it knows what comes. */
+class KnowingProposer implements DraftProposer {
+  #numProposed = 0
+  readonly #expected: ReadonlyMap<string, Result>
+  readonly #seed: number
+
+  constructor(expected: ReadonlyMap<string, Result>, seed: number) {
+    this.#expected = expected
+    this.#seed = seed
+  }
+
+  propose({ id, numOutputTokens }: Sequence): number[] {
+    const at = ++this.#numProposed * 32
+    const random = (i: number): number => uniformAt(this.#seed, at + i)
+    const right = this.#expected.get(id)!.tokenIds.slice(numOutputTokens)
+    return Array.from({ length: Math.floor(random(0) * 8) }, (_, i) => {
+      const other = Math.floor(random(2 * i + 1) * vocabSize)
+      return random(2 * i + 2) < 0.8 ? (right[i] ?? other) : other
+    })
+  }
 }
 
 const prefix = Array.from({ length: 40 }, (_, i) => (i * 37 + 11) % vocabSize)
@@ -104,6 +159,16 @@ const requestArbitrary = fc.record({
   isForked: fc.boolean(),
 })
 
+const stopTokenIds = Array.from({ length: 12 }, (_, i) => i * 40)
+
+/** What a draw may depend on besides the logits, and what may end a sequence. */
+const extras: readonly SamplingParamsInput[] = [
+  { repetitionPenalty: 1.1 },
+  { repetitionPenalty: 1.1, frequencyPenalty: 0.5, stopTokenIds },
+  { presencePenalty: 0.7, badWordsTokenIds: Array.from({ length: vocabSize }, (_, id) => [id, id]) },
+  { stopTokenIds, includeStopStrInOutput: true },
+]
+
 function toArrivals(
   requests: readonly (typeof requestArbitrary extends fc.Arbitrary<infer T> ? T : never)[],
 ): Arrival[] {
@@ -112,7 +177,15 @@ function toArrivals(
     const logprobs = i % 2 === 0 ? 2 : null
     const params = (seed: number): SamplingParams =>
       resolveSamplingParams(
-        { maxTokens, temperature, seed, topP: 0.95, repetitionPenalty: 1.1, logprobs },
+        {
+          maxTokens,
+          temperature,
+          seed,
+          topP: 0.95,
+          logprobs,
+          minTokens: Math.min(i, maxTokens),
+          ...extras[i % extras.length],
+        },
         { vocabSize, maxLogprobs: 20 },
       )
     const leader: SequenceRequest = {
@@ -134,37 +207,41 @@ export function describeBatchInvariance(backend: string, options: DescribeBatchI
   describe(`batch invariance on ${backend}, weights ${options.dtype ?? 'as stored'}, KV ${options.kvCacheDtype ?? 'float32'}`, () => {
     it.each(families)('%s: tokens and logprobs are those of a lone run', async (family) => {
       const place = { ...options, family, backend }
-      let numPreemptions = 0
-      let numCacheHits = 0
+      const all: Seen = { numPreemptions: 0, prefixCacheHits: 0, numAccepted: 0, numRejected: 0 }
       await fc.assert(
         fc.asyncProperty(
           fc.array(requestArbitrary, { minLength: 3, maxLength: 7 }),
           fc.record({
             maxNumBatchedTokens: fc.constantFrom(8, 13, 64, 512),
-            numBlocks: fc.constantFrom(9, 12, 40),
+            numBlocks: fc.constantFrom(8, 11, 40),
             enablePrefixCaching: fc.boolean(),
+            draftSeed: fc.nat(),
+            maxPlansInFlight: fc.integer({ min: 1, max: 3 }),
           }),
-          async (requests, { maxNumBatchedTokens, numBlocks, enablePrefixCaching }) => {
+          async (requests, { maxNumBatchedTokens, numBlocks, enablePrefixCaching, draftSeed, maxPlansInFlight }) => {
             const arrivals = toArrivals(requests)
-            const crowded = await run(
-              place,
-              { options: { maxNumBatchedTokens, maxNumSeqs: 8, enablePrefixCaching }, numBlocks },
-              arrivals,
-            )
-            numPreemptions += crowded.core.metrics().numPreemptions
-            numCacheHits += crowded.core.metrics().prefixCacheHits
+            const alone = new Map<string, Result>()
             for (const { request } of arrivals) {
-              const alone = await run(place, { options: { enablePrefixCaching: false }, numBlocks: 100 }, [
+              const { results } = await run(place, { options: { enablePrefixCaching: false }, numBlocks: 100 }, [
                 { request: { ...request, forkOf: null }, step: 0 },
               ])
-              expect(crowded.results.get(request.id), request.id).toEqual(alone.results.get(request.id))
+              alone.set(request.id, results.get(request.id)!)
+            }
+            const setup = { options: { maxNumBatchedTokens, maxNumSeqs: 8, enablePrefixCaching }, numBlocks }
+            const draftProposer = new KnowingProposer(alone, draftSeed)
+            for (const more of [{}, { draftProposer, maxPlansInFlight }]) {
+              const { results, seen } = await run(place, { ...setup, ...more }, arrivals)
+              expect(results).toEqual(alone)
+              for (const key of Object.keys(all) as (keyof Seen)[]) all[key] += seen[key]
             }
           },
         ),
         { numRuns: 6, seed: 20_261_122 },
       )
-      expect(numPreemptions, 'the small pools must have caused preemptions').toBeGreaterThan(0)
-      expect(numCacheHits, 'the shared prefixes must have been found').toBeGreaterThan(0)
+      expect(all.numPreemptions, 'the small pools must have caused preemptions').toBeGreaterThan(0)
+      expect(all.prefixCacheHits, 'the shared prefixes must have been found').toBeGreaterThan(0)
+      expect(all.numAccepted, 'drafts must have been accepted').toBeGreaterThan(0)
+      expect(all.numRejected, 'and rejected').toBeGreaterThan(0)
     })
   })
 }

@@ -21,8 +21,12 @@ export async function createEngineCore(
   { config, modelPath, modules }: EngineCoreData,
   events: Pick<EngineCoreEvents, 'onProgress' | 'onLog'>,
 ): Promise<{ core: EngineCore; info: EngineInfo }> {
-  const { createExecutor, createSchedulingPolicy, ...workerModules } = await loadEngineModules(modules)
-  const schedulingPolicy = createSchedulingPolicy?.({ config }) ?? null
+  const { createExecutor, createSchedulingPolicy, createDraftProposer, ...workerModules } =
+    await loadEngineModules(modules)
+  const parts = {
+    policy: createSchedulingPolicy?.({ config }) ?? null,
+    draftProposer: createDraftProposer?.({ config }) ?? null,
+  }
   const context: ExecutorContext = {
     config,
     modelPath,
@@ -35,7 +39,7 @@ export async function createEngineCore(
   const info = await executor.initialize()
   const { maxPlansInFlight } = executor
   return {
-    core: new EngineCore(createScheduler(config, { ...info, maxPlansInFlight }, schedulingPolicy), executor),
+    core: new EngineCore(createScheduler(config, { ...info, maxPlansInFlight }, parts), executor),
     info,
   }
 }

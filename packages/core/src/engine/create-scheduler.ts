@@ -1,4 +1,5 @@
 import type { EngineConfig } from '../config/engine-config.ts'
+import type { DraftProposer } from '../scheduler/draft-proposer.ts'
 import { Scheduler } from '../scheduler/scheduler.ts'
 import type { SchedulingPolicy } from '../scheduler/scheduling-policy.ts'
 import type { EngineInfo } from './engine-info.ts'
@@ -15,6 +16,24 @@ export type CreateSchedulingPolicy = (
   options?: Readonly<Record<string, unknown>>,
 ) => SchedulingPolicy
 
+/** What a proposer of drafts may depend on besides the options of its module. */
+export interface DraftProposerContext {
+  readonly config: EngineConfig
+}
+
+/** What a module of kind `draft-proposer` exports as `createDraftProposer`. */
+export type CreateDraftProposer = (
+  context: DraftProposerContext,
+  options?: Readonly<Record<string, unknown>>,
+) => DraftProposer
+
+export interface CreateSchedulerOptions {
+  /** `null` = the one that the configuration names. */
+  readonly policy?: SchedulingPolicy | null
+  /** `null` = no drafts. */
+  readonly draftProposer?: DraftProposer | null
+}
+
 /** What an executor is able to do: blocks that it allocated, plans that it runs at once (default: 1). */
 export type ExecutorLimits = Pick<EngineInfo, 'maxModelLen' | 'numBlocks' | 'blockSize'> &
   Partial<Pick<Executor, 'maxPlansInFlight'>>
@@ -23,10 +42,10 @@ export type ExecutorLimits = Pick<EngineInfo, 'maxModelLen' | 'numBlocks' | 'blo
 export function createScheduler(
   config: EngineConfig,
   { maxModelLen, numBlocks, blockSize, maxPlansInFlight = 1 }: ExecutorLimits,
-  policy: SchedulingPolicy | null = null,
+  { policy = null, draftProposer = null }: CreateSchedulerOptions = {},
 ): Scheduler {
   const { schedulingPolicy, ...limits } = config.scheduler
-  return new Scheduler({
+  const schedulerConfig = {
     ...limits,
     policy: policy ?? schedulingPolicy,
     enablePrefixCaching: config.cache.enablePrefixCaching,
@@ -34,5 +53,6 @@ export function createScheduler(
     numBlocks,
     blockSize,
     maxPlansInFlight,
-  })
+  }
+  return new Scheduler(schedulerConfig, { draftProposer })
 }

@@ -6,7 +6,7 @@ import { createTokenizer } from '../tokenizer/hf-tokenizer.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { encodePrompt, type EncodePromptOptions } from './encode-prompt.ts'
 
-const tiny = createTokenizer((await openCheckpoint(embeddedModelPath('octavo-tiny')!)).readTokenizer())
+const tiny = createTokenizer((await openCheckpoint(embeddedModelPath('octavo-tiny'))).readTokenizer())
 const options: EncodePromptOptions = { addSpecialTokens: true, maxModelLen: 1024, cutSide: null }
 
 /** The tokenizer, and how many characters it was given. */

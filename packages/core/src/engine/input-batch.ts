@@ -65,8 +65,13 @@ export interface BatchEntry {
   readonly row: SequenceRow
   /** Its rows in the flattened batch: `[start, start + numTokens)`. */
   readonly start: number
+  /** Drafts included. */
   readonly numTokens: number
+  /** The last of them, which the row does not hold. */
+  readonly draftTokenIds: readonly number[]
 }
+
+const noDrafts: readonly number[] = []
 
 export interface BatchInputs {
   readonly inputIds: Int32Array // [numTokens]
@@ -109,6 +114,11 @@ export class InputBatch {
     return row
   }
 
+  /** One that is no token is never accepted, whatever is computed in its place. */
+  #draft(tokenId: number | undefined): number {
+    return tokenId !== undefined && isToken(tokenId, this.#vocabSize) ? tokenId : 0
+  }
+
   #layOut({ scheduled, numTokens: numScheduled }: SchedulerOutput): BatchInputs {
     const rows = scheduled.map(({ id }) => this.#get(id))
     const numTokens = this.#paddedSize(numScheduled)
@@ -124,12 +134,12 @@ export class InputBatch {
     const entries: BatchEntry[] = []
     let at = 0
     rows.forEach((row, s) => {
-      const count = scheduled[s]!.numTokens
-      entries.push({ row, start: at, numTokens: count })
+      const { numTokens: count, draftTokenIds = noDrafts } = scheduled[s]!
+      entries.push({ row, start: at, numTokens: count, draftTokenIds })
       blockTables.set(row.blockIds, s * maxBlocksPerSeq)
       for (let i = 0; i < count; i++, at++) {
         const position = row.numComputedTokens + i
-        inputIds[at] = row.tokenIds[position]!
+        inputIds[at] = row.tokenIds[position] ?? this.#draft(draftTokenIds[position - row.tokenIds.length])
         positions[at] = position
         slotMapping[at] =
           row.blockIds[Math.floor(position / this.#blockSize)]! * this.#blockSize + (position % this.#blockSize)

@@ -6,7 +6,7 @@ import type { PromptInput } from './engine-client.ts'
 import { loadFrontModel } from './front-model.ts'
 import { InputProcessor } from './input-processor.ts'
 
-const modelPath = embeddedModelPath('octavo-tiny')!
+const modelPath = embeddedModelPath('octavo-tiny')
 const config = resolveEngineConfig({ model: modelPath })
 const front = await loadFrontModel(config, modelPath)
 

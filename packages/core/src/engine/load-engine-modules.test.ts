@@ -68,6 +68,7 @@ describe('loadEngineModules', () => {
     ['linear-methods', 'createLinearMethods', '() => {}'],
     ['logits-processors', 'createLogitsProcessors', '[{ apply() {} }]'],
     ['sampler', 'createSampler', '{ sample() {} }'],
+    ['draft-proposer', 'createDraftProposer', '{ propose() {} }'],
     ['scheduling-policy', 'createSchedulingPolicy', "{ name: 'mine', createQueue() {}, chooseVictim() {} }"],
   ] as const
 
@@ -80,6 +81,7 @@ describe('loadEngineModules', () => {
       loaded.logitsProcessors[0],
       loaded.createSampler,
       loaded.createSchedulingPolicy,
+      loaded.createDraftProposer,
     ]
     return creates.find((create) => create != null)?.({ config: 'context' } as never)
   }
@@ -111,7 +113,7 @@ describe('checkEngineModules', () => {
   it.each([
     [
       { ...good, kind: 'plugin' },
-      /"mine" has the kind "plugin"; the known ones are backend, executor, linear-methods, .*scheduling-policy/,
+      /"mine" has the kind "plugin"; the known ones are backend, draft-proposer, executor, linear-methods, .*scheduling-policy/,
     ],
     [{ ...good, name: '' }, /needs a name/],
     [{ ...good, url: './x.js' }, /absolute URL.*import\.meta\.resolve.*"\.\/x\.js"/],

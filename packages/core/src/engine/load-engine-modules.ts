@@ -14,8 +14,9 @@ import type { LinearMethods } from '../layers/linear-method.ts'
 import type { ModelDefinition } from '../models/model.ts'
 import type { LogitsProcessor } from '../sampling/logits-processor.ts'
 import type { Sampler } from '../sampling/sampler.ts'
+import type { DraftProposer } from '../scheduler/draft-proposer.ts'
 import type { SchedulingPolicy } from '../scheduler/scheduling-policy.ts'
-import type { SchedulingPolicyContext } from './create-scheduler.ts'
+import type { DraftProposerContext, SchedulingPolicyContext } from './create-scheduler.ts'
 import { messageOf } from '../util/message-of.ts'
 import type { Executor, ExecutorContext } from './executor.ts'
 import type { LinearMethodsContext, LogitsProcessorsContext, SamplerContext, WorkerModules } from './worker-modules.ts'
@@ -26,6 +27,8 @@ export interface LoadedModules extends WorkerModules {
   readonly createExecutor: ((context: ExecutorContext) => Executor) | null
   /** `null` = the one that the configuration names. */
   readonly createSchedulingPolicy: ((context: SchedulingPolicyContext) => SchedulingPolicy) | null
+  /** `null` = no drafts. */
+  readonly createDraftProposer: ((context: DraftProposerContext) => DraftProposer) | null
 }
 
 /**
@@ -43,6 +46,7 @@ export async function loadEngineModules(modules: readonly EngineModule[]): Promi
     createSampler: await loadOne(ofKind('sampler'), sampler),
     createExecutor: await loadOne(ofKind('executor'), executor),
     createSchedulingPolicy: await loadOne(ofKind('scheduling-policy'), schedulingPolicy),
+    createDraftProposer: await loadOne(ofKind('draft-proposer'), draftProposer),
   }
 }
 
@@ -106,6 +110,12 @@ const schedulingPolicy: ModuleFactory<SchedulingPolicyContext, SchedulingPolicy>
   makes: 'a SchedulingPolicy: { name, createQueue(), chooseVictim() }',
   isValid: (value): value is SchedulingPolicy =>
     hasFunctions(value, 'createQueue', 'chooseVictim') && typeof Reflect.get(value, 'name') === 'string',
+}
+
+const draftProposer: ModuleFactory<DraftProposerContext, DraftProposer> = {
+  name: 'createDraftProposer',
+  makes: 'a DraftProposer: { propose() }',
+  isValid: (value): value is DraftProposer => hasFunctions(value, 'propose'),
 }
 
 const backendExport: ModuleExport<BackendProvider> = {

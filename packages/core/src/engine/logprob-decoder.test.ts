@@ -5,7 +5,7 @@ import { createTokenizer } from '../tokenizer/hf-tokenizer.ts'
 import { LogprobDecoder } from './logprob-decoder.ts'
 
 it('gives each entry its token and bytes, which entries of one token share', async () => {
-  const tokenizer = createTokenizer((await openCheckpoint(embeddedModelPath('octavo-tiny')!)).readTokenizer())
+  const tokenizer = createTokenizer((await openCheckpoint(embeddedModelPath('octavo-tiny'))).readTokenizer())
   const decoder = new LogprobDecoder(tokenizer)
   const [cat, half] = [...tokenizer.encode(' cat'), ...tokenizer.encode('😀').slice(0, 1)]
   const entry = (tokenId: number, rank: number) => ({ tokenId, rank, logprob: -rank })

@@ -24,8 +24,6 @@ export class LogprobDecoder {
 
   #decodeToken(tokenId: number): TokenText {
     const bytes = this.tokenizer.tokenBytes(tokenId)
-    const isSpecial = this.tokenizer.specialTokenIds.has(tokenId)
-    const text = { token: this.#utf8.decode(bytes), bytes: Object.freeze(Array.from(bytes)) }
-    return isSpecial ? { ...text, isSpecial } : text
+    return { token: this.#utf8.decode(bytes), bytes: Object.freeze(Array.from(bytes)) }
   }
 }

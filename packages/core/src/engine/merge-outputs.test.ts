@@ -9,7 +9,7 @@ const sample = (index: number, tokenIds: number[], rest: Partial<CompletionOutpu
   tokenIds,
   logprobs: tokenIds.map((tokenId) => {
     const chosen = { tokenId, logprob: -tokenId, rank: 1, token: '', bytes: [] }
-    return { chosen, top: [] }
+    return { chosen, top: [], textOffset: 0 }
   }),
   cumulativeLogprob: -tokenIds.at(-1)!,
   finishReason: null,

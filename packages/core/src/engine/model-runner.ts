@@ -4,7 +4,7 @@ import type { ForwardContext } from '../layers/forward-context.ts'
 import type { CausalLM } from '../models/model.ts'
 import { Logits } from '../sampling/logits.ts'
 import { computeLogprobs } from '../sampling/logprobs.ts'
-import { type Sampler, type SamplerResult, TokenSampler } from '../sampling/sampler.ts'
+import { type Sampler, type SamplerResult, type SamplerRow, TokenSampler } from '../sampling/sampler.ts'
 import type {
   ModelRunnerOutput,
   PromptLogprobs,
@@ -39,10 +39,25 @@ interface LogitsRequest {
   readonly batchRow: number
   /** The prompt token to score; `null` = draw the next token. */
   readonly promptTokenId: number | null
+  /** Of the entry's drafts, those up to this position. */
+  readonly numDrafts: number
+}
+
+interface TokenRequest extends SamplerRow {
+  readonly entry: BatchEntry
+  readonly numDrafts: number
+}
+
+/** Logits, and who draws from them. */
+interface Draw {
+  readonly sampler: Sampler
+  readonly logits: Logits
 }
 
 interface LogitsResults {
   readonly sampled: SampledTokens[]
+  /** Those of `sampled` that grow while drafts are verified, by sequence id. */
+  readonly drafted: Map<string, { readonly tokenIds: number[]; readonly logprobs: TokenLogprobs[] | null }>
   readonly failed: SequenceFailure[]
   /** By sequence id. */
   readonly scores: Map<string, TokenLogprobs[]>
@@ -74,13 +89,14 @@ export class ModelRunner {
     const sound = entries.filter(({ row }) => row.error === null)
     const requests = sound.flatMap(logitsRequests)
     const failed = entries.flatMap(({ row }) => (row.error === null ? [] : [failure(row.id, row.error)]))
-    const results: LogitsResults = { sampled: [], failed, scores: new Map() }
+    const results: LogitsResults = { sampled: [], drafted: new Map(), failed, scores: new Map() }
     tf.tidy(() => {
       const hidden = this.#model.forward(input ?? batch.inputIds, batch.context)
       for (let start = 0; start < requests.length; start += maxLogitRows) {
         this.#useLogits({ hidden, context: batch.context }, requests.slice(start, start + maxLogitRows), results)
       }
     })
+    for (const entry of sound) if (entry.draftTokenIds.length > 0) entry.row.cutBack(numOwnTokens(entry))
     const promptLogprobs = sound.flatMap((entry) => promptLogprobsOf(entry, results.scores))
     return { sampled: results.sampled, promptLogprobs, failed }
   }
@@ -135,34 +151,73 @@ export class ModelRunner {
       tf.tidy(() => this.#model.computeLogits(gatherRows(hidden, rows), { ...context, tokens: Int32Array.from(rows) })),
     )
     assert(logits.tensor.size === numRows * vocabSize, 'logits have the wrong shape')
-    if (this.#sampler !== null) this.#draw({ sampler: this.#sampler, logits }, requests, results)
+    if (this.#sampler !== null) this.#sample({ sampler: this.#sampler, logits }, requests, results)
     logits.tensor.dispose()
   }
 
-  #draw(
-    { sampler, logits }: { sampler: Sampler; logits: Logits },
-    requests: readonly LogitsRequest[],
-    results: LogitsResults,
-  ): void {
-    const toSample = requests.flatMap(({ entry, promptTokenId }, row) =>
-      promptTokenId === null ? [{ row, state: entry.row }] : [],
-    )
-    const sampled = sampler.sample(logits, toSample)
-    toSample.forEach(({ state }, i) => this.#take(state.id, sampled[i], results))
+  /**
+   * Draws what follows each draft only once the drafts up to it were drawn themselves, with the row in the state of that
+   * moment: no draw depends on a draft that is rejected, and the sampler is asked as it would be without drafts.
+   */
+  #sample(draw: Draw, requests: readonly LogitsRequest[], results: LogitsResults): void {
+    const first: TokenRequest[] = []
+    const behindDrafts: TokenRequest[] = []
+    requests.forEach(({ entry, promptTokenId, numDrafts }, row) => {
+      if (promptTokenId !== null) return
+      const queue = numDrafts === 0 ? first : behindDrafts
+      queue.push({ row, state: entry.row, entry, numDrafts })
+    })
+    this.#draw(draw, first, results)
+    const maxDrafts = behindDrafts.reduce((max, { numDrafts }) => Math.max(max, numDrafts), 0)
+    for (let n = 1; n <= maxDrafts; n++) {
+      const next = behindDrafts.filter(({ entry, numDrafts }) => numDrafts === n && numAccepted(entry) === n)
+      this.#draw(draw, next, results)
+    }
     requests.forEach((request, i) => {
       if (request.promptTokenId !== null)
-        pushTo(results.scores, request.entry.row.id, scorePrompt(logits.row(i), request))
+        pushTo(results.scores, request.entry.row.id, scorePrompt(draw.logits.row(i), request))
     })
   }
 
-  #take(id: string, result: SamplerResult | undefined, { sampled, failed }: LogitsResults): void {
+  #draw({ sampler, logits }: Draw, requests: readonly TokenRequest[], results: LogitsResults): void {
+    if (requests.length === 0) return
+    const drawn = sampler.sample(logits, requests)
+    requests.forEach((request, i) => this.#take(request, drawn[i], results))
+  }
+
+  #take({ entry, numDrafts }: TokenRequest, result: SamplerResult | undefined, results: LogitsResults): void {
+    const { row, draftTokenIds } = entry
+    const { id } = row
     assert(result !== undefined, `the sampler has no result for sequence ${id}`)
-    if ('error' in result) return void failed.push(failure(id, result.error))
+    if ('error' in result) {
+      // Behind accepted drafts the sequence fails in the next step: its tokens so far are good.
+      if (numDrafts === 0) results.failed.push(failure(id, result.error))
+      return
+    }
     const { tokenId, logprobs } = result
     const isToken = Number.isInteger(tokenId) && tokenId >= 0 && tokenId < this.#model.config.vocabSize
     assert(isToken, `the sampler drew ${tokenId}, which is no token`)
-    sampled.push({ id, tokenIds: [tokenId], logprobs: logprobs && [logprobs] })
+    if (numDrafts === 0) {
+      const sampled = { id, tokenIds: [tokenId], logprobs: logprobs && [logprobs] }
+      results.sampled.push(sampled)
+      if (draftTokenIds.length > 0) results.drafted.set(id, sampled)
+    } else {
+      const sampled = results.drafted.get(id)
+      sampled?.tokenIds.push(tokenId)
+      if (logprobs !== null) sampled?.logprobs?.push(logprobs)
+    }
+    if (tokenId === draftTokenIds[numDrafts]) row.tokenIds.push(tokenId)
   }
+}
+
+/** Of the tokens computed for the entry's row, drafts do not count. */
+function numOwnTokens({ row, numTokens, draftTokenIds }: BatchEntry): number {
+  return row.numComputedTokens + numTokens - draftTokenIds.length
+}
+
+/** So far, of the entry's drafts: the row has taken them in. */
+function numAccepted(entry: BatchEntry): number {
+  return entry.row.tokenIds.length - numOwnTokens(entry)
 }
 
 function failure(id: string, error: Error): SequenceFailure {
@@ -174,16 +229,19 @@ function gatherRows(x: tf.Tensor2D, rows: readonly number[]): tf.Tensor2D {
 }
 
 function logitsRequests(entry: BatchEntry): LogitsRequest[] {
-  const { row, start, numTokens } = entry
+  const { row, start, numTokens, draftTokenIds } = entry
   const requests: LogitsRequest[] = []
   if (row.params.promptLogprobs !== null) {
     for (let i = 0; i < numTokens; i++) {
       const next = row.numComputedTokens + i + 1
-      if (next < row.numPromptTokens) requests.push({ entry, batchRow: start + i, promptTokenId: row.tokenIds[next]! })
+      if (next < row.numPromptTokens)
+        requests.push({ entry, batchRow: start + i, promptTokenId: row.tokenIds[next]!, numDrafts: 0 })
     }
   }
-  const isCaughtUp = row.numComputedTokens + numTokens === row.tokenIds.length
-  if (isCaughtUp) requests.push({ entry, batchRow: start + numTokens - 1, promptTokenId: null })
+  if (numOwnTokens(entry) < row.tokenIds.length) return requests
+  const first = start + numTokens - draftTokenIds.length - 1
+  for (let numDrafts = 0; numDrafts <= draftTokenIds.length; numDrafts++)
+    requests.push({ entry, batchRow: first + numDrafts, promptTokenId: null, numDrafts })
   return requests
 }
 

@@ -168,3 +168,51 @@ describe('OutputProcessor', () => {
     expect(outputs[0]?.outputs[0]?.tokenIds).toEqual(ids('cat dog'))
   })
 })
+
+describe('text offsets', () => {
+  const fixtures = new URL('../../../../fixtures/tokenizers/', import.meta.url)
+  const read = (path: string): Record<string, unknown> => JSON.parse(readFileSync(new URL(path, fixtures), 'utf8'))
+  const tokenizers = ['bytelevel-llama3', 'spm-bpe-llama2'].map((name) => {
+    return [name, createTokenizer({ tokenizerJson: read(`${name}/tokenizer.json`), tokenizerConfig: {} })] as const
+  })
+
+  it.each(tokenizers)('of %s are where tokens begin, halves of characters and wrong bytes among them', (_, used) => {
+    // The bytes of two characters, in and out of order, between words.
+    const bytes = Array.from(Buffer.from('😀é'), (byte) => {
+      const id = Array.from({ length: used.vocabSize }, (_, i) => i).find((i) => {
+        const found = used.tokenBytes(i)
+        return found.length === 1 && found[0] === byte && !used.specialTokenIds.has(i)
+      })
+      return id!
+    })
+    const words = [...used.encode('Hello you two', { addSpecialTokens: false }), [...used.specialTokenIds][0]!]
+    const token = fc.oneof(fc.constant(bytes), fc.constantFrom(...[...bytes, ...words].map((id) => [id])))
+    const lists = fc.array(token, { minLength: 1, maxLength: 12 })
+    fc.assert(
+      fc.property(lists, fc.boolean(), fc.constantFrom('delta', 'final'), (list, skipSpecialTokens, outputKind) => {
+        const tokenIds = list.flat()
+        const processor = new OutputProcessor(used)
+        const promptTokenIds = used.encode('Hi', { addSpecialTokens: false })
+        processor.addRequest(request({ logprobs: 0, skipSpecialTokens }, { outputKind, promptTokenIds }))
+        const outputs = tokenIds.flatMap((id, i) => {
+          const logprobs = [{ chosen: { tokenId: id, logprob: -1, rank: 1 }, top: [] }]
+          const isLast = i === tokenIds.length - 1
+          return processor.process([update('r#0', id, { logprobs, finishReason: isLast ? 'length' : null })]).outputs
+        })
+        const samples = outputs.flatMap(({ outputs: found }) => found)
+        const text = Array.from(samples.map((sample) => sample.text).join(''))
+        const entries = samples.flatMap(({ logprobs }) => logprobs ?? [])
+        expect(entries.length).toBe(tokenIds.length)
+        let last = 0
+        for (const { chosen, textOffset } of entries) {
+          expect(textOffset).toBeGreaterThanOrEqual(last)
+          expect(textOffset).toBeLessThanOrEqual(text.length)
+          last = textOffset
+          const isSkipped = skipSpecialTokens && used.specialTokenIds.has(chosen.tokenId)
+          if (isSkipped || chosen.token.includes('\u{fffd}')) continue
+          expect(text.slice(textOffset, textOffset + chosen.token.length).join('')).toBe(chosen.token)
+        }
+      }),
+    )
+  })
+})

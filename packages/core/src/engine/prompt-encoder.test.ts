@@ -11,7 +11,7 @@ import type { JsonObject } from '../util/json-object.ts'
 import { loadFrontModel } from './front-model.ts'
 import { ThreadedPromptEncoder } from './prompt-encoder.ts'
 
-const tiny = embeddedModelPath('octavo-tiny')!
+const tiny = embeddedModelPath('octavo-tiny')
 const cleanups: (() => unknown)[] = []
 
 afterEach(async () => {

@@ -1,7 +1,8 @@
 import type { SamplingParams } from '../sampling-params.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
-import type { CompletionOutput, DecodedTokenLogprobs, FinishReason } from '../sequence/outputs.ts'
+import type { CompletionOutput, OutputTokenLogprobs, FinishReason } from '../sequence/outputs.ts'
 import { Detokenizer } from '../tokenizer/detokenizer.ts'
+import { countCodePoints } from '../tokenizer/utf8.ts'
 import type { LogprobDecoder } from './logprob-decoder.ts'
 import { type StopAutomaton, StopMatcher } from './stop-strings.ts'
 
@@ -21,10 +22,12 @@ export class SampleOutput {
   readonly #decoder: LogprobDecoder
   readonly #detokenizer: Detokenizer | null
   readonly #tokenIds: number[] = []
-  readonly #logprobs: DecodedTokenLogprobs[] | null
+  readonly #logprobs: OutputTokenLogprobs[] | null
   readonly #stopMatcher: StopMatcher
   #cumulativeLogprob = 0
   #text = ''
+  /** Of the text; counted for logprobs only. */
+  #numCodePoints = 0
   #finishReason: FinishReason | null = null
   #stopReason: string | number | null = null
   /** How much a delta consumer has had. */
@@ -96,13 +99,17 @@ export class SampleOutput {
     this.#tokenIds.push(tokenId)
     const entry = logprobs?.[i]
     if (entry === undefined || this.#logprobs === null) return
-    this.#logprobs.push(this.#decoder.decode(entry))
+    // What is held back of the prompt's last character is this text's first.
+    const textOffset =
+      this.#tokenIds.length === 1 ? 0 : this.#numCodePoints + (this.#detokenizer?.heldBefore(tokenId) ?? 0)
+    this.#logprobs.push({ ...this.#decoder.decode(entry), textOffset })
     this.#cumulativeLogprob += entry.chosen.logprob
   }
 
   /** Returns true if the text now holds a stop string, and is cut there. */
   #addText(text: string): boolean {
     this.#text += text
+    if (this.#logprobs !== null) this.#numCodePoints += countCodePoints(text)
     const { minTokens, includeStopStrInOutput } = this.#params
     if (this.#tokenIds.length <= minTokens) {
       this.#stopMatcher.pass(text)
@@ -120,7 +127,7 @@ export class SampleOutput {
     return this.isFinished ? this.#text.length : this.#text.length - this.#stopMatcher.heldBackLength
   }
 
-  #output(text: string, tokenIds: number[], logprobs: DecodedTokenLogprobs[] | null): CompletionOutput {
+  #output(text: string, tokenIds: number[], logprobs: OutputTokenLogprobs[] | null): CompletionOutput {
     return {
       index: this.index,
       text,

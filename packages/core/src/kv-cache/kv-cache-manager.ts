@@ -24,6 +24,8 @@ export interface ComputedBlocks {
 export interface AllocateOptions {
   /** For a sequence without blocks: the cached prefix that it starts from. */
   readonly computed?: ComputedBlocks
+  /** Drafts behind all its tokens, which need slots too. */
+  readonly numDraftTokens?: number
   /** Refuse unless so many tokens of the sequence would fit, although fewer are allocated now. */
   readonly numTokensToFit?: number
   /** Refuse if fewer blocks than this would be left free. */
@@ -52,7 +54,7 @@ export const noComputedBlocks: ComputedBlocks = Object.freeze({ blocks: [], numT
  * Blocks are registered in the prefix cache when the step that fills them is scheduled, so that a sequence admitted
  * later in the same step, or while that step is in flight, can already share them. That is right because one step is one
  * forward pass, at each layer of which the keys and values of all rows are written before any row attends, and because
- * steps run in their order. A block bears the name of accepted tokens only: those that its sequence has.
+ * steps run in their order. A block bears the name of accepted tokens only: those that its sequence has, and no drafts.
  *
  * It also means that whoever takes a scheduled sequence out of a step again must do so before the step shares anything,
  * and through `free`, which takes back the names of blocks that were never filled. Where a step fails, so do all that
@@ -119,11 +121,11 @@ export class KvCacheManager {
   }
 
   /**
-   * Makes room to compute `numNewTokens` more tokens, and copies blocks on write that others hold too.
+   * Makes room to compute `numNewTokens` more tokens and the drafts behind them, and copies blocks on write that others hold too.
    * @returns what changed, or `null` if there is no room: then nothing changed.
    */
   allocateSlots(sequence: Sequence, numNewTokens: number, options: AllocateOptions = {}): AllocatedSlots | null {
-    const { computed = noComputedBlocks, numTokensToFit = 0, numBlocksToLeave = 0 } = options
+    const { computed = noComputedBlocks, numDraftTokens = 0, numTokensToFit = 0, numBlocksToLeave = 0 } = options
     const { blockSize } = this.#config
     const held = this.#tables.get(sequence)?.blocks ?? []
     assert(held.length === 0 || computed.blocks.length === 0, `sequence ${sequence.id} cannot start twice`)
@@ -135,14 +137,22 @@ export class KvCacheManager {
     const numHeld = held.length + computed.blocks.length
     const numToCopy = held.slice(firstWritten).filter((block) => block.refCount > 1).length
     const numToRevive = computed.blocks.filter((block) => block.refCount === 0).length
-    const numToFit = Math.max(0, ceilDiv(Math.max(numTokens, numTokensToFit), blockSize) - numHeld)
+    const numSlots = numTokens + numDraftTokens
+    const numToFit = Math.max(0, ceilDiv(Math.max(numSlots, numTokensToFit), blockSize) - numHeld)
     if (numToCopy + numToRevive + numToFit + numBlocksToLeave > this.#pool.numFreeBlocks) return null
 
     const table = this.#startTable(sequence, computed)
     const copies = this.#copyOnWrite(table, firstWritten)
-    const newBlockIds = this.#grow(table, ceilDiv(numTokens, blockSize))
+    const newBlockIds = this.#grow(table, ceilDiv(numSlots, blockSize))
     this.#registerFullBlocks(sequence, table, Math.floor(numTokens / blockSize))
     return { newBlockIds, ...copies }
+  }
+
+  /** Names the blocks that are full now: with drafts that were accepted, for others are named when they are allocated. */
+  cacheBlocks(sequence: Sequence): void {
+    const table = this.#tables.get(sequence)
+    assert(table !== undefined, `sequence ${sequence.id} holds no blocks`)
+    this.#registerFullBlocks(sequence, table, Math.floor(sequence.numComputedTokens / this.#config.blockSize))
   }
 
   /**

@@ -1,8 +1,9 @@
-import { pad, slice, tensor2d, where, zeros, zerosLike } from '@tensorflow/tfjs-core'
-import type { Tensor2D } from '@tensorflow/tfjs-core'
+import { concat, gather, slice, tensor1d, zeros } from '@tensorflow/tfjs-core'
+import type { Rank, Tensor2D } from '@tensorflow/tfjs-core'
 import type { RowRange } from '../loading/weight-source.ts'
 import { assert } from '../util/assert.ts'
 import type { Communicator } from './communicator.ts'
+import { atRows } from './forward-context.ts'
 import type { ForwardContext } from './forward-context.ts'
 import { createColumnLinear, createReplicatedLinear } from './linear.ts'
 import type { Linear } from './linear.ts'
@@ -78,26 +79,22 @@ interface OwnRows extends EmbeddingOptions {
 function embedOwn(ids: Int32Array, { loaded, share, ...table }: OwnRows, context: ForwardContext): Tensor2D {
   const { numEmbeddings, hiddenSize, prefix } = table
   for (const id of ids) assert(id >= 0 && id < numEmbeddings, `${prefix}: row ${id} of ${numEmbeddings}`)
-  const isOwn = Array.from(ids, (id) => id >= share.start && id < share.end)
-  if (!isOwn.includes(true)) return zeros([ids.length, hiddenSize])
+  const own = Int32Array.from(ids.keys()).filter((i) => ids[i]! >= share.start && ids[i]! < share.end)
+  if (own.length === 0) return zeros([ids.length, hiddenSize])
   const rows = loaded.embed(
-    ids.map((id, i) => (isOwn[i] === true ? id - share.start : 0)),
-    context,
+    own.map((i) => ids[i]! - share.start),
+    atRows(context, own),
   )
-  return isOwn.includes(false) ? where(tensor2d(isOwn, [ids.length, 1], 'bool'), rows, zerosLike(rows)) : rows
+  if (own.length === ids.length) return rows
+  const places = new Int32Array(ids.length).fill(own.length) // of the row of zeros
+  own.forEach((i, row) => (places[i] = row))
+  return gather(concat([rows, zeros<Rank.R2>([1, hiddenSize])], 0), tensor1d(places, 'int32'))
 }
 
 function gatherLogits(shard: Tensor2D, numColumns: number, communicator: Communicator): Tensor2D {
   const [n, width] = shard.shape
   const missing = Math.ceil(numColumns / communicator.size) - width
-  const all: Tensor2D = communicator.allGather(
-    missing === 0
-      ? shard
-      : pad(shard, [
-          [0, 0],
-          [0, missing],
-        ]),
-    1,
-  )
+  const filled = missing === 0 ? shard : concat([shard, zeros<Rank.R2>([n, missing])], 1)
+  const all: Tensor2D = communicator.allGather(filled, 1)
   return all.shape[1] === numColumns ? all : slice(all, [0, 0], [n, numColumns])
 }

@@ -3,7 +3,7 @@ import type { ForwardContext } from './forward-context.ts'
 /** For layers that use no KV cache. */
 export function emptyContext(): ForwardContext {
   const none = new Int32Array(0)
-  return {
+  const context = {
     metadata: {
       numTokens: 0,
       numSeqs: 0,
@@ -15,9 +15,13 @@ export function emptyContext(): ForwardContext {
       slotMapping: none,
       positions: none,
     },
-    get kv(): never {
-      throw new Error('no KV cache')
-    },
     tokens: null,
   }
+  const kv = {
+    get(): never {
+      throw new Error('no KV cache')
+    },
+  }
+  // Not enumerable: whoever copies the context does not use it.
+  return Object.defineProperty(context, 'kv', kv) as typeof context & { kv: never }
 }

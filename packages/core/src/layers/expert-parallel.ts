@@ -1,5 +1,5 @@
-import { add, gather, mul, pad, slice, tensor1d, tensor2d, tidy, zeros } from '@tensorflow/tfjs-core'
-import type { Tensor2D } from '@tensorflow/tfjs-core'
+import { concat, gather, slice, tensor1d, tensor2d, tidy, zeros } from '@tensorflow/tfjs-core'
+import type { Rank, Tensor2D } from '@tensorflow/tfjs-core'
 import type { RowRange } from '../loading/weight-source.ts'
 import { routeTokens } from '../ops/moe-routing.ts'
 import type { MoeRouting, MoeRoutingOptions } from '../ops/moe-routing.ts'
@@ -7,6 +7,7 @@ import type { Communicator } from './communicator.ts'
 import type { ExpertBalance } from './expert-balance.ts'
 import { planExchange, tokenSlice } from './expert-exchange.ts'
 import type { ExpertExchange } from './expert-exchange.ts'
+import { atRows } from './forward-context.ts'
 import type { ForwardContext } from './forward-context.ts'
 import type { Linear } from './linear.ts'
 import type { Mlp } from './mlp.ts'
@@ -90,45 +91,28 @@ function exchangeRows(
   return communicator.allToAll(outputs, numPairs, numResults)
 }
 
+/** On the host, where tfjs would spread each weight over its row. */
 function addResults(
   results: Tensor2D,
   { places, weights, topK }: { places: Int32Array; weights: Float32Array; topK: number },
 ): Tensor2D {
-  const numTokens = places.length / topK
-  let sum: Tensor2D = zeros([numTokens, results.shape[1]])
-  if (numTokens === 0) return sum
-  for (let k = 0; k < topK; k++) {
-    const choices = Int32Array.from({ length: numTokens }, (_, token) => token * topK + k)
-    const weight = Float32Array.from(choices, (choice) => weights[choice]!)
-    const output = rowsOf(
-      results,
-      choices.map((choice) => places[choice]!),
-    )
-    sum = add(sum, mul(output, tensor2d(weight, [numTokens, 1])))
-  }
-  return sum
+  const width = results.shape[1]
+  const values = results.dataSync<'float32'>()
+  const sums = new Float32Array((places.length / topK) * width)
+  places.forEach((place, choice) => {
+    const [from, to] = [place * width, Math.floor(choice / topK) * width]
+    const weight = weights[choice]!
+    for (let i = 0; i < width; i++) sums[to + i]! += Math.fround(weight * values[from + i]!)
+  })
+  return tensor2d(sums, [places.length / topK, width])
 }
 
 /** Slices of up to `share` rows, which all ranks fill up to it: only behind the last row of all is more than that. */
 function gatherSlices(own: Tensor2D, share: number, communicator: Communicator): Tensor2D {
   const missing = share - own.shape[0]
-  if (missing === 0) return communicator.allGather(own, 0)
-  const filled: Tensor2D =
-    own.shape[0] === 0
-      ? zeros([share, own.shape[1]])
-      : pad(own, [
-          [0, missing],
-          [0, 0],
-        ])
-  return communicator.allGather(filled, 0)
+  return communicator.allGather(missing === 0 ? own : concat([own, zeros<Rank.R2>([missing, own.shape[1]])], 0), 0)
 }
 
 function rowsOf(x: Tensor2D, rows: Int32Array): Tensor2D {
   return rows.length === 0 ? zeros([0, x.shape[1]]) : gather(x, tensor1d(rows, 'int32'))
-}
-
-/** The context of these rows of the layer's input. */
-function atRows(context: ForwardContext, rows: Int32Array): ForwardContext {
-  const { tokens } = context
-  return { ...context, tokens: tokens === null ? rows : rows.map((row) => tokens[row]!) }
 }

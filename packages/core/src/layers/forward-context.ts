@@ -12,3 +12,9 @@ export interface ForwardContext {
    */
   readonly tokens: Int32Array | null
 }
+
+/** The context of some rows of a layer's input. */
+export function atRows(context: ForwardContext, rows: Int32Array): ForwardContext {
+  const { tokens } = context
+  return { ...context, tokens: tokens === null ? rows : rows.map((row) => tokens[row]!) }
+}

@@ -1,4 +1,4 @@
-import { add, concat, split } from '@tensorflow/tfjs-core'
+import { concat, split } from '@tensorflow/tfjs-core'
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import type { MatrixSelection } from '../loading/matrix-parts.ts'
 import type { RowRange } from '../loading/weight-source.ts'
@@ -60,12 +60,9 @@ export function createRowLinear(loader: WeightLoader, options: ShardedLinearOpti
   const { inFeatures, prefix, share } = options
   const cols = share ?? shardRange(inFeatures, communicator, { name: prefix })
   const { loaded, bias } = load(loader, options, { cols })
-  return {
-    forward(x, context) {
-      const sum = communicator.allReduce(loaded.apply(x, null, context))
-      return bias === null ? sum : add<Tensor2D>(sum, bias)
-    },
-  }
+  // One rank adds it, or the sum over the ranks would hold it several times.
+  const own = communicator.rank === 0 ? bias : null
+  return { forward: (x, context) => communicator.allReduce(loaded.apply(x, own, context)) }
 }
 
 export interface MergedLinearOptions {

@@ -5,6 +5,7 @@ import type { GatedActivationKind } from '../ops/gated-activation.ts'
 import { expertGates } from '../ops/moe.ts'
 import { routeTokens } from '../ops/moe-routing.ts'
 import type { MoeRoutingOptions } from '../ops/moe-routing.ts'
+import { atRows } from './forward-context.ts'
 import type { ForwardContext } from './forward-context.ts'
 import type { LoadedLinear } from './linear-method.ts'
 
@@ -39,8 +40,8 @@ export function forwardExperts(x: Tensor2D, options: ExpertsOptions, context: Fo
       const choices = indicesOf(expertIds, e)
       if (choices.length === 0) continue
       const rows = choices.map((choice) => Math.floor(choice / topK))
-      const tokens = context.tokens === null ? rows : rows.map((row) => context.tokens![row]!)
-      outputs.push(forwardExpert(gather(x, tensor1d(rows, 'int32')), { ...expert, activation }, { ...context, tokens }))
+      const input: Tensor2D = gather(x, tensor1d(rows, 'int32'))
+      outputs.push(forwardExpert(input, { ...expert, activation }, atRows(context, rows)))
       for (const choice of choices) place[choice] = numRows++
     }
     const all = concat(outputs, 0)

@@ -8,7 +8,6 @@ import type { Communicator } from './communicator.ts'
 import type { Mlp } from './mlp.ts'
 import { emptyContext } from './empty-context.case.ts'
 import { ExpertBalance } from './expert-balance.ts'
-import type { ForwardContext } from './forward-context.ts'
 import { createLoadedLinear, unquantized } from './linear-method.ts'
 import type { LinearMethods, LoadedLinear } from './linear-method.ts'
 import { MemoryWeights, randomValues } from './memory-weights.case.ts'
@@ -19,8 +18,7 @@ import { WeightLoader } from './weight-loader.ts'
 import type { WeightLoaderOptions } from './weight-loader.ts'
 
 const [numExperts, hiddenSize, intermediateSize] = [3, 8, 6]
-const { metadata } = emptyContext()
-const context: ForwardContext = { metadata, kv: undefined as never, tokens: null }
+const context = emptyContext()
 const x = randomValues(5 * hiddenSize, 99)
 
 const tensors: Record<string, MemoryTensor> = { 'gate.weight': matrix([numExperts, hiddenSize], 1, 'float32') }

@@ -1,5 +1,5 @@
-import { add, concat, div, mul, reshape, rsqrt, slice, square, sum, tidy, zeros } from '@tensorflow/tfjs-core'
-import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
+import { reshape, tensor2d } from '@tensorflow/tfjs-core'
+import type { Tensor2D } from '@tensorflow/tfjs-core'
 import type { RowRange } from '../loading/weight-source.ts'
 import { createRmsNorm } from './norm.ts'
 import type { Norm } from './norm.ts'
@@ -44,7 +44,10 @@ function normHeads(x: Tensor2D, norm: Norm, headDim: number): Tensor2D {
   return reshape(norm.forward(heads), [x.shape[0], x.shape[1]])
 }
 
-/** Over features that lie on several ranks: the sums of squares of both projections are added up in one call. */
+/**
+ * Over features that lie on several ranks: the sums of squares of both projections are added up in one call. Computed on the
+ * host, where the values go to reach the other ranks in any case.
+ */
 function createSharedNorm(loader: WeightLoader, options: QkNormOptions & HeadOptions): QkNorm {
   const { headDim, numHeads, numKvHeads, epsilon } = options
   const { communicator } = loader
@@ -65,21 +68,25 @@ function createSharedNorm(loader: WeightLoader, options: QkNormOptions & HeadOpt
   // Of the ranks that have the same key heads, the first counts them.
   const countsKeys = communicator.rank % Math.max(1, communicator.size / numKvHeads) === 0
   return {
-    forward: (query, key) =>
-      tidy(() => {
-        const n = query.shape[0]
-        const keySquares: Tensor2D = countsKeys ? sumOfSquares(key) : zeros([n, 1])
-        const squares: Tensor2D = communicator.allReduce(concat([sumOfSquares(query), keySquares], 1)) // [n, 2]
-        return {
-          query: applyNorm(query, slice(squares, [0, 0], [n, 1]), { ...q, epsilon }),
-          key: applyNorm(key, slice(squares, [0, 1], [n, 1]), { ...k, epsilon }),
-        }
-      }),
+    forward(query, key) {
+      const [queries, keys] = [query.dataSync<'float32'>(), key.dataSync<'float32'>()]
+      const n = query.shape[0]
+      const squares = new Float32Array(2 * n)
+      for (let token = 0; token < n; token++) {
+        squares[2 * token] = sumOfSquares(queries, { row: token, numRows: n })
+        if (countsKeys) squares[2 * token + 1] = sumOfSquares(keys, { row: token, numRows: n })
+      }
+      const sums = communicator.allReduce(tensor2d(squares, [n, 2])).dataSync<'float32'>()
+      return {
+        query: tensor2d(applyNorm(queries, { ...q, epsilon, sums: sums.filter((_, i) => i % 2 === 0) }), query.shape),
+        key: tensor2d(applyNorm(keys, { ...k, epsilon, sums: sums.filter((_, i) => i % 2 === 1) }), key.shape),
+      }
+    },
   }
 }
 
 interface ShardedNorm {
-  readonly weight: Tensor1D
+  readonly weight: Float32Array // of this rank's features
   /** Of all ranks. */
   readonly features: number
 }
@@ -89,18 +96,26 @@ function createShardedNorm(
   { prefix, features, own, hasUnitOffset }: QkNormOptions & { prefix: string; features: number; own: RowRange },
 ): ShardedNorm {
   const values = loader.hostVector(`${prefix}.weight`, features, [own])
-  return { weight: loader.tensor(hasUnitOffset ? values.map((value) => 1 + value) : values), features }
+  return { weight: hasUnitOffset ? values.map((value) => 1 + value) : values, features }
 }
 
-function sumOfSquares(x: Tensor2D): Tensor2D {
-  return sum(square(x), 1, true)
+function sumOfSquares(values: Float32Array, { row, numRows }: { row: number; numRows: number }): number {
+  const width = values.length / numRows
+  let sum = 0
+  for (let i = row * width; i < (row + 1) * width; i++) sum += values[i]! ** 2
+  return sum
 }
 
-/** As `ops/rms-norm`, from sums of squares `[n, 1]`. */
+/** As `ops/rms-norm`, from each row's sum of squares over all ranks. */
 function applyNorm(
-  x: Tensor2D,
-  squares: Tensor2D,
-  { weight, features, epsilon }: ShardedNorm & { epsilon: number },
-): Tensor2D {
-  return mul(mul<Tensor2D>(x, rsqrt(add(div(squares, features), epsilon))), weight)
+  values: Float32Array,
+  { weight, features, epsilon, sums }: ShardedNorm & { epsilon: number; sums: Float32Array },
+): Float32Array {
+  const normed = new Float32Array(values.length)
+  sums.forEach((sum, row) => {
+    const scale = 1 / Math.sqrt(sum / features + epsilon)
+    const first = row * weight.length
+    for (let i = 0; i < weight.length; i++) normed[first + i] = Math.fround(values[first + i]! * scale) * weight[i]!
+  })
+  return normed
 }

@@ -1,7 +1,49 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { assert, describe, expect, it } from 'vitest'
+import type { BackendPack } from '../backends/backend-pack.ts'
 import { InvalidConfigError } from '../errors.ts'
-import { shardRange } from './shard.ts'
+import type { RowRange } from '../loading/weight-source.ts'
+import { singleRank } from './communicator.ts'
+import { unquantized } from './linear-method.ts'
+import type { LinearMethods } from './linear-method.ts'
+import { MemoryWeights } from './memory-weights.case.ts'
+import { shardInnerFeatures, shardRange } from './shard.ts'
+import { WeightLoader } from './weight-loader.ts'
+
+describe('shardInnerFeatures', () => {
+  const pack = { packWeight: () => assert.fail('nothing is loaded') } as unknown as BackendPack
+  const units: Record<string, number> = { a: 4, b: 6, c: 1 }
+  const share = (size: number, modules: readonly string[]): RowRange[] =>
+    Array.from({ length: size }, (_, rank) => {
+      const communicator = { ...singleRank, rank, size }
+      const linearMethods: LinearMethods = (module, role) => {
+        expect(role).toBe('expert')
+        return module === 'plain'
+          ? unquantized
+          : { ...unquantized, columnUnit: () => units[module] ?? assert.fail(module) }
+      }
+      const source = new MemoryWeights({ 'plain.weight': { shape: [1, 4], values: new Float32Array(4) } })
+      const loader = new WeightLoader({ source, pack, dtype: 'auto', communicator, linearMethods })
+      return shardInnerFeatures(loader, { features: 40, modules, role: 'expert' })
+    })
+
+  it('cuts where all of the modules can be cut', () => {
+    expect(share(2, ['a', 'b', 'c'])).toEqual([
+      { start: 0, end: 24 },
+      { start: 24, end: 40 },
+    ])
+    expect(share(3, ['plain', 'c'])).toEqual([
+      { start: 0, end: 14 },
+      { start: 14, end: 27 },
+      { start: 27, end: 40 },
+    ])
+    expect(() => share(5, ['a', 'b'])).toThrow('5 ranks cannot share the 40 features of a in blocks of 12; use up to 4')
+  })
+
+  it('asks nobody on one rank', () => {
+    expect(share(1, ['unknown'])).toEqual([{ start: 0, end: 40 }])
+  })
+})
 
 describe('shardRange', () => {
   it('gives all features once, in whole units, and no rank more than one unit more than another', () => {

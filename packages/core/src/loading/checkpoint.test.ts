@@ -46,9 +46,7 @@ describe('openCheckpoint', () => {
   })
 
   it('reads the embedded model', async () => {
-    const path = embeddedModelPath('octavo-tiny')
-    if (path === null) throw new Error('the embedded model is missing')
-    const checkpoint = await openCheckpoint(path)
+    const checkpoint = await openCheckpoint(embeddedModelPath('octavo-tiny'))
     expect(checkpoint.readTokenizer().chatTemplate).not.toBeNull()
     const weights = checkpoint.openWeights()
     for (const name of weights.names()) expect(weights.get(name)).not.toBeNull()

@@ -185,9 +185,14 @@ export class GgufFields {
       const values: unknown[] = value
       const first = values[0]
       if (typeof first === 'number' && Number.isFinite(first) && values.every((other) => other === first)) return first
-      throw new CheckpointError(this.#file, `${this.#key}.${name} differs between layers, which is not supported`)
+      return this.fail(name, 'differs between layers, which is not supported')
     }
-    throw new CheckpointError(this.#file, `${this.#key}.${name} is not a number`)
+    return this.fail(name, 'is not a number')
+  }
+
+  /** Throws a CheckpointError that names the field. */
+  fail(name: string, reason: string): never {
+    throw new CheckpointError(this.#file, `${this.#key}.${name} ${reason}`)
   }
 
   requireNumber(name: string): number {
@@ -199,8 +204,7 @@ export class GgufFields {
   /** A whole number from 1 to 2^31 - 1. */
   requireCount(name: string): number {
     const value = this.requireNumber(name)
-    if (!Number.isInteger(value) || value < 1 || value > 2 ** 31 - 1)
-      throw new CheckpointError(this.#file, `${this.#key}.${name} is ${value}, not a count`)
+    if (!Number.isInteger(value) || value < 1 || value > 2 ** 31 - 1) return this.fail(name, `is ${value}, not a count`)
     return value
   }
 }

@@ -3,7 +3,7 @@ import type { JsonObject } from '../util/json-object.ts'
 import { GgufFields } from './gguf-architecture.ts'
 import type { GgufMetadata } from './gguf-header.ts'
 import type { GgufModel } from './gguf.ts'
-import { llama3RopeScaling } from './gguf-rope.ts'
+import { ggufHeadDim, ggufRopeConfig } from './gguf-rope.ts'
 
 /** config.json as Hugging Face would have it, rebuilt from GGUF metadata (keys: llama.cpp, gguf-py/gguf/constants.py). */
 export function ggufConfig(model: GgufModel): JsonObject {
@@ -17,7 +17,13 @@ export function ggufConfig(model: GgufModel): JsonObject {
     ...tokenIds(metadata),
   }
   if (architecture.key === 'gpt2') return { ...config, ...gpt2Config(fields) }
-  return { ...config, ...decoderConfig(fields), ...ropeConfig(model, fields), ...familyConfig(model, fields) }
+  return {
+    ...config,
+    ...decoderConfig(fields),
+    ...biasConfig(model),
+    ...ggufRopeConfig(model, fields),
+    ...familyConfig(model, fields),
+  }
 }
 
 /** generation_config.json: every token that ends a turn. */
@@ -73,7 +79,7 @@ function decoderConfig(fields: GgufFields): JsonObject {
     num_hidden_layers: fields.requireCount('block_count'),
     num_attention_heads: numHeads,
     num_key_value_heads: fields.number('attention.head_count_kv') ?? numHeads,
-    head_dim: headDim(fields),
+    head_dim: ggufHeadDim(fields),
     intermediate_size: fields.number('feed_forward_length') ?? fields.requireCount('expert_feed_forward_length'),
     max_position_embeddings: fields.requireCount('context_length'),
     rms_norm_eps: fields.requireNumber('attention.layer_norm_rms_epsilon'),
@@ -82,86 +88,11 @@ function decoderConfig(fields: GgufFields): JsonObject {
   }
 }
 
-function headDim(fields: GgufFields): number {
-  return (
-    fields.number('attention.key_length') ??
-    fields.requireCount('embedding_length') / fields.requireCount('attention.head_count')
-  )
-}
-
-function ropeConfig(model: GgufModel, fields: GgufFields): JsonObject {
-  const scaling = ropeScaling(model, fields)
-  const rotaryDim = fields.number('rope.dimension_count')
-  const isPartial = rotaryDim !== null && rotaryDim !== headDim(fields)
-  return { rope_scaling: scaling, ...(isPartial && { partial_rotary_factor: rotaryDim / headDim(fields) }) }
-}
-
-function ropeScaling(model: GgufModel, fields: GgufFields): JsonObject | null {
-  const type = fields.get('rope.scaling.type')
-  const factor = fields.number('rope.scaling.factor') ?? fields.number('rope.scale_linear')
-  const originalLength = fields.number('rope.scaling.original_context_length')
-  const original = originalLength !== null && { original_max_position_embeddings: originalLength }
-  const attentionFactor = fields.number('rope.scaling.attn_factor')
-  const names = model.stored.names()
-  if (names.includes('rope_factors_long.weight')) {
-    const [longFactor, shortFactor] = ['long', 'short'].map((kind) => [
-      ...model.stored.readFloat32(`rope_factors_${kind}.weight`),
-    ])
-    const attention = attentionFactor !== null && { attention_factor: attentionFactor }
-    return { rope_type: 'longrope', long_factor: longFactor, short_factor: shortFactor, ...original, ...attention }
-  }
-  if (names.includes('rope_freqs.weight')) return factorScaling(model, fields, originalLength)
-  if (type === 'yarn' && factor !== null)
-    return { rope_type: 'yarn', factor, ...original, ...yarnDetails(fields, factor, attentionFactor) }
-  if (factor !== null && factor !== 1 && (type === 'linear' || type === null)) return { rope_type: 'linear', factor }
-  if (type === null || type === 'none' || factor === null || factor === 1) return null
-  throw new CheckpointError(
-    model.file,
-    `rope scaling ${JSON.stringify(type)} is not supported; none, linear, yarn, longrope and llama3 are`,
-  )
-}
-
-function yarnDetails(fields: GgufFields, factor: number, attentionFactor: number | null): JsonObject {
-  const betaFast = fields.number('rope.scaling.yarn_beta_fast')
-  const betaSlow = fields.number('rope.scaling.yarn_beta_slow')
-  // llama.cpp multiplies its factors with YaRN's own 0.1 ln(s) + 1; HF's attention_factor replaces it.
-  const multiplier = (attentionFactor ?? 1) * (fields.number('rope.scaling.yarn_attn_factor') ?? 1)
-  const attention = multiplier !== 1 && { attention_factor: multiplier * (0.1 * Math.log(factor) + 1) }
-  return {
-    ...(betaFast !== null && { beta_fast: betaFast }),
-    ...(betaSlow !== null && { beta_slow: betaSlow }),
-    ...attention,
-  }
-}
-
-/** One divisor per frequency: llama3's, if there are parameters that give them, else as LongRoPE with but one set of them. */
-function factorScaling(model: GgufModel, fields: GgufFields, originalLength: number | null): JsonObject | null {
-  const factors = model.stored.readFloat32('rope_freqs.weight')
-  if (factors.every((factor) => factor === 1)) return null
-  const rotaryDim = fields.number('rope.dimension_count') ?? headDim(fields)
-  const wrong = factors.find((factor) => !Number.isFinite(factor) || factor <= 0)
-  if (wrong !== undefined || factors.length !== rotaryDim / 2) {
-    const reason =
-      wrong === undefined
-        ? `has ${factors.length} factors for ${rotaryDim / 2} rotary frequencies`
-        : `the factor ${wrong} is not a positive number`
-    throw new CheckpointError(model.file, reason, { tensor: 'rope_freqs.weight' })
-  }
-  const scaling = llama3RopeScaling(factors, {
-    ropeTheta: fields.number('rope.freq_base') ?? 10_000,
-    rotaryDim,
-    originalLength,
-  })
-  if (scaling !== null) return { ...scaling }
-  const [short, long] = [[...factors], [...factors]]
-  return {
-    rope_type: 'longrope',
-    short_factor: short,
-    long_factor: long,
-    attention_factor: fields.number('rope.scaling.attn_factor') ?? 1,
-    // No prompt is long: both sets are the same, and its blocks may be shared.
-    original_max_position_embeddings: fields.requireCount('context_length'),
-  }
+/** Which biases there are shows in the tensors alone. Qwen 2 has its own, whatever its config says. */
+function biasConfig({ architecture, stored }: GgufModel): JsonObject {
+  const names = stored.names()
+  const hasAttentionBias = architecture.modelType !== 'qwen2' && names.includes('blk.0.attn_q.bias')
+  return { attention_bias: hasAttentionBias, mlp_bias: names.includes('blk.0.ffn_down.bias') }
 }
 
 function familyConfig(model: GgufModel, fields: GgufFields): JsonObject {
@@ -170,11 +101,7 @@ function familyConfig(model: GgufModel, fields: GgufFields): JsonObject {
   const window = stated === 0 ? null : stated
   switch (model.architecture.modelType) {
     case 'llama':
-      return {
-        attention_bias: model.stored.names().includes('blk.0.attn_q.bias'),
-        mlp_bias: false,
-        ...slidingMistral(window),
-      }
+      return slidingMistral(window)
     case 'mixtral':
       return { ...expertCounts(fields, 'num_local_experts'), sliding_window: window }
     case 'qwen2':
@@ -231,7 +158,7 @@ function gemmaConfig(fields: GgufFields, numLayersOf27B: number): JsonObject {
   const isLargest = fields.requireCount('block_count') === numLayersOf27B
   const perHead = fields.requireCount('embedding_length') / fields.requireCount('attention.head_count')
   const scalar =
-    scale === null || scale === 0 ? (isLargest ? perHead : headDim(fields)) : Number((scale ** -2).toPrecision(6)) // the scale is a float32
+    scale === null || scale === 0 ? (isLargest ? perHead : ggufHeadDim(fields)) : Number((scale ** -2).toPrecision(6)) // the scale is a float32
   return { hidden_activation: 'gelu_pytorch_tanh', query_pre_attn_scalar: scalar }
 }
 

@@ -145,6 +145,14 @@ const metadataKeys = {
   moe_intermediate_size: 'expert_feed_forward_length',
 }
 
+const scalingKeys = {
+  factor: 'factor',
+  original_max_position_embeddings: 'original_context_length',
+  attention_factor: 'yarn_attn_factor',
+  beta_fast: 'yarn_beta_fast',
+  beta_slow: 'yarn_beta_slow',
+}
+
 function metadataOf(config: JsonObject, architecture: string): Record<string, GgufValue> {
   const metadata: Record<string, GgufValue> = { 'general.architecture': architecture }
   const rope = isJsonObject(config['rope_parameters']) ? config['rope_parameters'] : {}
@@ -156,7 +164,8 @@ function metadataOf(config: JsonObject, architecture: string): Record<string, Gg
   const window = config['sliding_window']
   if (typeof window === 'number' && config['use_sliding_window'] !== false)
     metadata[`${architecture}.attention.sliding_window`] = window
-  if (architecture === 'gpt2') metadata['gpt2.feed_forward_length'] = 4 * Number(config['n_embd'])
+  if (architecture === 'gpt2')
+    metadata['gpt2.feed_forward_length'] = Number(config['n_inner'] ?? 4 * Number(config['n_embd']))
   const scalar = config['query_pre_attn_scalar']
   if (typeof scalar === 'number') metadata[`${architecture}.attention.scale`] = scalar ** -0.5
   const headDim = Number(config['head_dim'] ?? Number(config['hidden_size']) / Number(config['num_attention_heads']))
@@ -164,12 +173,13 @@ function metadataOf(config: JsonObject, architecture: string): Record<string, Gg
     metadata[`${architecture}.rope.dimension_count`] = Math.floor(
       headDim * Number(config['partial_rotary_factor'] ?? 1),
     )
-  const scaling = config['rope_scaling']
-  if (isJsonObject(scaling) && (scaling['rope_type'] === 'linear' || scaling['rope_type'] === 'yarn')) {
+  const scaling = isJsonObject(config['rope_scaling']) ? config['rope_scaling'] : rope
+  if (scaling['rope_type'] === 'linear' || scaling['rope_type'] === 'yarn') {
     metadata[`${architecture}.rope.scaling.type`] = scaling['rope_type']
-    metadata[`${architecture}.rope.scaling.factor`] = Number(scaling['factor'])
-    const original = scaling['original_max_position_embeddings']
-    if (typeof original === 'number') metadata[`${architecture}.rope.scaling.original_context_length`] = original
+    for (const [key, ggufKey] of Object.entries(scalingKeys)) {
+      const value = scaling[key]
+      if (typeof value === 'number') metadata[`${architecture}.rope.scaling.${ggufKey}`] = value
+    }
   }
   for (const kind of ['bos', 'eos']) {
     const id = config[`${kind}_token_id`]
@@ -180,7 +190,7 @@ function metadataOf(config: JsonObject, architecture: string): Record<string, Gg
 
 /** convert_hf_to_gguf.py, `LlamaModel.generate_extra_tensors`. */
 function llama3Factors(config: JsonObject): Float32Array | null {
-  const scaling = config['rope_scaling']
+  const scaling = config['rope_scaling'] ?? config['rope_parameters']
   if (!isJsonObject(scaling) || scaling['rope_type'] !== 'llama3') return null
   const [factor, low, high, original] = [
     'factor',
@@ -190,7 +200,7 @@ function llama3Factors(config: JsonObject): Float32Array | null {
   ].map((key) => Number(scaling[key])) as [number, number, number, number] // four keys in, four numbers out
   const dim = Number(config['head_dim'])
   return Float32Array.from({ length: dim / 2 }, (_, i) => {
-    const wavelength = 2 * Math.PI * Number(config['rope_theta']) ** ((2 * i) / dim)
+    const wavelength = 2 * Math.PI * Number(config['rope_theta'] ?? scaling['rope_theta']) ** ((2 * i) / dim)
     if (wavelength < original / high) return 1
     if (wavelength > original / low) return factor
     const smooth = (original / wavelength - low) / (high - low)

@@ -165,15 +165,50 @@ describe('ggufConfig', () => {
     expect(slidingWindow).toBe(('sliding_window' in expected ? expected.sliding_window : null) ?? null)
   })
 
-  it('multiplies both attention factors with that of YaRN', () => {
-    const yarn = { ...llama, 'llama.rope.scaling.type': 'yarn', 'llama.rope.scaling.factor': 4 }
+  const yarn = { ...llama, 'llama.rope.scaling.type': 'yarn', 'llama.rope.scaling.factor': 4 }
+
+  it("takes YaRN's factors as Hugging Face's config has them", () => {
     const own = 0.1 * Math.log(4) + 1
-    expect(configOf(yarn)['rope_scaling']).not.toHaveProperty('attention_factor')
-    expect(configOf({ ...yarn, 'llama.rope.scaling.yarn_attn_factor': 1 })['rope_scaling']).not.toHaveProperty(
-      'attention_factor',
+    expect(configOf(yarn)['rope_scaling']).toEqual({ rope_type: 'yarn', factor: 4 })
+    const scaling = (more: Record<string, GgufValue>) =>
+      configOf({
+        ...yarn,
+        ...Object.fromEntries(Object.entries(more).map(([key, value]) => [`llama.rope.scaling.${key}`, value])),
+      })['rope_scaling']
+    expect(scaling({ yarn_attn_factor: 1, yarn_ext_factor: 1, yarn_log_multiplier: 0 })).toEqual({
+      rope_type: 'yarn',
+      factor: 4,
+    })
+    expect(scaling({ yarn_ext_factor: -1 })).toEqual({ rope_type: 'yarn', factor: 4 })
+    expect(scaling({ yarn_beta_fast: 16, yarn_beta_slow: 2 })).toMatchObject({ beta_fast: 16, beta_slow: 2 })
+    expect(scaling({ yarn_attn_factor: 0.5 })).toMatchObject({ attention_factor: 0.5 })
+    expect(scaling({ attn_factor: 3 })).toMatchObject({ attention_factor: 3 * own })
+    expect(scaling({ yarn_attn_factor: 0.5, attn_factor: 3 })).toMatchObject({ attention_factor: 1.5 })
+  })
+
+  it.each<[string, Record<string, GgufValue>]>([
+    ['llama.rope.scaling.yarn_ext_factor is 0.5; only 1', { ...yarn, 'llama.rope.scaling.yarn_ext_factor': 0.5 }],
+    ['llama.rope.scaling.yarn_ext_factor is 0; only 1', { ...yarn, 'llama.rope.scaling.yarn_ext_factor': 0 }],
+    ['yarn_log_multiplier is 0.5; only 0', { ...yarn, 'llama.rope.scaling.yarn_log_multiplier': 0.5 }],
+    ['yarn_ext_factor is 1; only 0, without yarn,', { ...llama, 'llama.rope.scaling.yarn_ext_factor': 1 }],
+    ['yarn_attn_factor is 2; only 1, without yarn,', { ...llama, 'llama.rope.scaling.yarn_attn_factor': 2 }],
+    ['attn_factor is 2; it is supported with yarn and longrope', { ...llama, 'llama.rope.scaling.attn_factor': 2 }],
+  ])('refuses by name what would change the numbers: %s', (message, metadata) => {
+    expect(() => configOf(metadata)).toThrow(CheckpointError)
+    expect(() => configOf(metadata)).toThrow(message)
+  })
+
+  it.each([
+    ['llama', ['blk.0.attn_q.bias'], { attention_bias: true, mlp_bias: false }],
+    ['llama', ['blk.0.ffn_down.bias'], { attention_bias: false, mlp_bias: true }],
+    ['qwen3', ['blk.0.attn_q.bias'], { attention_bias: true, mlp_bias: false }],
+    ['qwen2', ['blk.0.attn_q.bias'], { attention_bias: false, mlp_bias: false }],
+  ])('finds the biases of %s in its tensors %o', (key, names, expected) => {
+    const metadata = Object.fromEntries(
+      Object.entries(llama).map(([name, value]) => [name.replace('llama', key), value]),
     )
-    const factors = { 'llama.rope.scaling.yarn_attn_factor': 0.5, 'llama.rope.scaling.attn_factor': 3 }
-    expect(configOf({ ...yarn, ...factors })['rope_scaling']).toMatchObject({ attention_factor: 1.5 * own })
+    const biases = names.map((name) => ({ name, type: 0, shape: [4], bytes: new Uint8Array(16) }))
+    expect(configOf({ ...metadata, 'general.architecture': key }, [embedding, ...biases])).toMatchObject(expected)
   })
 
   it('takes rope factors that are no llama3 scaling as they are, and ignores those that scale nothing', () => {
@@ -195,6 +230,12 @@ describe('ggufConfig', () => {
     expect(ropeFrequencies(rope, true)).toEqual(ropeFrequencies(rope, false))
     expect(ropeFrequencies(rope, false).attentionFactor).toBe(1)
     expect(longPromptThreshold).toBe(128)
+    const linear = configOf({ ...wide, 'llama.rope.scaling.factor': 2 }, [wideEmbedding, factors([5, 1, 7, 2])])
+    expect(linear['rope_scaling']).toMatchObject({ short_factor: [10, 2, 14, 4], attention_factor: 1 })
+    const stretched = { ...wide, 'llama.rope.scaling.type': 'yarn', 'llama.rope.scaling.factor': 2 }
+    expect(() => configOf(stretched, [wideEmbedding, factors([5, 1, 7, 2])])).toThrow(
+      'llama.rope.scaling.type is "yarn" beside rope_freqs.weight',
+    )
     expect(() => configOf(wide, [wideEmbedding, factors([5, 1])])).toThrow('has 2 factors for 4 rotary frequencies')
     expect(() => configOf(wide, [wideEmbedding, factors([5, 0, 7, 2])])).toThrow(
       'the factor 0 is not a positive number',

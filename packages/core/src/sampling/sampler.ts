@@ -22,7 +22,10 @@ export type SamplerResult =
 
 /** The sampling step of a model runner. */
 export interface Sampler {
-  /** One result per row, in their order. It must not depend on which rows come together, or outputs depend on the batch. */
+  /**
+   * One result per row, in their order. It must not depend on which rows come together, or outputs depend on the batch.
+   * Each call has a sequence once at most; where drafts are accepted, there are several calls in a step.
+   */
   sample(logits: Logits, rows: readonly SamplerRow[]): SamplerResult[]
 }
 

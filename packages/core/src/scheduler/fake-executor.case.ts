@@ -50,8 +50,8 @@ export class FakeExecutor {
   lose(plan: SchedulerOutput, isTakenIn: boolean): void {
     if (isTakenIn) {
       this.#updateRows(plan)
-      for (const { id, numTokens } of plan.scheduled.slice(0, plan.scheduled.length >> 1))
-        this.#write(this.#row(id), numTokens)
+      for (const { id, numTokens, draftTokenIds = [] } of plan.scheduled.slice(0, plan.scheduled.length >> 1))
+        this.#write(withDrafts(this.#row(id), draftTokenIds), numTokens)
     }
     for (const id of [...plan.droppedIds, ...plan.scheduled.map((entry) => entry.id)]) this.#lostIds.add(id)
   }
@@ -61,30 +61,41 @@ export class FakeExecutor {
     this.written.clear()
     this.#updateRows(plan)
     for (const { from, to } of plan.blockCopies) this.#copyBlock(from, to)
-    const batch = plan.scheduled.map(({ id, numTokens }) => ({ id, numTokens, row: this.#row(id) }))
+    const batch = plan.scheduled.map(({ id, numTokens, draftTokenIds = [] }) => ({
+      id,
+      numTokens,
+      row: this.#row(id),
+      drafted: withDrafts(this.#row(id), draftTokenIds),
+    }))
     check(batch.reduce((sum, { numTokens }) => sum + numTokens, 0) === plan.numTokens, 'numTokens is not the sum')
     check(new Set(plan.scheduled.map(({ id }) => id)).size === batch.length, 'a sequence is in the batch twice')
 
     // As in each layer of a forward pass: the keys and values of all rows are written before any row attends.
-    for (const { row, numTokens } of batch) this.#write(row, numTokens)
-    for (const { row, numTokens, id } of batch) this.#attend(id, row, row.numComputedTokens + numTokens)
+    for (const { drafted, numTokens } of batch) this.#write(drafted, numTokens)
+    for (const { drafted, numTokens, id } of batch) this.#attend(id, drafted, drafted.numComputedTokens + numTokens)
 
     const sampled: SampledTokens[] = []
     const failed = batch.filter(({ id }) => hasFailed(id)).map(({ id }) => ({ id, error: fakeError }))
     const promptLogprobs: PromptLogprobs[] = []
-    for (const { id, row, numTokens } of batch) {
+    for (const { id, row, drafted, numTokens } of batch) {
       const start = row.numComputedTokens
-      row.numComputedTokens += numTokens
+      const numDrafts = drafted.tokens.length - row.tokens.length
+      check(numDrafts === 0 || start + numTokens === drafted.tokens.length, `${id}: drafts before it caught up`)
+      row.numComputedTokens += numTokens - numDrafts
       if (hasFailed(id)) continue
       if (row.params.promptLogprobs !== null) promptLogprobs.push(fakePromptLogprobs(id, row, start))
-      if (row.numComputedTokens === row.tokens.length) sampled.push(this.#sample(id, row))
+      if (row.numComputedTokens < row.tokens.length) continue
+      const tokens = this.#sample(id, row, drafted)
+      row.numComputedTokens += tokens.tokenIds.length - 1
+      sampled.push(tokens)
     }
     return { sampled, promptLogprobs, failed }
   }
 
-  /** Every held row, scheduled in this step or not, can still read all that it has computed. */
+  /** Every held row, scheduled in this step or not, can still read all that it has computed, but drafts that it has not been told of. */
   checkAllRows(): void {
-    for (const [id, row] of this.rows) if (!this.#lostIds.has(id)) this.#attend(id, row, row.numComputedTokens)
+    for (const [id, row] of this.rows)
+      if (!this.#lostIds.has(id)) this.#attend(id, row, Math.min(row.numComputedTokens, row.tokens.length))
   }
 
   chainAt(blockId: number, offset: number): number | undefined {
@@ -155,11 +166,18 @@ export class FakeExecutor {
     return blockId * blockSize + (position % blockSize)
   }
 
-  #sample(id: string, row: Row): SampledTokens {
-    const tokenId = sampleToken(row.chains.at(-1)!, row.params.seed ?? 0, this.#options.vocabSize)
-    const logprobs: TokenLogprobs[] | null =
-      row.params.logprobs === null ? null : [{ chosen: logprob(tokenId, row.tokens.length), top: [] }]
-    return { id, tokenIds: [tokenId], logprobs }
+  /** What follows the row, and then each draft that is what follows. */
+  #sample(id: string, { params, tokens }: Row, drafted: Row): SampledTokens {
+    const tokenIds: number[] = []
+    for (let length = tokens.length; length <= drafted.tokens.length; length++) {
+      tokenIds.push(sampleToken(drafted.chains[length - 1]!, params.seed ?? 0, this.#options.vocabSize))
+      if (tokenIds.at(-1) !== drafted.tokens[length]) break
+    }
+    const entry = (tokenId: number, i: number): TokenLogprobs => ({
+      chosen: logprob(tokenId, tokens.length + i),
+      top: [],
+    })
+    return { id, tokenIds, logprobs: params.logprobs === null ? null : tokenIds.map(entry) }
   }
 
   #row(id: string): Row {
@@ -167,6 +185,12 @@ export class FakeExecutor {
     check(row !== undefined, `sequence ${id} is not held`)
     return row
   }
+}
+
+function withDrafts(row: Row, draftTokenIds: readonly number[]): Row {
+  if (draftTokenIds.length === 0) return row
+  const tokens = [...row.tokens, ...draftTokenIds]
+  return { ...row, tokens, chains: extendChains([...row.chains], tokens, row.rootChain) }
 }
 
 export const fakeError: TransferredError = { name: 'Error', message: 'it broke', stack: null, fields: {} }

@@ -10,6 +10,7 @@ export interface InFlightEntry {
   readonly start: number
   /** The plan catches up with all tokens of the sequence, so that the next one is sampled. */
   readonly isCatchingUp: boolean
+  readonly numDraftTokens: number
 }
 
 interface InFlightPlan {
@@ -25,15 +26,16 @@ export class PlansInFlight {
     return this.#plans.length
   }
 
-  /** From now on its tokens count as computed: the next plan goes on behind them. */
+  /** From now on its tokens count as computed: the next plan goes on behind them. Drafts do not before they are accepted. */
   add(plan: SchedulerOutput, steps: readonly StepEntry[], nowMs: number): void {
-    const entries = steps.map(({ sequence, numTokens }): InFlightEntry => {
+    const entries = steps.map(({ sequence, numTokens, draftTokenIds }): InFlightEntry => {
       const start = sequence.numComputedTokens
-      sequence.numComputedTokens += numTokens
+      const numDraftTokens = draftTokenIds?.length ?? 0
+      sequence.numComputedTokens += numTokens - numDraftTokens
       sequence.numPlannedTokens = sequence.numTokens
       sequence.numPlansInFlight++
       if (sequence.times.scheduledMs === null) sequence.times = { ...sequence.times, scheduledMs: nowMs }
-      return { sequence, start, isCatchingUp: sequence.isCaughtUp }
+      return { sequence, start, isCatchingUp: sequence.isCaughtUp, numDraftTokens }
     })
     this.#plans.push({ plan, entries })
   }

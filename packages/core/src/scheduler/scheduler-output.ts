@@ -28,7 +28,13 @@ export interface CachedSequenceData {
 
 export interface ScheduledTokens {
   readonly id: string
+  /** What is computed, drafts included. */
   readonly numTokens: number
+  /**
+   * The last of them: guesses at the tokens that follow all of the sequence's own, computed beside those. What is sampled
+   * does not depend on them: they are accepted as far as they are the tokens sampled anyway. Left out where there are none.
+   */
+  readonly draftTokenIds?: readonly number[]
 }
 
 export interface BlockCopy {
@@ -56,7 +62,7 @@ export interface SchedulerOutput {
   readonly droppedIds: readonly string[]
 }
 
-/** The tokens that follow a sequence's own: one, or more where drafts were verified. */
+/** The tokens that follow a sequence's own: the drafts that were accepted, then the one sampled behind them. */
 export interface SampledTokens {
   readonly id: string
   readonly tokenIds: readonly number[]

@@ -1,7 +1,7 @@
 import { KvCacheManager } from '../kv-cache/kv-cache-manager.ts'
 import { testRequest, type TestRequestOptions } from '../sequence/sequence-request.case.ts'
 import { assert } from '../util/assert.ts'
-import { Scheduler } from './scheduler.ts'
+import { Scheduler, type SchedulerParts } from './scheduler.ts'
 import { resolveSchedulerConfig, type SchedulerConfigInput } from './scheduler-config.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from './scheduler-output.ts'
 import type { SequenceUpdate } from './sequence-update.ts'
@@ -11,7 +11,7 @@ export interface Setup {
   readonly kvCache: KvCacheManager
 }
 
-export function setup(overrides: Partial<SchedulerConfigInput> = {}): Setup {
+export function setup(overrides: Partial<SchedulerConfigInput> = {}, parts: SchedulerParts = {}): Setup {
   const config = resolveSchedulerConfig({
     numBlocks: 1000,
     maxModelLen: 4000,
@@ -20,7 +20,7 @@ export function setup(overrides: Partial<SchedulerConfigInput> = {}): Setup {
     ...overrides,
   })
   const kvCache = new KvCacheManager(config)
-  return { scheduler: new Scheduler(config, { kvCache, clock: () => 5 }), kvCache }
+  return { scheduler: new Scheduler(config, { kvCache, clock: () => 5, ...parts }), kvCache }
 }
 
 export function add(scheduler: Scheduler, id: string, options: TestRequestOptions = {}): void {

@@ -8,7 +8,7 @@ import { createRootHash, hashBlock } from '../kv-cache/block-hash.ts'
 import { KvCacheManager } from '../kv-cache/kv-cache-manager.ts'
 import { defaultSamplingParams } from '../sampling-params.ts'
 import type { FinishReason } from '../sequence/outputs.ts'
-import type { SequenceRequest } from '../sequence/sequence.ts'
+import type { Sequence, SequenceRequest } from '../sequence/sequence.ts'
 import { check, extendChains, fakeError, FakeExecutor, logprob, mix, sampleToken } from './fake-executor.case.ts'
 import { Scheduler } from './scheduler.ts'
 import type { SchedulerConfig } from './scheduler-config.ts'
@@ -53,6 +53,10 @@ interface Coverage {
   numChunksInFlight: number
   numFailedSequences: number
   numLostPlans: number
+  numAcceptedDrafts: number
+  numRejectedDrafts: number
+  /** Sequences that ended before the last token that was sampled for them. */
+  numCutShort: number
   /** Plans that decode a part of the sequences that do, and no more. */
   numSplitBatches: number
 }
@@ -82,12 +86,17 @@ class Simulation {
   readonly #inFlight: PlanInFlight[] = []
   #nextId = 0
   #now = 0
+  #numProposals = 0
 
-  constructor({ config }: Scenario, coverage: Coverage) {
+  constructor({ config, draftSeed }: Scenario, coverage: Coverage) {
     this.#config = config
     this.#coverage = coverage
     this.#kvCache = new KvCacheManager(config)
-    this.#scheduler = new Scheduler(config, { kvCache: this.#kvCache, clock: () => this.#now++ })
+    this.#scheduler = new Scheduler(config, {
+      kvCache: this.#kvCache,
+      clock: () => this.#now++,
+      ...(draftSeed !== null && { draftProposer: { propose: (sequence) => this.#propose(sequence, draftSeed) } }),
+    })
     const rootChainOf = (id: string): number => this.#rootChains.get(id) ?? 0
     this.#executor = new FakeExecutor({
       numBlocks: config.numBlocks,
@@ -120,6 +129,15 @@ class Simulation {
     if (tick.arrivesInFlight) for (const arrival of tick.arrivals) this.#arrive(arrival)
     this.#return(oldest)
     this.#checkMemory()
+  }
+
+  /** Up to 7 tokens, right as far as chance has it, then at random; more than are wanted, or beyond the sequence's end. */
+  #propose({ id, numOutputTokens }: Sequence, draftSeed: number): number[] {
+    const random = mix(draftSeed, this.#numProposals++)
+    const right = this.#live.get(id)!.expected.outputTokenIds.slice(numOutputTokens)
+    const numRight = (random >>> 8) % 8
+    const guess = (i: number): number => mix(random, i) % vocabSize
+    return Array.from({ length: random % 8 }, (_, i) => (i < numRight ? (right[i] ?? guess(i)) : guess(i)))
   }
 
   /** As `EngineCore` does. */
@@ -157,10 +175,21 @@ class Simulation {
     if (output === null) this.#coverage.numLostPlans++
     const updates =
       output === null ? this.#scheduler.failPlansInFlight(fakeError) : this.#scheduler.updateFromOutput(plan, output)
+    this.#countDrafts(plan, output, updates)
     for (const update of updates) {
       const isMeant = returned.some(({ received }) => received.get(update.id) === this.#live.get(update.id))
       check(isMeant, `an update for ${update.id}, which was not scheduled or has ended`)
       this.#receive(update)
+    }
+  }
+
+  #countDrafts(plan: SchedulerOutput, output: ModelRunnerOutput | null, updates: readonly SequenceUpdate[]): void {
+    const drafts = new Map(plan.scheduled.map(({ id, draftTokenIds = [] }) => [id, draftTokenIds.length]))
+    for (const { id, tokenIds } of output?.sampled ?? []) {
+      this.#coverage.numAcceptedDrafts += tokenIds.length - 1
+      this.#coverage.numRejectedDrafts += drafts.get(id)! - (tokenIds.length - 1)
+      const update = updates.find((other) => other.id === id)
+      if (update !== undefined && update.newTokenIds.length < tokenIds.length) this.#coverage.numCutShort++
     }
   }
 
@@ -277,8 +306,11 @@ class Simulation {
       expect(update.promptLogprobs).toEqual(entries)
     } else expect(update.promptLogprobs).toBeNull()
     tokenIds.push(...update.newTokenIds)
-    const numTokens = request.promptTokenIds.length + tokenIds.length
-    expect(update.logprobs).toEqual([{ chosen: logprob(tokenIds.at(-1)!, numTokens - 1), top: [] }])
+    const position = request.promptTokenIds.length + tokenIds.length - update.newTokenIds.length
+    expect(update.newTokenIds.length).toBeGreaterThan(0)
+    expect(update.logprobs).toEqual(
+      update.newTokenIds.map((tokenId, i) => ({ chosen: logprob(tokenId, position + i), top: [] })),
+    )
     expect(tokenIds).toEqual(expected.outputTokenIds.slice(0, tokenIds.length))
     this.#checkCachedTokens(request, update.numCachedTokens)
     if (update.finishReason === null) return
@@ -310,14 +342,16 @@ class Simulation {
       plan.newSequences.length + plan.cachedSequences.length === plan.scheduled.length,
       'the plan schedules what it does not describe',
     )
-    for (const { id, numTokens } of plan.scheduled) {
-      check(numTokens > 0, `${id} computes nothing`)
+    const numOwnTokens = new Map<string, number>()
+    for (const { id, numTokens, draftTokenIds = [] } of plan.scheduled) {
+      const numOwn = numTokens - draftTokenIds.length
+      numOwnTokens.set(id, numOwn)
+      check(numOwn > 0, `${id} computes nothing`)
       if (enableChunkedPrefill && longPrefillTokenThreshold > 0)
-        check(numTokens <= longPrefillTokenThreshold, `${id} exceeds the threshold`)
+        check(numOwn <= longPrefillTokenThreshold, `${id} exceeds the threshold`)
     }
     if (!enableChunkedPrefill)
-      for (const data of plan.cachedSequences)
-        check(plan.scheduled.find(({ id }) => id === data.id)?.numTokens === 1, 'a chunk')
+      for (const data of plan.cachedSequences) check(numOwnTokens.get(data.id) === 1, 'a chunk')
     this.#coverage.numCopies += plan.blockCopies.length
     this.#countSameStepHits(plan)
   }
@@ -418,6 +452,9 @@ describe('scheduler under random traffic', () => {
       numChunksInFlight: 0,
       numFailedSequences: 0,
       numLostPlans: 0,
+      numAcceptedDrafts: 0,
+      numRejectedDrafts: 0,
+      numCutShort: 0,
       numSplitBatches: 0,
     }
     fc.assert(

@@ -79,18 +79,6 @@ describe('one step', () => {
     expect(step(scheduler).plan).toMatchObject({ droppedIds: ['a', 'b'], scheduled: [{ id: 'c' }] })
   })
 
-  it('accepts several tokens, up to the one that ends the sequence', () => {
-    const { scheduler } = setup()
-    add(scheduler, 'a')
-    const plan = schedule(scheduler)
-    const logprobs = [5, 9, 2, 6].map((tokenId) => ({ chosen: { tokenId, logprob: -1, rank: 1 }, top: [] }))
-    const sampled = [{ id: 'a', tokenIds: [5, 9, 2, 6], logprobs }]
-    expect(scheduler.updateFromOutput(plan, { sampled, promptLogprobs: [], failed: [] })).toMatchObject([
-      { id: 'a', newTokenIds: [5, 9, 2], logprobs: logprobs.slice(0, 3), finishReason: 'stop' },
-    ])
-    expect(scheduler.stats()).toMatchObject({ generationTokens: 3, kvCacheUsage: 0 })
-  })
-
   it('needs a token for whoever caught up', () => {
     const { scheduler } = setup()
     add(scheduler, 'a')

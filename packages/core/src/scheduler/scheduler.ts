@@ -4,6 +4,7 @@ import { type AllocatedSlots, KvCacheManager } from '../kv-cache/kv-cache-manage
 import type { FinishReason } from '../sequence/outputs.ts'
 import { Sequence, type SequenceRequest } from '../sequence/sequence.ts'
 import { assert } from '../util/assert.ts'
+import type { DraftProposer } from './draft-proposer.ts'
 import { canShareKv, numForkedTokens } from './fork.ts'
 import { isDecoding, planShare, type PlanShare } from './plan-share.ts'
 import { type InFlightEntry, PlansInFlight } from './plans-in-flight.ts'
@@ -13,14 +14,16 @@ import { resolveSchedulerConfig, type SchedulerConfig, type SchedulerConfigInput
 import type { ModelRunnerOutput, SampledTokens, SchedulerOutput } from './scheduler-output.ts'
 import type { SchedulerStats } from './scheduler-stats.ts'
 import type { SequenceUpdate } from './sequence-update.ts'
-import { StepPlan } from './step-plan.ts'
-import { checkStop, type Stop } from './stop.ts'
+import { type PlannedEntry, StepPlan } from './step-plan.ts'
+import { checkStop, numTokensLeft, type Stop } from './stop.ts'
 
 /** What a scheduler makes itself where it is not given. */
 export interface SchedulerParts {
   readonly kvCache?: KvCacheManager
   /** Milliseconds, for the times of sequences; by default since 1970, and never backwards. */
   readonly clock?: () => number
+  /** `null`, the default: no drafts. */
+  readonly draftProposer?: DraftProposer | null
 }
 
 /**
@@ -47,6 +50,7 @@ export class Scheduler {
   readonly #promptLogprobs = new PromptLogprobsCollector()
   readonly #inFlight = new PlansInFlight()
   readonly #clock: () => number
+  readonly #draftProposer: DraftProposer | null
   #running: Sequence[] = []
   /** Since the last plan: what the runner must forget. */
   readonly #droppedIds = new Set<string>()
@@ -56,10 +60,11 @@ export class Scheduler {
   #numGenerationTokens = 0
   #numSteps = 0
 
-  constructor(config: SchedulerConfigInput, { kvCache, clock }: SchedulerParts = {}) {
+  constructor(config: SchedulerConfigInput, { kvCache, clock, draftProposer = null }: SchedulerParts = {}) {
     this.config = resolveSchedulerConfig(config)
     this.#kvCache = kvCache ?? new KvCacheManager(this.config)
     this.#clock = clock ?? (() => performance.timeOrigin + performance.now())
+    this.#draftProposer = draftProposer
     this.maxModelLen = Math.min(this.config.maxModelLen, this.#kvCache.capacity)
     this.#waiting = this.config.policy.createQueue()
   }
@@ -138,13 +143,13 @@ export class Scheduler {
     const errors = new Map(output.failed.map(({ id, error }) => [id, error]))
     const updates: SequenceUpdate[] = []
     for (const entry of entries) {
-      const { sequence, isCatchingUp } = entry
+      const { sequence } = entry
       const error = errors.get(sequence.id)
       if (error !== undefined) updates.push(...this.#fail(entry, error))
       else if (sequence.status === 'finished') this.#releaseBlocks(sequence)
       else {
         this.#promptLogprobs.add(sequence, promptLogprobs.get(sequence.id))
-        if (isCatchingUp) updates.push(this.#acceptTokens(sequence, sampled.get(sequence.id)))
+        if (entry.isCatchingUp) updates.push(this.#acceptTokens(entry, sampled.get(sequence.id)))
       }
     }
     this.#running = this.#running.filter((sequence) => sequence.status === 'running')
@@ -188,19 +193,42 @@ export class Scheduler {
     const numPreemptionsBefore = this.#numPreemptions
     const isSplit = share.numDecodes < Infinity
     let numDecodes = 0
+    const proposer = this.#draftProposer
+    let numBehind = this.#running.length
     for (const sequence of [...this.#running]) {
       if (step.budget === 0) break
+      numBehind--
       // Preempted, in this loop, for the sake of one before it; or it waits for its next token.
       if (sequence.status !== 'running' || sequence.isCaughtUp) continue
       if (isSplit && isDecoding(sequence) && ++numDecodes > share.numDecodes) continue
       const numTokens = this.#numTokensToCompute(sequence, sequence.numComputedTokens, step.budget)
       assert(numTokens !== null && numTokens > 0, `running sequence ${sequence.id} has nothing to compute`)
-      const slots = this.#allocateOrPreempt(sequence, numTokens, step)
-      if (slots !== null) step.add({ sequence, numTokens, isNew: false, slots })
+      const drafted = proposer && this.#tryWithDrafts(sequence, numTokens, { proposer, budget: step.budget, numBehind })
+      const slots = drafted?.slots ?? this.#allocateOrPreempt(sequence, numTokens, step)
+      if (slots !== null) step.add(drafted ?? { sequence, numTokens, isNew: false, slots })
       // Its victim is in flight: those behind it must not take what is left.
       else if (this.#isRunning(sequence)) return false
     }
     return this.#numPreemptions === numPreemptionsBefore
+  }
+
+  /**
+   * Takes drafts along, if the sequence catches up and there are any. They take nobody's place: a token of the budget and
+   * a block are left for each of the `numBehind` after it.
+   */
+  #tryWithDrafts(
+    sequence: Sequence,
+    numTokens: number,
+    { proposer, budget, numBehind }: { proposer: DraftProposer; budget: number; numBehind: number },
+  ): PlannedEntry | null {
+    if (sequence.numComputedTokens + numTokens < sequence.numTokens) return null
+    const maxTokens = Math.min(budget - numTokens - numBehind, numTokensLeft(sequence, this.maxModelLen) - 1)
+    if (maxTokens <= 0) return null
+    const draftTokenIds = proposer.propose(sequence, maxTokens).slice(0, maxTokens)
+    const numDraftTokens = draftTokenIds.length
+    if (numDraftTokens === 0) return null
+    const slots = this.#kvCache.allocateSlots(sequence, numTokens, { numDraftTokens, numBlocksToLeave: numBehind })
+    return slots && { sequence, numTokens: numTokens + numDraftTokens, draftTokenIds, isNew: false, slots }
   }
 
   /**
@@ -322,16 +350,23 @@ export class Scheduler {
     return leader !== null && leader.numComputedTokens < numForkedTokens(sequence)
   }
 
-  #acceptTokens(sequence: Sequence, sampled: SampledTokens | undefined): SequenceUpdate {
+  #acceptTokens({ sequence, numDraftTokens }: InFlightEntry, sampled: SampledTokens | undefined): SequenceUpdate {
     assert(sampled !== undefined && sampled.tokenIds.length > 0, `no token was sampled for sequence ${sequence.id}`)
+    const numSampled = sampled.tokenIds.length
+    assert(numSampled <= numDraftTokens + 1, `${numSampled} tokens for ${numDraftTokens} drafts of ${sequence.id}`)
     if (sequence.numOutputTokens === 0) this.#countFirstToken(sequence)
     let stop: Stop | null = null
     let numAccepted = 0
-    while (stop === null && numAccepted < sampled.tokenIds.length) {
+    while (stop === null && numAccepted < numSampled) {
       sequence.appendOutputToken(sampled.tokenIds[numAccepted++]!)
       stop = checkStop(sequence, this.maxModelLen)
     }
     this.#numGenerationTokens += numAccepted
+    if (numAccepted > 1) {
+      // All but the last are drafts, whose keys and values are there.
+      sequence.numComputedTokens += numAccepted - 1
+      this.#kvCache.cacheBlocks(sequence)
+    }
     const promptLogprobs = this.#promptLogprobs.take(sequence, numAccepted)
     if (stop !== null) {
       this.#end(sequence, stop.finishReason, stop.stopReason)

@@ -17,14 +17,14 @@ describe('StepPlan', () => {
     a.numComputedTokens = 9
     a.numPlannedTokens = 10
     const step = new StepPlan(20)
-    step.add({ sequence: a, numTokens: 1, isNew: false, slots })
+    step.add({ sequence: a, numTokens: 3, draftTokenIds: [8, 9], isNew: false, slots })
     step.add({
       sequence: b,
       numTokens: 10,
       isNew: true,
       slots: { newBlockIds: [6], replacedBlocks: [], blockCopies: [] },
     })
-    expect(step.budget).toBe(9)
+    expect(step.budget).toBe(7)
     expect(step.build(() => [6], ['gone'])).toEqual({
       newSequences: [
         {
@@ -47,10 +47,10 @@ describe('StepPlan', () => {
         },
       ],
       scheduled: [
-        { id: 'a', numTokens: 1 },
+        { id: 'a', numTokens: 3, draftTokenIds: [8, 9] },
         { id: 'b', numTokens: 10 },
       ],
-      numTokens: 11,
+      numTokens: 13,
       blockCopies: [{ from: 3, to: 5 }],
       droppedIds: ['gone'],
     })

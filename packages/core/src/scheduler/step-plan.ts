@@ -11,10 +11,13 @@ import type {
 
 export interface StepEntry {
   readonly sequence: Sequence
+  /** Drafts included. */
   readonly numTokens: number
+  /** None where left out. */
+  readonly draftTokenIds?: readonly number[]
 }
 
-interface PlannedEntry extends StepEntry {
+export interface PlannedEntry extends StepEntry {
   /** True if the runner does not hold the sequence yet. */
   readonly isNew: boolean
   readonly slots: AllocatedSlots
@@ -66,10 +69,11 @@ export class StepPlan {
     const scheduled: ScheduledTokens[] = []
     const blockCopies: BlockCopy[] = []
     let total = 0
-    for (const { sequence, numTokens, isNew, slots } of this.#entries.values()) {
+    for (const { sequence, numTokens, draftTokenIds, isNew, slots } of this.#entries.values()) {
       if (isNew) newSequences.push(newSequenceData(sequence, blockIdsOf(sequence)))
       else cachedSequences.push(cachedSequenceData(sequence, slots))
-      scheduled.push({ id: sequence.id, numTokens })
+      const { id } = sequence
+      scheduled.push(draftTokenIds === undefined ? { id, numTokens } : { id, numTokens, draftTokenIds })
       blockCopies.push(...slots.blockCopies)
       total += numTokens
     }

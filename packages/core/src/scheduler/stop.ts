@@ -7,6 +7,11 @@ export interface Stop {
   readonly stopReason: number | null
 }
 
+/** How many more tokens the sequence may have: 0 ends it. */
+export function numTokensLeft({ params, numTokens, numOutputTokens }: Sequence, maxModelLen: number): number {
+  return Math.min(maxModelLen - numTokens, params.maxTokens === null ? Infinity : params.maxTokens - numOutputTokens)
+}
+
 /** Does the output token appended last end the sequence? Stop strings are checked where there is text. */
 export function checkStop(sequence: Sequence, maxModelLen: number): Stop | null {
   const { params, numOutputTokens } = sequence
@@ -17,8 +22,7 @@ export function checkStop(sequence: Sequence, maxModelLen: number): Stop | null 
       return { finishReason: 'stop', stopReason: null }
     if (stopTokensOf(params.stopTokenIds).has(last)) return { finishReason: 'stop', stopReason: last }
   }
-  const isFull = sequence.numTokens >= maxModelLen || (params.maxTokens !== null && numOutputTokens >= params.maxTokens)
-  return isFull ? { finishReason: 'length', stopReason: null } : null
+  return numTokensLeft(sequence, maxModelLen) <= 0 ? { finishReason: 'length', stopReason: null } : null
 }
 
 /** A list can be as long as the vocabulary, and every token of every sequence is looked for in it; samples share theirs. */

@@ -39,6 +39,8 @@ export type Fault =
 
 export interface Scenario {
   readonly config: SchedulerConfig
+  /** Of what is drafted; `null`: nothing is. */
+  readonly draftSeed: number | null
   readonly ticks: readonly Tick[]
 }
 
@@ -95,9 +97,10 @@ export const scenarioArbitrary: fc.Arbitrary<Scenario> = fc
     longPrefillTokenThreshold: fc.constantFrom(0, 0, 3, 5),
     watermark: fc.constantFrom(0, 0, 0.1),
     maxPlansInFlight: fc.integer({ min: 1, max: 4 }),
+    draftSeed: fc.oneof(fc.constant(null), fc.nat(1_000_000), fc.nat(1_000_000)),
     ticks: fc.array(tickArbitrary, { minLength: 1, maxLength: 30, size: 'max' }),
   })
-  .map(({ numCapacityTokens, budget, ticks, ...options }) => {
+  .map(({ numCapacityTokens, budget, draftSeed, ticks, ...options }) => {
     const minBudget = options.enableChunkedPrefill
       ? options.maxNumSeqs
       : Math.max(options.maxNumSeqs, options.maxModelLen)
@@ -107,5 +110,5 @@ export const scenarioArbitrary: fc.Arbitrary<Scenario> = fc
       maxNumBatchedTokens: minBudget + budget,
       prefixCacheSeed,
     })
-    return { config, ticks }
+    return { config, draftSeed, ticks }
   })

@@ -21,14 +21,17 @@ export interface DecodedLogprob extends Logprob {
   readonly token: string
   /** UTF-8 bytes of the token, which may be part of a character. */
   readonly bytes: readonly number[]
-  /** Special tokens are no part of the text where `skipSpecialTokens` leaves them out. */
-  readonly isSpecial?: true
 }
 
 /** As `TokenLogprobs`, with the tokens' text. */
 export interface DecodedTokenLogprobs {
   readonly chosen: DecodedLogprob
   readonly top: readonly DecodedLogprob[]
+}
+
+export interface OutputTokenLogprobs extends DecodedTokenLogprobs {
+  /** Where the token begins in the output's text, in code points; of a character in several tokens the first has it. */
+  readonly textOffset: number
 }
 
 /** One sample of a request. */
@@ -38,7 +41,7 @@ export interface CompletionOutput {
   /** With `outputKind: 'delta'` what is new since the last output, else all so far. The same holds for tokenIds and logprobs. */
   readonly text: string
   readonly tokenIds: readonly number[]
-  readonly logprobs: readonly DecodedTokenLogprobs[] | null
+  readonly logprobs: readonly OutputTokenLogprobs[] | null
   readonly cumulativeLogprob: number | null
   readonly finishReason: FinishReason | null
   /** The stop string or stop token id that ended it; `null` for end-of-sequence and other reasons. */

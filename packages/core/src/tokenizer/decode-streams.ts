@@ -1,6 +1,6 @@
 import { byteFallbackValue } from './byte-level.ts'
 import type { DecodeStream } from './tokenizer.ts'
-import { decodeLossy, decodeStrict, incompleteTailLength, replacementChar } from './utf8.ts'
+import { countCodePoints, decodeLossy, decodeStrict, incompleteTailLength, replacementChar } from './utf8.ts'
 
 /** A token as a stream sees it; skipped tokens never reach it. */
 export interface StreamToken {
@@ -11,6 +11,8 @@ export interface StreamToken {
 /** As `DecodeStream`, over tokens instead of ids. */
 export interface TokenStream {
   push(token: StreamToken): string
+  /** How many characters that are not available yet stand before this token; `null`: one that leaves no trace. */
+  heldBefore(token: StreamToken | null): number
   flush(): string
   /** All that is decoded so far counts as prompt. A character that the prompt leaves incomplete counts as not decoded. */
   startOutput(): void
@@ -24,6 +26,10 @@ class HeldText {
   add(text: string): void {
     this.#text += text
     if (text !== '') this.#endsIncomplete = text.endsWith(replacementChar)
+  }
+
+  get length(): number {
+    return countCodePoints(this.#text)
   }
 
   take(): string {
@@ -50,6 +56,10 @@ export class ByteStream implements TokenStream {
     this.#held.add(decodeLossy(all.subarray(0, end)))
     this.#pending = all.slice(end)
     return this.#pending.length > 0 ? '' : this.#held.takeIfAvailable()
+  }
+
+  heldBefore(): number {
+    return this.#held.length + (this.#pending.length > 0 ? 1 : 0)
   }
 
   flush(): string {
@@ -102,6 +112,14 @@ export class PieceStream implements TokenStream {
     return this.#held.takeIfAvailable()
   }
 
+  heldBefore(token: StreamToken | null): number {
+    const numChars = countCodePoints(this.#runText)
+    const isByte = this.#options.hasByteFallback && token !== null && byteFallbackValue(token.text) !== null
+    if (!this.#isRunValid || (token !== null && !isByte))
+      return this.#held.length + (this.#isText ? numChars : this.#numWrong)
+    return this.#held.length + numChars + (this.#pending.length > 0 ? 1 : 0)
+  }
+
   flush(): string {
     this.#held.add(this.#endRun())
     return this.#held.take()
@@ -132,11 +150,20 @@ export class PieceStream implements TokenStream {
     return this.#held.take() + text
   }
 
+  /** Whether the run, if it ends here, is text. */
+  get #isText(): boolean {
+    return this.#isRunValid && this.#pending.length === 0
+  }
+
+  /** How many U+FFFD it is else, beyond its available text. */
+  get #numWrong(): number {
+    return Math.max(0, this.#numRunBytes - this.#numRunUnits)
+  }
+
   /** The run's text that is not available yet. */
   #endRun(): string {
-    const isText = this.#isRunValid && this.#pending.length === 0
-    const rest = isText ? this.#runText : replacementChar.repeat(Math.max(0, this.#numRunBytes - this.#numRunUnits))
-    if (!isText) this.#numToStrip = 0
+    const rest = this.#isText ? this.#runText : replacementChar.repeat(this.#numWrong)
+    if (!this.#isText) this.#numToStrip = 0
     this.#numRunBytes = 0
     this.#isRunValid = true
     this.#pending = []
@@ -174,6 +201,10 @@ export class WholeStream implements TokenStream {
     return decoded.endsWith(replacementChar) ? '' : this.#advance(decoded)
   }
 
+  heldBefore(): number {
+    return 0
+  }
+
   flush(): string {
     return this.#advance(this.#decode(this.#tokens))
   }
@@ -196,6 +227,7 @@ export function createIdStream(stream: TokenStream, tokenOf: (id: number) => Str
       const token = tokenOf(id)
       return token === null ? '' : stream.push(token)
     },
+    heldBefore: (id) => stream.heldBefore(tokenOf(id)),
     flush: () => stream.flush(),
   }
 }

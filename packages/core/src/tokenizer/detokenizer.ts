@@ -35,6 +35,11 @@ export class Detokenizer {
     return isJoined ? text.slice(1) : text
   }
 
+  /** How many characters that are not available yet stand before this token, the next to be pushed. */
+  heldBefore(tokenId: number): number {
+    return this.#stream.heldBefore?.(tokenId) ?? 0
+  }
+
   /** What the last tokens left incomplete, as U+FFFD. */
   flush(): string {
     return this.#stream.flush()

@@ -66,17 +66,14 @@ export function applyPostProcessor(
     addSpecialTokens,
   }: { ids: readonly number[]; pairIds: readonly number[] | null; addSpecialTokens: boolean },
 ): { ids: number[]; typeIds: number[] } {
-  const result: { ids: number[]; typeIds: number[] } = { ids: [], typeIds: [] }
-  for (const item of pairIds === null ? processor.single : processor.pair) {
-    if (item.kind === 'special' && !addSpecialTokens) continue
-    const added = item.kind === 'special' ? item.ids : item.which === 'A' ? ids : (pairIds ?? [])
-    // No spread: a megabyte of text has more tokens than a call may have arguments.
-    for (const id of added) {
-      result.ids.push(id)
-      result.typeIds.push(item.typeId)
-    }
+  const items = (pairIds === null ? processor.single : processor.pair).filter(
+    ({ kind }) => kind === 'sequence' || addSpecialTokens,
+  )
+  const parts = items.map((item) => (item.kind === 'special' ? item.ids : item.which === 'A' ? ids : (pairIds ?? [])))
+  return {
+    ids: parts.flat(),
+    typeIds: items.flatMap(({ typeId }, i) => new Array<number>(parts[i]!.length).fill(typeId)),
   }
-  return result
 }
 
 function readTemplate(config: JsonObject): PostProcessor {

@@ -20,6 +20,8 @@ export interface DecodeStreamOptions extends DecodeOptions {
 export interface DecodeStream {
   /** The text that becomes available with this token. */
   push(id: number): string
+  /** How many characters (code points) that are not available yet stand before this token, the next to be pushed. Absent: not known. */
+  heldBefore?(id: number): number
   /** What remains unavailable after the last token; the stream takes no tokens after it. */
   flush(): string
 }

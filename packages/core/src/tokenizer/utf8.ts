@@ -17,6 +17,12 @@ export function decodeStrict(bytes: Uint8Array): string | null {
   }
 }
 
+export function countCodePoints(text: string): number {
+  let count = 0
+  for (let i = 0; i < text.length; i++) if ((text.charCodeAt(i) & 0xfc00) !== 0xdc00) count++
+  return count
+}
+
 /**
  * How many bytes at the end are the valid beginning of a character that more bytes may complete (0 to 3).
  * A lossy decoder shows them as exactly one U+FFFD.

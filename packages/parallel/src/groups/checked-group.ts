@@ -49,7 +49,8 @@ export interface GroupTransport {
   barrier(call: Call): void
   throwIfAborted(call: FailedCall): void
   abort(abort: Abort): void
-  destroy(): void
+  /** Called once; where the world was ended before, there is nothing left to do. */
+  destroy(call: Call): void
 }
 
 export interface GroupOptions {
@@ -145,16 +146,21 @@ export class CheckedGroup implements ProcessGroup {
   destroy(): void {
     if (this.#isDestroyed) return
     this.#isDestroyed = true
-    this.#transport.destroy()
+    const call = this.#newCall('destroy', this.#timeoutMs)
+    this.#guarded(() => this.#transport.destroy(call))
   }
 
   /** Runs a call of this group: none after the end, and no failure that the other ranks would wait for. */
   protected call<T>(operation: string, { timeoutMs = this.#timeoutMs }: CollectiveOptions, body: (call: Call) => T): T {
-    const rank = this.ranks[this.rank]!
-    const call = { operation, rank, worldSize: this.#worldSize, timeoutMs, deadline: performance.now() + timeoutMs }
+    const call = this.#newCall(operation, timeoutMs)
     if (this.#isDestroyed) throw new CommunicationError(call, 'the group was destroyed before.')
     this.#transport.throwIfAborted(call)
     return this.#guarded(() => body(call))
+  }
+
+  #newCall(operation: string, timeoutMs: number): Call {
+    const rank = this.ranks[this.rank]!
+    return { operation, rank, worldSize: this.#worldSize, timeoutMs, deadline: performance.now() + timeoutMs }
   }
 
   #guarded<T>(body: () => T): T {

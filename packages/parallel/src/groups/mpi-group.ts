@@ -19,7 +19,7 @@ export class MpiProcessGroup extends CheckedGroup implements WorldProcessGroup {
     const world = new MpiWorld({ mpi: loadMpi(), timeoutMs, ...(abortFlag && { abortFlag }) })
     const { rank, size } = world
     const ranks = Array.from({ length: size }, (_, i) => i)
-    const transport = new MpiTransport({ world, comm: world.mpi.world, ranks })
+    const transport = new MpiTransport({ world, comm: world.mpi.world, ranks, isWorld: true })
     super({ backend: 'mpi', transport, rank, ranks, worldSize: size, timeoutMs })
     this.#world = world
     this.#timeoutMs = timeoutMs
@@ -44,16 +44,11 @@ export class MpiProcessGroup extends CheckedGroup implements WorldProcessGroup {
     if (place === -1) return null
     return new CheckedGroup({
       backend: 'mpi',
-      transport: new MpiTransport({ world: this.#world, comm: comm[0]!, ranks }),
+      transport: new MpiTransport({ world: this.#world, comm: comm[0]!, ranks, isWorld: false }),
       rank: place,
       ranks,
       worldSize: this.size,
       timeoutMs: this.#timeoutMs,
     })
-  }
-
-  override destroy(): void {
-    this.call('destroy', {}, (call) => this.#world.finalize(call))
-    super.destroy()
   }
 }

@@ -23,6 +23,8 @@ export interface MpiTransportOptions {
   readonly world: MpiWorld
   readonly comm: MpiHandle
   readonly ranks: readonly number[]
+  /** Whose end is that of MPI in this process. */
+  readonly isWorld: boolean
 }
 
 /**
@@ -34,15 +36,17 @@ export class MpiTransport implements GroupTransport {
   readonly #comm: MpiHandle
   readonly #ranks: readonly number[]
   readonly #rank: number
+  readonly #isWorld: boolean
   /** Parts of all ranks one behind the other, then their sum. */
   readonly #memory: SharedMemory
   readonly #bytes: Uint8Array
   readonly #sum: SumKernel
 
-  constructor({ world, comm, ranks }: MpiTransportOptions) {
+  constructor({ world, comm, ranks, isWorld }: MpiTransportOptions) {
     this.#world = world
     this.#comm = comm
     this.#ranks = ranks
+    this.#isWorld = isWorld
     this.#rank = ranks.indexOf(world.rank)
     this.#memory = createSharedMemory((ranks.length + 1) * partBytes)
     this.#bytes = new Uint8Array(this.#memory.buffer)
@@ -136,8 +140,10 @@ export class MpiTransport implements GroupTransport {
     this.#world.abort(abort)
   }
 
-  /** MPI_Finalize frees the communicator; freeing it alone would be collective. */
-  destroy(): void {}
+  /** MPI_Finalize frees the communicators of other groups, too; freeing one alone would be collective. */
+  destroy(call: Call): void {
+    if (this.#isWorld) this.#world.finalize(call)
+  }
 
   #run(call: Call, buffers: readonly Uint8Array[], start: (request: HandleCell) => number): void {
     const request = this.#world.mpi.newCell()
@@ -160,6 +166,7 @@ export class MpiTransport implements GroupTransport {
     const isCompleted = (): boolean => {
       const isDone = requests.every((request) => this.#world.test(call, request))
       if (isDone) forget()
+      else this.#world.hear(call)
       return isDone
     }
     return {

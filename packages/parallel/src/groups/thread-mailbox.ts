@@ -41,6 +41,8 @@ export class ThreadMailbox {
   /** Per destination, in order. */
   readonly #sends: readonly Outbox[]
   readonly #receives: readonly Inbox[]
+  /** Transfers that are not done: without any there is nothing to move. */
+  #numOpen = 0
 
   constructor({ world, layout, start, rank, ranks }: MailboxOptions) {
     const size = ranks.length
@@ -61,6 +63,7 @@ export class ThreadMailbox {
   send(call: Call, buffer: GroupBuffer, { peer, tag }: Message): Work {
     const transfer: Transfer = { call, tag, bytes: bytesOf(buffer), isDone: false }
     this.#sends[peer]!.queue.push(transfer)
+    this.#numOpen++
     this.progress()
     return this.#workOf(transfer, peer)
   }
@@ -68,22 +71,27 @@ export class ThreadMailbox {
   receive(call: Call, buffer: GroupBuffer, { peer, tag }: Message): Work {
     const transfer: Transfer = { call, tag, bytes: bytesOf(buffer), isDone: false }
     this.#receives[peer]!.post(transfer)
+    this.#numOpen++
     this.progress()
     return this.#workOf(transfer, peer)
   }
 
   /** Moves what can be moved; called wherever a rank waits, so that two ranks that both send first get on. */
   progress(): void {
+    if (this.#numOpen === 0) return
+    this.#numOpen = 0
     for (let peer = 0; peer < this.#ranks.length; peer++) {
       const hasWritten = this.#sends[peer]!.progress(this.#outgoing[peer]!)
       const hasRead = this.#receives[peer]!.progress(this.#incoming[peer]!)
       if (hasWritten || hasRead) this.#world.ring(this.#ranks[peer]!)
+      this.#numOpen += this.#sends[peer]!.numOpen + this.#receives[peer]!.numOpen
     }
   }
 
   #workOf(transfer: Transfer, peer: number): Work {
     const isCompleted = (): boolean => {
       if (!transfer.isDone) this.progress()
+      if (!transfer.isDone) this.#world.throwIfAborted(transfer.call)
       return transfer.isDone
     }
     return {
@@ -165,6 +173,10 @@ class Outbox {
   #numWritten = 0
   #hasHead = false
 
+  get numOpen(): number {
+    return this.queue.length
+  }
+
   /** Whether something was written. */
   progress(ring: Ring): boolean {
     let hasWritten = false
@@ -196,6 +208,10 @@ class Inbox {
   /** Messages that came before somebody asked for their tag. */
   readonly #early: Arriving[] = []
   #arriving: Arriving | null = null
+
+  get numOpen(): number {
+    return this.#posted.length + (this.#arriving?.receive ? 1 : 0)
+  }
 
   post(transfer: Transfer): void {
     const early = [...this.#early, ...(this.#arriving === null ? [] : [this.#arriving])]

@@ -95,6 +95,12 @@ export class MpiWorld {
     this.#tell(this.#abort.read())
   }
 
+  /** Throws where this rank, or a message of another one, says that the world has ended. */
+  hear(call: Call): void {
+    this.#readEnd(call)
+    this.throwIfAborted(call)
+  }
+
   barrier(call: Call, comm: MpiHandle): void {
     const request = this.mpi.newCell()
     this.check(call, this.mpi.ibarrier(comm, request))
@@ -139,16 +145,14 @@ export class MpiWorld {
   ): void {
     for (let turn = 0; !this.test(call, request); turn++) {
       if (turn < this.#numSpins) continue
-      this.#hear(call)
-      this.throwIfAborted(call)
+      this.hear(call)
       const now = performance.now()
       if (now >= call.deadline) throw new CollectiveTimeoutError(call, call.timeoutMs, missingRanks)
       this.#sleep(Math.min(Math.max((now - start) * sleepShare, minSleepMs), maxSleepMs, call.deadline - now))
     }
   }
 
-  /** Takes note of another rank's message that the group has ended. */
-  #hear(call: Call): void {
+  #readEnd(call: Call): void {
     const { mpi } = this
     if (this.#control === null) return
     this.check(call, mpi.iprobe(mpi.anySource, abortTag, this.#control, this.#flag, mpi.statusIgnore))

@@ -18,7 +18,7 @@ export const chatCompletionRequestSchema = z
     /** Most likely tokens per token, -1 = the whole vocabulary; the engine has a limit. Needs `logprobs: true`. */
     top_logprobs: z.int().min(-1).nullish(),
     /** Not empty; leave it out to offer none. */
-    tools: boundedArray(toolSchema, { min: 1, max: 1024 }).nullish(),
+    tools: boundedArray(toolSchema, { max: 1024 }).nullish(),
     tool_choice: toolChoiceSchema.nullish(),
     parallel_tool_calls: z.boolean().nullish(),
     /** Put the last message, if it has the answer's role, before the answer. */

@@ -50,6 +50,10 @@ describe('chatToGenerateRequest', () => {
     expect(request).toMatchObject({ priority: -3, truncatePromptTokens: 10, truncationSide: 'right' })
   })
 
+  it('takes an empty list of tools as none', () => {
+    expect(promptOf({ tools: [] })).toMatchObject({ tools: null })
+  })
+
   it('opens a new message by default, and does not when the last one is continued', () => {
     expect(promptOf({})).toMatchObject({
       addGenerationPrompt: true,

@@ -12,7 +12,7 @@ export function chatPrompt(request: ChatCompletionRequest): PromptInput {
     type: 'chat',
     messages: request.messages.map(toChatMessage),
     // The model cannot be kept from calling a tool that it was shown.
-    tools: request.tool_choice === 'none' ? null : (request.tools ?? null),
+    tools: request.tool_choice === 'none' || request.tools?.length === 0 ? null : (request.tools ?? null),
     chatTemplate: request.chat_template ?? null,
     chatTemplateKwargs: templateKwargs(request),
     addGenerationPrompt: request.add_generation_prompt ?? !continueFinalMessage,

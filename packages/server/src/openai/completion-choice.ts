@@ -72,7 +72,7 @@ function logprobsOf(
     : []
   return completionLogprobs(
     [...prompt, ...entries.map((entry) => legacyToken(entry, naming))],
-    [...promptOffsets, ...offsets.ofOutput(entries, request.skip_special_tokens !== false)],
+    [...promptOffsets, ...offsets.ofOutput(entries)],
   )
 }
 

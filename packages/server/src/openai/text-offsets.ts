@@ -1,4 +1,4 @@
-import type { DecodedTokenLogprobs } from '@octavo/core'
+import type { OutputTokenLogprobs } from '@octavo/core'
 
 const space = 0x20
 /** How far a token may lie from where it should, in a text of which tokenizing dropped something: a few bytes. */
@@ -10,7 +10,7 @@ const maxGap = 32
  * has it.
  */
 export class TextOffsets {
-  #next = 0
+  #promptLength = 0
 
   /** Of the prompt's tokens, given by their bytes, in the text that is echoed: what is not in it (special tokens, a space that SentencePiece puts in front) has no length. */
   ofPrompt(text: string, tokens: readonly (readonly number[])[]): number[] {
@@ -22,24 +22,24 @@ export class TextOffsets {
       if (found !== null) at = found.end
       return countTo(found?.start ?? at)
     })
-    this.#next = countTo(bytes.length)
+    this.#promptLength = countTo(bytes.length)
     return offsets
   }
 
-  /** Of tokens of the output, which continue the text. */
-  ofOutput(tokens: readonly DecodedTokenLogprobs[], skipsSpecialTokens: boolean): number[] {
-    return tokens.map(({ chosen }) => {
-      const begin = this.#next
-      const isSkipped = skipsSpecialTokens && chosen.isSpecial === true
-      if (!isSkipped) this.#next += chosen.bytes.filter(isLeadingByte).length
-      return begin
-    })
+  /** Of tokens of the output, whose text follows. */
+  ofOutput(tokens: readonly OutputTokenLogprobs[]): number[] {
+    return tokens.map(({ textOffset }) => this.#promptLength + textOffset)
   }
 }
 
+/** Here, as it stands or without a space in front; else a little further on, where more than a space says that it is this one. */
 function findToken(text: Buffer, token: Buffer, at: number): { start: number; end: number } | null {
-  for (const part of token[0] === space ? [token, token.subarray(1)] : [token]) {
-    if (part.length === 0) continue
+  const bare = token[0] === space ? token.subarray(1) : token
+  const parts = [token, bare].filter(({ length }) => length > 0)
+  const here = parts.find((part) => text.subarray(at, at + part.length).equals(part))
+  if (here !== undefined) return { start: at, end: at + here.length }
+  if (bare.length === 0) return null
+  for (const part of parts) {
     const start = text.subarray(at, at + maxGap + part.length).indexOf(part)
     if (start >= 0) return { start: at + start, end: at + start + part.length }
   }

@@ -196,7 +196,13 @@ class FakeSample {
       index: this.#index,
       text: this.#text.slice(from.text, end),
       tokenIds,
-      logprobs: wanted === null ? null : tokenIds.map((id) => fakeLogprobs(id, wanted, words)),
+      logprobs:
+        wanted === null
+          ? null
+          : tokenIds.map((id, i) => ({
+              ...fakeLogprobs(id, wanted, words),
+              textOffset: codePoints(this.#tokenIds.slice(0, from.tokens + i).map((before) => words[before] ?? '')),
+            })),
       cumulativeLogprob: null,
       finishReason: this.#finishReason,
       stopReason: this.#stopReason,
@@ -204,6 +210,10 @@ class FakeSample {
     this.#taken = { text: end, tokens: this.#tokenIds.length, isFinished: !this.isRunning }
     return [output]
   }
+}
+
+function codePoints(texts: readonly string[]): number {
+  return Array.from(texts.join('')).length
 }
 
 /** The chosen word is the likeliest at log 0.5, the next ids follow at half of it each; the fifth is impossible. */

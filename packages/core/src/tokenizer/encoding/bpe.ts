@@ -4,7 +4,7 @@ import { malformed, property, readArray, readBoolean, readString } from '../read
 import { byteTokenIds } from './byte-tokens.ts'
 import { Merger } from './merger.ts'
 import { PairTable } from './pair-table.ts'
-import { SafeCuts } from './safe-cuts.ts'
+import { isOneUnit, SafeCuts } from './safe-cuts.ts'
 import { WordCache, type WordModel } from './word-model.ts'
 
 interface Merge {
@@ -68,6 +68,8 @@ class Bpe implements WordModel {
   readonly #merger: Merger
   readonly #byteIds: readonly number[] | null
   readonly #unkId: number | null
+  /** Of characters of one UTF-16 unit inside a word; -1: none. */
+  readonly #unitIds = new Int32Array(65_536).fill(-1)
   readonly #words: WordCache
   readonly #parts: WordCache
   #cuts: SafeCuts | null = null
@@ -77,6 +79,9 @@ class Bpe implements WordModel {
     this.#merger = new Merger(createTable(options))
     this.#byteIds = options.hasByteFallback ? byteTokenIds(options.idOf) : null
     this.#unkId = options.unkToken === null ? null : (options.idOf.get(options.unkToken) ?? null)
+    // Inside a word a prefix makes other tokens of all characters but the first.
+    if (options.prefix === '')
+      for (const [token, id] of options.idOf) if (isOneUnit(token)) this.#unitIds[token.charCodeAt(0)] = id
     this.#words = new WordCache((word, ids) => this.#encodeWord(word, ids))
     this.#parts = new WordCache((word, ids) => this.#mergeWord(word, ids))
   }
@@ -106,6 +111,8 @@ class Bpe implements WordModel {
   #mergeWord(word: string, ids: number[]): void {
     const { idOf, prefix, suffix, unkToken, fusesUnknown } = this.#options
     const merger = this.#merger
+    const unitIds = this.#unitIds
+    const lastStart = suffix === '' ? word.length : word.length - 2
     merger.clear()
     let numUnknown = 0
     const endUnknown = (): void => {
@@ -113,6 +120,13 @@ class Bpe implements WordModel {
       numUnknown = 0
     }
     for (let at = 0; at < word.length;) {
+      const unitId = at < lastStart ? unitIds[word.charCodeAt(at)]! : -1
+      if (unitId >= 0) {
+        endUnknown()
+        merger.add(unitId)
+        at++
+        continue
+      }
       const end = at + ((word.codePointAt(at) ?? 0) > 0xffff ? 2 : 1)
       const char = (at > 0 ? prefix : '') + word.slice(at, end) + (end === word.length ? suffix : '')
       at = end

@@ -35,3 +35,15 @@ describe("each part, against Rust's tokenizers", () => {
     expect(wrong).toEqual([])
   })
 })
+
+describe('long words', () => {
+  const model = { type: 'BPE', unk_token: null, vocab: { é: 0, a: 1, éa: 2 }, merges: [['é', 'a']] }
+
+  it('are joined across characters that the vocabulary lacks and leaves out', () => {
+    const tokenizer = createTokenizer({ tokenizerJson: { model }, tokenizerConfig: {}, chatTemplate: null })
+    for (const numPairs of [2, 20, 60]) {
+      const expected = [...new Array<number>(numPairs - 1).fill(0), 2]
+      expect(tokenizer.encode(`${'éx'.repeat(numPairs)}a`)).toEqual(expected)
+    }
+  })
+})

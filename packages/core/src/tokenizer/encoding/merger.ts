@@ -3,9 +3,13 @@ import type { PairTable } from './pair-table.ts'
 /** A rank and a position as one number that sorts by both. */
 const positions = 2 ** 27
 
+/** Most words are shorter, and looking through all pairs is less work than a heap. */
+const shortLength = 24
+const noRank = 2 ** 31 - 1
+
 /**
- * Byte-pair merging in O(n log n): symbols in a linked list, their pairs in a heap, lowest rank first, then leftmost.
- * Entries that a merge has outdated are passed over when they come up, by the same test as in Rust's `tokenizers`.
+ * Byte-pair merging, lowest rank first, then leftmost. Long words take O(n log n): symbols in a linked list, their pairs in
+ * a heap, where entries that a merge has outdated are passed over when they come up.
  */
 export class Merger {
   readonly #table: PairTable
@@ -13,6 +17,7 @@ export class Merger {
   #prev = new Int32Array(256)
   #next = new Int32Array(256)
   #length = 0
+  readonly #ranks = new Int32Array(shortLength)
   #keys = new Float64Array(1024)
   #joined = new Int32Array(1024)
   #heapSize = 0
@@ -37,6 +42,7 @@ export class Merger {
   /** Merges what was added, and appends it. */
   run(ids: number[]): void {
     const n = this.#length
+    if (n <= shortLength) return this.#runShort(ids)
     this.#heapSize = 0
     for (let i = 0; i < n; i++) {
       this.#prev[i] = i - 1
@@ -45,6 +51,32 @@ export class Merger {
     for (let i = 0; i + 1 < n; i++) this.#offer(i, i + 1)
     while (this.#heapSize > 0) this.#mergeFirst()
     for (let i = 0; i !== -1 && i < n; i = this.#next[i]!) ids.push(this.#ids[i]!)
+  }
+
+  #runShort(result: number[]): void {
+    const ids = this.#ids
+    const ranks = this.#ranks
+    let n = this.#length
+    for (let i = 0; i + 1 < n; i++) ranks[i] = this.#rankOf(i)
+    while (n > 1) {
+      let first = 0
+      for (let i = 1; i + 1 < n; i++) if (ranks[i]! < ranks[first]!) first = i
+      if (ranks[first] === noRank) break
+      ids[first] = this.#table.joinedAt(this.#table.find(ids[first]!, ids[first + 1]!)!)
+      n--
+      for (let i = first + 1; i < n; i++) {
+        ids[i] = ids[i + 1]!
+        ranks[i] = ranks[i + 1]!
+      }
+      if (first > 0) ranks[first - 1] = this.#rankOf(first - 1)
+      if (first + 1 < n) ranks[first] = this.#rankOf(first)
+    }
+    for (let i = 0; i < n; i++) result.push(ids[i]!)
+  }
+
+  #rankOf(left: number): number {
+    const slot = this.#table.find(this.#ids[left]!, this.#ids[left + 1]!)
+    return slot === null ? noRank : this.#table.rankAt(slot)
   }
 
   #mergeFirst(): void {

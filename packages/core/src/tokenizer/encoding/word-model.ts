@@ -27,6 +27,6 @@ export class WordCache {
       this.#known.set(word, found)
     }
     // No spread: a word may have more tokens than a call may have arguments.
-    for (const id of found) ids.push(id)
+    for (let i = 0; i < found.length; i++) ids.push(found[i]!)
   }
 }

@@ -1,0 +1,18 @@
+import { describe, it } from 'vitest'
+import { findMpiLibraries } from './mpi/find-mpi-libraries.ts'
+import { expectGoldenTokens } from './parallel-executor.case.ts'
+
+const libraries = (await findMpiLibraries()).filter(({ launcher }) => launcher !== null)
+
+if (libraries.length === 0)
+  it.skip('mpi: no library with its launcher was found (Debian: apt-get install openmpi-bin libopenmpi3 mpich)')
+
+describe.skipIf(libraries.length === 0).each(libraries)('ranks as processes of $name', ({ kind: mpi }) => {
+  it('give the golden tokens: attention and experts shared, in two stages', async () => {
+    await expectGoldenTokens('models/mixtral', { tp: 2, ep: 2, pp: 2, executor: 'mpi', mpi })
+  })
+
+  it('give the golden tokens: quantized weights shared by two', async () => {
+    await expectGoldenTokens('gguf/llama-q8_0.gguf', { tp: 2, executor: 'mpi', mpi })
+  })
+})
