@@ -64,7 +64,7 @@ export class NetworkHosts implements Disposable {
   /** Of whatever runs on a host, its command line by its id. */
   processesOn({ namespace }: NetworkHost): Map<number, string> {
     const { stdout } = spawnSync('ip', ['netns', 'pids', namespace], { encoding: 'utf8' })
-    const pids = stdout.split(/\s+/).filter(Boolean).map(Number)
+    const pids = (stdout ?? '').split(/\s+/).filter(Boolean).map(Number)
     return new Map(pids.map((pid) => [pid, tryRead(`/proc/${pid}/cmdline`).replaceAll('\0', ' ')]))
   }
 
@@ -104,12 +104,12 @@ export class NetworkHosts implements Disposable {
 /** Why this machine cannot have such hosts; `null` if it can. */
 export function whyNoNetworkHosts(): string | null {
   if (process.platform !== 'linux') return 'network namespaces are a feature of Linux'
-  const probe = `octavo-probe-${process.pid}`
-  const added = spawnSync('ip', ['netns', 'add', probe], { encoding: 'utf8' })
-  if (added.error !== undefined) return '`ip` (iproute2) is not installed'
-  if (added.status !== 0) return `network namespaces cannot be made here: ${added.stderr.trim()}`
-  spawnSync('ip', ['netns', 'delete', probe])
-  return null
+  try {
+    new NetworkHosts(1)[Symbol.dispose]()
+    return null
+  } catch (error) {
+    return `network namespaces cannot be made here (root and iproute2 are needed): ${error instanceof Error ? error.message.trim() : String(error)}`
+  }
 }
 
 /** Runs its first argument as a script on the host, with the others as that one's: with a shared memory of the host's own, too. */

@@ -18,6 +18,9 @@ const startTimeoutMs = 60_000
 const endTimeoutMs = 5000
 const tidyTimeoutMs = 3000
 
+/** What MPICH's part on another host says before it ends, because it does not reach this one; the launcher waits on. */
+const lostProxy = /unable to connect to server \S+ at port/
+
 /** Ranks as processes, started through an MPI launcher. */
 export async function launchMpi(config: ParallelConfig, events: RankEvents): Promise<LaunchedRanks> {
   const { worldSize, hosts, heartbeatTimeoutMs } = config
@@ -62,6 +65,7 @@ class Job {
     const child = spawn(path, args, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
     const hear = (text: string): void => {
       this.#said = (this.#said + text).slice(-4096)
+      if (lostProxy.test(this.#said)) child.kill('SIGKILL')
     }
     child.stdout.setEncoding('utf8').on('data', hear)
     child.stderr.setEncoding('utf8').on('data', hear)
