@@ -10,6 +10,7 @@ import { engineOptionTable } from '../packages/core/src/config/engine-options.ts
 import { environmentTable } from '../packages/core/src/config/env.ts'
 import { describeType, flagOf } from '../packages/core/src/config/option-table.ts'
 import { parallelOptionTable } from '../packages/parallel/src/parallel-option-table.ts'
+import { parallelEnvironmentTable } from '../packages/parallel/src/parallel-env.ts'
 import { endpointsPage } from './docs/endpoints.mjs'
 import { modelsPage } from './docs/models.mjs'
 
@@ -93,6 +94,7 @@ function environment() {
   const sections = [
     ['Everywhere', environmentTable],
     ['The native backend', nativeEnvironmentTable],
+    ['Several ranks', parallelEnvironmentTable],
     ['The command', cliEnvironmentTable],
   ].map(([title, table]) => {
     const lines = Object.entries(table).map(([name, doc]) => `| \`${name}\` | ${doc} |`)

@@ -2,6 +2,7 @@
 import { chatCompletionRequestSchema } from '../../packages/sdk/src/protocol/chat-completion-request.ts'
 import { completionRequestSchema } from '../../packages/sdk/src/protocol/completion-request.ts'
 import { generationOptionShape } from '../../packages/sdk/src/protocol/generation-options.ts'
+import { jsonLimits, partNames } from '../../packages/server/src/json-limits.ts'
 
 /** Values that the schemas check by code, and what a reader would not guess. */
 const notes = {
@@ -76,6 +77,23 @@ Errors are \`{ "error": { "message", "type", "param", "code" } }\`, in streams a
 
 A field does what its name says, or is refused: none that would change the answer is parsed and ignored. Meanings are OpenAI's, and vLLM's for its extra fields. \`null\`
 is the same as leaving a field out, which leaves it to the model's generation_config.json. Fields that neither of the two knows are dropped, as both do.
+
+## Limits
+
+No request holds up the others: what comes in is scanned, parsed, rendered and tokenized in turns of about 10 ms, first come, first served, requests in turn, and large
+answers are written in turns, too. A client that reads slowly slows nobody: what it has not read waits as one output, no longer than its request, and streams with
+many logprobs come in parts. What cannot be done in parts has a limit:
+
+| what | limit | beyond it |
+|---|---|---|
+| a body | 32 MiB (\`bodyLimit\` of the plugin) | 413 |
+| its parts | ${Object.entries(jsonLimits)
+    .map(([name, max]) => `${max.toLocaleString('en-US')} ${partNames[name]}`)
+    .join('; ')} | 400 |
+| a conversation's text after the template | 8,388,608 characters | 400 |
+| a prompt | the context, or \`truncate_prompt_tokens\`; of a text that is far too long only a beginning is tokenized | 400 |
+| \`stop\` | 64 texts of 4,096 characters | 400 |
+| \`bad_words\` | 1,024 entries, 65,536 characters together; for all prompts of a request together 65,536 entries | 400 |
 
 ## Supported
 

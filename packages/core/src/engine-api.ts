@@ -51,6 +51,8 @@ export type { SchedulingPolicy, SchedulingPolicyName } from './scheduler/schedul
 export type { SequenceUpdate } from './scheduler/sequence-update.ts'
 export type { Sequence, SequenceRequest, SequenceTimes } from './sequence/sequence.ts'
 export type { FinishReason, Logprob, RequestOutput, TokenLogprobs } from './sequence/outputs.ts'
+export { packLogprobs, unpackLogprobs } from './sequence/packed-logprobs.ts'
+export type { PackedLogprobs } from './sequence/packed-logprobs.ts'
 
 // The executor and its ranks: where it is computed.
 export type { CreateExecutor, Executor, ExecutorContext } from './engine/executor.ts'

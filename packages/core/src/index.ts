@@ -29,6 +29,7 @@ export type {
   RequestOutput,
 } from './sequence/outputs.ts'
 export type { ChatMessage, TextPart, ToolCall, ToolDefinition } from './tokenizer/chat-message.ts'
+export { RawJson } from './tokenizer/raw-json.ts'
 
 export {
   BackendUnavailableError,
@@ -78,3 +79,5 @@ export { editDistance } from './util/edit-distance.ts'
 export { formatBytes } from './util/format-bytes.ts'
 export { consoleLogger, silentLogger } from './util/logger.ts'
 export type { Logger } from './util/logger.ts'
+export { TurnQueue } from './util/turn-queue.ts'
+export type { TurnClock, TurnOptions } from './util/turn-queue.ts'

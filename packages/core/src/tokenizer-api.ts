@@ -2,6 +2,7 @@
 export { createChatTemplate } from './tokenizer/chat-template.ts'
 export type { ChatTemplate, ChatTemplateInput, TemplateTokens } from './tokenizer/chat-template.ts'
 export type { ChatMessage, TextPart, ToolCall, ToolDefinition } from './tokenizer/chat-message.ts'
+export { RawJson } from './tokenizer/raw-json.ts'
 export { Detokenizer } from './tokenizer/detokenizer.ts'
 export type { DetokenizerOptions } from './tokenizer/detokenizer.ts'
 export { createTokenizer } from './tokenizer/hf-tokenizer.ts'

@@ -7,6 +7,7 @@ import {
   initializeWorkers,
   type ModelRunnerOutput,
   type SchedulerOutput,
+  waitAtMost,
 } from '@octavo/core/engine'
 import { checkIdentities } from './driver/check-identities.ts'
 import { planRanks } from './driver/plan-ranks.ts'
@@ -21,6 +22,9 @@ import type { RankSetup } from './rank/rank-messages.ts'
 
 /** What of an engine's modules its own thread uses, and no rank. */
 const driverKinds: ReadonlySet<EngineModule['kind']> = new Set(['executor', 'scheduling-policy', 'draft-proposer'])
+
+/** A rank that is busy is not waited for. */
+const reportTimeoutMs = 500
 
 /** Runs one model on several ranks: sends every plan to all of them and gives what the last stage's first rank says. */
 export class ParallelExecutor implements Executor {
@@ -70,7 +74,24 @@ export class ParallelExecutor implements Executor {
   }
 
   async shutdown(): Promise<void> {
+    if (this.#group !== null && this.#config.ep > 1) await this.#reportExperts(this.#group)
     await this.#group?.end()
+  }
+
+  /** How evenly the experts of each stage were used. */
+  async #reportExperts(group: RankGroup): Promise<void> {
+    const { worldSize, width } = this.#config
+    for (let rank = 0; rank < worldSize; rank += width) {
+      const answer = group.expertBalance(rank).catch(() => null)
+      if (!(await waitAtMost(answer, reportTimeoutMs))) return
+      const report = await answer
+      if (report === null) continue
+      const rows = report.rowsPerRank.map((count, i) => `${count} on rank ${rank + i}`).join(', ')
+      this.#context.onLog(
+        'info',
+        `tokens given to experts: ${rows}; experts took ${report.imbalance.toFixed(2)} times what an even share takes`,
+      )
+    }
   }
 
   #launcher(): LaunchRanks {

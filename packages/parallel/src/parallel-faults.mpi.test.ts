@@ -6,7 +6,8 @@ import { findMpiLibraries } from './mpi/find-mpi-libraries.ts'
 import { runWithFault } from './parallel-faults.case.ts'
 
 const libraries = (await findMpiLibraries()).filter(({ launcher }) => launcher !== null)
-if (libraries.length === 0) console.warn('skipped: this machine has no MPI library with its launcher')
+if (libraries.length === 0)
+  it.skip('mpi: no library with its launcher was found (Debian: apt-get install openmpi-bin libopenmpi3 mpich)')
 
 const mark = `OCTAVO_FAULT_TEST=${randomUUID()}`
 const [variable = '', value] = mark.split('=')
@@ -48,7 +49,10 @@ describe.skipIf(libraries.length === 0).each(libraries)(
     it('is killed', async () => {
       const { cause } = await runWithFault({ parallel, fault: 'dies', deadlineMs: 0 })
       expect(cause).toBeInstanceOf(RankFailedError)
-      expect(cause).toMatchObject({ rank: 1, message: expect.stringMatching(/its control connection was closed$/) })
+      expect(cause).toMatchObject({
+        rank: 1,
+        message: expect.stringMatching(/its control connection (was closed|broke)$/),
+      })
       expect(descendants()).toEqual([])
     })
 

@@ -28,7 +28,8 @@ export async function sendEventStream(
   await settledWithin(first, maxHeaderDelayMs)
   startEventStream(reply)
   try {
-    for (let next = await first; next.done !== true; next = await iterator.next()) {
+    // Nobody is there any more to make the rest for.
+    for (let next = await first; next.done !== true && !reply.raw.destroyed; next = await iterator.next()) {
       await write(reply, dialect.frameEvent(next.value), signal)
     }
   } catch (error) {

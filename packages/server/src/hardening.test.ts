@@ -1,5 +1,5 @@
 import { connect } from 'node:net'
-import { InvalidConfigError } from '@octavo/core'
+import { InvalidConfigError, TurnQueue } from '@octavo/core'
 import type { Logger } from '@octavo/core'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { AppOptions } from './app.ts'
@@ -9,6 +9,8 @@ import type { RunningServer } from './listen.ts'
 import { listen } from './listen.ts'
 import { FakeEngine } from './testing/fake-engine.ts'
 import { explainUnknownPath } from './unknown-path.ts'
+
+const parse = (body: string) => parseJsonBody(Buffer.from(body), new TurnQueue())
 
 const servers: RunningServer[] = []
 afterEach(async () => {
@@ -149,11 +151,11 @@ describe('bodies', () => {
     '{"__pr\\u006fto__":1}',
     '{"messages":[{"__proto__":{"role":"user"}}]}',
   ])('refuses keys that reach for prototypes: %s', async (body) => {
-    await expect(parseJsonBody(Buffer.from(body))).rejects.toThrow(/__proto__/)
+    await expect(parse(body)).rejects.toThrow(/__proto__/)
   })
 
   it('takes the word as a value', async () => {
-    expect(await parseJsonBody(Buffer.from('{"a":"__proto__ \\u0061"}'))).toEqual({ a: '__proto__ a' })
+    expect(await parse('{"a":"__proto__ \\u0061"}')).toEqual({ a: '__proto__ a' })
   })
 })
 
@@ -165,7 +167,7 @@ describe('seeds of 64 bits', () => {
     ['{"seed":1,"seed":9007199254740995}', 9007199254740995n],
     ['{"seed":12,"x":{"seed":9007199254740993}}', 12],
   ])('are read from %s', async (body, seed) => {
-    expect(await parseJsonBody(Buffer.from(body))).toMatchObject({ seed })
+    expect(await parse(body)).toMatchObject({ seed })
   })
 
   it('reach the engine, and beyond 64 bits are refused', async () => {

@@ -1,17 +1,19 @@
 import { Readable } from 'node:stream'
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { TurnQueue } from '@octavo/core'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { HttpError } from './http-error.ts'
 import { scanJson } from './json-scan.ts'
+import { JsonSource } from './json-source.ts'
+import type { ServerContext } from './server-context.ts'
 
 /**
  * JSON bodies, strictly: bytes that are not UTF-8 and keys that reach for prototypes are refused. Other types are
  * refused by there being no parser, compressed bodies by their header.
  */
-export function parseJsonBodies(app: FastifyInstance): void {
+export function parseJsonBodies(app: FastifyInstance, { turns }: Pick<ServerContext, 'turns'>): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) =>
-    parseJsonBody(body),
+    parseJsonBody(body, turns),
   )
   app.addHook('preParsing', async (request, _reply, payload) => {
     const read = bodyReadBefore(request)
@@ -37,18 +39,32 @@ function bodyReadBefore({ raw, headers }: FastifyRequest): Readable | null {
   return Object.assign(Readable.from([bytes]), { receivedEncodedLength: Number(headers['content-length'] ?? 0) })
 }
 
-/** In three turns of the event loop or more, since bodies can be large and others wait. */
-export async function parseJsonBody(bytes: Buffer): Promise<unknown> {
+/** In pieces, since bodies can be large, or many at once, and others wait. */
+export async function parseJsonBody(bytes: Buffer, turns: TurnQueue): Promise<unknown> {
   if (bytes.length === 0) throw new HttpError(400, 'The body is empty; it must be a JSON object.')
-  const { seed } = await scanJson(bytes)
-  const text = decodeUtf8(bytes)
-  if (bytes.length > largeBytes) await nextTurn()
-  const body = parseJson(text)
-  if (bytes.length > largeBytes) await nextTurn()
-  return seed === null ? body : withExactSeed(body, seed)
+  const turn = { caller: bytes }
+  const { seed } = await scanJson(bytes, turns)
+  const text = await turns.run(() => decodeUtf8(bytes), turn)
+  const body = await turns.run(() => parseJson(text), turn)
+  const exact = seed === null ? body : withExactSeed(body, seed)
+  if (isConversation(exact)) sources.set(exact, text)
+  return exact
 }
 
-const largeBytes = 1024 * 1024
+/** The texts of bodies with messages, which templates get as they were written. */
+const sources = new WeakMap<object, string>()
+
+function isConversation(body: unknown): body is object {
+  return typeof body === 'object' && body !== null && 'messages' in body
+}
+
+/** The text that a body was parsed from, once: it can be large, and an answer takes its time. */
+export function takeJsonSource(body: unknown): JsonSource | undefined {
+  if (!isConversation(body)) return undefined
+  const text = sources.get(body)
+  sources.delete(body)
+  return text === undefined ? undefined : new JsonSource(text)
+}
 
 function decodeUtf8(body: Buffer): string {
   try {

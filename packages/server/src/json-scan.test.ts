@@ -1,7 +1,10 @@
+import { TurnQueue } from '@octavo/core'
 import { describe, expect, it } from 'vitest'
-import { jsonLimits, scanJson } from './json-scan.ts'
+import { jsonLimits } from './json-limits.ts'
+import { scanJson } from './json-scan.ts'
+import { turnPerPiece } from './testing/turn-per-piece.ts'
 
-const scan = (text: string) => scanJson(Buffer.from(text))
+const scan = (text: string, turns = new TurnQueue()) => scanJson(Buffer.from(text), turns)
 const { depth, objectsAndArrays, keys, strings, values } = jsonLimits
 
 describe('the parts of a body', () => {
@@ -22,14 +25,9 @@ describe('the parts of a body', () => {
   })
 
   it('are counted while others run', async () => {
-    let numTurns = 0
-    let timer = setImmediate(function count() {
-      numTurns++
-      timer = setImmediate(count)
-    })
-    await scan(`"${'a'.repeat(8 * 1024 * 1024)}"`)
-    clearImmediate(timer)
-    expect(numTurns).toBeGreaterThanOrEqual(15)
+    const { turns, numTurns } = turnPerPiece()
+    await scan(`"${'a'.repeat(8 * 1024 * 1024)}"`, turns)
+    expect(numTurns()).toBeGreaterThanOrEqual(15)
   })
 
   it.each(['', '"', '"\\', ':', '}}]', '{"a', '[1', '"\\u00":', '\\"a":1'])('may be malformed: %j', async (text) => {

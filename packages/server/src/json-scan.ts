@@ -1,25 +1,6 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { TurnQueue } from '@octavo/core'
 import { HttpError } from './http-error.ts'
-
-/**
- * What a body may consist of. `JSON.parse` cannot be interrupted, and what it costs is the number of its parts, not of its
- * bytes: within these limits it, and the code that walks over its result, holds up other requests for less than 0.1 s.
- */
-export const jsonLimits = {
-  depth: 200,
-  objectsAndArrays: 65_536,
-  keys: 65_536,
-  strings: 131_072,
-  values: 1_048_576,
-} as const
-
-const partNames = {
-  depth: 'levels of nesting',
-  objectsAndArrays: 'objects and arrays',
-  keys: 'keys',
-  strings: 'strings, keys included',
-  values: 'values',
-} as const
+import { jsonLimits, partNames } from './json-limits.ts'
 
 /** Looked at in one go; some 2 ms. */
 const sliceBytes = 512 * 1024
@@ -37,13 +18,10 @@ export interface JsonScan {
  * parser to say.
  * @throws HttpError 400 beyond a limit, and for keys that reach for prototypes
  */
-export async function scanJson(bytes: Uint8Array): Promise<JsonScan> {
+export async function scanJson(bytes: Uint8Array, turns: TurnQueue): Promise<JsonScan> {
   const scanner = new JsonScanner(bytes)
-  for (let end = sliceBytes; end < bytes.length; end += sliceBytes) {
-    scanner.scan(end)
-    await nextTurn()
-  }
-  scanner.scan(bytes.length)
+  for (let end = sliceBytes; end < bytes.length + sliceBytes; end += sliceBytes)
+    await turns.run(() => scanner.scan(Math.min(end, bytes.length)), { caller: bytes })
   return { seed: scanner.seed }
 }
 

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import type { EngineClient, Logger } from '@octavo/core'
-import { silentLogger } from '@octavo/core'
+import { silentLogger, TurnQueue } from '@octavo/core'
 import type { FastifyInstance } from 'fastify'
 import { checkHost } from './allowed-hosts.ts'
 import type { Authenticate } from './authenticate.ts'
@@ -78,6 +78,7 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
     version: options.version ?? ownVersion(),
     authenticate: createAuthenticate({ apiKeys, authenticate }),
     inFlight: new InFlightRequests(),
+    turns: new TurnQueue(),
     bodyLimit: options.bodyLimit ?? defaultBodyLimit,
     isolatePrefixCache: options.isolatePrefixCache ?? true,
     trustRequestChatTemplate: options.trustRequestChatTemplate ?? false,
@@ -85,7 +86,7 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
     explain: (error, explainOptions) => explain(error, explainOptions, logger),
   }
   const isOpen = authenticate === undefined && (apiKeys ?? []).length === 0
-  parseJsonBodies(app)
+  parseJsonBodies(app, server)
   trackRequests(app, server, logger)
   if (isOpen) checkHost(app, options.allowedHosts ?? [])
   app.setErrorHandler((error, request, reply) =>

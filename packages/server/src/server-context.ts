@@ -1,4 +1,4 @@
-import type { EngineClient } from '@octavo/core'
+import type { EngineClient, TurnQueue } from '@octavo/core'
 import type { Authenticate } from './authenticate.ts'
 import type { HttpError } from './http-error.ts'
 import type { InFlightRequests } from './in-flight-requests.ts'
@@ -11,6 +11,8 @@ export interface ServerContext {
   readonly authenticate: Authenticate
   readonly inFlight: InFlightRequests
   readonly bodyLimit: number
+  /** Everything that takes time on this thread goes through it: bodies that come in, answers that go out. */
+  readonly turns: TurnQueue
   readonly isolatePrefixCache: boolean
   readonly trustRequestChatTemplate: boolean
   /** What has been added so far. */

@@ -7,8 +7,9 @@ import { fromTransferredError } from '../error-transfer.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
-import { AsyncQueue } from '../util/async-queue.ts'
 import { type Logger, silentLogger } from '../util/logger.ts'
+import { PullQueue } from '../util/pull-queue.ts'
+import { TurnQueue } from '../util/turn-queue.ts'
 import { waitAtMost } from '../util/wait-at-most.ts'
 import type { EngineCoreData } from './create-engine-core.ts'
 import type { EngineClient, EngineMetrics, GenerateRequest, ServedModel } from './engine-client.ts'
@@ -16,7 +17,6 @@ import type { EngineCoreClient, EngineCoreEvents } from './engine-core-client.ts
 import { describeRanks, type EngineInfo } from './engine-info.ts'
 import { type CreateTokenizer, type FrontModel, loadFrontModel, type LoadHooks, locateModel } from './front-model.ts'
 import { InputProcessor, type ProcessedRequest } from './input-processor.ts'
-import { mergeOf } from './merge-outputs.ts'
 import { nativeHint } from './native-hint.ts'
 import { OutputProcessor } from './output-processor.ts'
 import type { PromptEncoder } from './prompt-encoder.ts'
@@ -58,7 +58,7 @@ interface CoreOfEngine {
 }
 
 interface ActiveRequest {
-  readonly queue: AsyncQueue<RequestOutput>
+  readonly queue: PullQueue<RequestOutput>
   readonly sequenceIds: readonly string[]
 }
 
@@ -83,14 +83,16 @@ export class AsyncEngine implements EngineClient {
     this.tokenizer = front.tokenizer
     this.#hasChatTemplate = !front.chatTemplates.isEmpty
     this.#promptEncoder = front.promptEncoder
+    const turns = new TurnQueue()
     this.#inputProcessor = new InputProcessor({
       ...front,
+      turns,
       maxModelLen: core.info.maxModelLen,
       maxLogprobs: config.serving.maxLogprobs,
       hasPriorities,
       seed: config.serving.seed,
     })
-    this.#outputProcessor = new OutputProcessor(front.tokenizer)
+    this.#outputProcessor = new OutputProcessor(front.tokenizer, turns)
   }
 
   /**
@@ -210,8 +212,7 @@ export class AsyncEngine implements EngineClient {
 
   #start(request: GenerateRequest, processed: ProcessedRequest): ActiveRequest {
     const sequenceIds = processed.sequences.map((sequence) => sequence.id)
-    const active = { queue: new AsyncQueue<RequestOutput>(mergeOf(request.outputKind)), sequenceIds }
-    this.#outputProcessor.addRequest({
+    const outputs = this.#outputProcessor.addRequest({
       requestId: processed.requestId,
       prompt: processed.promptText,
       promptTokenIds: processed.promptTokenIds,
@@ -219,6 +220,7 @@ export class AsyncEngine implements EngineClient {
       sequenceIds,
       outputKind: request.outputKind ?? 'cumulative',
     })
+    const active = { queue: new PullQueue(() => outputs.take()), sequenceIds }
     this.#requests.set(request.requestId, active)
     this.#core.add(processed.sequences)
     return active
@@ -232,12 +234,11 @@ export class AsyncEngine implements EngineClient {
 
   #receive(updates: readonly SequenceUpdate[]): void {
     for (const { id, error } of updates) if (error !== null) this.#reject([id], fromTransferredError(error))
-    const { outputs, abortedSequenceIds } = this.#outputProcessor.process(updates)
+    const { touched, abortedSequenceIds } = this.#outputProcessor.process(updates)
     if (abortedSequenceIds.length > 0) this.#core.abort(abortedSequenceIds)
-    for (const output of outputs) {
-      const active = this.#requests.get(output.requestId)
-      active?.queue.push(output)
-      if (output.finished) this.#end(output.requestId, null)
+    for (const { requestId, isFinished } of touched) {
+      this.#requests.get(requestId)?.queue.notify()
+      if (isFinished) this.#end(requestId, null)
     }
   }
 
@@ -248,7 +249,7 @@ export class AsyncEngine implements EngineClient {
       const active = requestId === null ? undefined : this.#requests.get(requestId)
       if (requestId === null || active === undefined) continue
       this.#core.abort(active.sequenceIds)
-      this.#outputProcessor.abort(requestId)
+      this.#outputProcessor.forget(requestId)
       this.#end(requestId, error)
     }
   }
@@ -256,8 +257,7 @@ export class AsyncEngine implements EngineClient {
   #abort(requestId: string, sequenceIds: readonly string[]): void {
     if (this.#requests.get(requestId)?.sequenceIds !== sequenceIds) return
     this.#core.abort(sequenceIds)
-    const last = this.#outputProcessor.abort(requestId)
-    if (last !== null) this.#requests.get(requestId)?.queue.push(last)
+    this.#outputProcessor.abort(requestId)
     this.#end(requestId, null)
   }
 
@@ -275,7 +275,7 @@ export class AsyncEngine implements EngineClient {
 
   #loseAll(error: EngineDeadError): void {
     for (const requestId of [...this.#requests.keys()]) {
-      this.#outputProcessor.abort(requestId)
+      this.#outputProcessor.forget(requestId)
       this.#end(requestId, error)
     }
   }

@@ -119,7 +119,7 @@ async function run(
 function collect(results: Map<string, Result>, update: SequenceUpdate): void {
   const result = results.get(update.id) ?? { tokenIds: [], logprobs: [], finishReason: null, stopReason: null }
   result.tokenIds.push(...update.newTokenIds)
-  result.logprobs.push(...(update.logprobs ?? []).flatMap((l) => [l.chosen.logprob, ...l.top.map((t) => t.logprob)]))
+  result.logprobs.push(...(update.logprobs ?? []))
   result.finishReason = update.finishReason
   result.stopReason = update.stopReason
   results.set(update.id, result)

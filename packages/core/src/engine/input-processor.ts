@@ -5,6 +5,7 @@ import type { ChatTemplates } from '../tokenizer/chat-templates.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { isJsonObject } from '../util/json-object.ts'
 import { randomSeed, uniformAt } from '../util/random.ts'
+import type { TurnOptions, TurnQueue } from '../util/turn-queue.ts'
 import { encodePrompt } from './encode-prompt.ts'
 import type { GenerateRequest, PromptInput } from './engine-client.ts'
 import type { PromptEncoder } from './prompt-encoder.ts'
@@ -12,6 +13,8 @@ import type { PromptEncoder } from './prompt-encoder.ts'
 export interface InputProcessorOptions {
   readonly tokenizer: Tokenizer
   readonly promptEncoder: PromptEncoder
+  /** Everything that takes time on this thread goes through it. */
+  readonly turns: TurnQueue
   readonly chatTemplates: ChatTemplates
   readonly vocabSize: number
   /** Prompts above this length are rotated differently (LongRoPE); `null` = no such limit. */
@@ -73,13 +76,15 @@ export class InputProcessor {
     }
     // In the order of arrival, however long the prompts are.
     const freshSeed = request.params.seed == null ? this.#nextSeed() : 0
-    const { text, tokenIds } = await this.#encode(request, signal)
+    // The prompts that come together are one caller's: they have their parameters in common.
+    const turn = { caller: request.params, signal }
+    const { text, tokenIds } = await this.#options.turns.run(() => this.#encode(request, signal), turn)
     const promptTokenIds = truncate(tokenIds, request, maxModelLen)
     if (promptTokenIds.length === 0)
       throw new InvalidRequestError('The prompt is empty: it must have at least one token.', 'prompt')
     if (promptTokenIds.length >= maxModelLen) throw new ContextLengthError(promptTokenIds.length, maxModelLen)
 
-    const params = await this.#resolveParams(request, freshSeed)
+    const params = await this.#resolveParams(request, freshSeed, turn)
     checkRoom(request, { params, numPromptTokens: promptTokenIds.length, maxModelLen })
     const sequences = Array.from({ length: params.n }, (_, index): SequenceRequest => ({
       id: sequenceId(request.requestId, index),
@@ -182,22 +187,35 @@ export class InputProcessor {
     })
   }
 
-  async #resolveParams({ params: input }: GenerateRequest, freshSeed: number): Promise<SamplingParams> {
-    const resolving = this.#resolved.get(input) ?? this.#resolveInput(input)
-    if (Object.isFrozen(input)) this.#resolved.set(input, resolving)
-    const params = await resolving
+  async #resolveParams(
+    { params: input }: GenerateRequest,
+    freshSeed: number,
+    turn: TurnOptions,
+  ): Promise<SamplingParams> {
+    const params = await (Object.isFrozen(input) ? this.#resolveShared(input) : this.#resolveInput(input, turn))
     return Object.freeze({ ...params, seed: params.seed ?? freshSeed })
   }
 
-  async #resolveInput(input: SamplingParamsInput): Promise<SamplingParams> {
-    const { vocabSize, maxLogprobs, defaultParams, promptEncoder } = this.#options
+  /** The others must not hear of the abort, or of the bad luck, of one request. */
+  #resolveShared(input: SamplingParamsInput): Promise<SamplingParams> {
+    const known = this.#resolved.get(input)
+    if (known !== undefined) return known
+    const resolving = this.#resolveInput(input, { caller: input })
+    this.#resolved.set(input, resolving)
+    resolving.catch(() => this.#resolved.delete(input))
+    return resolving
+  }
+
+  async #resolveInput(input: SamplingParamsInput, turn: TurnOptions): Promise<SamplingParams> {
+    const { vocabSize, maxLogprobs, defaultParams, promptEncoder, turns } = this.#options
     // A model whose own default is greedy still gives n different samples to a client that leaves the temperature out.
     const isGreedyByDefault = defaultParams.temperature === 0 && input.temperature === undefined && (input.n ?? 1) > 1
     const defaults = isGreedyByDefault ? { ...defaultParams, temperature: 1 } : defaultParams
-    const params = resolveSamplingParams(input, { vocabSize, maxLogprobs }, defaults)
+    const params = await turns.run(() => resolveSamplingParams(input, { vocabSize, maxLogprobs }, defaults), turn)
     // A word with a token beyond the vocabulary never comes out of the model.
     const words: number[][] = []
-    for (const word of params.badWords) words.push(...(await badWordTokenIds(promptEncoder, word)))
+    for (const word of params.badWords)
+      words.push(...(await turns.run(() => badWordTokenIds(promptEncoder, word), turn)))
     const possible = words.filter((ids) => ids.every((id) => id < vocabSize))
     return { ...params, badWordsTokenIds: [...params.badWordsTokenIds, ...possible] }
   }
@@ -248,10 +266,9 @@ export function sequenceId(requestId: string, index: number): string {
 
 /** Each word as it is tokenized at the start of a text and after a space, whichever of the two has more tokens. */
 async function badWordTokenIds(encoder: PromptEncoder, word: string): Promise<number[][]> {
-  const options = { addSpecialTokens: false }
-  const bare = await encoder.encode(word.trimStart(), options)
-  const spaced = await encoder.encode(` ${word.trimStart()}`, options)
-  return [bare, spaced].filter((ids) => ids.length > 0)
+  const texts = [word.trimStart(), ` ${word.trimStart()}`]
+  const encoded = texts.map((text) => encoder.encode(text, { addSpecialTokens: false }))
+  return (await Promise.all(encoded)).filter((ids) => ids.length > 0)
 }
 
 function checkRoom(

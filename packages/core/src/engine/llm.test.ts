@@ -30,6 +30,19 @@ describe('LLM with the embedded model', () => {
 
   afterAll(() => llm.shutdown())
 
+  it('resolves once what all prompts of a call have in common', async () => {
+    let numReads = 0
+    const params = {
+      maxTokens: 1,
+      get stop() {
+        numReads++
+        return ['cat']
+      },
+    }
+    expect(await llm.generate(Array(20).fill('The'), params)).toHaveLength(20)
+    expect(numReads).toBe(1)
+  })
+
   it('infers: a question in, an answer out', async () => {
     expect(await llm.infer('What is the capital of Norway?', greedy)).toBe(answer)
     expect(

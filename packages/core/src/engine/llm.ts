@@ -148,10 +148,12 @@ export class LLM implements AsyncDisposable {
         'params',
       )
     }
+    // Frozen, so that what all prompts have in common is resolved once.
+    const shared = isParamsList(params) ? null : Object.freeze({ ...params })
     const ended = new AbortController()
     const either = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal])
     const run = async (prompt: PromptInput, i: number): Promise<RequestOutput> => {
-      const request = newRequest(prompt, isParamsList(params) ? (params[i] ?? {}) : params, truncation)
+      const request = newRequest(prompt, shared ?? (params as readonly SamplingParamsInput[])[i] ?? {}, truncation)
       let last: RequestOutput | null = null
       for await (const output of this.engine.generate({ ...request, outputKind: 'final' }, either)) last = output
       if (last === null) throw new InvalidRequestError('The request ended without an output.')

@@ -4,8 +4,11 @@ import { describe, expect, it } from 'vitest'
 import { resolveSamplingParams, type SamplingParamsInput } from '../sampling-params.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'
+import { packLogprobs } from '../sequence/packed-logprobs.ts'
 import { createTokenizer } from '../tokenizer/hf-tokenizer.ts'
-import { OutputProcessor, type OutputRequest } from './output-processor.ts'
+import { TurnQueue } from '../util/turn-queue.ts'
+import { OutputProcessor } from './output-processor.ts'
+import type { OutputRequest, RequestOutputs } from './request-outputs.ts'
 
 const tokenizerJson = JSON.parse(
   readFileSync(new URL('../../models/octavo-tiny/tokenizer.json', import.meta.url), 'utf8'),
@@ -27,6 +30,11 @@ const update = (id: string, tokenId: number | null, rest: Partial<SequenceUpdate
   ...rest,
 })
 
+const entryOf = (tokenId: number) => ({
+  chosen: { tokenId, logprob: -0.5, rank: 1 },
+  top: [{ tokenId, logprob: -0.5, rank: 1 }],
+})
+
 function request(params: SamplingParamsInput, rest: Partial<OutputRequest> = {}): OutputRequest {
   return {
     requestId: 'r',
@@ -39,33 +47,40 @@ function request(params: SamplingParamsInput, rest: Partial<OutputRequest> = {})
   }
 }
 
-/** Feeds tokens until the sample ends; the last one ends it by length. */
-function feed(processor: OutputProcessor, tokens: readonly number[]): { outputs: RequestOutput[]; aborted: string[] } {
-  const outputs: RequestOutput[] = []
-  const aborted: string[] = []
-  for (const [i, token] of tokens.entries()) {
-    const step = processor.process([update('r#0', token, { finishReason: i === tokens.length - 1 ? 'length' : null })])
-    outputs.push(...step.outputs)
-    aborted.push(...step.abortedSequenceIds)
-    if (outputs.at(-1)?.finished) break
-  }
-  return { outputs, aborted }
+function open(params: SamplingParamsInput, rest: Partial<OutputRequest> = {}) {
+  const processor = new OutputProcessor(tokenizer, new TurnQueue())
+  return { processor, outputs: processor.addRequest(request(params, rest)) }
 }
 
-function run(
+/** Reads until there is nothing new. */
+async function takeAll(outputs: RequestOutputs): Promise<RequestOutput[]> {
+  const taken: RequestOutput[] = []
+  for (let output = await outputs.take(); output !== null; output = await outputs.take()) taken.push(output)
+  return taken
+}
+
+/** Feeds tokens until the sample ends, and reads each at once; the last one ends it by length. */
+async function run(
   params: SamplingParamsInput,
   tokens: readonly number[],
   outputKind: OutputRequest['outputKind'],
-): { outputs: RequestOutput[]; aborted: string[] } {
-  const processor = new OutputProcessor(tokenizer)
-  processor.addRequest(request(params, { outputKind }))
-  return feed(processor, tokens)
+): Promise<{ outputs: RequestOutput[]; aborted: string[] }> {
+  const { processor, outputs } = open(params, { outputKind })
+  const taken: RequestOutput[] = []
+  const aborted: string[] = []
+  for (const [i, token] of tokens.entries()) {
+    const step = processor.process([update('r#0', token, { finishReason: i === tokens.length - 1 ? 'length' : null })])
+    taken.push(...(await takeAll(outputs)))
+    aborted.push(...step.abortedSequenceIds)
+    if (taken.at(-1)?.finished) break
+  }
+  return { outputs: taken, aborted }
 }
 
 describe('OutputProcessor', () => {
-  it('deltas add up to the final output, whatever the text and the stop strings', () => {
-    fc.assert(
-      fc.property(
+  it('deltas add up to the final output, whatever the text and the stop strings', async () => {
+    await fc.assert(
+      fc.asyncProperty(
         fc.string({
           unit: fc.constantFrom('the ', 'cat ', 'a', 'b', '老师', '图', '🦜', '\n', 'dog'),
           minLength: 1,
@@ -74,12 +89,12 @@ describe('OutputProcessor', () => {
         fc.array(fc.constantFrom('cat', 'at d', 'ab', 'ba', '师图', '🦜', 'the cat the', '\n'), { maxLength: 3 }),
         fc.boolean(),
         fc.integer({ min: 0, max: 4 }),
-        (text, stop, includeStopStrInOutput, minTokens) => {
+        async (text, stop, includeStopStrInOutput, minTokens) => {
           const tokens = ids(text)
           const params = { stop, includeStopStrInOutput, minTokens }
-          const deltas = run(params, tokens, 'delta').outputs
-          const cumulative = run(params, tokens, 'cumulative').outputs
-          const final = run(params, tokens, 'final').outputs
+          const deltas = (await run(params, tokens, 'delta')).outputs
+          const cumulative = (await run(params, tokens, 'cumulative')).outputs
+          const final = (await run(params, tokens, 'final')).outputs
           expect(final).toHaveLength(1)
           const whole = final[0]!.outputs[0]!
           expect(deltas.map((o) => o.outputs[0]!.text).join('')).toBe(whole.text)
@@ -94,28 +109,27 @@ describe('OutputProcessor', () => {
     )
   })
 
-  it('ends at a stop string and tells the engine', () => {
-    const { outputs, aborted } = run({ stop: ['cat'] }, ids('The old cat sleeps.'), 'final')
+  it('ends at a stop string and tells the engine', async () => {
+    const { outputs, aborted } = await run({ stop: ['cat'] }, ids('The old cat sleeps.'), 'final')
     expect(outputs[0]?.outputs[0]).toMatchObject({ text: 'The old ', finishReason: 'stop', stopReason: 'cat' })
     expect(aborted).toEqual(['r#0'])
   })
 
-  it('looks at stop strings only after minTokens', () => {
+  it('looks at stop strings only after minTokens', async () => {
     const tokens = ids('cat dog cat dog')
-    const early = run({ stop: ['cat'] }, tokens, 'final').outputs[0]!.outputs[0]!
-    const late = run({ stop: ['cat'], minTokens: 2 }, tokens, 'final').outputs[0]!.outputs[0]!
+    const early = (await run({ stop: ['cat'] }, tokens, 'final')).outputs[0]!.outputs[0]!
+    const late = (await run({ stop: ['cat'], minTokens: 2 }, tokens, 'final')).outputs[0]!.outputs[0]!
     expect(early.text).toBe('')
     expect(late.text.startsWith('cat')).toBe(true)
     expect(late).toMatchObject({ finishReason: 'stop', stopReason: 'cat' })
   })
 
-  it('leaves the token that ended it out of the text, not out of the ids', () => {
-    const processor = new OutputProcessor(tokenizer)
-    processor.addRequest(request({ skipSpecialTokens: false }, { outputKind: 'final' }))
+  it('leaves the token that ended it out of the text, not out of the ids', async () => {
+    const { processor, outputs } = open({ skipSpecialTokens: false }, { outputKind: 'final' })
     const word = ids('cat')
     processor.process(word.map((id) => update('r#0', id)))
-    const { outputs } = processor.process([update('r#0', eos, { finishReason: 'stop' })])
-    expect(outputs[0]?.outputs[0]).toMatchObject({
+    processor.process([update('r#0', eos, { finishReason: 'stop' })])
+    expect((await outputs.take())?.outputs[0]).toMatchObject({
       text: 'cat',
       tokenIds: [...word, eos],
       finishReason: 'stop',
@@ -123,47 +137,40 @@ describe('OutputProcessor', () => {
     })
   })
 
-  it('keeps samples apart and finishes with the last', () => {
-    const processor = new OutputProcessor(tokenizer)
-    processor.addRequest(request({ n: 2 }, { sequenceIds: ['r#0', 'r#1'] }))
+  it('keeps samples apart and finishes with the last', async () => {
+    const { processor, outputs } = open({ n: 2 }, { sequenceIds: ['r#0', 'r#1'] })
     const [cat, dog] = [ids('cat')[0]!, ids('dog')[0]!]
     const first = processor.process([update('r#0', cat, { finishReason: 'length' }), update('r#1', dog)])
-    expect(first.outputs).toHaveLength(1)
-    expect(first.outputs[0]).toMatchObject({ finished: false, outputs: [{ index: 0 }, { index: 1 }] })
-    const second = processor.process([update('r#1', cat, { finishReason: 'length' })])
-    expect(second.outputs[0]).toMatchObject({ finished: true, outputs: [{ index: 1 }] })
-    expect(processor.process([update('r#1', cat)]).outputs).toEqual([])
+    expect(first.touched).toEqual([outputs])
+    expect(await outputs.take()).toMatchObject({ finished: false, outputs: [{ index: 0 }, { index: 1 }] })
+    processor.process([update('r#1', cat, { finishReason: 'length' })])
+    expect(await outputs.take()).toMatchObject({ finished: true, outputs: [{ index: 1 }] })
+    expect(processor.process([update('r#1', cat)]).touched).toEqual([])
+    expect(await outputs.take()).toBeNull()
   })
 
-  it('decodes logprobs to text and bytes that join to the text', () => {
-    const processor = new OutputProcessor(tokenizer)
-    processor.addRequest(request({ logprobs: 1 }, { outputKind: 'final' }))
+  it('decodes logprobs to text and bytes that join to the text', async () => {
+    const { processor, outputs } = open({ logprobs: 1 }, { outputKind: 'final' })
     const tokens = ids('老师 🦜 ok')
-    const entry = (tokenId: number) => ({
-      chosen: { tokenId, logprob: -0.5, rank: 1 },
-      top: [{ tokenId, logprob: -0.5, rank: 1 }],
-    })
-    const outputs = tokens.flatMap(
-      (id, i) =>
-        processor.process([
-          update('r#0', id, { logprobs: [entry(id)], finishReason: i === tokens.length - 1 ? 'length' : null }),
-        ]).outputs,
-    )
-    const sample = outputs[0]!.outputs[0]!
+    for (const [i, id] of tokens.entries()) {
+      const finishReason = i === tokens.length - 1 ? 'length' : null
+      processor.process([update('r#0', id, { logprobs: packLogprobs([entryOf(id)]), finishReason })])
+    }
+    const sample = (await outputs.take())!.outputs[0]!
     expect(Buffer.from(sample.logprobs!.flatMap((l) => l.chosen.bytes)).toString('utf8')).toBe('老师 🦜 ok')
     expect(sample.cumulativeLogprob).toBeCloseTo(-0.5 * tokens.length)
   })
 
-  it('aborts with what there is', () => {
-    const processor = new OutputProcessor(tokenizer)
-    processor.addRequest(request({}, { outputKind: 'cumulative' }))
+  it('aborts with what there is', async () => {
+    const { processor, outputs } = open({}, { outputKind: 'cumulative' })
     processor.process(ids('cat').map((id) => update('r#0', id)))
-    expect(processor.abort('r')).toMatchObject({ finished: true, outputs: [{ text: 'cat', finishReason: 'abort' }] })
-    expect(processor.abort('r')).toBeNull()
+    processor.abort('r')
+    expect(await outputs.take()).toMatchObject({ finished: true, outputs: [{ text: 'cat', finishReason: 'abort' }] })
+    expect(await outputs.take()).toBeNull()
   })
 
-  it('gives no text without detokenization', () => {
-    const { outputs } = run({ detokenize: false }, ids('cat dog'), 'final')
+  it('gives no text without detokenization', async () => {
+    const { outputs } = await run({ detokenize: false }, ids('cat dog'), 'final')
     expect(outputs[0]?.outputs[0]).toMatchObject({ text: '', finishReason: 'length' })
     expect(outputs[0]?.outputs[0]?.tokenIds).toEqual(ids('cat dog'))
   })
@@ -176,43 +183,97 @@ describe('text offsets', () => {
     return [name, createTokenizer({ tokenizerJson: read(`${name}/tokenizer.json`), tokenizerConfig: {} })] as const
   })
 
-  it.each(tokenizers)('of %s are where tokens begin, halves of characters and wrong bytes among them', (_, used) => {
-    // The bytes of two characters, in and out of order, between words.
-    const bytes = Array.from(Buffer.from('😀é'), (byte) => {
-      const id = Array.from({ length: used.vocabSize }, (_, i) => i).find((i) => {
-        const found = used.tokenBytes(i)
-        return found.length === 1 && found[0] === byte && !used.specialTokenIds.has(i)
-      })
-      return id!
-    })
-    const words = [...used.encode('Hello you two', { addSpecialTokens: false }), [...used.specialTokenIds][0]!]
-    const token = fc.oneof(fc.constant(bytes), fc.constantFrom(...[...bytes, ...words].map((id) => [id])))
-    const lists = fc.array(token, { minLength: 1, maxLength: 12 })
-    fc.assert(
-      fc.property(lists, fc.boolean(), fc.constantFrom('delta', 'final'), (list, skipSpecialTokens, outputKind) => {
-        const tokenIds = list.flat()
-        const processor = new OutputProcessor(used)
-        const promptTokenIds = used.encode('Hi', { addSpecialTokens: false })
-        processor.addRequest(request({ logprobs: 0, skipSpecialTokens }, { outputKind, promptTokenIds }))
-        const outputs = tokenIds.flatMap((id, i) => {
-          const logprobs = [{ chosen: { tokenId: id, logprob: -1, rank: 1 }, top: [] }]
-          const isLast = i === tokenIds.length - 1
-          return processor.process([update('r#0', id, { logprobs, finishReason: isLast ? 'length' : null })]).outputs
+  it.each(tokenizers)(
+    'of %s are where tokens begin, halves of characters and wrong bytes among them',
+    async (_, used) => {
+      // The bytes of two characters, in and out of order, between words.
+      const bytes = Array.from(Buffer.from('😀é'), (byte) => {
+        const id = Array.from({ length: used.vocabSize }, (_, i) => i).find((i) => {
+          const found = used.tokenBytes(i)
+          return found.length === 1 && found[0] === byte && !used.specialTokenIds.has(i)
         })
-        const samples = outputs.flatMap(({ outputs: found }) => found)
-        const text = Array.from(samples.map((sample) => sample.text).join(''))
-        const entries = samples.flatMap(({ logprobs }) => logprobs ?? [])
-        expect(entries.length).toBe(tokenIds.length)
-        let last = 0
-        for (const { chosen, textOffset } of entries) {
-          expect(textOffset).toBeGreaterThanOrEqual(last)
-          expect(textOffset).toBeLessThanOrEqual(text.length)
-          last = textOffset
-          const isSkipped = skipSpecialTokens && used.specialTokenIds.has(chosen.tokenId)
-          if (isSkipped || chosen.token.includes('\u{fffd}')) continue
-          expect(text.slice(textOffset, textOffset + chosen.token.length).join('')).toBe(chosen.token)
-        }
-      }),
-    )
+        return id!
+      })
+      const words = [...used.encode('Hello you two', { addSpecialTokens: false }), [...used.specialTokenIds][0]!]
+      const token = fc.oneof(fc.constant(bytes), fc.constantFrom(...[...bytes, ...words].map((id) => [id])))
+      const lists = fc.array(token, { minLength: 1, maxLength: 12 })
+      await fc.assert(
+        fc.asyncProperty(
+          lists,
+          fc.boolean(),
+          fc.constantFrom('delta', 'final'),
+          async (list, skipSpecialTokens, outputKind) => {
+            const tokenIds = list.flat()
+            const processor = new OutputProcessor(used, new TurnQueue())
+            const promptTokenIds = used.encode('Hi', { addSpecialTokens: false })
+            const held = processor.addRequest(
+              request({ logprobs: 0, skipSpecialTokens }, { outputKind, promptTokenIds }),
+            )
+            const outputs: RequestOutput[] = []
+            for (const [i, id] of tokenIds.entries()) {
+              const logprobs = packLogprobs([{ chosen: { tokenId: id, logprob: -1, rank: 1 }, top: [] }])
+              const isLast = i === tokenIds.length - 1
+              processor.process([update('r#0', id, { logprobs, finishReason: isLast ? 'length' : null })])
+              outputs.push(...(await takeAll(held)))
+            }
+            const samples = outputs.flatMap(({ outputs: found }) => found)
+            const text = Array.from(samples.map((sample) => sample.text).join(''))
+            const entries = samples.flatMap(({ logprobs }) => logprobs ?? [])
+            expect(entries.length).toBe(tokenIds.length)
+            let last = 0
+            for (const { chosen, textOffset } of entries) {
+              expect(textOffset).toBeGreaterThanOrEqual(last)
+              expect(textOffset).toBeLessThanOrEqual(text.length)
+              last = textOffset
+              const isSkipped = skipSpecialTokens && used.specialTokenIds.has(chosen.tokenId)
+              if (isSkipped || chosen.token.includes('\u{fffd}')) continue
+              expect(text.slice(textOffset, textOffset + chosen.token.length).join('')).toBe(chosen.token)
+            }
+          },
+        ),
+      )
+    },
+  )
+})
+
+describe('a reader that is slow', () => {
+  const numTokens = 3000
+  const tokens = Array.from({ length: numTokens }, (_, i) => 300 + (i % 7))
+  const feed = (processor: OutputProcessor, id: string) => {
+    for (const [i, token] of tokens.entries()) {
+      const finishReason = i === numTokens - 1 ? 'length' : null
+      processor.process([update(id, token, { logprobs: packLogprobs([entryOf(token)]), finishReason })])
+    }
+  }
+
+  it('gets all of it, sample by sample, in outputs of a bounded number of logprobs', async () => {
+    const { processor, outputs } = open({ n: 2, logprobs: 1 }, { sequenceIds: ['r#0', 'r#1'] })
+    feed(processor, 'r#0')
+    feed(processor, 'r#1')
+    const taken = await takeAll(outputs)
+    const samples = taken.flatMap((output) => output.outputs)
+    for (const index of [0, 1]) {
+      const mine = samples.filter((sample) => sample.index === index)
+      expect(mine.flatMap((sample) => sample.tokenIds)).toEqual(tokens)
+      expect(mine.flatMap((sample) => sample.logprobs!.map((l) => l.chosen.tokenId))).toEqual(tokens)
+      expect(mine.map((sample) => sample.text).join('')).toBe(tokenizer.decode(tokens))
+      expect(mine.map((sample) => sample.finishReason).filter(Boolean)).toEqual(['length'])
+      expect(mine.at(-1)?.finishReason).toBe('length')
+    }
+    for (const { logprobs } of samples) expect(logprobs!.length).toBeLessThan(700)
+    expect(taken.map((output) => output.finished).lastIndexOf(false)).toBe(taken.length - 2)
+  })
+
+  it('that reads nothing holds packed numbers alone, and nothing of what was taken', async () => {
+    const { processor, outputs } = open({ logprobs: 1 })
+    feed(processor, 'r#0')
+    // Per token two entries of three numbers, and their count.
+    expect(outputs.numHeld).toEqual({
+      tokens: numTokens,
+      logprobNumbers: 7 * numTokens,
+      characters: expect.any(Number),
+    })
+    await takeAll(outputs)
+    expect(outputs.numHeld).toEqual({ tokens: 0, logprobNumbers: 0, characters: 0 })
   })
 })

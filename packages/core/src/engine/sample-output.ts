@@ -1,9 +1,10 @@
 import type { SamplingParams } from '../sampling-params.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
-import type { CompletionOutput, OutputTokenLogprobs, FinishReason } from '../sequence/outputs.ts'
+import type { CompletionOutput, DecodedTokenLogprobs, FinishReason, OutputTokenLogprobs } from '../sequence/outputs.ts'
+import { type PackedLogprobs, tokenEnd } from '../sequence/packed-logprobs.ts'
 import { Detokenizer } from '../tokenizer/detokenizer.ts'
 import { countCodePoints } from '../tokenizer/utf8.ts'
-import type { LogprobDecoder } from './logprob-decoder.ts'
+import { type LogprobDecoder, maxDecodedAtOnce } from './logprob-decoder.ts'
 import { type StopAutomaton, StopMatcher } from './stop-strings.ts'
 
 export interface SampleOutputOptions {
@@ -15,25 +16,39 @@ export interface SampleOutputOptions {
   readonly stops: readonly StopAutomaton[]
 }
 
-/** The text side of one sample: ids in, text up to its stop out. */
+/** How much a sample keeps. */
+export interface HeldOutput {
+  readonly tokens: number
+  readonly logprobNumbers: number
+  readonly characters: number
+}
+
+/**
+ * The text side of one sample: ids in, text up to its stop out. It is read by `takeDelta` or by `takeAll`; of a delta
+ * reader's it keeps what was not taken yet, packed, so that a slow one costs little.
+ */
 export class SampleOutput {
   readonly index: number
   readonly #params: SamplingParams
   readonly #decoder: LogprobDecoder
   readonly #detokenizer: Detokenizer | null
-  readonly #tokenIds: number[] = []
-  readonly #logprobs: OutputTokenLogprobs[] | null
   readonly #stopMatcher: StopMatcher
+  #numTokens = 0
   #cumulativeLogprob = 0
-  #text = ''
-  /** Of the text; counted for logprobs only. */
-  #numCodePoints = 0
   #finishReason: FinishReason | null = null
   #stopReason: string | number | null = null
-  /** How much a delta consumer has had. */
-  #numTextTaken = 0
-  #numTokensTaken = 0
-  #hasChanged = false
+  /** From `textStart` on. */
+  #text = ''
+  #textStart = 0
+  #tokenIds: number[] = []
+  readonly #packedLogprobs: PackedLogprobs[] = []
+  /** Of the tokens in `packedLogprobs`, where they begin in the text. */
+  readonly #textOffsets: number[] = []
+  /** Of all the text; counted for logprobs only. */
+  #numCodePoints = 0
+  /** What `takeAll` has decoded. */
+  readonly #decodedLogprobs: OutputTokenLogprobs[] = []
+  #hasNews = false
 
   constructor({ index, params, promptTokenIds, decoder, stops }: SampleOutputOptions) {
     const { detokenize, skipSpecialTokens, spacesBetweenSpecialTokens } = params
@@ -43,7 +58,6 @@ export class SampleOutput {
     this.#detokenizer = detokenize
       ? new Detokenizer(decoder.tokenizer, { skipSpecialTokens, spacesBetweenSpecialTokens, promptTokenIds })
       : null
-    this.#logprobs = params.logprobs === null ? null : []
     this.#stopMatcher = new StopMatcher(stops)
   }
 
@@ -51,24 +65,36 @@ export class SampleOutput {
     return this.#finishReason !== null
   }
 
-  /** Whether there is something that `delta()` has not given yet. */
-  get hasChanged(): boolean {
-    return this.#hasChanged
+  /** Whether there is something that nobody has taken yet. */
+  get hasNews(): boolean {
+    return this.#hasNews
+  }
+
+  get numHeld(): HeldOutput {
+    return {
+      tokens: this.#tokenIds.length,
+      logprobNumbers: this.#packedLogprobs.reduce((total, list) => total + list.length, 0),
+      characters: this.#text.length,
+    }
   }
 
   /** Takes what a step added. Returns true if a stop string ended the sample, which the engine does not know of. */
   push(update: SequenceUpdate): boolean {
     if (this.isFinished) return false
-    this.#hasChanged = true
-    for (const [i, tokenId] of update.newTokenIds.entries()) {
-      const isLast = i === update.newTokenIds.length - 1
-      this.#addToken(tokenId, update, i)
+    this.#hasNews = true
+    const { newTokenIds, finishReason, stopReason } = update
+    for (const [i, tokenId] of newTokenIds.entries()) {
+      const isLast = i === newTokenIds.length - 1
+      this.#addToken(tokenId, update)
       // The token that ended it (end of sequence, or a stop token id) is no text.
-      const isStopToken = isLast && update.finishReason === 'stop' && !this.#params.includeStopStrInOutput
-      if (!isStopToken && this.#addText(this.#detokenizer?.push(tokenId) ?? ''))
-        return update.finishReason === null || !isLast
+      const isStopToken = isLast && finishReason === 'stop' && !this.#params.includeStopStrInOutput
+      if (!isStopToken && this.#addText(this.#detokenizer?.push(tokenId) ?? '')) {
+        this.#addLogprobs(update, i + 1)
+        return finishReason === null || !isLast
+      }
     }
-    if (update.finishReason !== null) this.finish(update.finishReason, update.stopReason)
+    this.#addLogprobs(update, newTokenIds.length)
+    if (finishReason !== null) this.finish(finishReason, stopReason)
     return false
   }
 
@@ -76,66 +102,103 @@ export class SampleOutput {
     this.#text += this.#detokenizer?.flush() ?? ''
     this.#finishReason = reason
     this.#stopReason = stopReason
-    this.#hasChanged = true
+    this.#hasNews = true
+  }
+
+  #addToken(tokenId: number, { logprobs }: SequenceUpdate): void {
+    if (logprobs !== null && this.#params.logprobs !== null) {
+      // What is held back of the prompt's last character is this text's first.
+      const isFirst = this.#numTokens === 0
+      this.#textOffsets.push(isFirst ? 0 : this.#numCodePoints + (this.#detokenizer?.heldBefore(tokenId) ?? 0))
+    }
+    this.#tokenIds.push(tokenId)
+    this.#numTokens++
   }
 
   /** Everything so far. */
-  all(): CompletionOutput {
-    return this.#output(this.#text.slice(0, this.#numShown()), this.#tokenIds.slice(), this.#logprobs?.slice() ?? null)
+  async takeAll(): Promise<CompletionOutput> {
+    this.#hasNews = false
+    const text = this.#text.slice(0, this.#numShown())
+    const output = this.#output(text, this.#tokenIds.slice(), this.#finishReason)
+    if (output.logprobs === null) return output
+    const textOffsets = this.#textOffsets.splice(0)
+    const news = await this.#decoder.decodeInTurns(this.#packedLogprobs.splice(0))
+    for (const entry of withOffsets(news, textOffsets)) this.#decodedLogprobs.push(entry)
+    return { ...output, logprobs: this.#decodedLogprobs.slice() }
   }
 
-  /** What is new since the last call. */
-  delta(): CompletionOutput {
-    const numShown = this.#numShown()
-    const text = this.#text.slice(this.#numTextTaken, numShown)
-    const from = this.#numTokensTaken
-    this.#numTextTaken = Math.max(this.#numTextTaken, numShown)
-    this.#numTokensTaken = this.#tokenIds.length
-    this.#hasChanged = false
-    return this.#output(text, this.#tokenIds.slice(from), this.#logprobs?.slice(from) ?? null)
+  /** What is new since the last call; of many logprobs a part, and `hasNews` says that there are more. */
+  takeDelta(): CompletionOutput {
+    const numShown = Math.max(0, this.#numShown())
+    const text = this.#text.slice(0, numShown)
+    this.#text = this.#text.slice(numShown)
+    this.#textStart += numShown
+    const logprobs = this.#decoder.decode(this.#packedLogprobs.splice(0, this.#numListsAtOnce()))
+    const hasMore = this.#packedLogprobs.length > 0
+    const tokenIds = this.#tokenIds.splice(0, hasMore ? logprobs.length : this.#tokenIds.length)
+    this.#hasNews = hasMore
+    const output = this.#output(text, tokenIds, hasMore ? null : this.#finishReason)
+    if (output.logprobs === null) return output
+    return { ...output, logprobs: withOffsets(logprobs, this.#textOffsets.splice(0, logprobs.length)) }
   }
 
-  #addToken(tokenId: number, { logprobs }: SequenceUpdate, i: number): void {
-    this.#tokenIds.push(tokenId)
-    const entry = logprobs?.[i]
-    if (entry === undefined || this.#logprobs === null) return
-    // What is held back of the prompt's last character is this text's first.
-    const textOffset =
-      this.#tokenIds.length === 1 ? 0 : this.#numCodePoints + (this.#detokenizer?.heldBefore(tokenId) ?? 0)
-    this.#logprobs.push({ ...this.#decoder.decode(entry), textOffset })
-    this.#cumulativeLogprob += entry.chosen.logprob
+  #numListsAtOnce(): number {
+    let count = 0
+    for (let length = 0; length < maxDecodedAtOnce && count < this.#packedLogprobs.length; count++)
+      length += this.#packedLogprobs[count]!.length
+    return count
+  }
+
+  #addLogprobs({ logprobs }: SequenceUpdate, numTokens: number): void {
+    if (logprobs === null || this.#params.logprobs === null || numTokens === 0) return
+    let end = 0
+    for (let i = 0; i < numTokens && end < logprobs.length; i++) {
+      // After its count comes the chosen token, its id first.
+      if (logprobs[end]! > 0) this.#cumulativeLogprob += logprobs[end + 2]!
+      end = tokenEnd(logprobs, end)
+    }
+    this.#packedLogprobs.push(end < logprobs.length ? logprobs.slice(0, end) : logprobs)
   }
 
   /** Returns true if the text now holds a stop string, and is cut there. */
   #addText(text: string): boolean {
     this.#text += text
-    if (this.#logprobs !== null) this.#numCodePoints += countCodePoints(text)
+    if (this.#params.logprobs !== null) this.#numCodePoints += countCodePoints(text)
     const { minTokens, includeStopStrInOutput } = this.#params
-    if (this.#tokenIds.length <= minTokens) {
+    if (this.#numTokens <= minTokens) {
       this.#stopMatcher.pass(text)
       return false
     }
     const match = this.#stopMatcher.push(text)
     if (match === null) return false
-    this.#text = this.#text.slice(0, includeStopStrInOutput ? match.end : match.start)
+    this.#text = this.#text.slice(0, (includeStopStrInOutput ? match.end : match.start) - this.#textStart)
     this.#finishReason = 'stop'
     this.#stopReason = match.stop
     return true
   }
 
+  /** Of `text`. */
   #numShown(): number {
     return this.isFinished ? this.#text.length : this.#text.length - this.#stopMatcher.heldBackLength
   }
 
-  #output(text: string, tokenIds: number[], logprobs: OutputTokenLogprobs[] | null): CompletionOutput {
+  #output(text: string, tokenIds: number[], finishReason: FinishReason | null): CompletionOutput {
+    const hasLogprobs = this.#params.logprobs !== null
     return {
       index: this.index,
       text,
       tokenIds,
-      logprobs,
-      cumulativeLogprob: this.#logprobs === null ? null : this.#cumulativeLogprob,
-      finishReason: this.#finishReason,
-      stopReason: this.#stopReason,
+      logprobs: hasLogprobs ? [] : null,
+      cumulativeLogprob: hasLogprobs ? this.#cumulativeLogprob : null,
+      finishReason,
+      stopReason: finishReason === null ? null : this.#stopReason,
     }
   }
+}
+
+function withOffsets(
+  entries: readonly (DecodedTokenLogprobs | null)[],
+  textOffsets: readonly number[],
+): OutputTokenLogprobs[] {
+  return entries.flatMap((entry, i) => (entry === null ? [] : { ...entry, textOffset: textOffsets[i]! }))
 }

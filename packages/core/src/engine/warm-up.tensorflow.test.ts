@@ -9,6 +9,7 @@ import { resolveEngineConfig } from '../config/engine-config.ts'
 import type { EngineOptions } from '../config/engine-options.ts'
 import { resolveSamplingParams } from '../sampling-params.ts'
 import type { TokenLogprobs } from '../sequence/outputs.ts'
+import { unpackLogprobs } from '../sequence/packed-logprobs.ts'
 import { assert } from '../util/assert.ts'
 import { createScheduler } from './create-scheduler.ts'
 import { EngineCore } from './engine-core.ts'
@@ -67,7 +68,8 @@ async function serve(family: string, options: Partial<EngineOptions>): Promise<S
           const result = results.get(id) ?? { tokens: [], logprobs: [] }
           results.set(id, result)
           result.tokens.push(...newTokenIds)
-          result.logprobs.push(...(logprobs ?? []))
+          if (logprobs !== null)
+            for (const entry of unpackLogprobs(logprobs)) if (entry !== null) result.logprobs.push(entry)
         }
       }
       return results

@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest'
+import { unpackLogprobs } from '../sequence/packed-logprobs.ts'
 import { tokenRange } from '../sequence/sequence-request.case.ts'
 import type { DraftProposer } from './draft-proposer.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -62,7 +63,7 @@ describe('drafts', () => {
     step(scheduler)
     const [update] = stepWith(scheduler, [5, 9, 2, 6, 1])
     expect(update).toMatchObject({ newTokenIds: [5, 9, 2], finishReason: 'stop' })
-    expect(update?.logprobs?.map(({ chosen }) => chosen.tokenId)).toEqual([5, 9, 2])
+    expect(unpackLogprobs(update!.logprobs!).map((entry) => entry?.chosen.tokenId)).toEqual([5, 9, 2])
     expect(scheduler.stats()).toMatchObject({ generationTokens: 4, kvCacheUsage: 0 })
     kvCache.checkIntegrity()
   })

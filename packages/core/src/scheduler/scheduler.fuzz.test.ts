@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest'
 import { createRootHash, hashBlock } from '../kv-cache/block-hash.ts'
 import { KvCacheManager } from '../kv-cache/kv-cache-manager.ts'
 import { defaultSamplingParams } from '../sampling-params.ts'
+import { packLogprobs } from '../sequence/packed-logprobs.ts'
 import type { FinishReason } from '../sequence/outputs.ts'
 import type { Sequence, SequenceRequest } from '../sequence/sequence.ts'
 import { check, extendChains, fakeError, FakeExecutor, logprob, mix, sampleToken } from './fake-executor.case.ts'
@@ -300,17 +301,15 @@ class Simulation {
       return
     }
     if (tokenIds.length === 0 && request.params.promptLogprobs !== null && request.forkOf === null) {
-      const entries = request.promptTokenIds.map((tokenId, i) =>
-        i === 0 ? null : { chosen: logprob(tokenId, i), top: [] },
-      )
-      expect(update.promptLogprobs).toEqual(entries)
+      const entryOf = (id: number, i: number) => (i === 0 ? null : { chosen: logprob(id, i), top: [] })
+      const entries = request.promptTokenIds.map(entryOf)
+      expect(update.promptLogprobs).toEqual(packLogprobs(entries))
     } else expect(update.promptLogprobs).toBeNull()
     tokenIds.push(...update.newTokenIds)
     const position = request.promptTokenIds.length + tokenIds.length - update.newTokenIds.length
     expect(update.newTokenIds.length).toBeGreaterThan(0)
-    expect(update.logprobs).toEqual(
-      update.newTokenIds.map((tokenId, i) => ({ chosen: logprob(tokenId, position + i), top: [] })),
-    )
+    const logprobs = update.newTokenIds.map((tokenId, i) => ({ chosen: logprob(tokenId, position + i), top: [] }))
+    expect(update.logprobs).toEqual(packLogprobs(logprobs))
     expect(tokenIds).toEqual(expected.outputTokenIds.slice(0, tokenIds.length))
     this.#checkCachedTokens(request, update.numCachedTokens)
     if (update.finishReason === null) return

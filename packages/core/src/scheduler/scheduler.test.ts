@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { ContextLengthError, InvalidRequestError } from '../errors.ts'
+import { packLogprobs } from '../sequence/packed-logprobs.ts'
 import { Sequence } from '../sequence/sequence.ts'
 import { testRequest, tokenRange } from '../sequence/sequence-request.case.ts'
 import { add, outputOf, schedule, scheduledIn, setup, step } from './scheduler-setup.case.ts'
@@ -403,7 +404,7 @@ describe('prompt logprobs', () => {
     const second = schedule(scheduler)
     const secondPart = { id: 'a', startPosition: 17, entries: entries.slice(16) }
     const [update] = scheduler.updateFromOutput(second, { ...outputOf(second), promptLogprobs: [secondPart] })
-    expect(update?.promptLogprobs).toEqual([null, ...entries])
+    expect(update?.promptLogprobs).toEqual(packLogprobs([null, ...entries]))
     expect(step(scheduler).updates[0]?.promptLogprobs).toBeNull()
   })
 })

@@ -2,6 +2,7 @@ import type { TransferredError } from '../error-transfer.ts'
 import { ContextLengthError, InvalidRequestError } from '../errors.ts'
 import { type AllocatedSlots, KvCacheManager } from '../kv-cache/kv-cache-manager.ts'
 import type { FinishReason } from '../sequence/outputs.ts'
+import { packLogprobs } from '../sequence/packed-logprobs.ts'
 import { Sequence, type SequenceRequest } from '../sequence/sequence.ts'
 import { assert } from '../util/assert.ts'
 import type { DraftProposer } from './draft-proposer.ts'
@@ -374,8 +375,8 @@ export class Scheduler {
     }
     return updateOf(sequence, {
       newTokenIds: sampled.tokenIds.slice(0, numAccepted),
-      logprobs: sampled.logprobs?.slice(0, numAccepted) ?? null,
-      promptLogprobs,
+      logprobs: sampled.logprobs && packLogprobs(sampled.logprobs.slice(0, numAccepted)),
+      promptLogprobs: promptLogprobs && packLogprobs(promptLogprobs),
       error: null,
     })
   }

@@ -1,5 +1,6 @@
 import type { TransferredError } from '../error-transfer.ts'
-import type { FinishReason, TokenLogprobs } from '../sequence/outputs.ts'
+import type { FinishReason } from '../sequence/outputs.ts'
+import type { PackedLogprobs } from '../sequence/packed-logprobs.ts'
 import type { SequenceTimes } from '../sequence/sequence.ts'
 
 /** What a step added to one sequence: plain, structured-clonable data for the front thread. */
@@ -8,9 +9,9 @@ export interface SequenceUpdate {
   /** None where the sequence failed. */
   readonly newTokenIds: readonly number[]
   /** One entry per new token; `null` if not asked for. */
-  readonly logprobs: readonly TokenLogprobs[] | null
+  readonly logprobs: PackedLogprobs | null
   /** One entry per prompt token, the first `null`; only with the leader's first token, and only if asked for. */
-  readonly promptLogprobs: readonly (TokenLogprobs | null)[] | null
+  readonly promptLogprobs: PackedLogprobs | null
   readonly finishReason: FinishReason | null
   /** The stop token id that ended it; `null` for end-of-sequence and other reasons. */
   readonly stopReason: number | null

@@ -1,3 +1,5 @@
+import type { RawJson } from './raw-json.ts'
+
 /** A call that the assistant made; arguments as JSON text, which keeps numbers and the order of keys, or as the object. */
 export interface ToolCall {
   readonly id?: string
@@ -18,7 +20,8 @@ export interface ChatMessage {
   readonly content: string | readonly (string | TextPart)[] | null
   readonly name?: string
   readonly reasoning?: string
-  readonly tool_calls?: readonly ToolCall[]
+  /** As `RawJson`, like any other field, with numbers and keys as they were written. */
+  readonly tool_calls?: readonly ToolCall[] | RawJson
   readonly tool_call_id?: string
   readonly [field: string]: unknown
 }

@@ -4,6 +4,7 @@ import { ChatTemplateError } from '../errors.ts'
 import type { ChatMessage, ToolDefinition } from './chat-message.ts'
 import { createChatTemplate, type TemplateTokens } from './chat-template.ts'
 import { formatTime } from './format-time.ts'
+import { RawJson } from './raw-json.ts'
 
 interface GoldenCase {
   readonly messages: ChatMessage[]
@@ -78,6 +79,24 @@ describe('messages', () => {
     expect(render(source, call('{"a":1}'))).toBe('{"a": 1}')
     expect(render(source, call({ a: 1 }))).toBe('{"a": 1}')
     expect(render(source, call('not json'))).toBe('{}')
+  })
+
+  it('keeps numbers and keys of what comes as its text', () => {
+    const written = '{"2": 1234567890123456789, "1": 1.0, "x": 1e2, "__proto__": {"b": -0.0}}'
+    const shown = '{"2": 1234567890123456789, "1": 1.0, "x": 100.0, "__proto__": {"b": -0.0}}'
+    const messages: ChatMessage[] = [
+      { role: 'user', content: 'Hi', extra: new RawJson(written) },
+      {
+        role: 'assistant',
+        content: null,
+        tool_calls: new RawJson(`[{"function": {"name": "f", "arguments": ${written}}}]`),
+      },
+    ]
+    const source =
+      '{{ messages[0].extra | tojson }}|{{ messages[1].tool_calls[0].function.arguments | tojson }}|{{ given | tojson }}'
+    expect(render(source, messages, { given: new RawJson(written) })).toBe([shown, shown, shown].join('|'))
+    expect(() => render(source, messages, { given: new RawJson('{') })).toThrow(ChatTemplateError)
+    expect(JSON.stringify(new RawJson('[1]'))).toBe('[1]')
   })
 
   it.each([

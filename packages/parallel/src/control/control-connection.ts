@@ -33,7 +33,7 @@ export class ControlConnection {
     this.#intervalMs = Math.min(500, options.heartbeatTimeoutMs / 4)
     socket.setNoDelay(true)
     socket.on('data', (chunk: Buffer) => this.#receive(chunk))
-    socket.on('error', (error) => this.#lose(error))
+    socket.on('error', ({ message }) => this.#lose(new Error(`its control connection broke: ${message}`)))
     socket.on('close', () => this.#closed.resolve())
     socket.on('close', () => this.#lose(new Error('its control connection was closed')))
     this.#timer = setInterval(() => this.#beat(), this.#intervalMs)

@@ -1,4 +1,5 @@
 import {
+  type ExpertBalanceReport,
   fromTransferredError,
   type initializeWorkers,
   type LoadedModel,
@@ -79,6 +80,11 @@ export class RankGroup implements RankEvents {
     }))
   }
 
+  /** As `ModelWorker.expertBalance`. */
+  expertBalance(rank: number): Promise<ExpertBalanceReport | null> {
+    return this.#call(rank, { type: 'expertBalance' }) as Promise<ExpertBalanceReport | null>
+  }
+
   /** All at once: ranks wait for each other. */
   setUp(setupOf: (rank: number, link: RankLink, threadGroup: unknown) => RankSetup): Promise<RankIdentity[]> {
     return Promise.all(
@@ -150,7 +156,7 @@ export class RankGroup implements RankEvents {
 
   /** That a group was aborted is never the cause: it has failed somewhere else. */
   #hearFailure(rank: number, error: Error): void {
-    if (error.name === 'CollectiveTimeoutError') return this.#fail(missingRank(error) ?? rank, error)
+    if (error.name === 'CollectiveTimeoutError') return this.#failSlow(missingRanks(error))
     if (error.name !== 'ProcessGroupAbortedError') return this.#fail(rank, error)
     if (this.#symptom !== null) return
     this.#symptom = { rank, error }
@@ -158,17 +164,15 @@ export class RankGroup implements RankEvents {
   }
 
   #passDeadline(): void {
-    const silent = this.#calls.flatMap((calls, rank) => (calls.length > 0 ? [rank] : []))
-    const [only = null, another] = silent
-    const names = silent.map((rank) => this.links[rank]?.name ?? `rank ${rank}`).join(' and ')
+    this.#failSlow(this.#calls.flatMap((calls, rank) => (calls.length > 0 ? [rank] : [])))
+  }
+
+  #failSlow(ranks: readonly number[]): void {
+    const names = ranks.map((rank) => this.links[rank]?.name ?? `rank ${rank}`)
+    const [only = null] = ranks.length === 1 ? ranks : []
     const { stepTimeoutMs } = this.#options
-    this.#fail(
-      another === undefined ? only : null,
-      new RankFailedError(
-        another === undefined ? only : null,
-        `${names} did not finish a step within ${stepTimeoutMs} ms (stepTimeoutMs); raise it if steps may take that long`,
-      ),
-    )
+    const message = `${names.join(' and ') || 'The ranks'} did not finish a step within ${stepTimeoutMs} ms (stepTimeoutMs); raise it if steps may take that long`
+    this.#fail(only, new RankFailedError(only, message))
   }
 
   #fail(rank: number | null, cause: Error): void {
@@ -194,8 +198,8 @@ export class RankGroup implements RankEvents {
   }
 }
 
-/** Who is at fault where another waited in vain; its class stays behind in the rank's thread. */
-function missingRank(error: Error): number | null {
-  const ranks: unknown = 'missingRanks' in error ? error.missingRanks : null
-  return Array.isArray(ranks) && Number.isInteger(ranks[0]) ? Number(ranks[0]) : null
+/** For whom another waited in vain; the error's class stays behind in the rank's thread. */
+function missingRanks(error: Error): readonly number[] {
+  const ranks: unknown = 'missingRanks' in error ? error.missingRanks : []
+  return Array.isArray(ranks) ? ranks.filter((rank) => Number.isInteger(rank)) : []
 }

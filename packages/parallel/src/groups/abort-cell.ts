@@ -9,6 +9,9 @@ const noRank = -1
 /** Bytes of shared memory that a cell takes. */
 export const abortCellBytes = 1024
 
+/** Of looking for a reason that is being written: a fifth of a second, where writing takes microseconds. */
+const maxTurns = 10_000_000
+
 const isOpen = 0
 const isWriting = 1
 const isSet = 2
@@ -39,7 +42,9 @@ export class AbortCell {
 
   /** Only after `isSet`. */
   read(): Abort {
-    while (Atomics.load(this.#words, state) !== isSet);
+    // Whoever was writing may have been ended meanwhile.
+    for (let turn = 0; Atomics.load(this.#words, state) !== isSet; turn++)
+      if (turn === maxTurns) return { reason: 'by a thread that was ended before it could say why', abortedBy: null }
     const rank = this.#words[abortedBy]!
     const reason = new TextDecoder().decode(this.#reason.slice(0, this.#words[reasonLength]))
     return { reason, abortedBy: rank === noRank ? null : rank }

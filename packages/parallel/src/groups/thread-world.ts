@@ -6,8 +6,13 @@ import type { Call } from './checked-group.ts'
 import { bellsOffset, lineBytes } from './thread-memory.ts'
 import type { ThreadGroupHandle } from './thread-memory.ts'
 
-/** Turns of looking before a rank sleeps; some 50 µs, about what falling asleep and waking up cost. */
-const maxSpins = 20_000
+/**
+ * How long a rank looks before it sleeps: several times what waking up takes, and not longer, since another rank may be
+ * waiting for this one's processor.
+ */
+const maxSpinMs = 0.1
+/** Turns of looking between two looks at the clock. */
+const numSpins = 200
 
 const bell = 0
 const isAsleep = 1
@@ -48,7 +53,7 @@ export class ThreadWorld {
   readonly buffer: SharedArrayBuffer
   readonly #abort: AbortCell
   readonly #bells: Bells
-  readonly #numSpins: number
+  readonly #canSpin: boolean
 
   constructor(handle: ThreadGroupHandle, rank: number) {
     this.handle = handle
@@ -57,7 +62,7 @@ export class ThreadWorld {
     this.#abort = new AbortCell(this.buffer)
     this.#bells = new Bells(handle)
     // A rank that looks while another one has no processor only keeps it from working.
-    this.#numSpins = handle.worldSize <= availableParallelism() ? maxSpins : 0
+    this.#canSpin = handle.worldSize <= availableParallelism()
   }
 
   ring(rank: number): void {
@@ -75,7 +80,7 @@ export class ThreadWorld {
 
   /** Returns when `isDone`; throws when the world ends or the deadline passes, which ends the world. */
   waitFor(call: Call, isDone: () => boolean, missingRanks: () => readonly number[]): void {
-    for (let i = 0; i < this.#numSpins; i++) if (isDone()) return
+    if (this.#canSpin && spin(isDone)) return
     const { words } = this.#bells
     const line = this.rank * wordsPerLine
     for (;;) {
@@ -98,4 +103,11 @@ export class ThreadWorld {
     this.abort({ reason: error.message, abortedBy: this.rank })
     return error
   }
+}
+
+function spin(isDone: () => boolean): boolean {
+  const start = performance.now()
+  do for (let i = 0; i < numSpins; i++) if (isDone()) return true
+  while (performance.now() - start < maxSpinMs)
+  return false
 }

@@ -1,5 +1,5 @@
-import koffi from 'koffi'
-import type { LibraryHandle } from 'koffi'
+import { createRequire } from 'node:module'
+import type * as Koffi from 'koffi'
 import { MpiLibraryError } from '../process-group-errors.ts'
 import { candidateLibraries, parseMpiVersion } from './mpi-kind.ts'
 import type { MpiVersion } from './mpi-kind.ts'
@@ -89,6 +89,7 @@ export const threadFunneled = 1
 
 /** Opens the library that MPI_LIBRARY names, or that of this process' launcher, and learns how it wants to be called. */
 export function loadMpi(candidates: readonly string[] = candidateLibraries()): MpiBinding {
+  const koffi = loadKoffi()
   const refusals: string[] = []
   for (const library of candidates)
     try {
@@ -103,15 +104,27 @@ export function loadMpi(candidates: readonly string[] = candidateLibraries()): M
   )
 }
 
+/** Only where it is needed: threads do without, and a platform may lack it. */
+export function loadKoffi(): typeof Koffi {
+  try {
+    return createRequire(import.meta.url)('koffi') as typeof Koffi
+  } catch (error) {
+    throw new MpiLibraryError(
+      `koffi, which calls MPI libraries, does not work here (${process.platform}-${process.arch}). Install @octavo/parallel with its optional parts, or use ranks that are threads.`,
+      { cause: error },
+    )
+  }
+}
+
 /** What an open library calls itself; may be asked before it is initialized. */
-export function readMpiVersion(opened: LibraryHandle, library: string): MpiVersion {
+export function readMpiVersion(opened: Koffi.LibraryHandle, library: string): MpiVersion {
   const text = new Uint8Array(8192)
   const length = new Int32Array(1)
   opened.func('MPI_Get_library_version', 'int', ['void *', 'void *'])(text, length)
   return parseMpiVersion(Buffer.from(text.subarray(0, length[0])).toString('latin1'), library)
 }
 
-function constantsOf({ kind }: MpiVersion, opened: LibraryHandle): MpiConstants {
+function constantsOf({ kind }: MpiVersion, opened: Koffi.LibraryHandle): MpiConstants {
   if (kind === 'mpich')
     return {
       world: 0x44000000,
@@ -132,7 +145,7 @@ function constantsOf({ kind }: MpiVersion, opened: LibraryHandle): MpiConstants 
   }
 }
 
-function bind(opened: LibraryHandle, library: string): MpiBinding {
+function bind(opened: Koffi.LibraryHandle, library: string): MpiBinding {
   const version = readMpiVersion(opened, library)
   const handle = version.kind === 'openmpi' ? 'void *' : 'int'
   // A wrong type crashes instead of throwing, so each is written down once, beside the types above.

@@ -1,10 +1,10 @@
 /** Opens the MPI library that the first argument names and prints what it is, as JSON; ends with 1 where it cannot. */
 import { readFileSync } from 'node:fs'
-import koffi from 'koffi'
-import { readMpiVersion } from './mpi-binding.ts'
+import { loadKoffi, readMpiVersion } from './mpi-binding.ts'
 
 const [, , library = ''] = process.argv
 try {
+  const koffi = loadKoffi()
   const before = new Set(mappedFiles())
   const version = readMpiVersion(koffi.load(library), library)
   const path = mappedFiles().find((file) => !before.has(file) && /\/lib\w*mpi\w*[.]/.test(file)) ?? null

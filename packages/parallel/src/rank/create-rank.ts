@@ -27,6 +27,7 @@ export async function createRank(setup: RankSetup, onProgress: OnProgress): Prom
       },
       worker,
       stage,
+      expertBalance: () => worker.expertBalance,
       abort: (reason) => world.abort(reason),
       end() {
         worker.dispose()

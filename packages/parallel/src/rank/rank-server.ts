@@ -1,4 +1,4 @@
-import { toTransferredError, type Worker } from '@octavo/core/engine'
+import { type ExpertBalanceReport, toTransferredError, type Worker } from '@octavo/core/engine'
 import type { PipelineStage } from '../pipeline-stage.ts'
 import type { ControlAddress } from '../control/control-server.ts'
 import type { FromRank, RankIdentity, RankSetup, ToRank } from './rank-messages.ts'
@@ -8,6 +8,7 @@ export interface Rank {
   readonly identity: RankIdentity
   readonly worker: Pick<Worker, 'load' | 'availableKvBytes' | 'createKvCache' | 'warmUp'>
   readonly stage: Pick<PipelineStage, 'execute'>
+  expertBalance(): ExpertBalanceReport | null
   /** Wakes ranks that wait for this one. */
   abort(reason: string): void
   /** Leaves the group and frees what the rank holds. */
@@ -68,6 +69,8 @@ export class RankServer {
         return worker.load()
       case 'availableKvBytes':
         return worker.availableKvBytes()
+      case 'expertBalance':
+        return this.#rank.expertBalance()
       case 'createKvCache':
         return worker.createKvCache(message.numBlocks)
       case 'warmUp':

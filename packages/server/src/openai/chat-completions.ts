@@ -1,4 +1,4 @@
-import type { CompletionOutput, GenerateRequest, RequestOutput } from '@octavo/core'
+import type { CompletionOutput, GenerateRequest, RequestOutput, TurnQueue } from '@octavo/core'
 import { chatFieldName, chatCompletionRequestSchema } from '@octavo/sdk/protocol'
 import type {
   ChatCompletion,
@@ -13,9 +13,13 @@ import { addEndpoint, explainFailure } from '../endpoint.ts'
 import { finalOutput, untilFinished } from '../engine-outputs.ts'
 import { sendEventStream } from '../event-stream.ts'
 import { HttpError } from '../http-error.ts'
+import { takeJsonSource } from '../json-body.ts'
+import type { JsonSource } from '../json-source.ts'
 import type { Generation } from '../open-generation.ts'
 import { openGeneration } from '../open-generation.ts'
 import { parseWire } from '../parse-wire.ts'
+import { sendJson } from '../send-json.ts'
+import type { InWriting } from '../write-json.ts'
 import type { ServerContext } from '../server-context.ts'
 import { answerRole, chatPrompt, echoedText } from './chat-prompt.ts'
 import { openaiDialect } from './dialect.ts'
@@ -35,19 +39,21 @@ export function addChatCompletions(app: FastifyInstance, server: ServerContext):
   }
   addEndpoint(app, server, endpoint)
 
-  async function createChatCompletion(
-    request: FastifyRequest,
-    reply: FastifyReply,
-  ): Promise<ChatCompletion | FastifyReply> {
-    const body = parseWire(chatCompletionRequestSchema, request.body)
+  async function createChatCompletion(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const { turns } = server
+    const body = await turns.run(() => parseWire(chatCompletionRequestSchema, request.body))
     checkChatTemplate(body, server)
     const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
     const generation = openGeneration(server, { request, reply, idPrefix: 'chatcmpl', wanted })
     const { signal } = generation
-    const outputs = server.engine.generate(chatToGenerateRequest(body, generation), signal)
-    if (body.stream !== true) return chatCompletionAnswer(body, await finalOutput(outputs), generation)
+    const source = takeJsonSource(request.body)
+    const generateRequest = await turns.run(() => chatToGenerateRequest(body, generation, source))
+    const outputs = server.engine.generate(generateRequest, signal)
+    const answer = { request: body, frame: generation, turns }
+    if (body.stream !== true)
+      return sendJson(reply, await chatCompletionAnswer(await finalOutput(outputs), answer), turns)
     const explain = (error: unknown) => explainFailure(server, { endpoint, error, request, reply })
-    const chunks = chatCompletionChunks(body, outputs, generation)
+    const chunks = chatCompletionChunks(outputs, answer)
     return sendEventStream(reply, chunks, { dialect: openaiDialect, signal, explain })
   }
 }
@@ -63,10 +69,11 @@ function checkChatTemplate(body: ChatCompletionRequest, { trustRequestChatTempla
 export function chatToGenerateRequest(
   request: ChatCompletionRequest,
   context: Pick<Generation, 'engineRequestId' | 'model' | 'cacheSalt'>,
+  source?: JsonSource,
 ): GenerateRequest {
   return {
     ...commonRequestFields(request, context),
-    prompt: chatPrompt(request),
+    prompt: chatPrompt(request, source),
     params: {
       ...samplingParams(request),
       maxTokens: request.max_completion_tokens ?? request.max_tokens ?? null,
@@ -76,11 +83,19 @@ export function chatToGenerateRequest(
   }
 }
 
-/** What is the same in every part of one answer. */
-type Frame = Pick<Generation, 'id' | 'created' | 'model'>
+interface AnswerOptions {
+  readonly request: ChatCompletionRequest
+  /** What is the same in every part of one answer. */
+  readonly frame: Pick<Generation, 'id' | 'created' | 'model'>
+  readonly turns: TurnQueue
+}
 
 /** The engine's final output → the complete answer, with the keys that vLLM has. */
-function chatCompletionAnswer(request: ChatCompletionRequest, output: RequestOutput, frame: Frame): ChatCompletion {
+async function chatCompletionAnswer(
+  output: RequestOutput,
+  answer: AnswerOptions,
+): Promise<InWriting<ChatCompletion, ChatCompletionChoice>> {
+  const { request, frame, turns } = answer
   const counter = new UsageCounter()
   counter.add(0, output)
   return {
@@ -88,17 +103,27 @@ function chatCompletionAnswer(request: ChatCompletionRequest, output: RequestOut
     object: 'chat.completion',
     created: frame.created,
     model: frame.model,
-    choices: output.outputs.map((completion) => toChoice(request, completion)),
+    choices: chatChoices(output, answer),
     service_tier: null,
     system_fingerprint: null,
     usage: counter.usage(),
-    prompt_logprobs: output.promptLogprobs === null ? null : promptLogprobs(output.promptLogprobs),
+    prompt_logprobs: output.promptLogprobs === null ? null : await promptLogprobs(output.promptLogprobs, turns),
     prompt_token_ids: request.return_token_ids === true ? [...output.promptTokenIds] : null,
     kv_transfer_params: null,
   }
 }
 
-function toChoice(request: ChatCompletionRequest, completion: CompletionOutput): ChatCompletionChoice {
+async function* chatChoices(
+  { outputs }: RequestOutput,
+  answer: AnswerOptions,
+): AsyncGenerator<ChatCompletionChoice, void, undefined> {
+  for (const completion of outputs) yield await toChoice(completion, answer)
+}
+
+async function toChoice(
+  completion: CompletionOutput,
+  { request, turns }: AnswerOptions,
+): Promise<ChatCompletionChoice> {
   const naming = { asTokenIds: request.return_tokens_as_token_ids === true }
   return {
     index: completion.index,
@@ -112,7 +137,7 @@ function toChoice(request: ChatCompletionRequest, completion: CompletionOutput):
       tool_calls: [],
       reasoning: null,
     },
-    logprobs: completion.logprobs === null ? null : chatLogprobs(completion.logprobs, naming),
+    logprobs: completion.logprobs === null ? null : await chatLogprobs(completion.logprobs, naming, turns),
     finish_reason: toWireFinishReason(completion.finishReason),
     stop_reason: completion.stopReason,
     token_ids: request.return_token_ids === true ? [...completion.tokenIds] : null,
@@ -124,10 +149,10 @@ function toChoice(request: ChatCompletionRequest, completion: CompletionOutput):
  * `include_usage` one without choices. A choice's last chunk has its finish_reason.
  */
 async function* chatCompletionChunks(
-  request: ChatCompletionRequest,
   outputs: AsyncIterable<RequestOutput>,
-  frame: Frame,
+  answer: AnswerOptions,
 ): AsyncGenerator<ChatCompletionChunk, void, undefined> {
+  const { request, frame } = answer
   const counter = new UsageCounter()
   const chunk = (choices: ChatCompletionChunkChoice[], hasUsage: boolean): ChatCompletionChunk => ({
     id: frame.id,
@@ -153,7 +178,7 @@ async function* chatCompletionChunks(
     }
     counter.add(0, output)
     for (const completion of output.outputs) {
-      const choice = toChunkChoice(request, completion)
+      const choice = await toChunkChoice(completion, answer)
       if (choice !== null) yield chunk([choice], isContinuous)
     }
   }
@@ -170,7 +195,10 @@ function openingChoices(request: ChatCompletionRequest): ChatCompletionChunkChoi
 }
 
 /** `null` where there is nothing to tell: text that may begin a stop string is held back by the engine. */
-function toChunkChoice(request: ChatCompletionRequest, completion: CompletionOutput): ChatCompletionChunkChoice | null {
+async function toChunkChoice(
+  completion: CompletionOutput,
+  { request, turns }: AnswerOptions,
+): Promise<ChatCompletionChunkChoice | null> {
   const { index, text, tokenIds, logprobs, finishReason, stopReason } = completion
   const hasTokenIds = request.return_token_ids === true && tokenIds.length > 0
   const hasLogprobs = logprobs !== null && logprobs.length > 0
@@ -179,7 +207,7 @@ function toChunkChoice(request: ChatCompletionRequest, completion: CompletionOut
   return {
     index,
     delta: { content: text },
-    logprobs: hasLogprobs ? chatLogprobs(logprobs, naming) : null,
+    logprobs: hasLogprobs ? await chatLogprobs(logprobs, naming, turns) : null,
     finish_reason: toWireFinishReason(finishReason),
     ...(finishReason !== null && { stop_reason: stopReason }),
     token_ids: request.return_token_ids === true ? [...tokenIds] : null,

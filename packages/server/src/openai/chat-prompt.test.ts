@@ -2,7 +2,8 @@ import type { ChatCompletionRequest } from '@octavo/sdk/protocol'
 import { chatCompletionRequestSchema } from '@octavo/sdk/protocol'
 import { describe, expect, it } from 'vitest'
 import { chatToGenerateRequest } from './chat-completions.ts'
-import { answerRole, echoedText } from './chat-prompt.ts'
+import { JsonSource } from '../json-source.ts'
+import { answerRole, chatPrompt, echoedText } from './chat-prompt.ts'
 
 const context = { engineRequestId: 'e-1', model: 'm', cacheSalt: 'salt' }
 
@@ -123,6 +124,34 @@ describe('chatToGenerateRequest', () => {
       expect(promptOf({ messages })).toMatchObject({ messages: [{ tool_calls: [{ function: { arguments: args } }] }] })
     },
   )
+
+  it('hands numbers and keys over as the body has them', () => {
+    const body = `{"documents": [{"2": 1.0, "1": 2}], "chat_template_kwargs": {"a": 1e2, "b": {"9": 1, "8": 2}, "c": true},
+      "messages": [{"role": "user", "content": "hi", "weight": 2.50},
+        {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": {"2": 1234567890123456789, "1": 1.0}}}]}],
+      "tools": [{"type": "function", "function": {"name": "f", "parameters": {"10": 1.0, "9": 2}}}], "tool_choice": "none"}`
+    const request = chatCompletionRequestSchema.parse(JSON.parse(body))
+    const prompt = chatPrompt({ ...request, tool_choice: null }, new JsonSource(body))
+    expect(prompt).toMatchObject({
+      chatTemplateKwargs: {
+        a: { text: '1e2' },
+        b: { text: '{"9": 1, "8": 2}' },
+        c: true,
+        documents: { text: '[{"2": 1.0, "1": 2}]' },
+      },
+      messages: [
+        { role: 'user', content: 'hi', weight: { text: '2.50' } },
+        {
+          role: 'assistant',
+          tool_calls: {
+            text: '[{"id": "c", "function": {"name": "f", "arguments": {"2": 1234567890123456789, "1": 1.0}}}]',
+          },
+        },
+      ],
+      tools: '[{"type": "function", "function": {"name": "f", "parameters": {"10": 1.0, "9": 2}}}]',
+    })
+    expect(chatPrompt(request, new JsonSource(body))).toMatchObject({ tools: null })
+  })
 
   it('takes any role, every form of a text part, and fields that only the template knows', () => {
     const messages = [

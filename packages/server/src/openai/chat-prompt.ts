@@ -1,24 +1,35 @@
-import type { ChatMessage, PromptInput } from '@octavo/core'
+import { type ChatMessage, type PromptInput, RawJson, type ToolDefinition } from '@octavo/core'
 import type { ChatCompletionRequest, WireChatMessage } from '@octavo/sdk/protocol'
 import { HttpError } from '../http-error.ts'
+import type { JsonSource } from '../json-source.ts'
 
 /**
- * The conversation that a request brings, as the engine takes it.
+ * The conversation that a request brings, as the engine takes it; with the body's text at hand, numbers and keys on their
+ * way to the chat template stay as they were written.
  * @throws HttpError 400 where chat_template_kwargs repeat a field
  */
-export function chatPrompt(request: ChatCompletionRequest): PromptInput {
+export function chatPrompt(request: ChatCompletionRequest, body?: JsonSource): PromptInput {
+  const sources = body?.member('messages')?.elements()
   const continueFinalMessage = request.continue_final_message ?? false
   return {
     type: 'chat',
-    messages: request.messages.map(toChatMessage),
-    // The model cannot be kept from calling a tool that it was shown.
-    tools: request.tool_choice === 'none' || request.tools?.length === 0 ? null : (request.tools ?? null),
+    messages: request.messages.map((message, index) => toChatMessage(message, sources?.[index])),
+    tools: shownTools(request, body),
     chatTemplate: request.chat_template ?? null,
-    chatTemplateKwargs: templateKwargs(request),
+    chatTemplateKwargs: templateKwargs(request, body),
     addGenerationPrompt: request.add_generation_prompt ?? !continueFinalMessage,
     continueFinalMessage,
     addSpecialTokens: request.add_special_tokens ?? false,
   }
+}
+
+/** The model cannot be kept from calling a tool that it was shown. */
+function shownTools(
+  { tools, tool_choice: choice }: ChatCompletionRequest,
+  body?: JsonSource,
+): readonly ToolDefinition[] | string | null {
+  if (choice === 'none' || tools == null || tools.length === 0) return null
+  return body?.member('tools')?.text ?? tools
 }
 
 /** The assistant's, unless the client takes the generation prompt away: then whoever spoke last goes on. */
@@ -37,8 +48,8 @@ export function echoedText(request: ChatCompletionRequest): string {
 }
 
 /** Fields that are null are as good as absent; those that this server does not know are for the template. */
-function toChatMessage({ content, refusal, ...message }: WireChatMessage): ChatMessage {
-  const fields = Object.entries(message).filter(([, value]) => value != null)
+function toChatMessage({ content, refusal, ...message }: WireChatMessage, source?: JsonSource): ChatMessage {
+  const fields = asWritten(message, source).filter(([, value]) => value != null)
   const { reasoning = message.reasoning_content } = message
   return {
     ...Object.fromEntries(fields),
@@ -60,7 +71,7 @@ function toContent(content: WireChatMessage['content'], refusal: WireChatMessage
 
 const ownFields = ['messages', 'tools', 'chat_template', 'add_generation_prompt', 'continue_final_message']
 
-function templateKwargs(request: ChatCompletionRequest): Readonly<Record<string, unknown>> {
+function templateKwargs(request: ChatCompletionRequest, body?: JsonSource): Readonly<Record<string, unknown>> {
   const kwargs = request.chat_template_kwargs ?? {}
   const repeated = ownFields.find((name) => Object.hasOwn(kwargs, name))
   if (repeated !== undefined) {
@@ -68,9 +79,19 @@ function templateKwargs(request: ChatCompletionRequest): Readonly<Record<string,
       param: 'chat_template_kwargs',
     })
   }
+  const { documents, reasoning_effort } = request
   return {
-    ...(request.documents != null && { documents: request.documents }),
-    ...(request.reasoning_effort != null && { reasoning_effort: request.reasoning_effort }),
-    ...kwargs,
+    ...(documents != null && Object.fromEntries(asWritten({ documents }, body))),
+    ...(reasoning_effort != null && { reasoning_effort }),
+    ...Object.fromEntries(asWritten(kwargs, body?.member('chat_template_kwargs'))),
   }
+}
+
+/** The members of an object, those that JavaScript may have changed as the text they were written in. */
+function asWritten(object: Readonly<Record<string, unknown>>, source: JsonSource | undefined): [string, unknown][] {
+  return Object.entries(object).map(([name, value]) => {
+    const mayDiffer = typeof value === 'number' || (typeof value === 'object' && value !== null)
+    const written = mayDiffer ? source?.member(name) : undefined
+    return [name, written === undefined ? value : new RawJson(written.text)]
+  })
 }

@@ -1,9 +1,9 @@
-import type { CompletionOutput, RequestOutput } from '@octavo/core'
+import type { CompletionOutput, DecodedTokenLogprobs, RequestOutput, TurnQueue } from '@octavo/core'
 import type { CompletionChoice, CompletionLogprobs, CompletionRequest } from '@octavo/sdk/protocol'
 import { HttpError } from '../http-error.ts'
 import { toWireFinishReason } from './finish-reason.ts'
 import type { LegacyToken, TokenNaming } from './logprobs.ts'
-import { completionLogprobs, firstPromptToken, legacyToken } from './logprobs.ts'
+import { completionLogprobs, firstPromptToken, legacyToken, mapLogprobs } from './logprobs.ts'
 import type { TextOffsets } from './text-offsets.ts'
 
 /** Token ids → text, special tokens kept. */
@@ -14,6 +14,7 @@ export interface ChoiceContext {
   readonly promptIndex: number
   /** `null` where the engine cannot: only an echo needs it. */
   readonly detokenize: Detokenize | null
+  readonly turns: TurnQueue
   /** Of this choice, through all its parts. */
   readonly offsets: TextOffsets
   /** Nothing of this choice was sent before. */
@@ -26,11 +27,11 @@ export function wantsPromptOnly({ echo, max_tokens: maxTokens }: CompletionReque
 }
 
 /** A sample's output, complete or a delta, → a choice. */
-export function completionChoice(
+export async function completionChoice(
   output: RequestOutput,
   completion: CompletionOutput,
   context: ChoiceContext,
-): CompletionChoice {
+): Promise<CompletionChoice> {
   const { request, promptIndex, detokenize, isBeginning } = context
   const isPromptOnly = wantsPromptOnly(request)
   const echoed = isBeginning && request.echo === true ? echoedPrompt(output, detokenize) : ''
@@ -40,7 +41,7 @@ export function completionChoice(
   return {
     index: completion.index + promptIndex * (request.n ?? 1),
     text: isPromptOnly ? echoed : echoed + completion.text,
-    logprobs: logprobsOf(output, completion, { ...context, echoed }),
+    logprobs: await logprobsOf(output, completion, { ...context, echoed }),
     finish_reason: finishReason,
     stop_reason: isPromptOnly ? null : completion.stopReason,
     token_ids: hasTokenIds ? (isPromptOnly ? [] : [...completion.tokenIds]) : null,
@@ -55,14 +56,15 @@ function echoedPrompt({ prompt, promptTokenIds }: RequestOutput, detokenize: Det
   throw new HttpError(400, 'echo: this engine cannot echo a prompt of token ids; pass text.', { param: 'echo' })
 }
 
-function logprobsOf(
+async function logprobsOf(
   output: RequestOutput,
   completion: CompletionOutput,
-  { request, detokenize, offsets, isBeginning, echoed }: ChoiceContext & { readonly echoed: string },
-): CompletionLogprobs | null {
+  { echoed, ...context }: ChoiceContext & { readonly echoed: string },
+): Promise<CompletionLogprobs | null> {
+  const { request, offsets, isBeginning, turns } = context
   if (request.logprobs == null) return null
   const naming = { asTokenIds: request.return_tokens_as_token_ids === true }
-  const prompt = isBeginning && request.echo === true ? promptTokens(output, detokenize, naming) : []
+  const prompt = isBeginning && request.echo === true ? await promptTokens(output, context, naming) : []
   const entries = wantsPromptOnly(request) ? [] : (completion.logprobs ?? [])
   const promptOffsets = isBeginning
     ? offsets.ofPrompt(
@@ -71,20 +73,21 @@ function logprobsOf(
       )
     : []
   return completionLogprobs(
-    [...prompt, ...entries.map((entry) => legacyToken(entry, naming))],
+    [...prompt, ...(await mapLogprobs(entries, (entry) => legacyToken(entry, naming), turns))],
     [...promptOffsets, ...offsets.ofOutput(entries)],
   )
 }
 
 function promptTokens(
-  output: RequestOutput,
-  detokenize: Detokenize | null,
+  { promptLogprobs, promptTokenIds }: RequestOutput,
+  { detokenize, turns }: Pick<ChoiceContext, 'detokenize' | 'turns'>,
   naming: TokenNaming,
-): (LegacyToken & { readonly bytes: readonly number[] })[] {
-  return (output.promptLogprobs ?? []).map((entry, index) => {
+): Promise<(LegacyToken & { readonly bytes: readonly number[] })[]> {
+  const toToken = (entry: DecodedTokenLogprobs | null) => {
     if (entry !== null) return { ...legacyToken(entry, naming), bytes: entry.chosen.bytes }
-    const tokenId = output.promptTokenIds[index] ?? 0
+    const tokenId = promptTokenIds[0] ?? 0
     const text = detokenize === null ? '' : detokenize([tokenId])
     return { ...firstPromptToken(tokenId, text, naming), bytes: [...Buffer.from(text)] }
-  })
+  }
+  return mapLogprobs(promptLogprobs ?? [], toToken, turns)
 }

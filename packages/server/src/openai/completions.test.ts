@@ -150,27 +150,6 @@ describe('a complete answer', () => {
     expect(choice.prompt_logprobs).toEqual([null, { 1: { logprob: Math.log(0.5), rank: 1, decoded_token: ' b' } }])
   })
 
-  it('lets other requests have their turn between the prompts of one', async () => {
-    const engine = new FakeEngine()
-    let numTurns = 0
-    let isRunning = true
-    const count = (): void => {
-      numTurns++
-      if (isRunning) setImmediate(count)
-    }
-    setImmediate(count)
-    const turns: number[] = []
-    const generate = engine.generate.bind(engine)
-    engine.generate = (...args) => {
-      turns.push(numTurns)
-      return generate(...args)
-    }
-    const { response } = await ask({ prompt: Array(20).fill('a'), max_tokens: 1 }, { engine })
-    isRunning = false
-    expect(response.statusCode).toBe(200)
-    expect(new Set(turns).size).toBe(20)
-  })
-
   it('has the offsets that the engine says, whatever tokens are called', async () => {
     const engine = new FakeEngine()
     const generate = engine.generate.bind(engine)

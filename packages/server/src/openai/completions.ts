@@ -1,5 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { CompletionOutput, GenerateRequest, PromptInput, RequestOutput } from '@octavo/core'
+import type { CompletionOutput, GenerateRequest, PromptInput, RequestOutput, TurnQueue } from '@octavo/core'
 import { completionFieldName, completionRequestSchema } from '@octavo/sdk/protocol'
 import type { Completion, CompletionChoice, CompletionChunk, CompletionRequest, Prompt } from '@octavo/sdk/protocol'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -7,10 +6,13 @@ import type { Endpoint } from '../endpoint.ts'
 import { addEndpoint, explainFailure } from '../endpoint.ts'
 import { finalOutput, untilFinished } from '../engine-outputs.ts'
 import { sendEventStream } from '../event-stream.ts'
+import { generateInTurns } from '../generate-in-turns.ts'
 import { mergeAsync } from '../merge-async.ts'
 import type { Generation } from '../open-generation.ts'
 import { openGeneration } from '../open-generation.ts'
 import { parseWire } from '../parse-wire.ts'
+import { sendJson } from '../send-json.ts'
+import type { InWriting } from '../write-json.ts'
 import type { ServerContext } from '../server-context.ts'
 import { completionChoice, wantsPromptOnly, type Detokenize } from './completion-choice.ts'
 import { openaiDialect } from './dialect.ts'
@@ -32,21 +34,24 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
   }
   addEndpoint(app, server, endpoint)
 
-  async function createCompletion(request: FastifyRequest, reply: FastifyReply): Promise<Completion | FastifyReply> {
-    const { engine } = server
-    const body = parseWire(completionRequestSchema, request.body)
+  async function createCompletion(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const { engine, turns } = server
+    const body = await turns.run(() => parseWire(completionRequestSchema, request.body))
     const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
     const generation = openGeneration(server, { request, reply, idPrefix: 'cmpl', wanted })
     const requests = completionToGenerateRequests(body, generation)
     const detokenize: Detokenize | null =
       engine.detokenize === undefined ? null : (ids) => engine.detokenize!(ids, generation.model)
-    const answer = { request: body, frame: generation, detokenize }
+    const answer = { request: body, frame: generation, detokenize, turns }
     // The prompts live and die together: when one fails, or the answer ends early, the others are stopped.
     const group = new AbortController()
     const signal = AbortSignal.any([generation.signal, group.signal])
     try {
-      const streams = generateInTurn(requests, (one) => engine.generate(one, signal))
-      if (body.stream !== true) return completionAnswer(await Promise.all(streams.map(finalOutput)), answer)
+      const streams = generateInTurns(requests, { turns, signal, generate: (one) => engine.generate(one, signal) })
+      if (body.stream !== true) {
+        const outputs = await Promise.all(streams.map(finalOutput))
+        return await sendJson(reply, completionAnswer(outputs, answer), turns)
+      }
       const chunks = completionChunks(mergeAsync(streams.map(untilFinished)), answer)
       const explain = (error: unknown) => explainFailure(server, { endpoint, error, request, reply })
       return await sendEventStream(reply, chunks, { dialect: openaiDialect, signal: generation.signal, explain })
@@ -54,19 +59,6 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
       group.abort()
     }
   }
-}
-
-/** Tokenizing a thousand prompts in one go would keep every other request waiting: each waits for its turn of the event loop. */
-function generateInTurn(
-  requests: readonly GenerateRequest[],
-  generate: (request: GenerateRequest) => AsyncIterable<RequestOutput>,
-): AsyncIterable<RequestOutput>[] {
-  let turn = Promise.resolve()
-  return requests.map(async function* (one) {
-    turn = turn.then(() => nextTurn())
-    await turn
-    yield* generate(one)
-  })
 }
 
 /** A completion → one engine request per prompt, in order. */
@@ -117,34 +109,24 @@ interface AnswerOptions {
   /** What is the same in every part of one answer. */
   readonly frame: Pick<Generation, 'id' | 'created' | 'model'>
   readonly detokenize: Detokenize | null
+  readonly turns: TurnQueue
 }
 
 /** One final output per prompt, in the prompts' order → the complete answer, with the keys that vLLM has. */
 function completionAnswer(
   outputs: readonly RequestOutput[],
-  { request, frame, detokenize }: AnswerOptions,
-): Completion {
+  answer: AnswerOptions,
+): InWriting<Completion, CompletionChoice> {
+  const { request, frame } = answer
   const counter = new UsageCounter()
-  const choices = outputs.flatMap((output, promptIndex) => {
+  for (const [promptIndex, output] of outputs.entries())
     counter.add(promptIndex, output, { promptOnly: wantsPromptOnly(request) })
-    const hasLogprobs = request.prompt_logprobs != null && output.promptLogprobs !== null
-    return output.outputs.map((completion): CompletionChoice => ({
-      ...completionChoice(output, completion, {
-        request,
-        promptIndex,
-        detokenize,
-        offsets: new TextOffsets(),
-        isBeginning: true,
-      }),
-      prompt_logprobs: hasLogprobs ? promptLogprobs(output.promptLogprobs) : null,
-    }))
-  })
   return {
     id: frame.id,
     object: 'text_completion',
     created: frame.created,
     model: frame.model,
-    choices,
+    choices: completionChoices(outputs, answer),
     service_tier: null,
     system_fingerprint: null,
     usage: counter.usage(),
@@ -152,10 +134,24 @@ function completionAnswer(
   }
 }
 
+async function* completionChoices(
+  outputs: readonly RequestOutput[],
+  { request, frame: _, ...parts }: AnswerOptions,
+): AsyncGenerator<CompletionChoice, void, undefined> {
+  for (const [promptIndex, output] of outputs.entries()) {
+    const hasLogprobs = request.prompt_logprobs != null && output.promptLogprobs !== null
+    const rows = hasLogprobs ? await promptLogprobs(output.promptLogprobs, parts.turns) : null
+    for (const completion of output.outputs) {
+      const context = { ...parts, request, promptIndex, offsets: new TextOffsets(), isBeginning: true }
+      yield { ...(await completionChoice(output, completion, context)), prompt_logprobs: rows }
+    }
+  }
+}
+
 /** The deltas of all prompts, each with its prompt's index, in the order in which they come → the events of a streamed answer. */
 async function* completionChunks(
   outputs: AsyncIterable<{ readonly index: number; readonly value: RequestOutput }>,
-  { request, frame, detokenize }: AnswerOptions,
+  { request, frame, ...parts }: AnswerOptions,
 ): AsyncGenerator<CompletionChunk, void, undefined> {
   const counter = new UsageCounter()
   const chunk = (choices: CompletionChoice[], hasUsage: boolean): CompletionChunk => ({
@@ -174,13 +170,13 @@ async function* completionChunks(
       const choiceIndex = completion.index + promptIndex * (request.n ?? 1)
       const offsets = begun.get(choiceIndex)
       const context = {
+        ...parts,
         request,
         promptIndex,
-        detokenize,
         offsets: offsets ?? new TextOffsets(),
         isBeginning: offsets === undefined,
       }
-      const choice = completionChoice(output, completion, context)
+      const choice = await completionChoice(output, completion, context)
       if (isSilent(choice, completion)) continue
       begun.set(choiceIndex, context.offsets)
       yield chunk([choice], isContinuous)

@@ -1,5 +1,6 @@
-import type { DecodedLogprob, DecodedTokenLogprobs } from '@octavo/core'
+import type { DecodedLogprob, DecodedTokenLogprobs, TurnQueue } from '@octavo/core'
 import type { ChatLogprobs, CompletionLogprobs, WirePromptLogprobs } from '@octavo/sdk/protocol'
+import { mapInTurns } from '../map-in-turns.ts'
 
 /** JSON has no infinity; vLLM's stand-in for "impossible". */
 const minLogprob = -9999
@@ -9,13 +10,27 @@ export interface TokenNaming {
   readonly asTokenIds: boolean
 }
 
-export function chatLogprobs(tokens: readonly DecodedTokenLogprobs[], naming: TokenNaming): ChatLogprobs {
+/** `mapInTurns` by the number of their candidates, of which all tokens of a request have the same. */
+export function mapLogprobs<T extends DecodedTokenLogprobs | null, R>(
+  tokens: readonly T[],
+  map: (token: T) => R,
+  turns: TurnQueue,
+): Promise<R[]> {
+  return mapInTurns(tokens, map, { turns, weight: 1 + (tokens.at(-1)?.top.length ?? 0) })
+}
+
+export async function chatLogprobs(
+  tokens: readonly DecodedTokenLogprobs[],
+  naming: TokenNaming,
+  turns: TurnQueue,
+): Promise<ChatLogprobs> {
   const toEntry = (entry: DecodedLogprob) => ({
     token: nameOf(entry, naming),
     logprob: clamp(entry.logprob),
     bytes: [...entry.bytes],
   })
-  return { content: tokens.map(({ chosen, top }) => ({ ...toEntry(chosen), top_logprobs: top.map(toEntry) })) }
+  const toRow = ({ chosen, top }: DecodedTokenLogprobs) => ({ ...toEntry(chosen), top_logprobs: top.map(toEntry) })
+  return { content: await mapLogprobs(tokens, toRow, turns) }
 }
 
 /** One row of the legacy object; the first prompt token has no logprobs. */
@@ -48,15 +63,19 @@ export function completionLogprobs(tokens: readonly LegacyToken[], offsets: read
   }
 }
 
-export function promptLogprobs(tokens: readonly (DecodedTokenLogprobs | null)[]): WirePromptLogprobs {
-  return tokens.map((entry) => {
+export function promptLogprobs(
+  tokens: readonly (DecodedTokenLogprobs | null)[],
+  turns: TurnQueue,
+): Promise<WirePromptLogprobs> {
+  const toRow = (entry: DecodedTokenLogprobs | null): WirePromptLogprobs[number] => {
     if (entry === null) return null
     const rows = [entry.chosen, ...entry.top].map((row) => [
       String(row.tokenId),
       { logprob: clamp(row.logprob), rank: row.rank, decoded_token: row.token },
     ])
     return Object.fromEntries(rows)
-  })
+  }
+  return mapLogprobs(tokens, toRow, turns)
 }
 
 function nameOf({ tokenId, token }: DecodedLogprob, { asTokenIds }: TokenNaming): string {

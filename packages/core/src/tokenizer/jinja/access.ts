@@ -63,8 +63,9 @@ function formatMethod(object: Value, name: string, budget: Budget): Callable | u
 }
 
 function mappingArguments({ args: [mapping] }: CallArguments): CallArguments {
-  if (!(mapping instanceof Dict)) throw new JinjaError('format_map() expects a dict')
-  const kwargs = Array.from(mapping.entries.values(), ([key, value]) => [textOf(key) ?? '', value] as const)
+  // Python asks for a value only where a field needs one.
+  const entries = mapping instanceof Dict ? mapping.entries.values() : []
+  const kwargs = Array.from(entries, ([key, value]) => [textOf(key) ?? '', value] as const)
   return { args: [], kwargs: new Map(kwargs) }
 }
 
@@ -97,7 +98,7 @@ function missing(object: Value, key: Value, budget: Budget): Undefined {
   return new Undefined(
     name === null
       ? `${owner} has no element ${repr(key, budget)}`
-      : `${quoteText(owner)} has no attribute ${quoteText(name)}`,
+      : `${quoteText(owner, budget)} has no attribute ${quoteText(name, budget)}`,
   )
 }
 
@@ -105,7 +106,7 @@ function missing(object: Value, key: Value, budget: Budget): Undefined {
 export function getSlice(object: Value, bounds: readonly [Value, Value, Value], budget: Budget): Value {
   if (object instanceof Undefined) return object.fail()
   const sequence = sequenceOf(object)
-  if (sequence === null) return missing(object, null, budget)
+  if (sequence === null) throw new JinjaError(`'${typeName(object)}' object is not subscriptable`)
   const [start, stop, step] = [sliceIndex(bounds[0]), sliceIndex(bounds[1]), sliceIndex(bounds[2]) ?? 1]
   if (step === 0) throw new JinjaError('slice step cannot be zero')
   const [first, last] = sliceRange([start, stop, step], sequence.length)
@@ -123,6 +124,10 @@ export function getSlice(object: Value, bounds: readonly [Value, Value, Value], 
   if (object instanceof Tuple) return new Tuple(items)
   const text = items.join('')
   return object instanceof Markup ? new Markup(text) : text
+}
+
+export function isSliceable(object: Value): boolean {
+  return sequenceOf(object) !== null
 }
 
 function sequenceOf(

@@ -4,7 +4,7 @@ import { numberOf } from './compare.ts'
 import { JinjaError } from './jinja-error.ts'
 import { formatPercent } from './percent-format.ts'
 import { toText } from './printing.ts'
-import { escapeHtml } from './text.ts'
+import { escapeHtml } from './html.ts'
 import { indexOf, Markup, PyFloat, textOf, toInteger, Tuple, typeName, Undefined, type Value } from './values.ts'
 
 /** Of the integers that powers make; Python would print no more anyway. */
@@ -28,14 +28,9 @@ export function operate(operator: BinaryOperator, [left, right]: readonly [Value
 
 function percent(left: Value, right: Value, budget: Budget): Value {
   const text = textOf(left)!
-  if (!(left instanceof Markup)) return formatPercent(text, right, budget)
-  return new Markup(formatPercent(text, escapeArgument(right), budget))
-}
-
-/** What is put into marked text is escaped. */
-function escapeArgument(value: Value): Value {
-  if (typeof value === 'string') return escapeHtml(value)
-  return value instanceof Tuple ? new Tuple(value.items.map(escapeArgument)) : value
+  const isMarkup = left instanceof Markup
+  const formatted = formatPercent(text, right, { budget, isMarkup })
+  return isMarkup ? new Markup(formatted) : formatted
 }
 
 function join(left: Value, right: Value, budget: Budget): Value | null {
@@ -178,9 +173,14 @@ function requireNumber(value: Value, operator: string): number | bigint {
   return number
 }
 
-/** `a ~ b`. */
-export function concat(values: readonly Value[], budget: Budget): string {
-  const texts = values.map((value) => toText(value, budget))
+/** `a ~ b`. Where output is escaped, one marked text among them has all others escaped. */
+export function concat(values: readonly Value[], isEscaping: boolean, budget: Budget): Value {
+  const isMarked = isEscaping && values.some((value) => value instanceof Markup)
+  const texts = values.map((value) => {
+    const text = toText(value, budget)
+    return isMarked && !(value instanceof Markup) ? escapeHtml(text) : text
+  })
   budget.text(texts.reduce((sum, text) => sum + text.length, 0))
-  return texts.join('')
+  const whole = texts.join('')
+  return isMarked ? new Markup(whole) : whole
 }

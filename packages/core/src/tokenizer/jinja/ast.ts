@@ -119,7 +119,13 @@ export type Statement = At &
         readonly bindings: readonly (readonly [Target, Expression])[]
         readonly body: readonly Statement[]
       }
-    | { readonly type: 'block'; readonly isScoped: boolean; readonly body: readonly Statement[] }
+    | {
+        readonly type: 'block'
+        readonly name: string
+        readonly isScoped: boolean
+        readonly body: readonly Statement[]
+      }
+    | { readonly type: 'autoescape'; readonly isOn: Expression; readonly body: readonly Statement[] }
     /** `{% generation %}`: what the assistant wrote, which only training needs to know. */
     | { readonly type: 'scope'; readonly body: readonly Statement[] }
     | { readonly type: 'break' | 'continue' }

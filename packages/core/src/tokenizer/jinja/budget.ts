@@ -12,8 +12,8 @@ const maxWork = 2 ** 32
 /** For what the other bounds do not see. */
 const maxMs = 3_000
 const stepsPerLook = 1024
-/** One step over such a text may take milliseconds. */
-const longText = 65_536
+/** Characters that take a millisecond, or some. */
+const charsPerLook = 65_536
 /** Values inside values, calls inside calls. Python's own limit is 1,000 frames. */
 const maxValueDepth = 500
 const maxCallDepth = 150
@@ -28,6 +28,7 @@ export class Budget {
   #numChars = 0
   #numItems = 0
   #numRead = 0
+  #numCharsUnlooked = 0
   #callDepth = 0
 
   /** One more node is evaluated, or one more value compared. */
@@ -47,7 +48,7 @@ export class Budget {
   text(length: number): void {
     this.growth(length)
     this.#numChars += length
-    if (length > longText) this.#look()
+    this.#spend(length)
     if (this.#numChars > maxChars) throw new JinjaError(`it makes more than ${maxChars} characters of text on the way`)
   }
 
@@ -61,7 +62,7 @@ export class Budget {
   read(length: number): void {
     this.#numRead += length
     if (this.#numRead > maxWork) throw new JinjaError('it searches too much text; does it loop without end?')
-    if (length > longText) this.#look()
+    this.#spend(length)
   }
 
   /** Values nested this deep are walked through. */
@@ -78,7 +79,13 @@ export class Budget {
     }
   }
 
+  #spend(numChars: number): void {
+    this.#numCharsUnlooked += numChars
+    if (this.#numCharsUnlooked > charsPerLook) this.#look()
+  }
+
   #look(): void {
+    this.#numCharsUnlooked = 0
     if (performance.now() - this.#startedAt > maxMs)
       throw new JinjaError(`it takes more than ${maxMs / 1000} seconds; does it loop without end?`)
   }

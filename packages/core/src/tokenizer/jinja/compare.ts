@@ -131,7 +131,9 @@ export function toKey(value: Value, budget: Budget): DictKey {
     budget.text(whole.length)
     return whole
   }
-  if (Array.isArray(value) || value instanceof Dict) throw new JinjaError(`unhashable type: '${typeName(value)}'`)
+  const isView = value instanceof DictView && value.kind !== 'values'
+  if (Array.isArray(value) || value instanceof Dict || isView)
+    throw new JinjaError(`unhashable type: '${typeName(value)}'`)
   return objectKey(value as object)
 }
 
@@ -168,7 +170,7 @@ export function isIn(item: Value, container: Value, budget: Budget): boolean {
 export function iterate(value: Value): Iterable<Value> {
   if (Array.isArray(value)) return value
   if (typeof value === 'string') return value
-  if (value instanceof Markup) return Array.from(value.text, (char) => new Markup(char))
+  if (value instanceof Markup) return value.text
   if (value instanceof Tuple) return value.items
   if (value instanceof Dict) return value.keys()
   if (value instanceof DictView || value instanceof Range || value instanceof Generator) return value

@@ -1,7 +1,8 @@
-import { getAttribute, getItem, getSlice } from './access.ts'
+import { getAttribute, getItem, getSlice, isSliceable } from './access.ts'
 import { concat, negate, operate, plus } from './arithmetic.ts'
 import type { Argument, CompareOperator, Expression } from './ast.ts'
 import type { Budget } from './budget.ts'
+import { isConstant } from './constant.ts'
 import { compareValues, isEqual, isIn, listOf, toKey } from './compare.ts'
 import type { Filter, Runtime } from './filter.ts'
 import { JinjaError } from './jinja-error.ts'
@@ -31,6 +32,8 @@ export class Evaluator implements Runtime {
   readonly budget: Budget
   /** Of the node at work, for messages. */
   line = 1
+  /** What the `autoescape` at work says; a macro asks it when it is called. */
+  isEscaping = false
 
   constructor(budget: Budget) {
     this.budget = budget
@@ -92,7 +95,7 @@ export class Evaluator implements Runtime {
         return operate(node.operator, operands, this.budget)
       }
       case 'concat':
-        return concat(this.#all(node.items, scope), this.budget)
+        return concat(this.#all(node.items, scope), scope.escaping === true && !isConstant(node, true), this.budget)
       case 'list':
         return this.#all(node.items, scope)
       case 'tuple':
@@ -132,6 +135,8 @@ export class Evaluator implements Runtime {
     const bound = (part: Expression | null): Value => (part === null ? null : this.evaluate(part, scope))
     const bounds = [bound(key.start), bound(key.stop), bound(key.step)] as const
     this.line = node.line
+    // Jinja2 works constants out beforehand, and takes what fails there for undefined.
+    if (!isSliceable(object) && isConstant(node.object, scope.escaping)) return new Undefined('there is no such slice')
     return getSlice(object, bounds, this.budget)
   }
 

@@ -5,6 +5,8 @@ import type { CallArguments, Value } from './values.ts'
 /** What filters and tests can use of the rendering they run in. */
 export interface Runtime {
   readonly budget: Budget
+  /** Within `{% autoescape true %}`: filters that make HTML mark it. */
+  readonly isEscaping: boolean
   applyFilter(name: string, value: Value, given: CallArguments): Value
   applyTest(name: string, value: Value, given: CallArguments): boolean
 }

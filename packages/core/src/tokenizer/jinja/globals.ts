@@ -30,6 +30,9 @@ export function createGlobals(budget: Budget): Map<string, Value> {
     raise_exception: ({ args, kwargs }) => {
       throw new RaisedException(toText(args.length > 0 ? args[0]! : (kwargs.get('message') ?? null), budget))
     },
+    lipsum: () => {
+      throw new JinjaError('lipsum() is not supported: it makes random text')
+    },
     strftime_now: ({ args, kwargs }) => {
       const format = textOf(args[0] ?? kwargs.get('format') ?? null)
       if (format === null) throw new JinjaError('strftime_now() expects a format')
@@ -117,6 +120,10 @@ class Joiner extends TemplateObject {
 
   attribute(): undefined {
     return undefined
+  }
+
+  override get isCallable(): boolean {
+    return true
   }
 
   override call(): Value {

@@ -1,23 +1,31 @@
 import type { Expression, FilterExpression, ForStatement, MacroBody, Statement, Target, Template } from './ast.ts'
 import { Budget, TextWriter } from './budget.ts'
 import { iterate, listOf } from './compare.ts'
+import { isConstant } from './constant.ts'
 import { Evaluator } from './evaluator.ts'
 import { createGlobals } from './globals.ts'
 import { JinjaError, RaisedException } from './jinja-error.ts'
 import { LoopContext } from './loop-context.ts'
 import { toText } from './printing.ts'
-import { Scope } from './scope.ts'
+import { type Escaping, Scope } from './scope.ts'
+import { type HiddenNames, hiddenNames } from './symbols.ts'
+import { escapeHtml } from './html.ts'
 import {
   Callable,
   type CallArguments,
   Dict,
   isTrue,
+  Markup,
   Namespace,
   orUndefined,
+  TemplateObject,
+  textOf,
   Tuple,
+  typeName,
   Undefined,
   type Value,
 } from './values.ts'
+import { usedNames, walk } from './walk.ts'
 
 /** How a list of statements ended. */
 type Outcome = 'end' | 'break' | 'continue'
@@ -48,6 +56,8 @@ class Interpreter {
   readonly #budget: Budget
   readonly #evaluator: Evaluator
   #root = new Scope(null)
+  #blocks: ReadonlyMap<string, readonly Statement[]> | null = null
+  #hidden: HiddenNames = new Map()
 
   constructor(budget: Budget) {
     this.#budget = budget
@@ -60,8 +70,18 @@ class Interpreter {
 
   render(template: Template, variables: ReadonlyMap<string, Value>): string {
     const around = new Scope(new Scope(null, createGlobals(this.#budget)), new Map(variables))
-    this.#root = new Scope(around)
+    this.#hidden = hiddenNames(template)
+    this.#root = this.#inner(around, template)
+    if (usedNames(template, ['self']).size > 0)
+      this.#root.set('self', new TemplateReference((name) => this.#block(template, name)))
     return this.#capture(template, this.#root)
+  }
+
+  /** The variables of statements that have their own. */
+  #inner(outer: Scope, body: readonly Statement[], escaping: Escaping = outer.escaping): Scope {
+    const scope = new Scope(outer, new Map(), escaping)
+    for (const name of this.#hidden.get(body) ?? []) scope.hide(name)
+    return scope
   }
 
   #capture(body: readonly Statement[], scope: Scope): string {
@@ -87,7 +107,7 @@ class Interpreter {
         out.write(node.text)
         return 'end'
       case 'output':
-        out.write(toText(this.#evaluate(node.value, scope), this.#budget))
+        out.write(this.#outputText(node.value, scope))
         return 'end'
       case 'set':
         this.#assign(node.target, this.#evaluate(node.value, scope), scope)
@@ -103,11 +123,16 @@ class Interpreter {
         scope.set(node.macro.name, this.#macro(node.macro, scope))
         return 'end'
       case 'scope':
-        return this.#run(node.body, { scope: new Scope(scope), out })
+        return this.#run(node.body, { scope: this.#inner(scope, node.body), out })
       case 'with':
         return this.#with(node, frame)
       case 'block':
-        return this.#run(node.body, { scope: new Scope(node.isScoped ? scope : this.#root), out })
+        return this.#run(node.body, {
+          scope: this.#inner((node.isScoped ? scope : this.#root).exported(), node.body, false),
+          out,
+        })
+      case 'autoescape':
+        return this.#autoescape(node, frame)
       case 'unsupported':
         throw new JinjaError(`'${node.tag}' needs other templates, of which a chat template has none`, node.line)
       default:
@@ -119,18 +144,65 @@ class Interpreter {
   /** Statements whose body is text to something else. */
   #captured(node: Extract<Statement, { type: 'setBlock' | 'callBlock' | 'filterBlock' }>, scope: Scope): string {
     if (node.type === 'callBlock') return this.#callBlock(node, scope)
-    const text = this.#capture(node.body, new Scope(scope))
+    const isFilter = node.type === 'filterBlock'
+    const captured = this.#capture(node.body, this.#inner(scope, node.body))
+    const isMarked = isFilter ? this.#escapes(scope) : this.#evaluator.isEscaping
+    const text = isMarked ? new Markup(captured) : captured
     const value = node.filter === null ? text : this.#filterText(node.filter, text, scope)
-    if (node.type === 'filterBlock') return toText(value, this.#budget)
+    if (isFilter) {
+      const written = textOf(value)
+      if (written === null)
+        throw new JinjaError(`the filter of a block gives '${typeName(value)}', not a text`, node.line)
+      return written
+    }
     this.#assign(node.target, value, scope)
     return ''
   }
 
+  #escapes(scope: Scope): boolean {
+    return scope.escaping ?? this.#evaluator.isEscaping
+  }
+
+  #outputText(node: Expression, scope: Scope): string {
+    const value = this.#evaluate(node, scope)
+    const text = toText(value, this.#budget)
+    if (value instanceof Markup || !this.#escapes(scope)) return text
+    // Jinja2 writes constants before it knows what the expression of `autoescape` gives.
+    if (scope.escaping === null && isConstant(node, null)) return text
+    const escaped = escapeHtml(text)
+    this.#budget.text(escaped.length)
+    return escaped
+  }
+
+  /** What stands in it is escaped by its place; macros called and filters applied there look at the value at work. */
+  #autoescape(node: Extract<Statement, { type: 'autoescape' }>, { scope, out }: Frame): Outcome {
+    const { isOn } = node
+    const before = this.#evaluator.isEscaping
+    this.#evaluator.isEscaping = isTrue(this.#evaluate(isOn, scope))
+    const escaping = isOn.type === 'constant' ? this.#evaluator.isEscaping : null
+    const outcome = this.#run(node.body, { scope: this.#inner(scope, node.body, escaping), out })
+    this.#evaluator.isEscaping = before
+    return outcome
+  }
+
   /** The filters of a block, the innermost of which gets the block's text. */
-  #filterText(filter: FilterExpression, text: string, scope: Scope): Value {
+  #filterText(filter: FilterExpression, text: Value, scope: Scope): Value {
     const { target } = filter
     const value = target?.type === 'filter' ? this.#filterText(target, text, scope) : text
     return this.#evaluator.filter(filter, value, scope)
+  }
+
+  /** `self.name`: what writes the block of that name once more. */
+  #block(template: Template, name: string): Callable | undefined {
+    this.#blocks ??= namedBlocks(template)
+    const body = this.#blocks.get(name)
+    if (body === undefined) return undefined
+    return new Callable(name, () =>
+      this.#budget.call(() => {
+        const text = this.#capture(body, this.#inner(this.#root.exported(), body, false))
+        return this.#evaluator.isEscaping ? new Markup(text) : text
+      }),
+    )
   }
 
   #if(node: Extract<Statement, { type: 'if' }>, frame: Frame): Outcome {
@@ -141,7 +213,7 @@ class Interpreter {
   }
 
   #with(node: Extract<Statement, { type: 'with' }>, { scope, out }: Frame): Outcome {
-    const inner = new Scope(scope)
+    const inner = this.#inner(scope, node.body)
     const values = node.bindings.map(([, value]) => this.#evaluate(value, scope))
     for (const [index, [target]] of node.bindings.entries()) this.#assign(target, values[index]!, inner)
     return this.#run(node.body, { scope: inner, out })
@@ -164,20 +236,22 @@ class Interpreter {
     })
     let isEmpty = true
     for (let item = loop.next(); item !== undefined; item = loop.next()) {
-      isEmpty = false
       this.#budget.step()
-      const scope = new Scope(frame.scope)
+      const scope = this.#inner(frame.scope, node.body)
       scope.set('loop', loop)
       this.#assign(node.target, item, scope)
-      if (this.#run(node.body, { scope, out: frame.out }) === 'break') break
+      const outcome = this.#run(node.body, { scope, out: frame.out })
+      if (outcome === 'break') break
+      // Jinja2 takes a loop for empty whose body never came to its end.
+      if (outcome === 'end') isEmpty = false
     }
-    if (isEmpty) this.#run(node.otherwise, { scope: new Scope(frame.scope), out: frame.out })
+    if (isEmpty) this.#run(node.otherwise, { scope: this.#inner(frame.scope, node.otherwise), out: frame.out })
   }
 
-  #recurse(node: ForStatement, { items, depth, frame }: { items: Value; depth: number; frame: Frame }): string {
+  #recurse(node: ForStatement, { items, depth, frame }: { items: Value; depth: number; frame: Frame }): Value {
     const out = new TextWriter(this.#budget)
     this.#loop(node, { items, depth, frame: { scope: frame.scope, out } })
-    return out.text
+    return this.#escapes(frame.scope) ? new Markup(out.text) : out.text
   }
 
   *#filtered(node: ForStatement, items: Iterable<Value>, scope: Scope): Iterable<Value> {
@@ -212,9 +286,9 @@ class Interpreter {
     return new Callable(name, call, attributes)
   }
 
-  #callMacro(macro: MacroBody, given: CallArguments, scope: Scope): string {
-    const { line } = this.#evaluator
-    const inner = new Scope(scope)
+  #callMacro(macro: MacroBody, given: CallArguments, scope: Scope): Value {
+    const { line, isEscaping } = this.#evaluator
+    const inner = this.#inner(scope, macro.body)
     const kwargs = new Map(given.kwargs)
     this.#bindSpecial(macro, { args: given.args, kwargs }, inner)
     for (const [index, { name, defaultValue }] of macro.params.entries()) {
@@ -230,7 +304,7 @@ class Interpreter {
     this.#bindRest(macro, { args: given.args.slice(macro.params.length), kwargs }, inner)
     const text = this.#capture(macro.body, inner)
     this.#evaluator.line = line
-    return text
+    return isEscaping ? new Markup(text) : text
   }
 
   /** `caller`, which is no argument like the others. */
@@ -276,4 +350,31 @@ class Interpreter {
   #evaluate(node: Expression, scope: Scope): Value {
     return this.#evaluator.evaluate(node, scope)
   }
+}
+
+/** `self`, whose attributes are the template's blocks. */
+class TemplateReference extends TemplateObject {
+  readonly typeName = 'TemplateReference'
+  readonly #blockOf: (name: string) => Callable | undefined
+
+  constructor(blockOf: (name: string) => Callable | undefined) {
+    super()
+    this.#blockOf = blockOf
+  }
+
+  attribute(name: string): Value | undefined {
+    return this.#blockOf(name)
+  }
+
+  override describe(): string {
+    return '<TemplateReference None>'
+  }
+}
+
+function namedBlocks(template: Template): Map<string, readonly Statement[]> {
+  const blocks = new Map<string, readonly Statement[]>()
+  walk(template, (node) => {
+    if (node.type === 'block') blocks.set(node.name, node.body)
+  })
+  return blocks
 }

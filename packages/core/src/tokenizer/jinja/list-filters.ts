@@ -5,6 +5,7 @@ import { type Filter, filter, type Runtime } from './filter.ts'
 import { JinjaError } from './jinja-error.ts'
 import { parseFloatText, parseIntegerText, roundFloat } from './number-text.ts'
 import { toText } from './printing.ts'
+import { escapeHtml } from './html.ts'
 import { charsOf, lengthOf, stripText } from './text.ts'
 import type { Given } from './arguments.ts'
 import {
@@ -13,7 +14,9 @@ import {
   type DictKey,
   DictView,
   Generator,
+  indexOf,
   isTrue,
+  Markup,
   orUndefined,
   PyFloat,
   Range,
@@ -73,7 +76,7 @@ function compareKeys(a: Value, b: Value, budget: Runtime['budget']): number {
 }
 
 function sort(value: Value, given: Given, runtime: Runtime): Value[] {
-  const [isReverse, isCaseSensitive] = [given.isTrue(0), given.isTrue(1)]
+  const [isReverse, isCaseSensitive] = [given.integer(0, 0) !== 0, given.isTrue(1)]
   const attribute = given.at(2)
   const names = textOf(attribute)?.split(',') ?? [attribute]
   const getters = names.map((name) => keyGetter(name, isCaseSensitive, runtime))
@@ -97,6 +100,7 @@ function groupBy(value: Value, given: Given, runtime: Runtime): Value[] {
 function* unique(value: Value, getKey: Getter, { budget }: Runtime): Iterable<Value> {
   const seen = new Set<DictKey>()
   for (const item of iterate(value)) {
+    budget.step()
     const key = toKey(getKey(item), budget)
     if (seen.has(key)) continue
     budget.items(1)
@@ -109,6 +113,7 @@ function extreme(value: Value, given: Given, { runtime, sign }: { runtime: Runti
   const getKey = keyGetter(given.at(1), given.isTrue(0), runtime)
   let best: { item: Value; key: Value } | null = null
   for (const item of iterate(value)) {
+    runtime.budget.step()
     const key = getKey(item)
     if (best === null || sign * compareKeys(key, best.key, runtime.budget) > 0) best = { item, key }
   }
@@ -163,7 +168,8 @@ function* mapped(value: Value, { args, kwargs }: CallArguments, runtime: Runtime
   }
 }
 
-function* batches(value: Value, size: number, [fill, { budget }]: readonly [Value, Runtime]): Iterable<Value> {
+function* batches(value: Value, given: Given, { budget }: Runtime): Iterable<Value> {
+  const [size, fill] = [given.integer(0, 0), given.at(1)]
   let batch: Value[] = []
   for (const item of iterate(value)) {
     if (batch.length === size) {
@@ -181,7 +187,8 @@ function* batches(value: Value, size: number, [fill, { budget }]: readonly [Valu
   yield batch
 }
 
-function* slices(value: Value, count: number, [fill, { budget }]: readonly [Value, Runtime]): Iterable<Value> {
+function* slices(value: Value, given: Given, { budget }: Runtime): Iterable<Value> {
+  const [count, fill] = [given.integer(0, 0), given.at(1)]
   const items = listOf(value, budget)
   if (count < 1) throw new JinjaError('integer division or modulo by zero')
   const [size, numLonger] = [Math.floor(items.length / count), items.length % count]
@@ -195,24 +202,35 @@ function* slices(value: Value, count: number, [fill, { budget }]: readonly [Valu
   }
 }
 
+/** With autoescape, one marked text among them or between them has all others escaped. */
 function join(value: Value, given: Given, runtime: Runtime): Value {
-  const { budget } = runtime
+  const { budget, isEscaping } = runtime
   const get = given.at(1) === null ? null : getterOf(given.at(1), runtime)
-  const separator = given.has(0) ? toText(given.at(0), budget) : ''
+  const separator = given.has(0) ? given.at(0) : ''
   const texts: string[] = []
+  const plain: number[] = []
   let length = 0
   for (const item of iterate(value)) {
     budget.step()
-    const text = toText(get === null ? item : get(item), budget)
-    length += text.length + separator.length
+    const part = get === null ? item : get(item)
+    const text = toText(part, budget)
+    if (!(part instanceof Markup)) plain.push(texts.length)
+    length += text.length
     budget.growth(length)
     texts.push(text)
   }
-  budget.text(length)
-  return texts.join(separator)
+  const between = toText(separator, budget)
+  budget.text(length + texts.length * between.length)
+  const isMarked = isEscaping && (separator instanceof Markup || plain.length < texts.length)
+  if (!isMarked) return texts.join(between)
+  for (const index of plain) texts[index] = escapeHtml(texts[index]!)
+  const marked = texts.join(separator instanceof Markup ? between : escapeHtml(between))
+  budget.text(marked.length)
+  return new Markup(marked)
 }
 
-function lengthOfValue(value: Value, { budget }: Runtime): number {
+/** Python's `len`. */
+export function lengthOfValue(value: Value, { budget }: Runtime): number {
   const text = textOf(value)
   if (text !== null) {
     budget.read(text.length)
@@ -283,20 +301,25 @@ function round(value: Value, given: Given): Value {
   }
   if (method !== 'ceil' && method !== 'floor') throw new JinjaError('method must be common, ceil or floor')
   const scale = 10 ** digits
-  return new PyFloat(Math[method](Number(number) * scale) / scale)
+  // Python rounds to an int, which has no negative zero.
+  return new PyFloat((Math[method](Number(number) * scale) + 0) / scale)
 }
 
 function toInt(value: Value, given: Given): Value {
   if (value instanceof Undefined) return value.fail()
   const fallback = given.has(0) ? given.at(0) : 0
   const text = textOf(value)
-  const integer = text === null ? null : parseIntegerText(stripText(text, 'both'), given.integer(1, 10))
+  const base = given.has(1) ? indexOf(given.at(1)) : 10
+  const integer = text === null || base === null ? null : parseIntegerText(stripText(text, 'both'), base)
   if (integer !== null) return toInteger(integer)
   const number = text === null ? numberOf(value) : parseFloatText(stripText(text, 'both'))
   if (number === null) return fallback
   if (typeof number === 'bigint') return number
   if (Number.isNaN(number)) return fallback
-  if (!Number.isFinite(number)) throw new JinjaError('cannot convert float infinity to integer')
+  if (!Number.isFinite(number)) {
+    if (text !== null) return fallback
+    throw new JinjaError('cannot convert float infinity to integer')
+  }
   return toInteger(BigInt(Math.trunc(number)))
 }
 
@@ -312,6 +335,12 @@ function absolute(value: Value): Value {
   if (number === null) throw new JinjaError(`bad operand type for abs(): '${typeName(value)}'`)
   if (value instanceof PyFloat) return new PyFloat(Math.abs(value.value))
   return number < 0 ? toInteger(-number) : number
+}
+
+function* itemPairs(value: Value): Iterable<Value> {
+  if (value instanceof Undefined) return
+  if (!(value instanceof Dict)) throw new JinjaError('Can only get item pairs from a mapping.')
+  yield* new DictView(value, 'items')
 }
 
 function withDefault(value: Value, given: Given): Value {
@@ -334,9 +363,10 @@ export const listFilters: Readonly<Record<string, Filter>> = {
   attr: filter('attr(name)', (value, given, { budget }) => {
     return orUndefined(attributeOf(value, given.text(0), budget), `there is no attribute '${given.text(0)}'`)
   }),
-  batch: filter('batch(linecount; fill_with)', (value, given, runtime) => {
-    return new Generator(batches(value, given.integer(0, 0), [given.at(1), runtime]))
-  }),
+  batch: filter(
+    'batch(linecount; fill_with)',
+    (value, given, runtime) => new Generator(batches(value, given, runtime)),
+  ),
   count: lengthFilter('count'),
   d: defaultFilter('d'),
   default: defaultFilter('default'),
@@ -345,11 +375,7 @@ export const listFilters: Readonly<Record<string, Filter>> = {
   float: filter('float(; default)', toFloat),
   groupby: filter('groupby(attribute; default, case_sensitive)', groupBy),
   int: filter('int(; default, base)', toInt),
-  items: filter('items()', (value) => {
-    if (value instanceof Undefined) return new Generator([])
-    if (!(value instanceof Dict)) throw new JinjaError('Can only get item pairs from a mapping.')
-    return new Generator(new DictView(value, 'items'))
-  }),
+  items: filter('items()', (value) => new Generator(itemPairs(value))),
   join: filter('join(; d, attribute)', join),
   last: filter('last()', (value, _given, runtime) => last(value, runtime)),
   length: lengthFilter('length'),
@@ -368,9 +394,7 @@ export const listFilters: Readonly<Record<string, Filter>> = {
   round: filter('round(; precision, method)', round),
   select: select({ keeps: true, hasAttribute: false }),
   selectattr: select({ keeps: true, hasAttribute: true }),
-  slice: filter('slice(slices; fill_with)', (value, given, runtime) => {
-    return new Generator(slices(value, given.integer(0, 0), [given.at(1), runtime]))
-  }),
+  slice: filter('slice(slices; fill_with)', (value, given, runtime) => new Generator(slices(value, given, runtime))),
   sort: filter('sort(; reverse, case_sensitive, attribute)', sort),
   sum: filter('sum(; attribute, start)', sum),
   unique: filter('unique(; case_sensitive, attribute)', (value, given, runtime) => {

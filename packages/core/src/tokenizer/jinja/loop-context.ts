@@ -7,7 +7,7 @@ export interface LoopOptions {
   readonly items: Iterable<Value>
   readonly depth: number
   /** Runs the loop's body over other items, where it is recursive. */
-  readonly recurse: ((items: Value, depth: number) => string) | null
+  readonly recurse: ((items: Value, depth: number) => Value) | null
   readonly budget: Budget
 }
 
@@ -73,6 +73,10 @@ export class LoopContext extends TemplateObject {
       default:
         return undefined
     }
+  }
+
+  override get isCallable(): boolean {
+    return true
   }
 
   override call({ args }: CallArguments): Value {

@@ -1,6 +1,7 @@
 import { type Signature, bindArguments, type Given } from './arguments.ts'
 import type { Budget } from './budget.ts'
 import { isEqual, listOf, toKey } from './compare.ts'
+import { stripTags, unescapeHtml } from './html.ts'
 import { JinjaError } from './jinja-error.ts'
 import { stringMethods } from './string-methods.ts'
 import { sliceRange } from './text.ts'
@@ -12,7 +13,9 @@ import {
   integerOf,
   Markup,
   PyFloat,
+  Range,
   textOf,
+  toInteger,
   Tuple,
   Undefined,
   type CallArguments,
@@ -33,6 +36,7 @@ export function methodOf(object: Value, name: string, budget: Budget): Value | u
   if (object instanceof Dict) return dictMethod(object, name, budget) ?? refuse('dict', name)
   if (object instanceof Tuple) return sequenceMethod(object.items, name, budget)
   if (object instanceof DictView) return name === 'mapping' ? object.dict : undefined
+  if (object instanceof Range) return rangeAttribute(object, name, budget)
   return numberAttribute(object, name)
 }
 
@@ -47,6 +51,7 @@ function bind(signature: Signature, call: (given: Given) => Value): Callable {
 }
 
 function stringMethod(object: Value, name: string, budget: Budget): Callable | undefined {
+  if (object instanceof Markup && Object.hasOwn(markupMethods, name)) return markupMethod(object, name, budget)
   if (!Object.hasOwn(stringMethods, name)) return undefined
   const method = stringMethods[name]!
   const isMarkup = object instanceof Markup
@@ -59,8 +64,28 @@ function stringMethod(object: Value, name: string, budget: Budget): Callable | u
       return isMarkup ? new Markup(result) : result
     }
     if (Array.isArray(result)) budget.items(result.length)
-    return result
+    return isMarkup ? markItems(result) : result
   })
+}
+
+/** What marked text has beyond a text's methods. */
+const markupMethods: Readonly<Record<string, (text: string) => string>> = {
+  striptags: stripTags,
+  unescape: unescapeHtml,
+}
+
+function markupMethod({ text }: Markup, name: string, budget: Budget): Callable {
+  return bind({ name, params: [], numRequired: 0 }, () => {
+    budget.text(text.length)
+    return markupMethods[name]!(text)
+  })
+}
+
+/** Parts of marked text are marked. */
+function markItems(value: Value): Value {
+  const mark = (item: Value): Value => (typeof item === 'string' ? new Markup(item) : item)
+  if (Array.isArray(value)) return value.map(mark)
+  return value instanceof Tuple ? new Tuple(value.items.map(mark)) : value
 }
 
 function listMethod(object: readonly Value[], name: string, budget: Budget): Callable | undefined {
@@ -107,8 +132,22 @@ function dictMethod(dict: Dict, name: string, budget: Budget): Callable | undefi
   }
 }
 
+function rangeAttribute(range: Range, name: string, budget: Budget): Value | undefined {
+  if (name === 'start' || name === 'stop' || name === 'step') return range[name]
+  return sequenceMethod([...range], name, budget)
+}
+
+/** Methods of numbers that make bytes, or texts of them that no prompt has. */
+const unsupported: ReadonlySet<string> = new Set(['to_bytes', 'from_bytes', 'hex', 'fromhex'])
+
 function numberAttribute(object: Value, name: string): Value | undefined {
   const none = { name, params: [], numRequired: 0 }
+  if (unsupported.has(name) && (object instanceof PyFloat || integerOf(object) !== null)) {
+    return new Callable(name, () => {
+      throw new JinjaError(`the method '${name}' of numbers is not supported`)
+    })
+  }
+  if (name === 'as_integer_ratio' && object instanceof PyFloat) return bind(none, () => integerRatio(object.value))
   if (object instanceof PyFloat) {
     if (name === 'is_integer') return bind(none, () => Number.isInteger(object.value))
     if (name === 'real') return object
@@ -126,6 +165,8 @@ function numberAttribute(object: Value, name: string): Value | undefined {
       return 1
     case 'conjugate':
       return bind(none, () => integer)
+    case 'as_integer_ratio':
+      return bind(none, () => new Tuple([integer, 1]))
     case 'bit_length':
       return bind(none, () => (indexOf(integer) === 0 ? 0 : integer.toString(2).replace('-', '').length))
     case 'bit_count':
@@ -133,4 +174,15 @@ function numberAttribute(object: Value, name: string): Value | undefined {
     default:
       return undefined
   }
+}
+
+/** The float as a fraction in lowest terms. */
+function integerRatio(value: number): Tuple {
+  if (!Number.isFinite(value)) throw new JinjaError('cannot convert an infinite or missing number to an integer ratio')
+  let [numerator, denominator] = [value, 1n]
+  while (!Number.isInteger(numerator)) {
+    numerator *= 2
+    denominator *= 2n
+  }
+  return new Tuple([toInteger(BigInt(numerator)), toInteger(denominator)])
 }

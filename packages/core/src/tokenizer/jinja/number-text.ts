@@ -76,7 +76,8 @@ const numberPattern = /^[+-]?(?:\d+(?:_\d+)*\.?(?:\d+(?:_\d+)*)?|\.\d+(?:_\d+)*)
 const specialPattern = /^([+-]?)(?:(inf(?:inity)?)|nan)$/i
 
 /** `float(text)`; `null` where Python raises. */
-export function parseFloatText(text: string): number | null {
+export function parseFloatText(given: string): number | null {
+  const text = asciiDigits(given)
   if (numberPattern.test(text)) return Number(text.replaceAll('_', ''))
   const special = specialPattern.exec(text)
   if (special === null) return null
@@ -84,10 +85,30 @@ export function parseFloatText(text: string): number | null {
   return special[1] === '-' ? -Infinity : Infinity
 }
 
+const firstMathDigit = 0x1d7ce
+const otherDigit = /(?![0-9])\p{Nd}/gu
+
+/** Python reads the digits of all scripts, which stand in rows from 0 to 9. */
+function asciiDigits(text: string): string {
+  if (/^[\0-\x7f]*$/.test(text)) return text
+  return text.replace(otherDigit, (char) => {
+    const code = char.codePointAt(0)!
+    if (code >= firstMathDigit && code < firstMathDigit + 50) return String((code - firstMathDigit) % 10)
+    let value = 0
+    while (value < 9 && /\p{Nd}/u.test(String.fromCodePoint(code - value - 1))) value++
+    return String(value)
+  })
+}
+
+/** Python reads no integers of more. */
+const maxDigits = 4300
+
 const prefixes: Readonly<Record<string, number>> = { '0b': 2, '0o': 8, '0x': 16 }
 
 /** `int(text, base)`; `null` where Python raises. */
-export function parseIntegerText(text: string, base: number): bigint | null {
+export function parseIntegerText(given: string, base: number): bigint | null {
+  if (given.length > 2 * maxDigits) return null
+  const text = asciiDigits(given)
   const match = /^([+-]?)(0[box])?_?([\da-z]+(?:_[\da-z]+)*)$/i.exec(text)
   if (match === null) return null
   const prefix = match[2]?.toLowerCase()
@@ -97,7 +118,7 @@ export function parseIntegerText(text: string, base: number): bigint | null {
     if (base === 0 || prefixes[prefix] === base) radix = prefixes[prefix]!
     else digits = prefix + digits
   } else if (base === 0) radix = 10
-  if (digits.length > 4300 || radix < 2 || radix > 36) return null
+  if (digits.length > maxDigits || radix < 2 || radix > 36) return null
   let value = 0n
   for (const digit of digits) {
     const number = Number.parseInt(digit, 36)

@@ -213,18 +213,17 @@ function parsePrint(stream: TokenStream, line: number): Statement[] {
   return outputs
 }
 
-/** Output is never escaped: prompts are no HTML. */
 function parseAutoescape(stream: TokenStream, line: number): Statement {
   const isOn = parseExpression(stream)
-  if (isOn.type !== 'constant' || isOn.value !== false) stream.fail('autoescape can only be false', line)
-  return { type: 'scope', body: parseBlock(stream, 'endautoescape'), line }
+  return { type: 'autoescape', isOn, body: parseBlock(stream, 'endautoescape'), line }
 }
 
 function parseNamedBlock(stream: TokenStream, line: number): Statement {
   const { value: name } = stream.expect('name')
   const isScoped = stream.skip('name', 'scoped')
   stream.skip('name', 'required')
+  stream.declareBlock(name, line)
   const body = parseBlock(stream, 'endblock')
   stream.skip('name', name)
-  return { type: 'block', isScoped, body, line }
+  return { type: 'block', name, isScoped, body, line }
 }

@@ -1,19 +1,26 @@
 import type { Budget } from './budget.ts'
 import { numberOf, toKey } from './compare.ts'
+import { escapeHtml } from './html.ts'
 import { JinjaError } from './jinja-error.ts'
 import { exponentialText, fixedText, generalText } from './number-text.ts'
 import { integerText, repr, toText } from './printing.ts'
 import { lengthOf } from './text.ts'
-import { Dict, Markup, PyFloat, Tuple, typeName, Undefined, type Value } from './values.ts'
+import { Dict, Markup, PyFloat, Range, Tuple, typeName, Undefined, type Value } from './values.ts'
 
 const directive = /%(?:\(([^)]*)\))?([-+ #0]*)(\*|\d+)?(?:\.(\*|\d+)?)?[hlL]?([^])/gu
 
 /** A hole's width or precision; larger ones would only make blanks. */
 const maxWidth = 65_536
 
+interface PercentOptions {
+  readonly budget: Budget
+  /** The text is marked: what is put in is escaped. */
+  readonly isMarkup: boolean
+}
+
 /** Python's `text % values`. */
-export function formatPercent(text: string, values: Value, budget: Budget): string {
-  const isMapping = values instanceof Dict
+export function formatPercent(text: string, values: Value, { budget, isMarkup }: PercentOptions): string {
+  const isMapping = isSubscriptable(values)
   const queue = values instanceof Tuple ? values.items : [values]
   let numUsed = 0
   const take = (): Value => {
@@ -28,6 +35,7 @@ export function formatPercent(text: string, values: Value, budget: Budget): stri
     pieces.push(text.slice(end, match.index))
     end = match.index + whole.length
     if (kind === '%') {
+      if (whole !== '%%') throw new JinjaError("unsupported format character '%'")
       pieces.push('%')
       continue
     }
@@ -37,17 +45,27 @@ export function formatPercent(text: string, values: Value, budget: Budget): stri
     const holeWidth = size(width)
     const holePrecision = size(precision) ?? (hasPoint ? 0 : null)
     const value = name === undefined ? take() : memberOf(values, name, budget)
-    const piece = formatHole({ kind, flags, width: holeWidth, precision: holePrecision }, value, budget)
+    const hole = {
+      kind,
+      flags,
+      width: holeWidth,
+      precision: holePrecision,
+      escapes: isMarkup && !(value instanceof Markup),
+    }
+    const piece = formatHole(hole, value, budget)
     budget.text(piece.length)
     pieces.push(piece)
   }
   const rest = text.slice(end)
   if (rest.includes('%')) throw new JinjaError('incomplete format')
-  // A list, unlike a tuple, is one value.
-  if (numUsed < queue.length && !isMapping && !(Array.isArray(values) && numUsed === 0))
-    throw new JinjaError('not all arguments converted during string formatting')
+  // Whatever has items could have been used by name.
+  if (numUsed < queue.length && !isMapping) throw new JinjaError('not all arguments converted during string formatting')
   pieces.push(rest)
   return pieces.join('')
+}
+
+function isSubscriptable(value: Value): boolean {
+  return value instanceof Dict || Array.isArray(value) || value instanceof Range || value instanceof Undefined
 }
 
 function memberOf(values: Value, name: string, budget: Budget): Value {
@@ -68,6 +86,8 @@ interface Hole {
   readonly flags: string
   readonly width: number | null
   readonly precision: number | null
+  /** What is put into marked text is escaped. */
+  readonly escapes: boolean
 }
 
 function formatHole(hole: Hole, value: Value, budget: Budget): string {
@@ -90,8 +110,11 @@ function signOf(flags: string): string {
   return flags.includes('+') ? '+' : flags.includes(' ') ? ' ' : ''
 }
 
-function holeText({ kind, flags, precision }: Hole, value: Value, budget: Budget): string {
-  const cut = (text: string): string => (precision === null ? text : Array.from(text).slice(0, precision).join(''))
+function holeText({ kind, flags, precision, escapes }: Hole, value: Value, budget: Budget): string {
+  const cut = (given: string): string => {
+    const text = escapes ? escapeHtml(given) : given
+    return precision === null ? text : Array.from(text).slice(0, precision).join('')
+  }
   switch (kind) {
     case 's':
       return cut(toText(value, budget))
@@ -113,11 +136,11 @@ function holeText({ kind, flags, precision }: Hole, value: Value, budget: Budget
       return kind === 'X' ? prefixed.toUpperCase() : prefixed
     }
     default:
-      return floatHole({ kind, flags, precision, width: null }, value)
+      return floatHole({ kind, flags, precision }, value)
   }
 }
 
-function floatHole({ kind, flags, precision }: Hole, value: Value): string {
+function floatHole({ kind, flags, precision }: Pick<Hole, 'kind' | 'flags' | 'precision'>, value: Value): string {
   const number = value instanceof Undefined ? value.fail() : numberOf(value)
   if (number === null) throw new JinjaError(`must be real number, not ${typeName(value)}`)
   const float = Number(number)
@@ -166,7 +189,7 @@ function charText(value: Value): string {
 }
 
 /** `ascii(value)`, from its `repr`. */
-function asciiText(text: string): string {
+export function asciiText(text: string): string {
   return text.replace(/[^\0-\x7f]/gu, (char) => {
     const code = char.codePointAt(0)!
     if (code < 0x100) return `\\x${code.toString(16)}`

@@ -1,6 +1,7 @@
 import { type Budget, TextWriter } from './budget.ts'
 import { JinjaError } from './jinja-error.ts'
 import { floatText } from './number-text.ts'
+import { mapSlices } from './text-slices.ts'
 import {
   Callable,
   Dict,
@@ -52,7 +53,7 @@ function writeRepr(value: Value, writing: Writing): void {
     writer.write('<Namespace ')
     writeDict(value.attributes, { ...writing, depth: depth + 1 })
     writer.write('>')
-  } else writer.write(scalarRepr(value))
+  } else writer.write(scalarRepr(value, budget))
 }
 
 function writeItems(items: Iterable<Value>, writing: Writing, [open, close]: readonly [string, string]): void {
@@ -83,18 +84,18 @@ function writeDict(dict: Dict, writing: Writing): void {
   writer.write('}')
 }
 
-function scalarRepr(value: Value): string {
+function scalarRepr(value: Value, budget: Budget): string {
   if (value === null) return 'None'
   if (typeof value === 'boolean') return value ? 'True' : 'False'
-  if (typeof value === 'string') return quoteText(value)
+  if (typeof value === 'string') return quoteText(value, budget)
   if (typeof value === 'number' || typeof value === 'bigint') return integerText(value)
   if (value instanceof PyFloat) return floatText(value.value)
-  if (value instanceof Markup) return `Markup(${quoteText(value.text)})`
+  if (value instanceof Markup) return `Markup(${quoteText(value.text, budget)})`
   if (value instanceof Undefined) return 'Undefined'
   if (value instanceof Range) return `range(${value.start}, ${value.stop}${value.step === 1 ? '' : `, ${value.step}`})`
   if (value instanceof Generator) return '<generator object>'
   if (value instanceof Callable)
-    return value.attributes.size > 0 ? `<Macro ${quoteText(value.name)}>` : `<function ${value.name}>`
+    return value.attributes.size > 0 ? `<Macro ${quoteText(value.name, budget)}>` : `<function ${value.name}>`
   return value instanceof TemplateObject ? value.describe() : ''
 }
 
@@ -108,14 +109,18 @@ const unprintable = /[\\\n\r\t]|[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]|(?!
 const named: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' }
 
 /** `repr` of a str: single quotes, unless only those occur in it. */
-export function quoteText(text: string): string {
+export function quoteText(text: string, budget: Budget): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'"
-  const escaped = text.replace(unprintable, (char) => {
+  const escaped = mapSlices(text, budget, escapeUnprintable)
+  return quote + (quote === "'" ? escaped.replaceAll("'", "\\'") : escaped) + quote
+}
+
+function escapeUnprintable(text: string): string {
+  return text.replace(unprintable, (char) => {
     const escape = named[char]
     if (escape !== undefined) return escape
     const hex = char.codePointAt(0)!.toString(16)
     if (hex.length <= 2) return `\\x${hex.padStart(2, '0')}`
     return hex.length <= 4 ? `\\u${hex.padStart(4, '0')}` : `\\U${hex.padStart(8, '0')}`
   })
-  return quote + (quote === "'" ? escaped.replaceAll("'", "\\'") : escaped) + quote
 }

@@ -1,9 +1,11 @@
 import type { Budget } from './budget.ts'
 import { numberOf } from './compare.ts'
 import { JinjaError } from './jinja-error.ts'
+import { asciiText } from './percent-format.ts'
 import { exponentialText, fixedText, floatText, generalText } from './number-text.ts'
 import { integerText, repr, toText } from './printing.ts'
-import { escapeHtml, lengthOf } from './text.ts'
+import { escapeHtml } from './html.ts'
+import { lengthOf } from './text.ts'
 import { type CallArguments, Markup, PyFloat, textOf, typeName, type Value } from './values.ts'
 
 const maxWidth = 65_536
@@ -70,7 +72,8 @@ class Formatter {
   #convert(value: Value, conversion: string | undefined): Value {
     if (conversion === undefined) return value
     if (conversion === 's') return toText(value, this.#budget)
-    if (conversion === 'r' || conversion === 'a') return repr(value, this.#budget)
+    if (conversion === 'r') return repr(value, this.#budget)
+    if (conversion === 'a') return asciiText(repr(value, this.#budget))
     throw new JinjaError(`Unknown conversion specifier '${conversion}'`)
   }
 
@@ -133,6 +136,7 @@ function formatValue(value: Value, spec: string, budget: Budget): string {
   if (!isText && number === null)
     throw new JinjaError(`unsupported format string passed to ${typeName(value)}.__format__`)
   const parsed = parseSpec(spec, isText)
+  if (isText) checkTextSpec(spec, parsed)
   if (isText) return alignText(cutText(toText(value, budget), parsed), parsed)
   return formatNumber(value, number!, parsed)
 }
@@ -140,7 +144,7 @@ function formatValue(value: Value, spec: string, budget: Budget): string {
 function parseSpec(spec: string, isText: boolean): Spec {
   const match = specPattern.exec(spec)
   if (match === null) throw new JinjaError(`Invalid format specifier '${spec}'`)
-  const [, fill, align, sign = '-', , prefix, zero, width = '0', grouping = '', precision, kind = ''] = match
+  const [, fill, align, sign = '', , prefix, zero, width = '0', grouping = '', precision, kind = ''] = match
   if (Number(width) > maxWidth || Number(precision ?? 0) > maxWidth)
     throw new JinjaError(`a width or precision in '${spec}' is not allowed; at most ${maxWidth}`)
   return {
@@ -153,6 +157,20 @@ function parseSpec(spec: string, isText: boolean): Spec {
     precision: precision === undefined ? null : Number(precision),
     kind,
   }
+}
+
+function checkTextSpec(spec: string, { sign, align, grouping, hasPrefix }: Spec): void {
+  const wrong =
+    grouping !== ''
+      ? `Cannot specify '${grouping}' with 's'.`
+      : sign !== ''
+        ? 'Sign not allowed in string format specifier'
+        : hasPrefix
+          ? 'Alternate form (#) not allowed in string format specifier'
+          : align === '='
+            ? "'=' alignment not allowed in string format specifier"
+            : null
+  if (wrong !== null) throw new JinjaError(`${wrong} (${spec})`)
 }
 
 function cutText(text: string, { kind, precision }: Spec): string {

@@ -1,11 +1,11 @@
 import { bindArguments, type Given, parseSignature } from './arguments.ts'
-import type { Budget } from './budget.ts'
-import { iterate } from './compare.ts'
+import { type Budget, TextWriter } from './budget.ts'
+import { iterate, toKey } from './compare.ts'
 import { JinjaError } from './jinja-error.ts'
+import { escapeHtml } from './html.ts'
+import { capitalizeText, foldCase, isLower, isTitle, isUpper, swapCase, titleText } from './letter-case.ts'
 import {
-  capitalizeText,
   charsOf,
-  escapeHtml,
   isSpace,
   lengthOf,
   spaceClass,
@@ -13,10 +13,11 @@ import {
   sliceRange,
   splitLines,
   stripText,
-  titleText,
   toCharIndex,
 } from './text.ts'
-import { type CallArguments, Markup, textOf, Tuple, typeName, type Value } from './values.ts'
+import { mapSlices, slicesOf } from './text-slices.ts'
+import { repr, toText } from './printing.ts'
+import { type CallArguments, Dict, integerOf, Markup, textOf, Tuple, typeName, type Value } from './values.ts'
 
 interface Subject {
   readonly text: string
@@ -43,14 +44,19 @@ const find = (name: string, isLast: boolean): StringMethod =>
     return index
   })
 
-const check = (name: string, pattern: RegExp): StringMethod => method(`${name}()`, (text) => pattern.test(text))
-
-const cased = (name: string, isUpper: boolean): StringMethod =>
-  method(`${name}()`, (text) => {
-    const other = isUpper ? text.toUpperCase() : text.toLowerCase()
-    const opposite = isUpper ? text.toLowerCase() : text.toUpperCase()
-    return text === other && text !== opposite
+/** Whether all characters are of a kind. */
+const check = (name: string, pattern: RegExp): StringMethod =>
+  method(`${name}()`, (text, _given, { budget }) => {
+    if (text === '') return pattern.test('')
+    for (const slice of slicesOf(text, budget)) if (!pattern.test(slice)) return false
+    return true
   })
+
+/** Changed character by character, or word by word. */
+const changed = (name: string, change: (text: string, before: string) => string): StringMethod =>
+  method(`${name}()`, (text, _given, { budget }) => mapSlices(text, budget, change))
+
+const cased = (name: string, holds: (text: string) => boolean): StringMethod => method(`${name}()`, holds)
 
 const pad = (name: string, place: (missing: number, width: number) => number): StringMethod =>
   method(`${name}(width; fill)`, (text, given, { budget }) => {
@@ -173,7 +179,7 @@ function joinText(separator: string, values: Value, { budget, isMarkup }: Subjec
   const texts: string[] = []
   let length = 0
   for (const value of iterate(values)) {
-    const text = markedText(value, isMarkup) ?? textOf(value)
+    const text = isMarkup && !(value instanceof Markup) ? escapeHtml(toText(value, budget)) : textOf(value)
     if (text === null)
       throw new JinjaError(`sequence item ${texts.length}: expected str instance, ${typeName(value)} found`)
     budget.step()
@@ -193,27 +199,18 @@ function partition(text: string, given: Given, isLast: boolean): Tuple {
 }
 
 function expandTabs(text: string, size: number, budget: Budget): string {
-  budget.text(text.length + countParts(text, '\t') * Math.max(0, size))
+  if (!text.includes('\t')) return text
+  const writer = new TextWriter(budget)
   let column = 0
-  let out = ''
-  for (const char of text) {
-    if (char === '\t') {
+  for (const slice of slicesOf(text, budget)) {
+    for (const [part] of slice.matchAll(/\t|[\n\r]+|[^\t\n\r]+/g)) {
       const width = size > 0 ? size - (column % size) : 0
-      out += ' '.repeat(width)
-      column += width
-    } else {
-      out += char
-      column = char === '\n' || char === '\r' ? 0 : column + 1
+      if (part === '\t') writer.write(' '.repeat(width))
+      else writer.write(part)
+      column = part === '\t' ? column + width : /[\n\r]/.test(part) ? 0 : column + lengthOf(part)
     }
   }
-  return out
-}
-
-function swapCase(text: string): string {
-  return Array.from(text, (char) => {
-    const upper = char.toUpperCase()
-    return char === upper ? char.toLowerCase() : upper
-  }).join('')
+  return writer.text
 }
 
 function zeroFill(text: string, width: number, budget: Budget): string {
@@ -224,18 +221,78 @@ function zeroFill(text: string, width: number, budget: Budget): string {
   return sign + '0'.repeat(missing) + text.slice(sign.length)
 }
 
-const digit = '\\p{Nd}²³¹⁰⁴-⁹₀-₉①-⑨⑴-⑼⒈-⒐➀-➈'
+/** `str.maketrans`: a dict from code points. */
+function makeTable(given: Given, budget: Budget): Dict {
+  const table = new Dict()
+  const put = (code: number, value: Value): void => table.put(code, code, value)
+  if (!given.has(1)) {
+    const source = given.at(0)
+    if (!(source instanceof Dict)) throw new JinjaError('if you give only one argument to maketrans it must be a dict')
+    for (const [key, value] of source.entries.values()) {
+      const char = textOf(key)
+      if (char !== null && lengthOf(char) !== 1)
+        throw new JinjaError('string keys in translate table must be of length 1')
+      if (char !== null) put(char.codePointAt(0)!, value)
+      else if (integerOf(key) !== null) table.put(toKey(key, budget), key, value)
+      else throw new JinjaError('keys in translate table must be strings or integers')
+    }
+    return table
+  }
+  const [from, to] = [Array.from(given.text(0)), Array.from(given.text(1))]
+  if (from.length !== to.length) throw new JinjaError('the first two maketrans arguments must have equal length')
+  budget.items(from.length)
+  for (const [index, char] of from.entries()) put(char.codePointAt(0)!, to[index]!.codePointAt(0)!)
+  for (const char of given.has(2) ? given.text(2) : '') put(char.codePointAt(0)!, null)
+  return table
+}
 
-/** Python's methods of `str`, without those about bytes and translation tables; `format` is in string-format.ts. */
+function translateText(text: string, table: Value, budget: Budget): string {
+  const writer = new TextWriter(budget)
+  for (const char of text) writer.write(translateChar(char, table, budget))
+  return writer.text
+}
+
+/** What the table has for a character's code point: none takes it away, a number is another code point. */
+function translateChar(char: string, table: Value, budget: Budget): string {
+  const code = char.codePointAt(0)!
+  const found = lookUp(table, code)
+  if (found === undefined) return char
+  if (found === null) return ''
+  const [text, number] = [textOf(found), integerOf(found)]
+  if (text !== null) return text
+  if (number === null || typeof found === 'boolean' || number < 0 || number > 0x10ffff)
+    throw new JinjaError(`character mapping must return integer, None or str, not ${repr(found, budget)}`)
+  return String.fromCodePoint(Number(number))
+}
+
+function lookUp(table: Value, code: number): Value | undefined {
+  if (table instanceof Dict) return table.entries.get(code)?.[1]
+  if (Array.isArray(table)) return table[code]
+  if (table instanceof Tuple) return table.items[code]
+  const text = textOf(table)
+  if (text !== null) return charsOf(text)[code]
+  throw new JinjaError(`'${typeName(table)}' object is not subscriptable`)
+}
+
+const digit =
+  '\\p{Nd}\u00b2\u00b3\u00b9\u1369-\u1371\u19da\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u2474-\u247c\u2488-\u2490\u24ea\u24f5-\u24fd\u24ff\u2776-\u277e\u2780-\u2788\u278a-\u2792\u{10a40}-\u{10a43}\u{10e60}-\u{10e68}\u{11052}-\u{1105a}\u{1f100}-\u{1f10a}'
+/** Ideographs that stand for numbers. */
+const numeral =
+  '\u3405\u3483\u382a\u3b4d\u4e00\u4e03\u4e07\u4e09\u4e5d\u4e8c\u4e94\u4e96\u4ebf\u4ec0\u4edf\u4ee8\u4f0d\u4f70\u5104\u5146\u5169\u516b\u516d\u5341\u5343-\u5345\u534c\u53c1-\u53c4\u56db\u58f1\u58f9\u5e7a\u5efe\u5eff\u5f0c-\u5f0e\u5f10\u62fe\u634c\u67d2\u6f06\u7396\u767e\u8086\u842c\u8cae\u8cb3\u8d30\u9621\u9646\u964c\u9678\u96f6\uf96b\uf973\uf978\uf9b2\uf9d1\uf9d3\uf9fd\u{20001}\u{20064}\u{200e2}\u{20121}\u{2092a}\u{20983}\u{2098c}\u{2099c}\u{20aea}\u{20afd}\u{20b19}\u{22390}\u{22998}\u{23b1b}\u{2626d}\u{2f890}'
+
+/** Python's methods of `str`, without `encode`, for templates have no bytes; `format` is in string-format.ts. */
 export const stringMethods: Readonly<Record<string, StringMethod>> = {
   capitalize: method('capitalize()', capitalizeText),
-  casefold: method('casefold()', (text) => text.toLowerCase().replaceAll('ß', 'ss').replaceAll('ς', 'σ')),
+  casefold: changed('casefold', foldCase),
   center: pad('center', (missing, width) => (missing >> 1) + (missing & width & 1)),
   count: method('count(sub; start, end)', (text, given) => {
     const [start, end] = bounds(text, given)
     if (start > text.length) return 0
     const part = text.slice(start, Math.max(start, end))
     return given.text(0) === '' ? lengthOf(part) + 1 : countParts(part, given.text(0))
+  }),
+  encode: method('encode(; encoding, errors)', () => {
+    throw new JinjaError("the method 'encode' of str is not supported: templates have no bytes")
   }),
   endswith: affix('endswith', (text, part) => text.endsWith(part)),
   expandtabs: method('expandtabs(; tabsize)', (text, given, { budget }) =>
@@ -248,13 +305,13 @@ export const stringMethods: Readonly<Record<string, StringMethod>> = {
   isascii: check('isascii', /^[\0-\x7f]*$/),
   isdecimal: check('isdecimal', /^\p{Nd}+$/u),
   isdigit: check('isdigit', new RegExp(`^[${digit}]+$`, 'u')),
-  isidentifier: check('isidentifier', /^[\p{L}\p{Nl}_][\p{L}\p{Nl}\p{Mn}\p{Mc}\p{Nd}\p{Pc}]*$/u),
-  islower: cased('islower', false),
-  isnumeric: check('isnumeric', /^[\p{N}零〇一二三四五六七八九十百千万億兆]+$/u),
+  isidentifier: check('isidentifier', /^[\p{XIDS}_]\p{XIDC}*$/u),
+  islower: cased('islower', isLower),
+  isnumeric: check('isnumeric', new RegExp(`^[\\p{N}${numeral}]+$`, 'u')),
   isprintable: check('isprintable', /^(?: |[^\p{C}\p{Z}])*$/u),
   isspace: method('isspace()', (text) => text !== '' && stripText(text, 'both') === ''),
-  istitle: method('istitle()', (text) => text === titleText(text) && /[\p{Lu}\p{Lt}]/u.test(text)),
-  isupper: cased('isupper', true),
+  istitle: cased('istitle', isTitle),
+  isupper: cased('isupper', isUpper),
   join: method('join(iterable)', (text, given, subject) => joinText(text, given.at(0), subject)),
   ljust: pad('ljust', () => 0),
   lower: method('lower()', (text) => text.toLowerCase()),
@@ -274,11 +331,13 @@ export const stringMethods: Readonly<Record<string, StringMethod>> = {
   rsplit: method('rsplit(; sep, maxsplit)', (text, given) => split(text, given, true)),
   rstrip: strip('rstrip', 'right'),
   split: method('split(; sep, maxsplit)', (text, given) => split(text, given, false)),
-  splitlines: method('splitlines(; keepends)', (text, given) => splitLines(text, given.isTrue(0))),
+  splitlines: method('splitlines(; keepends)', (text, given) => splitLines(text, given.integer(0, 0) !== 0)),
   startswith: affix('startswith', (text, part) => text.startsWith(part)),
+  maketrans: method('maketrans(x; y, z)', (_text, given, { budget }) => makeTable(given, budget)),
   strip: strip('strip', 'both'),
-  swapcase: method('swapcase()', swapCase),
-  title: method('title()', titleText),
+  swapcase: changed('swapcase', swapCase),
+  title: changed('title', titleText),
+  translate: method('translate(table)', (text, given, { budget }) => translateText(text, given.at(0), budget)),
   upper: method('upper()', (text) => text.toUpperCase()),
   zfill: method('zfill(width)', (text, given, { budget }) => zeroFill(text, given.integer(0, 0), budget)),
 }

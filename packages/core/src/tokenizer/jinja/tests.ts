@@ -1,11 +1,24 @@
 import { operate } from './arithmetic.ts'
-import { compareValues, isEqual, isIn, iterate } from './compare.ts'
+import { compareValues, isEqual, isIn, iterate, toKey } from './compare.ts'
 import type { Runtime } from './filter.ts'
 import { JinjaError } from './jinja-error.ts'
+import { isLower, isUpper } from './letter-case.ts'
 import { listFilters } from './list-filters.ts'
 import { textFilters } from './text-filters.ts'
 import { toText } from './printing.ts'
-import { Callable, Dict, integerOf, Markup, PyFloat, Range, textOf, Tuple, Undefined, type Value } from './values.ts'
+import {
+  Callable,
+  Dict,
+  integerOf,
+  Markup,
+  PyFloat,
+  Range,
+  TemplateObject,
+  textOf,
+  Tuple,
+  Undefined,
+  type Value,
+} from './values.ts'
 
 type Test = (value: Value, arg: Value, runtime: Runtime) => boolean
 
@@ -69,7 +82,8 @@ export const tests: Readonly<Record<string, TestSpec>> = {
   '>': greater,
   '>=': greaterOrEqual,
   boolean: plain((value) => typeof value === 'boolean'),
-  callable: plain((value) => value instanceof Callable),
+  // Undefined has a method that fails when it is called, as Jinja2 sees it.
+  callable: plain((value) => isCallable(value)),
   defined: plain((value) => !(value instanceof Undefined)),
   divisibleby: binary((value, arg, runtime) => isEqual(remainder(value, arg, runtime), 0, runtime.budget)),
   eq: equal,
@@ -77,10 +91,7 @@ export const tests: Readonly<Record<string, TestSpec>> = {
   escaped: plain((value) => value instanceof Markup),
   even: plain((value, _arg, runtime) => isEqual(remainder(value, 2, runtime), 0, runtime.budget)),
   false: plain((value) => value === false),
-  filter: plain((value) => {
-    const name = textOf(value)
-    return name !== null && (Object.hasOwn(textFilters, name) || Object.hasOwn(listFilters, name))
-  }),
+  filter: plain((value, _arg, runtime) => isNamed(value, runtime, textFilters, listFilters)),
   float: plain((value) => value instanceof PyFloat),
   ge: greaterOrEqual,
   greaterthan: greater,
@@ -90,7 +101,7 @@ export const tests: Readonly<Record<string, TestSpec>> = {
   iterable: plain(isIterable),
   le: lessOrEqual,
   lessthan: less,
-  lower: plain((value, _arg, { budget }) => isCased(toText(value, budget), false)),
+  lower: plain((value, _arg, { budget }) => isLower(toText(value, budget))),
   lt: less,
   mapping: plain((value) => value instanceof Dict),
   ne: unequal,
@@ -100,16 +111,19 @@ export const tests: Readonly<Record<string, TestSpec>> = {
   sameas: binary(isSame),
   sequence: plain(isSequence),
   string: plain((value) => textOf(value) !== null),
-  test: plain((value) => {
-    const name = textOf(value)
-    return name !== null && Object.hasOwn(tests, name)
-  }),
+  test: plain((value, _arg, runtime) => isNamed(value, runtime, tests)),
   true: plain((value) => value === true),
   undefined: plain((value) => value instanceof Undefined),
-  upper: plain((value, _arg, { budget }) => isCased(toText(value, budget), true)),
+  upper: plain((value, _arg, { budget }) => isUpper(toText(value, budget))),
 }
 
-function isCased(text: string, isUpper: boolean): boolean {
-  const [upper, lower] = [text.toUpperCase(), text.toLowerCase()]
-  return upper !== lower && text === (isUpper ? upper : lower)
+function isCallable(value: Value): boolean {
+  if (value instanceof TemplateObject) return value.isCallable
+  return value instanceof Callable || value instanceof Undefined
+}
+
+/** Whether there is a filter or test of the name. */
+function isNamed(value: Value, { budget }: Runtime, ...tables: readonly object[]): boolean {
+  const key = toKey(value, budget)
+  return typeof key === 'string' && tables.some((table) => Object.hasOwn(table, key))
 }

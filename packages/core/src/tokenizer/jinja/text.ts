@@ -106,28 +106,3 @@ export function splitLines(text: string, keepEnds: boolean): string[] {
   if (start < text.length) lines.push(text.slice(start))
   return lines
 }
-
-/** The next character that has a case in upper case, those after it in lower case. */
-export function titleText(text: string): string {
-  return text.replace(/[\p{L}\p{M}\p{Nl}]+/gu, (word) => {
-    const [first = ''] = word
-    return first.toUpperCase() + word.slice(first.length).toLowerCase()
-  })
-}
-
-export function capitalizeText(text: string): string {
-  const first = text.length > 0 ? String.fromCodePoint(text.codePointAt(0)!) : ''
-  return first.toUpperCase() + text.slice(first.length).toLowerCase()
-}
-
-const htmlEscapes: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&#34;',
-  "'": '&#39;',
-}
-
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (char) => htmlEscapes[char]!)
-}

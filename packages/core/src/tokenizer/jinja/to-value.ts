@@ -1,4 +1,6 @@
+import { RawJson } from '../raw-json.ts'
 import { JinjaError } from './jinja-error.ts'
+import { parseJson } from './parse-json.ts'
 import {
   Callable,
   Dict,
@@ -18,7 +20,7 @@ const valueClasses = [PyFloat, Dict, Tuple, Markup, Callable, TemplateObject, Un
 
 /**
  * JavaScript's values as a template's. A whole number is an int, which JavaScript cannot tell from 1.0, and keys that look
- * like indexes come first, as objects have them: what must arrive as it was sent goes through `parseJson`.
+ * like indexes come first, as objects have them: what must arrive as it was sent comes as `RawJson`.
  */
 export function toValue(value: unknown, depth = 0): Value {
   switch (typeof value) {
@@ -43,6 +45,7 @@ function toInt(value: number): number | bigint {
 function objectValue(value: object, depth: number): Value {
   if (depth > maxDepth) throw new JinjaError(`a value is nested more than ${maxDepth} levels deep`)
   if (Array.isArray(value)) return value.map((item: unknown) => (item === undefined ? null : toValue(item, depth + 1)))
+  if (value instanceof RawJson) return parseJson(value.text)
   if (valueClasses.some((known) => value instanceof known)) return value as Value
   const dict = new Dict()
   const entries: Iterable<[unknown, unknown]> = value instanceof Map ? value : Object.entries(value)

@@ -9,6 +9,7 @@ export class TokenStream {
   readonly #tokens: readonly Token[]
   #index = 0
   #depth = 0
+  readonly #blocks = new Set<string>()
 
   constructor(tokens: readonly Token[]) {
     this.#tokens = tokens
@@ -63,6 +64,11 @@ export class TokenStream {
 
   fail(message: string, line = this.line): never {
     throw new JinjaError(message, line)
+  }
+
+  declareBlock(name: string, line: number): void {
+    if (this.#blocks.has(name)) this.fail(`block '${name}' defined twice`, line)
+    this.#blocks.add(name)
   }
 
   nested<T>(parse: () => T): T {

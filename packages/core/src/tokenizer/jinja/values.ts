@@ -193,6 +193,10 @@ export abstract class TemplateObject {
   abstract readonly typeName: string
   abstract attribute(name: string): Value | undefined
 
+  get isCallable(): boolean {
+    return false
+  }
+
   /** What `object(…)` does; most objects cannot be called. */
   call(_given: CallArguments): Value {
     throw new JinjaError(`'${this.typeName}' object is not callable`)
