@@ -35,6 +35,7 @@ export async function launchMpi(config: ParallelConfig, events: RankEvents): Pro
     const arrivals = await allArrived(server, job)
     const ranks = await greet(arrivals, heartbeatTimeoutMs, events)
     ranks.sort((a, b) => a.rank - b.rank)
+    job.speak()
     return {
       links: linksOf(ranks, os.hostname()),
       threadGroup: null,
@@ -56,6 +57,7 @@ class Job {
   readonly #killElsewhere: (ranks: readonly ProcessRank[]) => void
   /** The end of what it and the ranks wrote. */
   #said = ''
+  #isHeard = false
 
   constructor({ kind, path }: LauncherOfKind, { worldSize, hosts }: ParallelConfig, message: DriverMessage) {
     const entry = import.meta.url.endsWith('.ts') ? '../rank/rank-process.ts' : './rank-process.js'
@@ -66,6 +68,7 @@ class Job {
     // In a process group of its own: Ctrl-C in the terminal is for the driver, which lets ranks go in order.
     const child = spawn(path, args, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
     const hear = (text: string): void => {
+      if (this.#isHeard) process.stderr.write(text)
       this.#said = (this.#said + text).slice(-4096)
       if (lostProxy.test(this.#said)) child.kill('SIGKILL')
     }
@@ -82,11 +85,17 @@ class Job {
     })
   }
 
+  /** Ranks serve, and what they write from now on is for people. */
+  speak(): void {
+    this.#isHeard = true
+  }
+
   get said(): string {
     return this.#said.trim()
   }
 
   async kill(ranks: readonly ProcessRank[] = []): Promise<void> {
+    this.#isHeard = false
     this.#killElsewhere(ranks)
     this.#child.kill('SIGTERM')
     if (await waitAtMost(this.ended, tidyTimeoutMs)) return
