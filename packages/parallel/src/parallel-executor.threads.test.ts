@@ -4,9 +4,7 @@ import type { ParallelOptions } from './parallel-option-table.ts'
 
 describe('ranks as threads', () => {
   it.each([
-    ['models/llama', { tp: 2 }],
-    ['models/llama', { tp: 4 }],
-    ['models/llama', { pp: 2 }],
+    ['models/olmo2', { tp: 4 }],
     ['models/llama', { pp: 3, layerSplit: [1, 1, 1] }],
     ['models/gemma2', { tp: 2, pp: 2 }],
     ['models/qwen3-moe', { ep: 2 }],

@@ -109,6 +109,19 @@ describe('a group of ranks', () => {
     })
   })
 
+  it('is none where one is lost before all are there, and the others are ended', async () => {
+    const ends: string[] = []
+    const launched = RankGroup.launch(
+      async (events) => {
+        events.onLost(1, new Error('its control connection was closed'))
+        return { links: [], threadGroup: null, abort() {}, end: async (isFailure) => void ends.push(`${isFailure}`) }
+      },
+      { outputRank: 0, stepTimeoutMs: 1000, onProgress() {} },
+    )
+    await expect(launched).rejects.toThrow('rank 1 failed: its control connection was closed')
+    expect(ends).toEqual(['true'])
+  })
+
   it('lets ranks go in order', async () => {
     const { group, events, ends } = await start()
     const output = group.execute(plan)

@@ -61,9 +61,15 @@ export class RankGroup implements RankEvents {
 
   static async launch(launch: LaunchRanks, options: RankGroupOptions): Promise<RankGroup> {
     const group = new RankGroup(options)
-    const ranks = await launch(group)
+    const ranks = await launch(group).catch((error: unknown) => {
+      throw group.#failure ?? error
+    })
     group.#ranks = ranks
     group.#calls = ranks.links.map(() => [])
+    if (group.#failure !== null) {
+      await ranks.end(true)
+      throw group.#failure
+    }
     return group
   }
 

@@ -9,6 +9,7 @@ import { launchEnvironment } from '../rank-environment.ts'
 import type { DriverMessage } from '../rank/serve-driver.ts'
 import { findLauncher, type LauncherOfKind } from './find-launcher.ts'
 import { launcherArguments, rootVariables } from './launcher-command.ts'
+import { killRanksElsewhere } from './kill-ranks-elsewhere.ts'
 import { greet, linksOf, type ProcessRank } from './process-ranks.ts'
 import type { LaunchedRanks, RankEvents } from './rank-link.ts'
 
@@ -17,6 +18,9 @@ const startTimeoutMs = 60_000
 /** How long they may take to leave MPI, and the launcher to tidy up after those that were killed. */
 const endTimeoutMs = 5000
 const tidyTimeoutMs = 3000
+
+/** What MPICH's part on another host says before it ends, because it does not reach this one; the launcher waits on. */
+const lostProxy = /unable to connect to server \S+ at port/
 
 /** Ranks as processes, started through an MPI launcher. */
 export async function launchMpi(config: ParallelConfig, events: RankEvents): Promise<LaunchedRanks> {
@@ -31,6 +35,7 @@ export async function launchMpi(config: ParallelConfig, events: RankEvents): Pro
     const arrivals = await allArrived(server, job)
     const ranks = await greet(arrivals, heartbeatTimeoutMs, events)
     ranks.sort((a, b) => a.rank - b.rank)
+    job.speak()
     return {
       links: linksOf(ranks, os.hostname()),
       threadGroup: null,
@@ -49,8 +54,10 @@ export async function launchMpi(config: ParallelConfig, events: RankEvents): Pro
 class Job {
   readonly ended: Promise<string>
   readonly #child: ChildProcess
+  readonly #killElsewhere: (ranks: readonly ProcessRank[]) => void
   /** The end of what it and the ranks wrote. */
   #said = ''
+  #isHeard = false
 
   constructor({ kind, path }: LauncherOfKind, { worldSize, hosts }: ParallelConfig, message: DriverMessage) {
     const entry = import.meta.url.endsWith('.ts') ? '../rank/rank-process.ts' : './rank-process.js'
@@ -61,22 +68,35 @@ class Job {
     // In a process group of its own: Ctrl-C in the terminal is for the driver, which lets ranks go in order.
     const child = spawn(path, args, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
     const hear = (text: string): void => {
+      if (this.#isHeard) process.stderr.write(text)
       this.#said = (this.#said + text).slice(-4096)
+      if (lostProxy.test(this.#said)) child.kill('SIGKILL')
     }
     child.stdout.setEncoding('utf8').on('data', hear)
     child.stderr.setEncoding('utf8').on('data', hear)
     this.#child = child
+    this.#killElsewhere = (ranks) => {
+      // Open MPI's part on another host sends SIGKILL by itself.
+      if (kind === 'mpich' && hosts !== null) killRanksElsewhere(ranks, { launcher: path, hosts, env })
+    }
     this.ended = new Promise((resolve) => {
       child.once('error', (error) => resolve(error.message))
       child.once('close', (code, signal) => resolve(`${path} ended with ${signal ?? `code ${code}`}`))
     })
   }
 
+  /** Ranks serve, and what they write from now on is for people. */
+  speak(): void {
+    this.#isHeard = true
+  }
+
   get said(): string {
     return this.#said.trim()
   }
 
-  async kill(): Promise<void> {
+  async kill(ranks: readonly ProcessRank[] = []): Promise<void> {
+    this.#isHeard = false
+    this.#killElsewhere(ranks)
     this.#child.kill('SIGTERM')
     if (await waitAtMost(this.ended, tidyTimeoutMs)) return
     this.#child.kill('SIGKILL')
@@ -114,11 +134,11 @@ async function letGo(ranks: readonly ProcessRank[], job: Job): Promise<void> {
   await killAll(ranks, job)
 }
 
-/** A stopped process hears of nothing but SIGKILL; on other hosts the launcher sends it. */
+/** A stopped process hears of nothing but SIGKILL. */
 async function killAll(ranks: readonly ProcessRank[], job: Job): Promise<void> {
   for (const { hello } of ranks) if (hello.host === os.hostname()) tryKill(hello.pid)
   closeAll(ranks)
-  await job.kill()
+  await job.kill(ranks)
 }
 
 function closeAll(ranks: readonly ProcessRank[]): void {
