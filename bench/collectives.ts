@@ -46,7 +46,7 @@ async function onMpi(
   const { stdout } = await promisify(execFile)(
     launcher!.path,
     [...flags, '-n', String(numRanks), process.execPath, fileURLToPath(program), mode],
-    { env: { ...process.env, MPI_LIBRARY: library }, maxBuffer: 1 << 26 },
+    { env: { ...process.env, MPI_LIBRARY: library, UCX_TLS: 'self,sm' }, maxBuffer: 1 << 26 },
   )
   return JSON.parse(stdout) as RankTimes
 }

@@ -9,6 +9,8 @@ import { nativeEnvironmentTable } from '../packages/backend-native/src/native-en
 import { engineOptionTable } from '../packages/core/src/config/engine-options.ts'
 import { environmentTable } from '../packages/core/src/config/env.ts'
 import { describeType, flagOf } from '../packages/core/src/config/option-table.ts'
+import { parallelOptionTable } from '../packages/parallel/src/parallel-option-table.ts'
+import { parallelEnvironmentTable } from '../packages/parallel/src/parallel-env.ts'
 import { endpointsPage } from './docs/endpoints.mjs'
 import { modelsPage } from './docs/models.mjs'
 
@@ -45,6 +47,12 @@ What \`LLM.load(model, options)\` and \`AsyncEngine.create(options)\` take, by t
 \`serve\` alone has. An unknown option is an error, as is a value out of its range, before any file is read.
 
 ${sections.join('\n\n')}
+
+## parallel
+
+Of \`octavo serve\`, \`run\` and \`chat\`; in a program of the package \`octavo\`: \`LLM.load(model, { parallel: { tp: 2 } })\` ([parallel.md](parallel.md)).
+
+${optionTable(Object.entries(parallelOptionTable))}
 
 ## Of the command alone
 
@@ -86,6 +94,7 @@ function environment() {
   const sections = [
     ['Everywhere', environmentTable],
     ['The native backend', nativeEnvironmentTable],
+    ['Several ranks', parallelEnvironmentTable],
     ['The command', cliEnvironmentTable],
   ].map(([title, table]) => {
     const lines = Object.entries(table).map(([name, doc]) => `| \`${name}\` | ${doc} |`)

@@ -33,6 +33,11 @@ describe('docs', () => {
       .flatMap((name) => [...sourcesOf(name)])
       .filter((file) => /\bprocess[.]env\b(?!`)/.test(readFileSync(file, 'utf8')))
       .map((file) => path.relative(path.join(root, 'packages'), file))
-    expect(readers.sort()).toEqual(['backend-native/src/native-env.ts', 'cli/src/cli-env.ts', 'core/src/config/env.ts'])
+    expect(readers.sort()).toEqual([
+      'backend-native/src/native-env.ts',
+      'cli/src/cli-env.ts',
+      'core/src/config/env.ts',
+      'parallel/src/parallel-env.ts',
+    ])
   })
 })

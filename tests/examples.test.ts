@@ -38,3 +38,19 @@ describe('examples/basics', () => {
     expect(await program.exitCode, program.stderr).toBe(0)
   })
 })
+
+describe('examples/parallel', () => {
+  const parallel = path.dirname(createRequire(import.meta.url).resolve('@example/parallel/package.json'))
+
+  it('ranks.ts answers from four ranks', async () => {
+    await using program = new Program([path.join(parallel, 'ranks.ts')])
+    expect(await program.exitCode, program.stderr).toBe(0)
+    expect(program.stdout).toMatch(/^rank 0: layers 0 to 2, 1 KV head, \d+ bytes\n(.*\n){3}47 \+ 35 = 82[.]\n$/)
+  })
+
+  it('process-group.ts adds up over threads', async () => {
+    await using program = new Program([path.join(parallel, 'process-group.ts')])
+    expect(await program.exitCode, program.stderr).toBe(0)
+    expect(program.stdout).toContain('sums of the stages, rank by rank: 11, 11, 1100, 1100\n')
+  })
+})

@@ -9,6 +9,8 @@ export const octavoBin = path.join(
 )
 
 export interface ProgramOptions {
+  /** Node unless given. */
+  readonly program?: string
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string>>
   readonly input?: string
@@ -20,7 +22,7 @@ interface Waiter {
   readonly reject: (error: Error) => void
 }
 
-/** A Node program on its own: what it wrote, how it ended, and a way to wait for either. Killed at the end of its scope. */
+/** A program on its own: what it wrote, how it ended, and a way to wait for either. Killed at the end of its scope. */
 export class Program implements AsyncDisposable {
   stdout = ''
   stderr = ''
@@ -28,10 +30,10 @@ export class Program implements AsyncDisposable {
   readonly #child: ChildProcess
   #waiters: Waiter[] = []
 
-  constructor(args: readonly string[], { cwd, env = {}, input }: ProgramOptions = {}) {
+  constructor(args: readonly string[], { program = process.execPath, cwd, env = {}, input }: ProgramOptions = {}) {
     // The hub must not be asked by a test.
     const childEnv = { ...process.env, HF_HUB_OFFLINE: '1', ...env }
-    this.#child = spawn(process.execPath, args, { cwd, env: childEnv, stdio: ['pipe', 'pipe', 'pipe'] })
+    this.#child = spawn(program, args, { cwd, env: childEnv, stdio: ['pipe', 'pipe', 'pipe'] })
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => this.#add('stdout', text))
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => this.#add('stderr', text))
     this.#child.stdin?.end(input ?? '')
@@ -50,6 +52,10 @@ export class Program implements AsyncDisposable {
       this.#waiters.push({ pattern, resolve, reject })
       this.#add('stderr', '')
     })
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0
   }
 
   kill(signal: NodeJS.Signals): void {

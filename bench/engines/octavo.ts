@@ -14,7 +14,10 @@ export async function createEngine({ modelPath, threads }: EngineOptions): Promi
     kvCacheMemory: '512MiB',
     ...(backend !== undefined && { backend }),
   })
+  return serveBench(llm)
+}
 
+export function serveBench(llm: LLM): BenchEngine {
   async function generate({ prompt, numTokens, onTokens, signal }: BenchRequest): Promise<void> {
     const params = { maxTokens: numTokens, temperature: 0, ignoreEos: true }
     for await (const { outputs } of llm.generateStream(prompt, params, { signal })) {

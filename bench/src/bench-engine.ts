@@ -1,3 +1,5 @@
+import type { ParallelOptions } from '@octavo/parallel/executor'
+
 /** What a bench asks of an engine. One file per engine, ours in `engines/`, others in `peers/`, each with a `createEngine`. */
 export interface BenchEngine {
   /** Said in the results: backend, version. */
@@ -14,6 +16,17 @@ export interface BenchEngine {
 export interface EngineOptions {
   readonly modelPath: string
   readonly threads: number
+  /** Of the bench `parallel` alone. */
+  readonly ranks?: RankOptions
+}
+
+export interface RankOptions {
+  /** `null` = one rank, in the engine's own thread. */
+  readonly parallel: ParallelOptions | null
+  /** Where step logs go. */
+  readonly folder: string
+  /** `null` = the engine's default. */
+  readonly maxNumBatchedTokens: number | null
 }
 
 export type CreateEngine = (options: EngineOptions) => Promise<BenchEngine>

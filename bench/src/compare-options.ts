@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import { type BenchFormat, type BenchShape, shapes, smokeShape, weightBlocks } from './bench-shape.ts'
 import { type KnownEngine, knownEngines } from './engine-list.ts'
 import type { SpeedPlan } from './measure-speed.ts'
+import { count, counts, pick } from './parse-flags.ts'
 import type { ServingPlan } from './run-serving.ts'
 
 export interface CompareOptions {
@@ -75,25 +76,3 @@ export function parseCompareOptions(args: readonly string[]): CompareOptions {
 }
 
 const formatEntries = (Object.keys(weightBlocks) as BenchFormat[]).map((format) => [format, format] as const)
-
-/** `all`, or names with commas between them. */
-function pick<T>(flag: string, value: string, known: readonly (readonly [string, T])[]): T[] {
-  if (value === 'all') return known.map(([, item]) => item)
-  return value.split(',').map((name) => {
-    const entry = known.find(([other]) => other === name)
-    if (entry === undefined)
-      throw new Error(`--${flag} ${name} is not known; known are all, ${known.map(([other]) => other).join(', ')}.`)
-    return entry[1]
-  })
-}
-
-function counts(flag: string, value: string): number[] {
-  return value.split(',').map((text) => count(flag, text))
-}
-
-function count(flag: string, value: string): number {
-  const number = Number(value)
-  if (!Number.isSafeInteger(number) || number < 1)
-    throw new Error(`--${flag} must be a positive integer, got ${value}.`)
-  return number
-}

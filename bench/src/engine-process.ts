@@ -23,6 +23,10 @@ export class EngineProcess implements AsyncDisposable {
     this.#ended = new Promise((resolve) => this.#child.once('close', () => resolve()))
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
   /** @throws Error what the engine threw, or that its process ended or took longer than a quarter of an hour */
   async ask<R extends HostRequest>(request: R): Promise<HostAnswers[R['type']]> {
     const child = this.#child

@@ -58,6 +58,6 @@ function formatRatio(ratio: number | null | undefined): string {
   return ratio == null ? '—' : ratio.toFixed(2)
 }
 
-function toMarkdown(lines: readonly (readonly string[])[]): string {
+export function toMarkdown(lines: readonly (readonly string[])[]): string {
   return lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n')
 }

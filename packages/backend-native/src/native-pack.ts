@@ -16,6 +16,7 @@ import { embeddingConfig } from './kernels/embedding.ts'
 import { gatherConfig } from './kernels/gather.ts'
 import { gatedLinearConfig } from './kernels/gated-linear.ts'
 import { kvWriteConfig } from './kernels/kv-write.ts'
+import { mapValuesConfig } from './kernels/map-values.ts'
 import { linearConfig } from './kernels/linear.ts'
 import { linearPartsConfig } from './kernels/linear-parts.ts'
 import { batchMatMulConfig, fusedMatMulConfig } from './kernels/mat-mul.ts'
@@ -65,6 +66,7 @@ const kernelConfigs = [
   layerNormConfig,
   rotaryEmbeddingConfig,
   kvWriteConfig,
+  mapValuesConfig,
   pagedAttentionConfig,
   attentionConfig,
   gatedActivationConfig,

@@ -6,7 +6,9 @@ import {
   formatBytes,
   type Logger,
 } from '@octavo/core'
-import { backendModules, type BackendFlags } from './backend-modules.ts'
+import { parallelModules } from '@octavo/parallel/executor'
+import { backendModules } from './backend-modules.ts'
+import { type EngineFlags, parallelOptionsOf } from './flags/engine-flags.ts'
 import { ProgressBar } from './ui/progress-bar.ts'
 
 export interface OpenEngineOptions extends Pick<EngineHooks, 'restart' | 'onDead'> {
@@ -19,7 +21,7 @@ export interface OpenEngineOptions extends Pick<EngineHooks, 'restart' | 'onDead
 /** Loads the model with progress on stderr, and says what was loaded and how much it can hold. */
 export async function openEngine(
   options: EngineOptions,
-  flags: BackendFlags,
+  flags: EngineFlags,
   { isQuiet = false, logger = consoleLogger, ...hooks }: OpenEngineOptions = {},
 ): Promise<AsyncEngine> {
   const bar = new ProgressBar()
@@ -27,8 +29,8 @@ export async function openEngine(
   try {
     const engine = await AsyncEngine.create(options, {
       ...hooks,
-      logger,
-      modules: backendModules(flags),
+      logger: isQuiet ? { ...logger, info() {} } : logger,
+      modules: [...backendModules(flags), ...parallelModules(parallelOptionsOf(flags))],
       onDownloadProgress: ({ file, loadedBytes, totalBytes }) =>
         bar.update(`downloading ${file}`, loadedBytes, totalBytes),
       onLoadProgress: (loaded, total) => {

@@ -21,7 +21,7 @@ export type {
 } from './engine/create-scheduler.ts'
 export { EngineCore } from './engine/engine-core.ts'
 export type { StepResult } from './engine/engine-core.ts'
-export type { EngineInfo } from './engine/engine-info.ts'
+export type { EngineInfo, RankInfo } from './engine/engine-info.ts'
 export type { EngineClient, EngineMetrics, GenerateRequest, PromptInput, ServedModel } from './engine/engine-client.ts'
 export { noMetrics } from './engine/engine-core-client.ts'
 export type { EngineCoreClient, EngineCoreEvents } from './engine/engine-core-client.ts'
@@ -90,6 +90,9 @@ export { createSamplingState, describeDraw } from './sampling/sampling-state.ts'
 export type { SamplingState, SamplingStateOptions } from './sampling/sampling-state.ts'
 export type { NoToken, TokenDraw } from './ops/sample.ts'
 export type { SamplingParams } from './sampling-params.ts'
+
+export { assert } from './util/assert.ts'
+export { waitAtMost } from './util/wait-at-most.ts'
 
 // Errors keep class, code and fields over any transport that carries plain data.
 export { fromTransferredError, toTransferredError } from './error-transfer.ts'

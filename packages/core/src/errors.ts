@@ -17,6 +17,7 @@ export type OctavoErrorCode =
   | 'hub_error'
   | 'engine_dead'
   | 'engine_overloaded'
+  | 'rank_failed'
   | 'invalid_logits'
   | 'no_gradient'
   | 'communication_error'
@@ -203,6 +204,17 @@ export class EngineDeadError extends OctavoError {
   constructor(message: string, { retryAfterMs, ...options }: EngineDeadErrorOptions = {}) {
     super('engine_dead', message, options)
     this.retryAfterMs = retryAfterMs ?? null
+  }
+}
+
+/** One of the ranks that run a model together ended or did not go on, and with it all of them; the engine's end has it as its cause. */
+export class RankFailedError extends OctavoError {
+  /** `null` where nobody can tell which. */
+  readonly rank: number | null
+
+  constructor(rank: number | null, message: string, options?: ErrorOptions) {
+    super('rank_failed', message, options)
+    this.rank = rank
   }
 }
 

@@ -7,13 +7,13 @@ export type { CreateTokenizer } from './engine/front-model.ts'
 export type { EngineClient, EngineMetrics, GenerateRequest, PromptInput, ServedModel } from './engine/engine-client.ts'
 export type { EngineCoreClient, EngineCoreEvents } from './engine/engine-core-client.ts'
 export type { EngineCoreData } from './engine/create-engine-core.ts'
-export type { EngineInfo } from './engine/engine-info.ts'
+export type { EngineInfo, RankInfo } from './engine/engine-info.ts'
 export type { RestartPolicy } from './engine/supervised-core-client.ts'
 export type { WarmupReport } from './engine/warm-up.ts'
 export { engineOptionTable } from './config/engine-options.ts'
 export type { EngineOptionGroup, EngineOptions } from './config/engine-options.ts'
 export { describeType, flagOf, resolveOptions } from './config/option-table.ts'
-export type { OptionRow, OptionTable, OptionType } from './config/option-table.ts'
+export type { OptionRow, OptionTable, OptionType, ResolvedOptions } from './config/option-table.ts'
 export { foreignOptionRemedy } from './config/foreign-options.ts'
 export type { DownloadProgress } from './loading/hub.ts'
 
@@ -46,6 +46,7 @@ export {
   ModelNotFoundError,
   NoGradientError,
   OctavoError,
+  RankFailedError,
   TokenizerError,
   UnsupportedModelError,
   messageWith,

@@ -1,4 +1,5 @@
 import { InvalidConfigError } from '@octavo/core'
+import { currentEnvironment, type ParallelEnvironment } from './parallel-env.ts'
 
 export type RankSource = 'torchrun' | 'openmpi' | 'pmi' | 'slurm' | 'lws'
 
@@ -14,7 +15,7 @@ export interface RankEnvironment {
   readonly masterPort: number | null
 }
 
-type Environment = Readonly<Record<string, string | undefined>>
+type Environment = ParallelEnvironment
 
 interface LauncherVariables {
   readonly source: RankSource
@@ -63,7 +64,7 @@ const launchers: readonly LauncherVariables[] = [
 ]
 
 /** Which rank this process is, or `null` where no launcher says so. */
-export function parseRankEnvironment(env: Environment = process.env): RankEnvironment | null {
+export function parseRankEnvironment(env: Environment = currentEnvironment()): RankEnvironment | null {
   const launcher = launchers.find(({ rank, worldSize }) => isSet(env[rank]) && isSet(env[worldSize]))
   if (launcher === undefined) {
     refuseHalf(env)
@@ -116,4 +117,28 @@ function parseCount(env: Environment, name: string, { min, below, of }: CountLim
   if (below !== undefined && value >= below)
     throw new InvalidConfigError(name, `is ${value}, but ${of} is ${below}: ranks go from 0 to ${below - 1}.`)
   return value
+}
+
+/** The variable by which a driver tells the processes that a launcher starts for it where to call back. */
+const driverVariable = 'OCTAVO_RANK_DRIVER'
+
+/** This process's variables for a launcher, with the driver's message to the ranks. */
+export function launchEnvironment(driver: unknown, env: Environment = currentEnvironment()): NodeJS.ProcessEnv {
+  return { ...env, [driverVariable]: JSON.stringify(driver) }
+}
+
+/** What the driver said to this rank; not checked. @throws InvalidConfigError where there is none */
+export function parseDriverMessage(env: Environment = currentEnvironment()): unknown {
+  const text = env[driverVariable]
+  if (!isSet(text))
+    throw new InvalidConfigError(
+      driverVariable,
+      'is not set: a driver sets it for the ranks that it starts; octavo starts them by --executor mpi.',
+    )
+  return JSON.parse(text)
+}
+
+/** Whether an MPI launcher started this process as one of several. */
+export function isMpiRank(env: Environment = currentEnvironment()): boolean {
+  return Number(env['OMPI_COMM_WORLD_SIZE'] ?? env['PMI_SIZE'] ?? 1) > 1
 }

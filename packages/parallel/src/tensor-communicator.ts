@@ -1,6 +1,7 @@
 import { tensor } from '@tensorflow/tfjs-core'
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs-core'
 import type { Communicator } from '@octavo/core/engine'
+import { mapValues } from '@octavo/core/ops'
 import type { ProcessGroup } from './process-group.ts'
 
 /** What core's layers need of a group of ranks. */
@@ -11,6 +12,7 @@ export function createCommunicator(group: ProcessGroup): Communicator {
     size,
     allReduce<T extends Tensor>(x: T): T {
       if (size === 1) return x
+      if (isMatrix(x)) return sumMatrix(x, group) as Tensor as T
       // A copy: what `dataSync` gives may be the tensor's own memory.
       const sum = valuesOf(x).slice()
       group.allReduce(sum)
@@ -18,11 +20,15 @@ export function createCommunicator(group: ProcessGroup): Communicator {
     },
     allGather<T extends Tensor>(x: T, axis: number): T {
       if (size === 1) return x
+      if (isMatrix(x)) return gatherMatrix(x, axis, group) as Tensor as T
       const values = valuesOf(x)
       const gathered = emptyLike(values, values.length * size)
       group.allGatherIntoTensor(gathered, values)
       const shape = x.shape.map((length, i) => (i === axis ? length * size : length))
-      return tensorOf(x, axis === 0 ? gathered : joinAlong(gathered, size, x.shape.slice(axis)), shape)
+      if (axis === 0) return tensorOf(x, gathered, shape)
+      const joined = emptyLike(values, gathered.length)
+      joinAlong({ gathered, joined }, size, x.shape.slice(axis))
+      return tensorOf(x, joined, shape)
     },
     allToAll(x: Tensor2D, inputRows: readonly number[], outputRows: readonly number[]): Tensor2D {
       if (size === 1) return x
@@ -39,6 +45,36 @@ export function createCommunicator(group: ProcessGroup): Communicator {
 
 type Values = Float32Array | Int32Array
 
+/** What decoders exchange: a backend may lend its memory for it. */
+function isMatrix(x: Tensor): x is Tensor2D {
+  return x.rank === 2 && x.dtype === 'float32'
+}
+
+function sumMatrix(x: Tensor2D, group: ProcessGroup): Tensor2D {
+  return mapValues(x, {
+    shape: x.shape,
+    map(input, sum) {
+      sum.set(input)
+      group.allReduce(sum)
+    },
+  })
+}
+
+function gatherMatrix(x: Tensor2D, axis: number, group: ProcessGroup): Tensor2D {
+  const { size } = group
+  const [rows, columns] = x.shape
+  return mapValues(x, {
+    shape: axis === 0 ? [rows * size, columns] : [rows, columns * size],
+    map(input, output) {
+      // One row has the parts in the order that it needs.
+      if (axis === 0 || rows === 1) return group.allGatherIntoTensor(output, input)
+      const gathered = new Float32Array(output.length)
+      group.allGatherIntoTensor(gathered, input)
+      joinAlong({ gathered, joined: output }, size, [columns])
+    },
+  })
+}
+
 function valuesOf(x: Tensor): Values {
   const values = x.dataSync()
   return values instanceof Float32Array ? values : Int32Array.from(values)
@@ -53,15 +89,18 @@ function tensorOf<T extends Tensor>(x: T, values: Values, shape: number[]): T {
   return tensor(values, shape, x.dtype) as T
 }
 
+interface Gathered {
+  readonly gathered: Values
+  readonly joined: Values
+}
+
 /** From rank by rank to row by row; a rank's rows have the shape `inner`, whose first axis is the one that grows. */
-function joinAlong(gathered: Values, size: number, inner: readonly number[]): Values {
+function joinAlong({ gathered, joined }: Gathered, size: number, inner: readonly number[]): void {
   const rowLength = inner.reduce((product, length) => product * length, 1)
   const numRows = rowLength === 0 ? 0 : gathered.length / size / rowLength
-  const joined = emptyLike(gathered, gathered.length)
   for (let rank = 0; rank < size; rank++)
     for (let row = 0; row < numRows; row++) {
       const from = (rank * numRows + row) * rowLength
       joined.set(gathered.subarray(from, from + rowLength), (row * size + rank) * rowLength)
     }
-  return joined
 }

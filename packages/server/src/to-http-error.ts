@@ -42,6 +42,7 @@ function fromOctavoError(error: OctavoError, nameOf: (field: string) => string):
     case 'insufficient_memory':
     case 'backend_unavailable':
     case 'hub_error':
+    case 'rank_failed':
     case 'communication_error':
       return internalError()
   }

@@ -10,10 +10,12 @@ import {
   OctavoError,
 } from '@octavo/core'
 import { describeTensorflow, type TensorflowDescription } from '@octavo/core/tensorflow'
+import { findMpiLibraries, type MpiLibrary } from '@octavo/parallel/executor'
 import type { Command } from 'commander'
 import { backendModules, type BackendFlags } from '../backend-modules.ts'
 import { backendOptionTable } from '../flags/backend-options.ts'
 import { addOptionFlags } from '../flags/option-flags.ts'
+import { formatMpi } from '../ui/format-mpi.ts'
 import { formatTensorflow } from '../ui/format-tensorflow.ts'
 import { readVersion } from '../version.ts'
 
@@ -29,13 +31,14 @@ interface Environment {
   readonly freeMemoryBytes: number
   readonly packages: Readonly<Record<string, string>>
   readonly tensorflow: TensorflowDescription
+  readonly mpi: readonly MpiLibrary[]
   /** In the order in which `--backend auto` considers them. */
   readonly backends: readonly BackendReport[]
   /** Why no backend could be chosen, else null. */
   readonly backendError: string | null
 }
 
-const reportedPackages = ['@octavo/core', '@octavo/backend-native', '@octavo/server']
+const reportedPackages = ['@octavo/core', '@octavo/backend-native', '@octavo/parallel', '@octavo/server']
 
 interface EnvFlags extends BackendFlags {
   readonly backend?: string
@@ -70,6 +73,7 @@ async function describeEnvironment(flags: EnvFlags): Promise<Environment> {
     freeMemoryBytes: availableMemory(),
     packages: Object.fromEntries(reportedPackages.map((name) => [name, versionOf(name)])),
     tensorflow: describeTensorflow(),
+    mpi: await findMpiLibraries(),
     ...(await describeBackends(flags)),
   }
 }
@@ -100,6 +104,7 @@ function format(environment: Environment): string {
     ['memory', `${formatBytes(environment.totalMemoryBytes)}, ${formatBytes(environment.freeMemoryBytes)} free`],
     ...Object.entries(packages),
     ['tensorflow', formatTensorflow(environment.tensorflow)],
+    ['mpi', formatMpi(environment.mpi)],
   ]
   const backendRows = backends.map(
     ({ name, chosen, available, reason }) => `  ${chosen ? '*' : available ? '+' : '-'} ${name}: ${reason}`,

@@ -32,6 +32,8 @@ function otherThanDefault(name: string, { type, default: usual }: OptionRow): { 
       return { args: [flag, 'a', flag, 'b'], value: ['a', 'b'] }
     case 'template':
       return { args: [flag, '{{ messages }}'], value: '{{ messages }}' }
+    case 'integers':
+      return { args: [flag, '3,4'], value: '3,4' }
     case 'memory':
       return { args: [flag, '3GiB'], value: '3GiB' }
     case 'text':

@@ -1,11 +1,12 @@
 import { type EngineOptionGroup, type EngineOptions, engineOptionTable, type OptionTable } from '@octavo/core'
+import { type ParallelOptions, parallelOptionTable, serveIfLaunched } from '@octavo/parallel/executor'
 import type { Command } from 'commander'
 import type { BackendFlags } from '../backend-modules.ts'
 import { backendOptionTable } from './backend-options.ts'
 import { addOptionFlags } from './option-flags.ts'
 
 /** What commander leaves in the options object: the names are EngineOptions' own. */
-export type EngineFlags = Omit<EngineOptions, 'model'> & BackendFlags
+export type EngineFlags = Omit<EngineOptions, 'model'> & BackendFlags & ParallelOptions
 
 /** Of a command that serves many requests. */
 export const servingGroups: readonly EngineOptionGroup[] = ['model', 'device', 'cache', 'scheduler', 'serving']
@@ -20,7 +21,15 @@ function flagsOfGroups(groups: readonly EngineOptionGroup[]): OptionTable {
 }
 
 export function addEngineFlags(command: Command, groups: readonly EngineOptionGroup[]): Command {
-  return addOptionFlags(command, { ...flagsOfGroups(groups), ...backendOptionTable })
+  addOptionFlags(command, { ...flagsOfGroups(groups), ...backendOptionTable, ...parallelOptionTable })
+  // Of ranks that an MPI launcher started, one runs the command and the others serve it.
+  return command.hook('preAction', () => serveIfLaunched(parallelOptionsOf(command.opts<EngineFlags>())))
+}
+
+/** What of the flags says on which ranks the model runs. */
+export function parallelOptionsOf(flags: EngineFlags): ParallelOptions {
+  const names = Object.keys(parallelOptionTable) as (keyof ParallelOptions)[]
+  return Object.fromEntries(names.map((name) => [name, flags[name]]))
 }
 
 /** Only what core knows as an option: commander's object holds the command's other flags too. */

@@ -14,7 +14,8 @@ async function refusalOf(...args: readonly string[]): Promise<string> {
 
 describe('a flag that is none', () => {
   it.each([
-    ['--tensor-parallel-size', /^error: unknown option '--tensor-parallel-size'; a model runs on one device here/],
+    ['--tensor-parallel-size', /^error: unknown option '--tensor-parallel-size'; --tp says it\n$/],
+    ['-tp', /'; --tp says it/],
     ['--gpu-memory-utilization', /'; --kv-cache-memory says it for the KV cache: a size such as 2GiB/],
     ['--model', /'; the model is the first argument/],
     ['--no-enforce-eager', /'; there are no graphs to capture/],

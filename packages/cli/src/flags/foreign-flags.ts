@@ -3,6 +3,12 @@ import { flagOf, foreignOptionRemedy } from '@octavo/core'
 /** Flags of `vllm serve` that are no engine options here. */
 const remedies: Readonly<Record<string, string>> = {
   '--model': 'the model is the first argument: octavo serve MODEL',
+  '--tensor-parallel-size': '--tp says it',
+  '-tp': '--tp says it',
+  '--pipeline-parallel-size': '--pp says it',
+  '--enable-expert-parallel': '--ep says it, with the number of ranks',
+  '-ep': '--ep says it, with the number of ranks',
+  '--distributed-executor-backend': '--executor says it: threads or mpi',
   '--disable-log-requests': '--no-request-log says it',
   '--enable-log-requests': 'requests are logged unless --no-request-log is given; leave it out',
   '--disable-uvicorn-access-log': '--no-request-log says it',

@@ -49,6 +49,7 @@ function valueOption(flag: string, { name, row, description }: Described): Optio
     case 'template':
       return option.argParser(templateText)
     case 'text':
+    case 'integers':
     case 'memory':
     case 'boolean':
       return option

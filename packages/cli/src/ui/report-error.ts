@@ -1,4 +1,5 @@
 import { engineOptionTable, flagOf, OctavoError } from '@octavo/core'
+import { parallelOptionTable } from '@octavo/parallel/executor'
 import { CommanderError } from 'commander'
 
 /** A flag or argument is wrong: one line, no stack, exit code 2. */
@@ -32,7 +33,9 @@ function withFlagNames(error: Error): string {
       ? `${flagOf(option)}${message.slice(option.length)}`
       : message
   // In the remedy too, but there only what can be nothing else than a name.
-  return named.replaceAll(/\b[a-z]+[A-Z]\w*/g, (word) => (Object.hasOwn(engineOptionTable, word) ? flagOf(word) : word))
+  return named.replaceAll(/\b[a-z]+[A-Z]\w*/g, (word) =>
+    Object.hasOwn(engineOptionTable, word) || Object.hasOwn(parallelOptionTable, word) ? flagOf(word) : word,
+  )
 }
 
 function isSystemError(error: unknown): boolean {

@@ -62,7 +62,7 @@ describe('resolveEngineConfig', () => {
 
   it.each([
     ['maxNumSeq', 'did you mean maxNumSeqs?'],
-    ['tensorParallelSize', 'a model runs on one device here'],
+    ['tensorParallelSize', 'the package octavo takes it as parallel: { tp }'],
     ['gpuMemoryUtilization', 'kvCacheMemory says it for the KV cache'],
     ['toString', 'the known ones are backend, blockSize,'],
   ])('says what to write instead of %s', (option, remedy) => {

@@ -1,9 +1,10 @@
 /** Options that vLLM has and Octavo has not, and what to do instead; `{name}` is an option of ours. */
 const remedies: Readonly<Record<string, string>> = {
-  tensorParallelSize: 'a model runs on one device here; leave it out',
-  pipelineParallelSize: 'a model runs on one device here; leave it out',
-  dataParallelSize: 'a model runs on one device here; start one server per device',
-  distributedExecutorBackend: 'a model runs on one device here; leave it out',
+  tensorParallelSize: 'the package octavo takes it as parallel: { tp }',
+  pipelineParallelSize: 'the package octavo takes it as parallel: { pp }',
+  enableExpertParallel: 'the package octavo takes the number of ranks as parallel: { ep }',
+  distributedExecutorBackend: 'the package octavo takes it as parallel: { executor }',
+  dataParallelSize: 'an engine is one replica; start one server for each',
   gpuMemoryUtilization:
     '{kvCacheMemory} says it for the KV cache: a size such as 2GiB, or a share of what is free after loading, such as 40%',
   kvCacheMemoryBytes: '{kvCacheMemory} takes bytes too',

@@ -11,6 +11,8 @@ export type OptionType =
   | { readonly kind: 'boolean' }
   | { readonly kind: 'choice'; readonly choices: readonly (string | boolean)[] }
   | { readonly kind: 'integer' | 'number'; readonly min: number; readonly max: number }
+  /** Several, in order: an array, or `1,2,3`. */
+  | { readonly kind: 'integers'; readonly min: number; readonly max: number }
   | { readonly kind: 'memory' }
 
 /** One option: all that its check, its flag, the flag's help and the documentation say of it. */
@@ -43,14 +45,18 @@ export type OptionValue<Type extends OptionType> = Type extends { kind: 'text' |
         ? Choice
         : Type extends { kind: 'integer' | 'number' }
           ? number
-          : MemoryBudget
+          : Type extends { kind: 'integers' }
+            ? readonly number[]
+            : MemoryBudget
 
 /** What a user may give for it. */
 export type OptionInput<Type extends OptionType> = Type extends { kind: 'names' }
   ? string | readonly string[]
   : Type extends { kind: 'memory' }
     ? number | string
-    : OptionValue<Type>
+    : Type extends { kind: 'integers' }
+      ? string | readonly number[]
+      : OptionValue<Type>
 
 export type ResolvedOptions<Table extends OptionTable> = {
   readonly [Name in keyof Table]:
@@ -100,9 +106,20 @@ function tryOption(type: OptionType, value: unknown): unknown {
       const isNumber = type.kind === 'integer' ? Number.isSafeInteger(value) : Number.isFinite(value)
       return isNumber && Number(value) >= type.min && Number(value) <= type.max ? value : null
     }
+    case 'integers': {
+      const list = typeof value === 'string' ? value.split(',').map(toInteger) : value
+      const isInRange = (item: unknown): boolean =>
+        Number.isSafeInteger(item) && Number(item) >= type.min && Number(item) <= type.max
+      return Array.isArray(list) && list.length > 0 && list.every(isInRange) ? list : null
+    }
     case 'memory':
       return tryParseMemory(value)
   }
+}
+
+/** NaN for what is no number: an empty text would be 0. */
+function toInteger(text: string): number {
+  return /^\s*[+-]?\d+\s*$/.test(text) ? Number(text) : NaN
 }
 
 function isText(value: unknown): value is string {
@@ -128,6 +145,8 @@ export function describeType(type: OptionType): string {
         ? `${noun} of at least ${type.min}`
         : `${noun} from ${type.min} to ${type.max}`
     }
+    case 'integers':
+      return `integers from ${type.min} to ${type.max}, such as 10,12`
     case 'memory':
       return "a number of bytes, a size such as '2GiB', or a share of free memory such as '40%' (up to 95%)"
   }

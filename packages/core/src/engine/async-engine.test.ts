@@ -15,7 +15,7 @@ const source = `export const createExecutor = () => ({
   maxPlansInFlight: 1,
   initialize: async () => ({
     numBlocks: 100, blockSize: 16, maxModelLen: 512, backend: 'fake', isBatchInvariant: true, weightBytes: 0,
-    kvCacheBytes: 0, kvCacheDtype: 'float32', warmup: null,
+    kvCacheBytes: 0, kvCacheDtype: 'float32', warmup: null, ranks: [],
   }),
   doomed: new Set(),
   async executeModel(plan) {

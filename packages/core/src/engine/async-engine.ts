@@ -14,7 +14,7 @@ import { waitAtMost } from '../util/wait-at-most.ts'
 import type { EngineCoreData } from './create-engine-core.ts'
 import type { EngineClient, EngineMetrics, GenerateRequest, ServedModel } from './engine-client.ts'
 import type { EngineCoreClient, EngineCoreEvents } from './engine-core-client.ts'
-import type { EngineInfo } from './engine-info.ts'
+import { describeRanks, type EngineInfo } from './engine-info.ts'
 import { type CreateTokenizer, type FrontModel, loadFrontModel, type LoadHooks, locateModel } from './front-model.ts'
 import { InputProcessor, type ProcessedRequest } from './input-processor.ts'
 import { nativeHint } from './native-hint.ts'
@@ -111,6 +111,7 @@ export class AsyncEngine implements EngineClient {
     let engine: AsyncEngine | null = null
     const events: EngineCoreEvents = {
       onProgress: (loadedBytes, totalBytes) => hooks.onLoadProgress?.(loadedBytes, totalBytes),
+      onLog: (level, message) => (level === 'warn' ? warn(message, hooks) : logger.info(message)),
       onUpdates(updates) {
         if (engine !== null) engine.#receive(updates)
       },
@@ -132,8 +133,7 @@ export class AsyncEngine implements EngineClient {
     engine = new this(config, front, { core, hasPriorities })
     logStart(engine.info, { config, front, logger })
     const hint = nativeHint({ wanted: config.device.backend, backend: engine.info.backend, modules })
-    // A program that passes no logger is who needs it most.
-    if (hint !== null) (hooks.logger?.warn ?? warnOfProcess)(hint)
+    if (hint !== null) warn(hint, hooks)
     return engine
   }
 
@@ -338,6 +338,7 @@ function logStart(
     const { numSteps, tookMs } = info.warmup
     logger.info(`warmed up ${info.backend} with ${numSteps} batches in ${(tookMs / 1000).toFixed(1)} s`)
   }
+  if (info.ranks.length > 1) for (const line of describeRanks(info)) logger.info(line)
   if (config.model.maxModelLen === null && info.maxModelLen < front.maxPositions) {
     logger.warn(
       `the context is cut from ${front.maxPositions} to ${info.maxModelLen} tokens, which is what the KV cache holds; set maxModelLen or kvCacheMemory to change that`,
@@ -345,13 +346,15 @@ function logStart(
   }
 }
 
-function warnOfProcess(message: string): void {
-  process.emitWarning(message, 'OctavoHint')
+/** A program that passes no logger is who needs it most. */
+function warn(message: string, { logger }: EngineHooks): void {
+  if (logger === undefined) process.emitWarning(message, 'OctavoHint')
+  else logger.warn(message)
 }
 
 /** The message has the cause and the remedy; a bug's place is in the cause's stack. */
 function describeEnd(error: EngineDeadError): string {
-  const { cause } = error
-  const isBug = cause instanceof Error && !OctavoError.isInstance(cause)
-  return isBug ? `${error.message}\n${cause.stack ?? ''}` : error.message
+  let cause: unknown = error
+  while (OctavoError.isInstance(cause)) cause = cause.cause
+  return cause instanceof Error ? `${error.message}\n${cause.stack ?? ''}` : error.message
 }

@@ -28,7 +28,7 @@ describe('createEngineCore', () => {
       modelPath: '/none',
       modules: [{ kind: 'executor' as const, name: 'fake', url }],
     }
-    const { core } = await createEngineCore(data, () => {})
+    const { core } = await createEngineCore(data, { onProgress() {}, onLog() {} })
     const { plans }: { plans: SchedulerOutput[] } = await import(url)
     for (let i = 0; i < 8; i++) core.addSequence(testRequest(`r${i}`, { promptTokenIds: tokenRange(i, 10) }))
     for (let i = 0; i < 4; i++) expect((await core.step()).failure).toBeNull()

@@ -2,7 +2,9 @@ import type { EngineConfig } from '../config/engine-config.ts'
 import type { EngineModule } from '../config/engine-module.ts'
 import { createScheduler } from './create-scheduler.ts'
 import { EngineCore } from './engine-core.ts'
+import type { EngineCoreEvents } from './engine-core-client.ts'
 import type { EngineInfo } from './engine-info.ts'
+import type { ExecutorContext } from './executor.ts'
 import { InlineExecutor } from './inline-executor.ts'
 import { loadEngineModules } from './load-engine-modules.ts'
 
@@ -17,7 +19,7 @@ export interface EngineCoreData {
 /** Imports the modules, loads the model, and builds the core that runs it in this thread. */
 export async function createEngineCore(
   { config, modelPath, modules }: EngineCoreData,
-  onProgress: (loadedBytes: number, totalBytes: number) => void,
+  events: Pick<EngineCoreEvents, 'onProgress' | 'onLog'>,
 ): Promise<{ core: EngineCore; info: EngineInfo }> {
   const { createExecutor, createSchedulingPolicy, createDraftProposer, ...workerModules } =
     await loadEngineModules(modules)
@@ -25,7 +27,14 @@ export async function createEngineCore(
     policy: createSchedulingPolicy?.({ config }) ?? null,
     draftProposer: createDraftProposer?.({ config }) ?? null,
   }
-  const context = { config, modelPath, workerModules, modules, onProgress }
+  const context: ExecutorContext = {
+    config,
+    modelPath,
+    workerModules,
+    modules,
+    onProgress: (loadedBytes, totalBytes) => events.onProgress(loadedBytes, totalBytes),
+    onLog: (level, message) => events.onLog(level, message),
+  }
   const executor = createExecutor?.(context) ?? new InlineExecutor(context)
   const info = await executor.initialize()
   const { maxPlansInFlight } = executor

@@ -2,11 +2,14 @@ import type { EngineDeadError } from '../errors.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import type { EngineMetrics } from './engine-client.ts'
+import type { LogLevel } from './executor.ts'
 import type { EngineInfo } from './engine-info.ts'
 
 /** What a core tells the front. Errors have their classes and fields, whatever lies in between. */
 export interface EngineCoreEvents {
   onProgress(loadedBytes: number, totalBytes: number): void
+  /** What the operator should know (`info`), or should change (`warn`). */
+  onLog(level: LogLevel, message: string): void
   onUpdates(updates: readonly SequenceUpdate[]): void
   /** These sequences were not taken, or cannot go on; all others can. */
   onRejected(ids: readonly string[], error: Error): void

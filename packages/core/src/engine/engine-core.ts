@@ -30,6 +30,11 @@ export class EngineCore {
     this.#executor = executor
   }
 
+  /** As the executor's. */
+  get failed(): Promise<Error> | null {
+    return this.#executor.failed ?? null
+  }
+
   get hasWork(): boolean {
     return this.#scheduler.hasUnfinished() || this.#running.length > 0
   }

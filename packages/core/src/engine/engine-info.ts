@@ -1,5 +1,18 @@
+import type { LayerRange } from '../models/model.ts'
 import type { KvDType } from '../tensor/kv-storage.ts'
+import { formatBytes } from '../util/format-bytes.ts'
 import type { WarmupReport } from './warm-up.ts'
+
+/** What one rank holds of the model. */
+export interface RankInfo {
+  /** `null` = the engine's own machine. */
+  readonly host: string | null
+  /** `end` is behind the last. */
+  readonly layers: LayerRange
+  readonly numKvHeads: number
+  readonly weightBytes: number
+  readonly kvCacheBytes: number
+}
 
 /** What was loaded, where it runs and how much it holds. Bytes are those of all ranks together. */
 export interface EngineInfo {
@@ -14,4 +27,16 @@ export interface EngineInfo {
   readonly maxModelLen: number
   /** What ran before serving; null where nothing did. */
   readonly warmup: WarmupReport | null
+  /** Who holds what, in the order of the ranks; one where the engine's own thread holds all. */
+  readonly ranks: readonly RankInfo[]
+}
+
+/** A line per rank, for the operator. */
+export function describeRanks({ ranks }: Pick<EngineInfo, 'ranks'>): string[] {
+  return ranks.map(({ host, layers: { start, end }, numKvHeads, weightBytes, kvCacheBytes }, rank) => {
+    const where = host === null ? '' : ` on ${host}`
+    const layers = end - start === 1 ? `layer ${start}` : `layers ${start} to ${end - 1}`
+    const heads = `${numKvHeads} KV head${numKvHeads === 1 ? '' : 's'}`
+    return `rank ${rank}${where}: ${end > start ? `${layers}, ${heads}` : 'no layers'}, ${formatBytes(weightBytes)} of weights, ${formatBytes(kvCacheBytes)} of KV cache`
+  })
 }

@@ -29,6 +29,7 @@ export class EngineLoop {
     this.#core = core
     this.#heartbeat = heartbeat
     this.#events = events
+    void core.failed?.then((error) => this.#failIdle(error))
   }
 
   add(requests: readonly SequenceRequest[]): void {
@@ -73,6 +74,13 @@ export class EngineLoop {
     if (this.#isShutDown || this.#isRunning) return
     this.#isRunning = true
     this.#ended = this.#run()
+  }
+
+  /** A step that runs is told by its plan. */
+  #failIdle(error: Error): void {
+    if (this.#isRunning || this.#isShutDown) return
+    this.#isShutDown = true
+    this.#events.onFailed(error)
   }
 
   async #run(): Promise<void> {

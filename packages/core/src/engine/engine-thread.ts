@@ -14,9 +14,10 @@ async function start(port: MessagePort, { heartbeat, ...data }: EngineThreadData
     endThread(port)
   }
   try {
-    const { core, info } = await createEngineCore(data, (loadedBytes, totalBytes) =>
-      post({ type: 'progress', loadedBytes, totalBytes }),
-    )
+    const { core, info } = await createEngineCore(data, {
+      onProgress: (loadedBytes, totalBytes) => post({ type: 'progress', loadedBytes, totalBytes }),
+      onLog: (level, message) => post({ type: 'log', level, message }),
+    })
     const loop = new EngineLoop(core, new Heartbeat(heartbeat), {
       onUpdates: (updates, metrics) => post({ type: 'updates', updates, metrics }),
       onRejected: (ids, error) => post({ type: 'rejected', ids, error: toTransferredError(error) }),

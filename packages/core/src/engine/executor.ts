@@ -11,8 +11,12 @@ export interface Executor {
   /** Loads the model on every rank and gives all of them a KV cache of the same number of blocks. */
   initialize(): Promise<EngineInfo>
   executeModel(plan: SchedulerOutput): Promise<ModelRunnerOutput>
+  /** Resolves with the reason if it can run no plan any more, also between plans. Left out where only a plan can fail. */
+  readonly failed?: Promise<Error>
   shutdown(): Promise<void>
 }
+
+export type LogLevel = 'info' | 'warn'
 
 /** What an executor is made of. */
 export interface ExecutorContext {
@@ -24,6 +28,8 @@ export interface ExecutorContext {
   /** For workers elsewhere, which load them there (`loadEngineModules`). */
   readonly modules: readonly EngineModule[]
   onProgress(loadedBytes: number, totalBytes: number): void
+  /** What the operator should know (`info`), or should change (`warn`). */
+  onLog(level: LogLevel, message: string): void
 }
 
 /** What a module of kind `executor` exports under this name; the options are the module's, for it to check. */

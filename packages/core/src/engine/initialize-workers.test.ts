@@ -23,6 +23,8 @@ function fakeWorker(
         kvCacheDtype: 'float32',
         kvBytesPerToken: 1024,
         maxPositions: 4096,
+        layers: { start: 2 * rank, end: 2 * rank + 2 },
+        numKvHeads: 4,
       }
     },
     availableKvBytes() {
@@ -53,6 +55,13 @@ describe('initializeWorkers', () => {
       isBatchInvariant: false,
       kvCacheDtype: 'float32',
       warmup: null,
+      ranks: [0, 1].map((rank) => ({
+        host: null,
+        layers: { start: 2 * rank, end: 2 * rank + 2 },
+        numKvHeads: 4,
+        weightBytes: 100,
+        kvCacheBytes: 8 * 1024 ** 2,
+      })),
     })
     expect(calls).toEqual([
       '0 load',

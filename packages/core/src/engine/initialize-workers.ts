@@ -8,7 +8,10 @@ import type { Worker } from './worker.ts'
  * Brings the ranks of one model to where they can execute: all load; then each says what it may give to the KV cache,
  * and all get as many blocks as the least of them holds, since a block's id means the same on every rank.
  */
-export async function initializeWorkers(workers: readonly Worker[], config: EngineConfig): Promise<EngineInfo> {
+export async function initializeWorkers(
+  workers: readonly Omit<Worker, 'execute' | 'dispose'>[],
+  config: EngineConfig,
+): Promise<EngineInfo> {
   const loaded = await Promise.all(workers.map((worker) => worker.load()))
   const available = await Promise.all(workers.map((worker) => worker.availableKvBytes()))
   const size = sizeKvCache(
@@ -27,5 +30,12 @@ export async function initializeWorkers(workers: readonly Worker[], config: Engi
     kvCacheDtype: first.kvCacheDtype,
     blockSize: config.cache.blockSize,
     warmup: warmups[0] ?? null,
+    ranks: loaded.map(({ layers, numKvHeads, weightBytes, kvBytesPerToken }) => ({
+      host: null,
+      layers,
+      numKvHeads,
+      weightBytes,
+      kvCacheBytes: size.numBlocks * config.cache.blockSize * kvBytesPerToken,
+    })),
   }
 }

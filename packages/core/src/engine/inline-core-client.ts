@@ -22,9 +22,7 @@ export class InlineCoreClient implements EngineCoreClient {
   }
 
   async start(events: EngineCoreEvents): Promise<EngineInfo> {
-    const { core, info } = await createEngineCore(this.#data, (loadedBytes, totalBytes) =>
-      events.onProgress(loadedBytes, totalBytes),
-    )
+    const { core, info } = await createEngineCore(this.#data, events)
     this.#info = info
     this.#loop = new EngineLoop(core, new Heartbeat(), {
       onUpdates: (updates, metrics) => {

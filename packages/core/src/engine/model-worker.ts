@@ -83,6 +83,8 @@ export class ModelWorker implements Worker {
       kvCacheDtype,
       kvBytesPerToken: kvBytesPerToken({ ...model.kvShape, dtype: kvCacheDtype }),
       maxPositions: modelConfig.maxPositionEmbeddings,
+      layers: model.layers,
+      numKvHeads: model.kvShape.numKvHeads,
     }
   }
 

@@ -15,6 +15,7 @@ const info: EngineInfo = {
   blockSize: 16,
   maxModelLen: 64,
   warmup: null,
+  ranks: [],
 }
 
 class FakeCore implements EngineCoreClient {
@@ -70,6 +71,7 @@ function supervise(startErrors: Readonly<Record<number, Error>> = {}) {
   })
   const started = client.start({
     onProgress() {},
+    onLog() {},
     onUpdates() {},
     onRejected() {},
     onLost: (error) => void seen.lost.push(error),

@@ -95,6 +95,7 @@ export class SupervisedCoreClient implements EngineCoreClient {
   #watched(events: EngineCoreEvents): EngineCoreEvents {
     return {
       onProgress: (loadedBytes, totalBytes) => events.onProgress(loadedBytes, totalBytes),
+      onLog: (level, message) => events.onLog(level, message),
       onUpdates: (updates) => events.onUpdates(updates),
       onRejected: (ids, error) => events.onRejected(ids, error),
       onLost: (error) => events.onLost(error),

@@ -16,6 +16,7 @@ const modelPath = fileURLToPath(new URL('../../models/octavo-tiny', import.meta.
 const config = resolveEngineConfig({ model: modelPath })
 const events: EngineCoreEvents = {
   onProgress() {},
+  onLog() {},
   onUpdates() {},
   onRejected() {},
   onLost() {},
@@ -40,7 +41,7 @@ function executorModule(execute: string, { initialize = '' } = {}): EngineModule
     async initialize() {
       ${initialize}
       return { numBlocks: 100, blockSize: 16, maxModelLen: 512, backend: 'fake', isBatchInvariant: true, weightBytes: 0,
-        kvCacheBytes: 0, kvCacheDtype: 'float32', warmup: null }
+        kvCacheBytes: 0, kvCacheDtype: 'float32', warmup: null, ranks: [] }
     },
     async executeModel(plan) { ${execute} },
     async shutdown() {},

@@ -138,6 +138,8 @@ export class ThreadCoreClient implements EngineCoreClient {
     switch (message.type) {
       case 'progress':
         return this.#events?.onProgress(message.loadedBytes, message.totalBytes)
+      case 'log':
+        return this.#events?.onLog(message.level, message.message)
       case 'ready':
         this.#info = message.info
         this.#keepProcessAlive()

@@ -1,3 +1,4 @@
+import type { LayerRange } from '../models/model.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import type { KvDType } from '../tensor/kv-storage.ts'
 import type { WarmupReport } from './warm-up.ts'
@@ -14,6 +15,9 @@ export interface LoadedModel {
   readonly kvBytesPerToken: number
   /** How long a context the model was made for. */
   readonly maxPositions: number
+  /** Of the model's layers; `end` is behind the last. */
+  readonly layers: LayerRange
+  readonly numKvHeads: number
 }
 
 /** One rank: a backend, the rank's part of the model, its KV cache. The calls come in this order, `execute` many times. */

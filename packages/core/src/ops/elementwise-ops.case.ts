@@ -7,6 +7,7 @@ import { expectClose, expectRowInvariance, expectSameBits, expectTensorsLeft, ta
 import { RandomData } from './random-data.case.ts'
 import { gatedActivation, gatedActivationComposite } from './gated-activation.ts'
 import { layerNorm, layerNormComposite } from './layer-norm.ts'
+import { mapValues } from './map-values.ts'
 import { addRmsNorm, rmsNorm, rmsNormComposite } from './rms-norm.ts'
 import { rotaryEmbedding, rotaryEmbeddingComposite } from './rotary-embedding.ts'
 
@@ -164,6 +165,29 @@ export function describeElementwiseOps(getPack: () => BackendPack): void {
       ]
     })
     for (const tensor of [x, table, weight]) tensor.dispose()
+  })
+
+  it('mapValues is what the host writes, and leaves its input as it was', () => {
+    const random = new RandomData(19)
+    for (const [n, features] of shapes) {
+      const values = random.floats(n * features)
+      const x = add(tensor2d(values, [n, features]), 0) as Tensor2D
+      const twice = (): Tensor2D =>
+        mapValues(x, {
+          shape: [2 * n, features],
+          map(input, output) {
+            output.set(input)
+            output.set(input, input.length)
+          },
+        })
+      expectTensorsLeft(() => [twice()])
+      const results = [twice(), twice()]
+      for (const result of results) {
+        expect(result.shape).toEqual([2 * n, features])
+        expectSameBits(take(result), Float32Array.of(...values, ...values), 'mapValues')
+      }
+      expectSameBits(take(x), values, 'its input')
+    }
   })
 
   it('give every row the same bits in any batch', ({ skip }) => {

@@ -30,6 +30,7 @@ import { kvWrite, kvWriteKernel } from './kv-write.ts'
 import { layerNorm, layerNormKernel } from './layer-norm.ts'
 import { linear, linearKernel } from './linear.ts'
 import { linearParts, linearPartsKernel } from './linear-parts.ts'
+import { mapValues, mapValuesKernel } from './map-values.ts'
 import { moe, moeKernel } from './moe.ts'
 import { pagedAttention, pagedAttentionKernel } from './paged-attention.ts'
 import { RandomData } from './random-data.case.ts'
@@ -255,6 +256,10 @@ export const gradientPolicies: Readonly<Record<string, GradientPolicy>> = {
     run: (x, kv) => kvWrite(x, x, { kv, layer: 0, slotMapping: metadata.slotMapping }),
   },
   [pagedAttentionKernel]: { kind: 'refuses', run: (x, kv) => pagedAttention(x, { ...pagedOptions, kv }).dispose() },
+  [mapValuesKernel]: {
+    kind: 'refuses',
+    run: (x) => mapValues(x, { shape: [1, 1], map() {} }).dispose(),
+  },
   [sampleKernel]: { kind: 'refuses', run: (x) => void sample(x, []) },
 }
 

@@ -25,6 +25,12 @@ export class MpiProcessGroup extends CheckedGroup implements WorldProcessGroup {
     this.#timeoutMs = timeoutMs
   }
 
+  /** As it calls itself: `Open MPI 4.1.4`. */
+  get library(): string {
+    const { name, version } = this.#world.mpi
+    return `${name} ${version}`
+  }
+
   newGroup(ranks: readonly number[]): ProcessGroup | null {
     checkNewGroup(ranks, this.size)
     const place = ranks.indexOf(this.rank)

@@ -15,6 +15,8 @@ import type { SumKernel } from './sum-kernel.ts'
 
 /** Of a rank's part in a round of a reduction. */
 const partBytes = 512 * 1024
+/** Among more than two ranks a second collective pays from here on (four ranks on two processors: 2.4 against 2.9 ms for 1 MB). */
+const minScatterBytes = 256 * 1024
 /** MPI counts with C's int. */
 const maxMessageBytes = 2 ** 30
 const maxCount = 2 ** 31 - 1
@@ -58,16 +60,39 @@ export class MpiTransport implements GroupTransport {
   }
 
   allReduce(call: Call, buffer: ReduceBuffer, op: ReduceOp): void {
-    const bytes = bytesOf(buffer)
-    const { mpi } = this.#world
-    forEachChunk(bytes.length, partBytes, (from, to) => {
-      const stride = roundUp(to - from, sumBlockBytes)
-      this.#bytes.set(bytes.subarray(from, to), this.#rank * stride)
-      this.#run(call, [], (request) =>
-        mpi.iallgather(mpi.inPlace, 0, mpi.byte, this.#bytes, stride, mpi.byte, this.#comm, request),
-      )
-      this.#reduceInto(reduceView(buffer, from, to), { stride, op })
+    forEachChunk(buffer.byteLength, partBytes, (from, to) => {
+      const chunk = reduceView(buffer, from, to)
+      if (this.#size > 2 && chunk.byteLength >= minScatterBytes) this.#reduceByPieces(call, chunk, op)
+      else this.#gatherAndReduce(call, chunk, op)
     })
+  }
+
+  /** Everybody gets everything and adds for itself. */
+  #gatherAndReduce(call: Call, chunk: ReduceBuffer, op: ReduceOp): void {
+    const { mpi } = this.#world
+    const stride = roundUp(chunk.byteLength, sumBlockBytes)
+    this.#bytes.set(bytesOf(chunk), this.#rank * stride)
+    this.#run(call, [], (request) =>
+      mpi.iallgather(mpi.inPlace, 0, mpi.byte, this.#bytes, stride, mpi.byte, this.#comm, request),
+    )
+    this.#reduceInto(chunk, { stride, op })
+  }
+
+  /** Everybody adds a piece, in the same order, and gets the others': of n bytes 2 n (p - 1) / p arrive instead of n (p - 1). */
+  #reduceByPieces(call: Call, chunk: ReduceBuffer, op: ReduceOp): void {
+    const { mpi } = this.#world
+    const stride = roundUp(Math.ceil(chunk.byteLength / this.#size), sumBlockBytes)
+    const pieces = new Uint8Array(stride * this.#size)
+    pieces.set(bytesOf(chunk))
+    this.#run(call, [pieces], (request) =>
+      mpi.ialltoall(pieces, stride, mpi.byte, this.#bytes, stride, mpi.byte, this.#comm, request),
+    )
+    const own = chunk instanceof Float32Array ? new Float32Array(stride / 4) : new Int32Array(stride / 4)
+    this.#reduceInto(own, { stride, op })
+    this.#run(call, [bytesOf(own), pieces], (request) =>
+      mpi.iallgather(bytesOf(own), stride, mpi.byte, pieces, stride, mpi.byte, this.#comm, request),
+    )
+    bytesOf(chunk).set(pieces.subarray(0, chunk.byteLength))
   }
 
   allGather(call: Call, { output, input }: Buffers<GroupBuffer>): void {

@@ -7,10 +7,10 @@ import { bellsOffset, lineBytes } from './thread-memory.ts'
 import type { ThreadGroupHandle } from './thread-memory.ts'
 
 /**
- * How long a rank looks before it sleeps: several times what waking up takes (0.1 ms and more on a virtual machine), or two
- * ranks that wake each other up would find each other asleep for ever after.
+ * How long a rank looks before it sleeps: several times what waking up takes, and not longer, since another rank may be
+ * waiting for this one's processor.
  */
-const maxSpinMs = 0.5
+const maxSpinMs = 0.1
 /** Turns of looking between two looks at the clock. */
 const numSpins = 200
 

@@ -3,6 +3,7 @@ import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { currentEnvironment, type ParallelEnvironment } from '../parallel-env.ts'
 import { candidateLibraries } from './mpi-kind.ts'
 import type { MpiKind, MpiVersion } from './mpi-kind.ts'
 
@@ -36,18 +37,22 @@ const launcherVersions: Readonly<Record<MpiKind, RegExp>> = {
 const probeTimeoutMs = 30_000
 
 /** The MPI libraries of this machine that Octavo can call, and their launchers: what `octavo env` prints. */
-export async function findMpiLibraries(env: NodeJS.ProcessEnv = process.env): Promise<readonly MpiLibrary[]> {
+export async function findMpiLibraries(
+  env: ParallelEnvironment = currentEnvironment(),
+): Promise<readonly MpiLibrary[]> {
   const found = await Promise.all(
     candidateLibraries({ MPI_LIBRARY: env['MPI_LIBRARY'] }).map((library) => probe(library, env)),
   )
   const known = found.filter((library) => library !== null)
   // Two names may lead to one file.
   const distinct = known.filter(({ path }, i) => path === null || known.findIndex((other) => other.path === path) === i)
-  return Promise.all(distinct.map(async (library) => ({ ...library, launcher: await findLauncher(library.kind, env) })))
+  return Promise.all(
+    distinct.map(async (library) => ({ ...library, launcher: await findMpiLauncher(library.kind, env) })),
+  )
 }
 
 /** In a process of its own: two MPI libraries in one get into each other's way, and one may end it. */
-async function probe(library: string, env: NodeJS.ProcessEnv): Promise<Omit<MpiLibrary, 'launcher'> | null> {
+async function probe(library: string, env: ParallelEnvironment): Promise<Omit<MpiLibrary, 'launcher'> | null> {
   const program = new URL(import.meta.url.endsWith('.ts') ? './mpi-probe.ts' : './mpi-probe.js', import.meta.url)
   try {
     const { stdout } = await run(process.execPath, [fileURLToPath(program), library], { env, timeout: probeTimeoutMs })
@@ -57,7 +62,11 @@ async function probe(library: string, env: NodeJS.ProcessEnv): Promise<Omit<MpiL
   }
 }
 
-async function findLauncher(kind: MpiKind, env: NodeJS.ProcessEnv): Promise<MpiLauncher | null> {
+/** The program that starts ranks of such a library, or `null` where none is on PATH. */
+export async function findMpiLauncher(
+  kind: MpiKind,
+  env: ParallelEnvironment = currentEnvironment(),
+): Promise<MpiLauncher | null> {
   for (const name of launcherNames[kind]) {
     const path = findProgram(name, env)
     const version = path === null ? null : await launcherVersion(path, kind)
@@ -75,7 +84,7 @@ async function launcherVersion(path: string, kind: MpiKind): Promise<string | nu
   }
 }
 
-function findProgram(name: string, env: NodeJS.ProcessEnv): string | null {
+function findProgram(name: string, env: ParallelEnvironment): string | null {
   for (const folder of (env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '')) {
     const path = join(folder, name)
     try {

@@ -1,3 +1,4 @@
+import { currentEnvironment, type ParallelEnvironment } from '../parallel-env.ts'
 import { MpiLibraryError } from '../process-group-errors.ts'
 
 /** Two binary interfaces: handles are pointers or numbers. Intel MPI, MVAPICH and Cray MPICH have MPICH's. */
@@ -35,17 +36,17 @@ const sonames: Readonly<Record<MpiKind, readonly string[]>> = {
   mpich: ['libmpich.so.12', 'libmpi.so.12', 'libmpi.12.dylib'],
 }
 
-type Environment = Readonly<Record<string, string | undefined>>
+type Environment = ParallelEnvironment
 
 /** Which libraries to try, best first: the one that MPI_LIBRARY names, or that of the launcher that started this process. */
-export function candidateLibraries(env: Environment = process.env): readonly string[] {
+export function candidateLibraries(env: Environment = currentEnvironment()): readonly string[] {
   if (env['MPI_LIBRARY']) return [env['MPI_LIBRARY']]
   const kind = launcherKind(env)
   return kind === null ? [...sonames.openmpi, ...sonames.mpich] : sonames[kind]
 }
 
 /** Whose launcher started this process; `null` where none did. */
-export function launcherKind(env: Environment = process.env): MpiKind | null {
+export function launcherKind(env: Environment = currentEnvironment()): MpiKind | null {
   if (env['OMPI_COMM_WORLD_SIZE'] ?? env['PMIX_RANK']) return 'openmpi'
   return (env['PMI_SIZE'] ?? env['PMI_RANK']) ? 'mpich' : null
 }

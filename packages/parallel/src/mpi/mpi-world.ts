@@ -13,8 +13,8 @@ import { parseRankEnvironment } from '../rank-environment.ts'
 import { threadFunneled } from './mpi-binding.ts'
 import type { HandleCell, MpiBinding, MpiHandle } from './mpi-binding.ts'
 
-/** Turns of asking MPI before a rank sleeps: less than a millisecond where every rank has a processor. */
-const maxSpins = 2000
+/** Turns of asking MPI before a rank sleeps: a fifth of a millisecond, where every rank has a processor. */
+const maxSpins = 600
 /** Where ranks share processors, somebody else can use this one's time. */
 const maxSharedSpins = 20
 const minSleepMs = 0.05

@@ -1,0 +1,14 @@
+import { describe, it } from 'vitest'
+import { findMpiLibraries } from './mpi/find-mpi-libraries.ts'
+import { expectGoldenTokens } from './parallel-executor.case.ts'
+
+const libraries = (await findMpiLibraries()).filter(({ launcher }) => launcher !== null)
+
+if (libraries.length === 0)
+  it.skip('mpi: no library with its launcher was found (Debian: apt-get install openmpi-bin libopenmpi3 mpich)')
+
+describe.skipIf(libraries.length === 0).each(libraries)('ranks as processes of $name', ({ kind: mpi }) => {
+  it('give the golden tokens: attention and experts shared, in two stages', async () => {
+    await expectGoldenTokens('models/mixtral', { tp: 2, ep: 2, pp: 2, executor: 'mpi', mpi })
+  })
+})
