@@ -67,6 +67,16 @@ export class FaultyRanks implements AsyncDisposable {
     return (error as EngineDeadError).cause
   }
 
+  /** Something happened while nothing ran: it is noticed all the same. */
+  async causeBetweenRequests(): Promise<unknown> {
+    const health = (): Promise<unknown> => this.#llm.engine.checkHealth().catch((error: unknown) => error)
+    await expect.poll(health, { timeout: 1000, interval: 10 }).toBeInstanceOf(EngineDeadError)
+    const error = await health()
+    await this.#servesAgain()
+    expect(await tokensOf(this.#llm)).toEqual(this.#tokens)
+    return (error as EngineDeadError).cause
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#llm.shutdown()
     rmSync(this.#folder, { recursive: true })

@@ -63,16 +63,19 @@ function sumMatrix(x: Tensor2D, group: ProcessGroup): Tensor2D {
 function gatherMatrix(x: Tensor2D, axis: number, group: ProcessGroup): Tensor2D {
   const { size } = group
   const [rows, columns] = x.shape
-  return mapValues(x, {
-    shape: axis === 0 ? [rows * size, columns] : [rows, columns * size],
-    map(input, output) {
-      // One row has the parts in the order that it needs.
-      if (axis === 0 || rows === 1) return group.allGatherIntoTensor(output, input)
-      const gathered = new Float32Array(output.length)
-      group.allGatherIntoTensor(gathered, input)
-      joinAlong({ gathered, joined: output }, size, [columns])
-    },
+  // One row has the parts in the order that it needs.
+  const isInOrder = axis === 0 || rows === 1
+  const gathered = mapValues(x, {
+    shape: axis === 1 && isInOrder ? [rows, columns * size] : [rows * size, columns],
+    map: (input, output) => group.allGatherIntoTensor(output, input),
   })
+  if (isInOrder) return gathered
+  const joined = mapValues(gathered, {
+    shape: [rows, columns * size],
+    map: (input, output) => joinAlong({ gathered: input, joined: output }, size, [columns]),
+  })
+  gathered.dispose()
+  return joined
 }
 
 function valuesOf(x: Tensor): Values {

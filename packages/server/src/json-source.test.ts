@@ -34,6 +34,16 @@ describe('JsonSource', () => {
     expect(new JsonSource('{"a":1,"a":{"b":2},"x":3}').member('a')!.text).toBe('{"b":2}')
   })
 
+  it('has all members in the order written', () => {
+    const members = new JsonSource('{"b":1.0,"2":[{"x":1}],"b":2e1,"\\u0031":{}}').members()
+    expect([...members].map(([key, value]) => [key, value.text])).toEqual([
+      ['b', '2e1'],
+      ['2', '[{"x":1}]'],
+      ['1', '{}'],
+    ])
+    expect(new JsonSource('[1]').members().size).toBe(0)
+  })
+
   it('takes a time that grows with the text, not faster', () => {
     const body = `{"a":"${'\\\\'.repeat(1_000_000)}","b":[${'[{"c":"d"}],'.repeat(50_000)}1],"e":2.0}`
     expect(new JsonSource(body).member('e')!.text).toBe('2.0')

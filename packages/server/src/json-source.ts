@@ -17,19 +17,24 @@ export class JsonSource {
     return this.#text.slice(this.#start, this.#end)
   }
 
-  /** Of an object; of several with the same key the last, as `JSON.parse` has it. */
+  /** Of an object. */
   member(key: string): JsonSource | undefined {
-    if (this.#text[this.#start] !== '{') return undefined
-    let found: JsonSource | undefined
+    return this.members().get(key)
+  }
+
+  /** Of an object; of several with the same key the last, as `JSON.parse` has it. */
+  members(): Map<string, JsonSource> {
+    const members = new Map<string, JsonSource>()
+    if (this.#text[this.#start] !== '{') return members
     let at = skipSpace(this.#text, this.#start + 1)
     while (this.#text[at] === '"') {
       const keyEnd = skipString(this.#text, at)
       const start = skipSpace(this.#text, skipSpace(this.#text, keyEnd) + 1)
       const end = skipValue(this.#text, start)
-      if (isKey(this.#text.slice(at, keyEnd), key)) found = new JsonSource(this.#text, start, end)
+      members.set(keyOf(this.#text.slice(at, keyEnd)), new JsonSource(this.#text, start, end))
       at = nextPart(this.#text, end)
     }
-    return found
+    return members
   }
 
   /** Of an array. */
@@ -46,8 +51,8 @@ export class JsonSource {
   }
 }
 
-function isKey(quoted: string, key: string): boolean {
-  return quoted.includes('\\') ? JSON.parse(quoted) === key : quoted.slice(1, -1) === key
+function keyOf(quoted: string): string {
+  return quoted.includes('\\') ? (JSON.parse(quoted) as string) : quoted.slice(1, -1)
 }
 
 const space = /[ \t\n\r]*/y

@@ -23,7 +23,7 @@ export interface EngineOptions {
    * `auto`: on tensorflow with a GPU.
    */
   readonly warmup?: boolean | 'auto'
-  /** What one step may take before the engine counts as stuck and its health is bad. */
+  /** What one step may take before the engine counts as stuck and its health is bad; ranks are then started anew. */
   readonly stepTimeoutMs?: number
   /** The KV cache: bytes, a size such as `2GiB`, or a share of the memory that is free after loading. */
   readonly kvCacheMemory?: number | string
@@ -126,7 +126,7 @@ export const engineOptionTable = {
     type: integer(1, 86_400_000),
     unit: 'milliseconds',
     default: 300_000,
-    doc: 'What one step may take before the engine counts as stuck and its health is bad.',
+    doc: 'What one step may take before the engine counts as stuck and its health is bad; ranks are then started anew.',
   },
   kvCacheMemory: {
     group: 'cache',

@@ -19,6 +19,9 @@ const startTimeoutMs = 60_000
 const endTimeoutMs = 5000
 const tidyTimeoutMs = 3000
 
+/** A launcher sees the end of a rank no later than its driver, and has much to say of it. */
+const hearingDelayMs = 1000
+
 /** What MPICH's part on another host says before it ends, because it does not reach this one; the launcher waits on. */
 const lostProxy = /unable to connect to server \S+ at port/
 
@@ -36,6 +39,7 @@ export async function launchMpi(config: ParallelConfig, events: RankEvents): Pro
     const ranks = await greet(arrivals, heartbeatTimeoutMs, events)
     ranks.sort((a, b) => a.rank - b.rank)
     job.speak()
+    void job.ended.then((how) => events.onLost(null, new Error(how)))
     return {
       links: linksOf(ranks, os.hostname()),
       threadGroup: null,
@@ -68,7 +72,7 @@ class Job {
     // In a process group of its own: Ctrl-C in the terminal is for the driver, which lets ranks go in order.
     const child = spawn(path, args, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
     const hear = (text: string): void => {
-      if (this.#isHeard) process.stderr.write(text)
+      setTimeout(() => this.#isHeard && process.stderr.write(text), hearingDelayMs).unref()
       this.#said = (this.#said + text).slice(-4096)
       if (lostProxy.test(this.#said)) child.kill('SIGKILL')
     }
@@ -85,7 +89,7 @@ class Job {
     })
   }
 
-  /** Ranks serve, and what they write from now on is for people. */
+  /** Ranks serve, and what they write is for people, unless they are ended. */
   speak(): void {
     this.#isHeard = true
   }

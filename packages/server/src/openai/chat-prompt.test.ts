@@ -182,6 +182,19 @@ describe('chatToGenerateRequest', () => {
   })
 })
 
+describe('chatPrompt', () => {
+  it('takes a time that grows with the number of keys, not faster', () => {
+    const numbers = Object.fromEntries(Array.from({ length: 60_000 }, (_, i) => [`k${i}`, 1.5]))
+    const messages = [{ role: 'user', content: 'hi', ...numbers }]
+    const body = { messages, chat_template_kwargs: numbers }
+    const prompt = chatPrompt(parse(body), new JsonSource(JSON.stringify(body)))
+    expect(prompt).toMatchObject({
+      chatTemplateKwargs: { k59999: { text: '1.5' } },
+      messages: [{ k0: { text: '1.5' } }],
+    })
+  }, 5_000)
+})
+
 describe('answerRole and echoedText', () => {
   const messages = [
     { role: 'user', content: 'u' },

@@ -89,9 +89,15 @@ function templateKwargs(request: ChatCompletionRequest, body?: JsonSource): Read
 
 /** The members of an object, those that JavaScript may have changed as the text they were written in. */
 function asWritten(object: Readonly<Record<string, unknown>>, source: JsonSource | undefined): [string, unknown][] {
-  return Object.entries(object).map(([name, value]) => {
-    const mayDiffer = typeof value === 'number' || (typeof value === 'object' && value !== null)
-    const written = mayDiffer ? source?.member(name) : undefined
+  const entries = Object.entries(object)
+  if (!entries.some(([, value]) => mayDiffer(value))) return entries
+  const members = source?.members()
+  return entries.map(([name, value]) => {
+    const written = mayDiffer(value) ? members?.get(name) : undefined
     return [name, written === undefined ? value : new RawJson(written.text)]
   })
+}
+
+function mayDiffer(value: unknown): boolean {
+  return typeof value === 'number' || (typeof value === 'object' && value !== null)
 }

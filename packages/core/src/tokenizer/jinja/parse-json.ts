@@ -2,6 +2,8 @@ import { JinjaError } from './jinja-error.ts'
 import { Dict, PyFloat, toInteger, type Value } from './values.ts'
 
 const maxDepth = 200
+/** Of a whole number, as Python has it: reading and printing it take more than a time that grows with its length. */
+const maxDigits = 4300
 const space = /[ \t\n\r]*/y
 const number = /-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?/y
 const words: readonly (readonly [string, Value])[] = [
@@ -89,7 +91,10 @@ class JsonParser {
     const digits = this.#match(number)
     if (digits !== null) {
       const isFloat = digits[1] !== undefined || digits[2] !== undefined
-      return isFloat ? new PyFloat(Number(digits[0])) : toInteger(BigInt(digits[0]))
+      if (isFloat) return new PyFloat(Number(digits[0]))
+      if (digits[0].replace('-', '').length > maxDigits)
+        throw new JinjaError(`JSON has a whole number of more than ${maxDigits} digits; send it as a string`)
+      return toInteger(BigInt(digits[0]))
     }
     for (const [word, value] of words) {
       if (!this.#text.startsWith(word, this.#pos)) continue
