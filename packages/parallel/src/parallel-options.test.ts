@@ -46,6 +46,8 @@ describe('parallel options', () => {
     [{ tp: 3, hosts: ['a', 'b'] }, 'hosts: has 2 machines for 3 ranks'],
     [{ executor: 'ray' as 'mpi' }, 'executor: must be one of auto, threads, mpi, got "ray"'],
     [{ tensorParallel: 2 } as ParallelOptions, 'parallel.tensorParallel: is not an option; those are tp, pp, ep'],
+    [2 as unknown as ParallelOptions, 'parallel: must be an object of options, such as { tp: 2 }, got 2'],
+    [null as unknown as ParallelOptions, 'parallel: must be an object of options, such as { tp: 2 }, got null'],
   ] satisfies [ParallelOptions, string][])('%j is refused', (options, message) => {
     expect(() => parallelExecutor(options)).toThrow(message)
   })

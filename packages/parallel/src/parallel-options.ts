@@ -56,7 +56,12 @@ function splitHosts(hosts: ParallelOptions['hosts']): unknown {
   return [hosts].flat().flatMap((name: unknown) => (typeof name === 'string' ? name.split(',') : [name]))
 }
 
-function checkNames(options: ParallelOptions): void {
+/** A program without types may pass anything. */
+function checkNames(options: unknown): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    const got = JSON.stringify(options)
+    throw new InvalidConfigError('parallel', `must be an object of options, such as { tp: 2 }, got ${got}`)
+  }
   const known = Object.keys(parallelOptionTable)
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || known.includes(name)) continue

@@ -17,7 +17,7 @@ import type { LaunchedRanks, RankEvents } from './rank-link.ts'
 const startTimeoutMs = 60_000
 /** How long they may take to leave MPI, and the launcher to tidy up after those that were killed. */
 const endTimeoutMs = 5000
-const tidyTimeoutMs = 3000
+const tidyTimeoutMs = 8000
 
 /** A launcher sees the end of a rank no later than its driver, and has much to say of it. */
 const hearingDelayMs = 1000
