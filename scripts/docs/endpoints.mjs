@@ -82,7 +82,14 @@ is the same as leaving a field out, which leaves it to the model's generation_co
 
 No request holds up the others: what comes in is scanned, parsed, rendered and tokenized in turns of about 10 ms, first come, first served, requests in turn, and large
 answers are written in turns, too. A client that reads slowly slows nobody: what it has not read waits as one output, no longer than its request, and streams with
-many logprobs come in parts. What cannot be done in parts has a limit:
+many logprobs come in parts.
+
+An answer without \`stream\` has a \`Content-Length\` up to about 1 MiB; a larger one goes out in chunks while it is written, choice by choice, as fast as the client
+reads, and is written no further once the client has gone. The 200 has then been sent: a failure after it, and the server's end, break the connection in the
+middle of the body, so that what looks complete is complete. There is no bound on \`n\` × tokens × logprobs besides those of each: until they are written, logprobs
+wait packed (8 bytes a number, three numbers an entry), and those of an echoed prompt once for all choices.
+
+What cannot be done in parts has a limit:
 
 | what | limit | beyond it |
 |---|---|---|

@@ -22,7 +22,14 @@ export type {
 export { EngineCore } from './engine/engine-core.ts'
 export type { StepResult } from './engine/engine-core.ts'
 export type { EngineInfo, RankInfo } from './engine/engine-info.ts'
-export type { EngineClient, EngineMetrics, GenerateRequest, PromptInput, ServedModel } from './engine/engine-client.ts'
+export type {
+  EngineClient,
+  EngineMetrics,
+  GenerateRequest,
+  OutputKind,
+  PromptInput,
+  ServedModel,
+} from './engine/engine-client.ts'
 export { noMetrics } from './engine/engine-core-client.ts'
 export type { EngineCoreClient, EngineCoreEvents } from './engine/engine-core-client.ts'
 export { InlineCoreClient } from './engine/inline-core-client.ts'

@@ -4,7 +4,14 @@ export type { ChatOptions, GenerateOptions, Prompt } from './engine/llm.ts'
 export { AsyncEngine } from './engine/async-engine.ts'
 export type { EngineHooks } from './engine/async-engine.ts'
 export type { CreateTokenizer } from './engine/front-model.ts'
-export type { EngineClient, EngineMetrics, GenerateRequest, PromptInput, ServedModel } from './engine/engine-client.ts'
+export type {
+  EngineClient,
+  EngineMetrics,
+  GenerateRequest,
+  OutputKind,
+  PromptInput,
+  ServedModel,
+} from './engine/engine-client.ts'
 export type { EngineCoreClient, EngineCoreEvents } from './engine/engine-core-client.ts'
 export type { EngineCoreData } from './engine/create-engine-core.ts'
 export type { EngineInfo, RankInfo } from './engine/engine-info.ts'

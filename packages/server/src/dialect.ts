@@ -4,8 +4,8 @@ import type { HttpError } from './http-error.ts'
 export interface Dialect {
   /** The body of an answer other than success. */
   errorBody(error: HttpError): unknown
-  /** One event of a stream, framed: OpenAI's are bare data, other APIs' have names. */
-  frameEvent(event: unknown): string
+  /** What stands around the JSON of an event of a stream: OpenAI's are bare data, other APIs' have names. */
+  frameOf(event: object): { readonly before: string; readonly after: string }
   /** A failure in mid-stream, framed: the status has long been sent. */
   frameError(error: HttpError): string
   /** Ends a stream; empty where the last event has said so. */

@@ -1,7 +1,9 @@
-import { once } from 'node:events'
+import type { TurnQueue } from '@octavo/core'
 import type { FastifyReply } from 'fastify'
 import type { Dialect } from './dialect.ts'
 import type { HttpError } from './http-error.ts'
+import { startRawAnswer, writeRaw } from './raw-answer.ts'
+import { isWrittenAtOnce, jsonBytes } from './json-bytes.ts'
 
 /** A wrong request fails at once and deserves a real status, so the headers wait for the first event, but not for a long prefill. */
 const maxHeaderDelayMs = 2_000
@@ -10,6 +12,7 @@ export interface EventStreamOptions {
   readonly dialect: Dialect
   /** Fires when nobody listens any more. */
   readonly signal: AbortSignal
+  readonly turns: TurnQueue
   /** Turns a failure in mid-stream into what the client may see. */
   readonly explain: (error: unknown) => HttpError
 }
@@ -20,9 +23,10 @@ export interface EventStreamOptions {
  */
 export async function sendEventStream(
   reply: FastifyReply,
-  events: AsyncIterable<unknown>,
-  { dialect, signal, explain }: EventStreamOptions,
+  events: AsyncIterable<object>,
+  options: EventStreamOptions,
 ): Promise<FastifyReply> {
+  const { dialect, signal, explain } = options
   const iterator = events[Symbol.asyncIterator]()
   const first = iterator.next()
   await settledWithin(first, maxHeaderDelayMs)
@@ -30,10 +34,10 @@ export async function sendEventStream(
   try {
     // Nobody is there any more to make the rest for.
     for (let next = await first; next.done !== true && !reply.raw.destroyed; next = await iterator.next()) {
-      await write(reply, dialect.frameEvent(next.value), signal)
+      await writeEvent(reply, next.value, options)
     }
   } catch (error) {
-    await write(reply, dialect.frameError(explain(error)), signal)
+    await writeRaw(reply, dialect.frameError(explain(error)), signal)
   } finally {
     await iterator.return?.()
   }
@@ -51,20 +55,24 @@ async function settledWithin(promise: Promise<unknown>, ms: number): Promise<voi
 }
 
 function startEventStream(reply: FastifyReply): void {
-  reply.hijack()
-  const headers = Object.entries(reply.getHeaders()).filter(([, value]) => value !== undefined)
-  reply.raw.writeHead(200, {
-    ...Object.fromEntries(headers),
+  startRawAnswer(reply, {
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-cache, no-transform',
     // Asks nginx and its like not to hold events back.
     'x-accel-buffering': 'no',
   })
-  reply.raw.flushHeaders()
 }
 
-async function write({ raw }: FastifyReply, text: string, signal: AbortSignal): Promise<void> {
-  if (raw.destroyed || raw.write(text) || signal.aborted) return
-  // Rejects when the signal fires: the loop then ends through the producer, which has the same signal.
-  await once(raw, 'drain', { signal }).catch(() => undefined)
+/** One of many values, as the echo of a long prompt with its logprobs, is written in turns. */
+async function writeEvent(reply: FastifyReply, event: object, options: EventStreamOptions): Promise<void> {
+  const { dialect, signal, turns } = options
+  const { before, after } = dialect.frameOf(event)
+  if (isWrittenAtOnce(event)) return writeRaw(reply, `${before}${JSON.stringify(event)}${after}`, signal)
+  await writeRaw(reply, before, signal)
+  // Without the signal: what follows an event that stops in its middle, a failure too, could not be read.
+  for await (const bytes of jsonBytes(event, { turns })) {
+    if (reply.raw.destroyed) return
+    await writeRaw(reply, bytes, signal)
+  }
+  await writeRaw(reply, after, signal)
 }

@@ -1,6 +1,6 @@
 import type { GenerateRequest } from '@octavo/core'
 import { expect, it } from 'vitest'
-import { finalOutput } from './engine-outputs.ts'
+import { whenFinished } from './engine-outputs.ts'
 import { generateInTurns } from './generate-in-turns.ts'
 import { FakeEngine } from './testing/fake-engine.ts'
 import { turnPerPiece } from './testing/turn-per-piece.ts'
@@ -22,7 +22,7 @@ async function begun(signal: AbortSignal) {
       return engine.generate(request, signal)
     },
   })
-  const ends = await Promise.allSettled(streams.map(finalOutput))
+  const ends = await Promise.allSettled(streams.map(whenFinished))
   return { begun, ends }
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { mapInTurns } from './map-in-turns.ts'
 import { turnPerPiece } from './testing/turn-per-piece.ts'
-import { writeJson } from './write-json.ts'
+import { jsonBytes } from './json-bytes.ts'
 
 describe('a list in turns', () => {
   it('is the mapped list, in as many turns as its entries weigh', async () => {
@@ -27,8 +27,11 @@ describe('a list in turns', () => {
 })
 
 describe('JSON in turns', () => {
-  const write = async (body: object, turns = turnPerPiece().turns) =>
-    Buffer.concat(await writeJson(body, turns)).toString()
+  const write = async (body: object, turns = turnPerPiece().turns) => {
+    const pieces: Buffer[] = []
+    for await (const piece of jsonBytes(body, { turns })) pieces.push(piece)
+    return Buffer.concat(pieces).toString()
+  }
   const token = (i: number) => ({
     token: `"${i}\u2028`,
     logprob: -i / 3,
@@ -68,6 +71,40 @@ describe('JSON in turns', () => {
       yield* list
     }
     expect(await write({ a: 1, list: entries(), b: 2 })).toBe(JSON.stringify({ a: 1, list, b: 2 }))
+  })
+
+  it('of values that are made when it is their turn', async () => {
+    const order: string[] = []
+    async function* entries() {
+      order.push('entry')
+      yield 1
+    }
+    const count = () => order.length
+    const later = async () => {
+      order.push('later')
+      return undefined
+    }
+    expect(await write({ later, list: entries(), count })).toBe('{"list":[1],"count":2}')
+  })
+
+  it('are made no further than they are read', async () => {
+    let numMade = 0
+    async function* entries() {
+      for (; numMade < 100; numMade++) yield 'x'.repeat(65_536)
+    }
+    const bytes = jsonBytes({ list: entries() }, turnPerPiece())
+    for (let i = 0; i < 5; i++) await bytes.next()
+    expect(numMade).toBeLessThanOrEqual(5)
+    await bytes.return()
+    expect(numMade).toBeLessThanOrEqual(5)
+  })
+
+  it('end with the reason of the signal', async () => {
+    const gone = new AbortController()
+    const bytes = jsonBytes({ list: ['x'.repeat(100_000), 1] }, { ...turnPerPiece(), signal: gone.signal })
+    await bytes.next()
+    gone.abort(new Error('gone'))
+    await expect(bytes.next()).rejects.toThrow('gone')
   })
 
   it('fails with what an entry fails with', async () => {

@@ -50,6 +50,13 @@ export type PromptInput =
       readonly addSpecialTokens?: boolean
     }
 
+/**
+ * 'delta' for streaming, 'final' yields once, 'cumulative' repeats everything so far. 'parts': once all samples have
+ * ended, an output that has nothing yet, then the deltas of a sample after those of the one before, each made when it is
+ * read, so that however large the whole is a reader need not hold it.
+ */
+export type OutputKind = 'delta' | 'cumulative' | 'final' | 'parts'
+
 /** One prompt with all that decides its output; it yields `params.n` samples. */
 export interface GenerateRequest {
   readonly requestId: string
@@ -58,8 +65,8 @@ export interface GenerateRequest {
   readonly prompt: PromptInput
   /** vLLM's fields in camelCase; defaults come from the model's generation_config.json. `maxTokens: null` = up to the context. */
   readonly params: SamplingParamsInput
-  /** 'delta' for streaming, 'final' yields once, 'cumulative' repeats everything so far. Default 'cumulative'. */
-  readonly outputKind?: 'delta' | 'cumulative' | 'final'
+  /** Default 'cumulative'. */
+  readonly outputKind?: OutputKind
   /** Lower runs earlier, with the priority policy only. Default 0. */
   readonly priority?: number
   /** Separates prefix-cache entries of tenants. */

@@ -276,4 +276,45 @@ describe('a reader that is slow', () => {
     await takeAll(outputs)
     expect(outputs.numHeld).toEqual({ tokens: 0, logprobNumbers: 0, characters: 0 })
   })
+
+  it('gets a large answer in parts, once it is finished: sample by sample, what is not read yet packed', async () => {
+    const promptLogprobs = packLogprobs([null, entryOf(5)])
+    const { processor, outputs } = open(
+      { n: 2, logprobs: 1, promptLogprobs: 1 },
+      { sequenceIds: ['r#0', 'r#1'], outputKind: 'parts' },
+    )
+    processor.process([update('r#1', 300, { promptLogprobs, logprobs: packLogprobs([entryOf(300)]) })])
+    feed(processor, 'r#0')
+    expect(await outputs.take()).toBeNull()
+    processor.process([update('r#1', 301, { logprobs: packLogprobs([entryOf(301)]), finishReason: 'length' })])
+    expect(await outputs.take()).toMatchObject({ outputs: [], finished: false, promptLogprobs: null })
+    const all = 7 * (numTokens + 2)
+    expect(outputs.numHeld.logprobNumbers).toBe(all)
+    const first = (await outputs.take())!
+    expect(first.outputs.map(({ index }) => index)).toEqual([0])
+    expect(first.promptLogprobs).toHaveLength(2)
+    expect(outputs.numHeld.logprobNumbers).toBe(all - 7 * first.outputs[0]!.logprobs!.length)
+    const rest = await takeAll(outputs)
+    const samples = [first, ...rest].flatMap((output) => output.outputs)
+    for (const { logprobs } of samples) expect(logprobs!.length).toBeLessThan(700)
+    expect(samples.map(({ index }) => index)).toEqual(samples.map(({ index }) => index).toSorted())
+    const mine = samples.filter(({ index }) => index === 0)
+    expect(mine.flatMap(({ tokenIds }) => tokenIds)).toEqual(tokens)
+    expect(samples.at(-1)).toMatchObject({ index: 1, tokenIds: [300, 301], finishReason: 'length' })
+    expect(rest.map(({ finished }) => finished).indexOf(true)).toBe(rest.length - 1)
+  })
+
+  it('gets no more logprobs at once where the samples are many', async () => {
+    const sequenceIds = Array.from({ length: 100 }, (_, i) => `r#${i}`)
+    const { processor, outputs } = open({ n: 100, logprobs: 1 }, { sequenceIds })
+    const logprobs = packLogprobs(tokens.slice(0, 50).map(entryOf))
+    processor.process(
+      sequenceIds.map((id) => update(id, null, { newTokenIds: tokens.slice(0, 50), logprobs, finishReason: 'length' })),
+    )
+    const taken = await takeAll(outputs)
+    const counts = taken.map((output) => output.outputs.reduce((total, sample) => total + sample.logprobs!.length, 0))
+    expect(counts.reduce((total, count) => total + count)).toBe(5000)
+    expect(Math.max(...counts)).toBeLessThan(750)
+    expect(taken.flatMap((output) => output.outputs.map(({ index }) => index))).toEqual(sequenceIds.map((_, i) => i))
+  })
 })

@@ -1,8 +1,9 @@
 import type { SamplingParams } from '../sampling-params.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
-import type { DecodedTokenLogprobs, RequestOutput } from '../sequence/outputs.ts'
-import type { PackedLogprobs } from '../sequence/packed-logprobs.ts'
-import type { LogprobDecoder } from './logprob-decoder.ts'
+import type { CompletionOutput, DecodedTokenLogprobs, RequestOutput } from '../sequence/outputs.ts'
+import { numbersPerEntry, type PackedLogprobs } from '../sequence/packed-logprobs.ts'
+import type { OutputKind } from './engine-client.ts'
+import { type LogprobDecoder, maxDecodedAtOnce } from './logprob-decoder.ts'
 import { type HeldOutput, SampleOutput } from './sample-output.ts'
 import { compileStops } from './stop-strings.ts'
 
@@ -14,7 +15,7 @@ export interface OutputRequest {
   readonly params: SamplingParams
   /** One per sample, in their order. */
   readonly sequenceIds: readonly string[]
-  readonly outputKind: 'delta' | 'cumulative' | 'final'
+  readonly outputKind: OutputKind
 }
 
 /**
@@ -29,6 +30,8 @@ export class RequestOutputs {
   #packedPromptLogprobs: PackedLogprobs | null = null
   #promptLogprobs: readonly (DecodedTokenLogprobs | null)[] | null = null
   #numCachedTokens = 0
+  /** With 'parts': whether the reader knows that there are some. */
+  #isAnnounced = false
 
   constructor(request: OutputRequest, decoder: LogprobDecoder) {
     const { requestId, params, promptTokenIds, sequenceIds } = request
@@ -75,21 +78,18 @@ export class RequestOutputs {
   async take(): Promise<RequestOutput | null> {
     const { outputKind, requestId, prompt, promptTokenIds } = this.#request
     const fresh = this.#samples.filter((sample) => sample.hasNews)
-    if (fresh.length === 0 || (outputKind === 'final' && !this.isFinished)) return null
-    const isDelta = outputKind === 'delta'
-    const outputs = isDelta
-      ? fresh.map((sample) => sample.takeDelta())
-      : await Promise.all(this.#samples.map((sample) => sample.takeAll()))
-    const finished = this.isFinished && this.#samples.every((sample) => !sample.hasNews)
-    return {
-      requestId,
-      prompt,
-      promptTokenIds,
-      promptLogprobs: isDelta || finished ? await this.#takePromptLogprobs() : null,
-      outputs,
-      finished,
-      numCachedTokens: this.#numCachedTokens,
+    const isWhole = outputKind === 'final' || outputKind === 'parts'
+    if (fresh.length === 0 || (isWhole && !this.isFinished)) return null
+    const common = { requestId, prompt, promptTokenIds, numCachedTokens: this.#numCachedTokens }
+    if (outputKind === 'parts' && !this.#isAnnounced) {
+      this.#isAnnounced = true
+      return { ...common, promptLogprobs: null, outputs: [], finished: false }
     }
+    const isDelta = outputKind === 'delta' || outputKind === 'parts'
+    const outputs = isDelta ? takeDeltas(fresh) : await Promise.all(this.#samples.map((sample) => sample.takeAll()))
+    const finished = this.isFinished && this.#samples.every((sample) => !sample.hasNews)
+    const promptLogprobs = isDelta || finished ? await this.#takePromptLogprobs() : null
+    return { ...common, promptLogprobs, outputs, finished }
   }
 
   async #takePromptLogprobs(): Promise<readonly (DecodedTokenLogprobs | null)[] | null> {
@@ -100,4 +100,17 @@ export class RequestOutputs {
     }
     return this.#promptLogprobs
   }
+}
+
+/** Of as many samples as have logprobs for one go; the others keep their news. */
+function takeDeltas(fresh: readonly SampleOutput[]): CompletionOutput[] {
+  const deltas: CompletionOutput[] = []
+  let numDecoded = 0
+  for (const sample of fresh) {
+    const delta = sample.takeDelta()
+    deltas.push(delta)
+    for (const { top } of delta.logprobs ?? []) numDecoded += 1 + numbersPerEntry * (1 + top.length)
+    if (sample.hasNews || numDecoded >= maxDecodedAtOnce) break
+  }
+  return deltas
 }

@@ -38,7 +38,7 @@ export interface OutputTokenLogprobs extends DecodedTokenLogprobs {
 export interface CompletionOutput {
   /** Which of the request's `n` samples. */
   readonly index: number
-  /** With `outputKind: 'delta'` what is new since the last output, else all so far. The same holds for tokenIds and logprobs. */
+  /** With `outputKind: 'delta'` and 'parts' what is new since the last output, else all so far. The same holds for tokenIds and logprobs. */
   readonly text: string
   readonly tokenIds: readonly number[]
   readonly logprobs: readonly OutputTokenLogprobs[] | null
@@ -54,7 +54,7 @@ export interface RequestOutput {
   /** The rendered prompt text; `null` for token-id prompts. */
   readonly prompt: string | null
   readonly promptTokenIds: readonly number[]
-  /** If asked for: on every output with `outputKind: 'delta'`, else on the last. The first entry is `null`. */
+  /** If asked for: on every output with samples with `outputKind: 'delta'` and 'parts', else on the last. The first entry is `null`. */
   readonly promptLogprobs: readonly (DecodedTokenLogprobs | null)[] | null
   readonly outputs: readonly CompletionOutput[]
   readonly finished: boolean

@@ -6,7 +6,7 @@ import type { TokenLogprobs } from './outputs.ts'
  */
 export type PackedLogprobs = Float64Array
 
-const numbersPerEntry = 3
+export const numbersPerEntry = 3
 
 export function packLogprobs(tokens: readonly (TokenLogprobs | null)[]): PackedLogprobs {
   const length = tokens.reduce((total, entry) => total + 1 + numbersPerEntry * numEntries(entry), 0)

@@ -10,7 +10,7 @@ import type {
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Endpoint } from '../endpoint.ts'
 import { addEndpoint, explainFailure } from '../endpoint.ts'
-import { finalOutput, untilFinished } from '../engine-outputs.ts'
+import { untilFinished, whenFinished, wholeSamples } from '../engine-outputs.ts'
 import { sendEventStream } from '../event-stream.ts'
 import { HttpError } from '../http-error.ts'
 import { takeJsonSource } from '../json-body.ts'
@@ -19,7 +19,7 @@ import type { Generation } from '../open-generation.ts'
 import { openGeneration } from '../open-generation.ts'
 import { parseWire } from '../parse-wire.ts'
 import { sendJson } from '../send-json.ts'
-import type { InWriting } from '../write-json.ts'
+import type { InWriting } from '../json-bytes.ts'
 import type { ServerContext } from '../server-context.ts'
 import { answerRole, chatPrompt, echoedText } from './chat-prompt.ts'
 import { openaiDialect } from './dialect.ts'
@@ -50,11 +50,11 @@ export function addChatCompletions(app: FastifyInstance, server: ServerContext):
     const generateRequest = await turns.run(() => chatToGenerateRequest(body, generation, source))
     const outputs = server.engine.generate(generateRequest, signal)
     const answer = { request: body, frame: generation, turns }
-    if (body.stream !== true)
-      return sendJson(reply, await chatCompletionAnswer(await finalOutput(outputs), answer), turns)
     const explain = (error: unknown) => explainFailure(server, { endpoint, error, request, reply })
+    if (body.stream !== true)
+      return sendJson(reply, chatCompletionAnswer(await whenFinished(outputs), answer), { turns, signal, explain })
     const chunks = chatCompletionChunks(outputs, answer)
-    return sendEventStream(reply, chunks, { dialect: openaiDialect, signal, explain })
+    return sendEventStream(reply, chunks, { dialect: openaiDialect, turns, signal, explain })
   }
 }
 
@@ -90,34 +90,36 @@ interface AnswerOptions {
   readonly turns: TurnQueue
 }
 
-/** The engine's final output → the complete answer, with the keys that vLLM has. */
-async function chatCompletionAnswer(
-  output: RequestOutput,
-  answer: AnswerOptions,
-): Promise<InWriting<ChatCompletion, ChatCompletionChoice>> {
+/** The engine's parts → the complete answer, with the keys that vLLM has. */
+function chatCompletionAnswer(outputs: AsyncIterable<RequestOutput>, answer: AnswerOptions): InWriting<ChatCompletion> {
   const { request, frame, turns } = answer
   const counter = new UsageCounter()
-  counter.add(0, output)
+  let last: RequestOutput | null = null
+  async function* choices(): AsyncGenerator<ChatCompletionChoice, void, undefined> {
+    for await (const { output, completion } of wholeSamples(outputs)) {
+      counter.add(0, { ...output, outputs: [completion] })
+      last = output
+      yield await toChoice(completion, answer)
+    }
+  }
+  // Of the choices, which are written first.
+  const lastOutput = (): RequestOutput | null => last
   return {
     id: frame.id,
     object: 'chat.completion',
     created: frame.created,
     model: frame.model,
-    choices: chatChoices(output, answer),
+    choices: choices(),
     service_tier: null,
     system_fingerprint: null,
-    usage: counter.usage(),
-    prompt_logprobs: output.promptLogprobs === null ? null : await promptLogprobs(output.promptLogprobs, turns),
-    prompt_token_ids: request.return_token_ids === true ? [...output.promptTokenIds] : null,
+    usage: () => counter.usage(),
+    prompt_logprobs: async () => {
+      const tokens = lastOutput()?.promptLogprobs ?? null
+      return tokens === null ? null : await promptLogprobs(tokens, turns)
+    },
+    prompt_token_ids: () => (request.return_token_ids === true ? [...(lastOutput()?.promptTokenIds ?? [])] : null),
     kv_transfer_params: null,
   }
-}
-
-async function* chatChoices(
-  { outputs }: RequestOutput,
-  answer: AnswerOptions,
-): AsyncGenerator<ChatCompletionChoice, void, undefined> {
-  for (const completion of outputs) yield await toChoice(completion, answer)
 }
 
 async function toChoice(

@@ -21,7 +21,7 @@ describe('chatToGenerateRequest', () => {
       requestId: 'e-1',
       model: 'm',
       cacheSalt: 'salt',
-      outputKind: 'final',
+      outputKind: 'parts',
       priority: 0,
       truncatePromptTokens: null,
       truncationSide: 'left',

@@ -93,6 +93,24 @@ describe('a complete answer', () => {
     ).toBe('a ba')
   })
 
+  it('makes the echo once for all choices', async () => {
+    const engine = new FakeEngine()
+    const prompt = engine.tokenize('a b c')
+    let numMade = 0
+    const detokenize = engine.detokenize.bind(engine)
+    engine.detokenize = (tokenIds) => {
+      if (tokenIds.length === prompt.length) numMade++
+      return detokenize(tokenIds)
+    }
+    for (const stream of [false, true]) {
+      numMade = 0
+      const body = { prompt, n: 20, seed: 0, max_tokens: 1, echo: true, logprobs: 1, stream }
+      const { response } = await ask(body, { engine })
+      expect(response.body.match(/"text":"a b c/g)).toHaveLength(20)
+      expect(numMade).toBe(1)
+    }
+  })
+
   it('echoes the prompt alone with max_tokens 0', async () => {
     const { response } = await ask({ prompt: 'a b c', max_tokens: 0, echo: true, logprobs: 1, return_token_ids: true })
     const { choices, usage } = response.json()
@@ -158,7 +176,7 @@ describe('a complete answer', () => {
       for await (const output of generate(request, signal)) {
         const outputs = output.outputs.map((sample) => ({
           ...sample,
-          logprobs: textOffsets.map((textOffset) => {
+          logprobs: (sample.finishReason === null ? [] : textOffsets).map((textOffset) => {
             return {
               chosen: { tokenId: 200, logprob: -1, rank: 1, token: '\u{fffd}', bytes: [200] },
               top: [],

@@ -1,10 +1,17 @@
 import type { CompletionOutput, GenerateRequest, PromptInput, RequestOutput, TurnQueue } from '@octavo/core'
 import { completionFieldName, completionRequestSchema } from '@octavo/sdk/protocol'
-import type { Completion, CompletionChoice, CompletionChunk, CompletionRequest, Prompt } from '@octavo/sdk/protocol'
+import type {
+  Completion,
+  CompletionChoice,
+  CompletionChunk,
+  CompletionRequest,
+  Prompt,
+  WirePromptLogprobs,
+} from '@octavo/sdk/protocol'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Endpoint } from '../endpoint.ts'
 import { addEndpoint, explainFailure } from '../endpoint.ts'
-import { finalOutput, untilFinished } from '../engine-outputs.ts'
+import { untilFinished, whenFinished, wholeSamples } from '../engine-outputs.ts'
 import { sendEventStream } from '../event-stream.ts'
 import { generateInTurns } from '../generate-in-turns.ts'
 import { mergeAsync } from '../merge-async.ts'
@@ -12,13 +19,18 @@ import type { Generation } from '../open-generation.ts'
 import { openGeneration } from '../open-generation.ts'
 import { parseWire } from '../parse-wire.ts'
 import { sendJson } from '../send-json.ts'
-import type { InWriting } from '../write-json.ts'
+import type { InWriting } from '../json-bytes.ts'
 import type { ServerContext } from '../server-context.ts'
-import { completionChoice, wantsPromptOnly, type Detokenize } from './completion-choice.ts'
+import {
+  completionChoice,
+  echoPrompt,
+  wantsPromptOnly,
+  type Detokenize,
+  type EchoedPrompt,
+} from './completion-choice.ts'
 import { openaiDialect } from './dialect.ts'
 import { promptLogprobs } from './logprobs.ts'
 import { commonRequestFields, samplingParams } from './sampling-params.ts'
-import { TextOffsets } from './text-offsets.ts'
 import { UsageCounter } from './usage.ts'
 
 const defaultMaxTokens = 16
@@ -48,13 +60,14 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
     const signal = AbortSignal.any([generation.signal, group.signal])
     try {
       const streams = generateInTurns(requests, { turns, signal, generate: (one) => engine.generate(one, signal) })
+      const explain = (error: unknown) => explainFailure(server, { endpoint, error, request, reply })
+      const sending = { turns, signal: generation.signal, explain }
       if (body.stream !== true) {
-        const outputs = await Promise.all(streams.map(finalOutput))
-        return await sendJson(reply, completionAnswer(outputs, answer), turns)
+        const prompts = await Promise.all(streams.map(whenFinished))
+        return await sendJson(reply, completionAnswer(prompts, answer), sending)
       }
       const chunks = completionChunks(mergeAsync(streams.map(untilFinished)), answer)
-      const explain = (error: unknown) => explainFailure(server, { endpoint, error, request, reply })
-      return await sendEventStream(reply, chunks, { dialect: openaiDialect, signal: generation.signal, explain })
+      return await sendEventStream(reply, chunks, { dialect: openaiDialect, ...sending })
     } finally {
       group.abort()
     }
@@ -112,37 +125,43 @@ interface AnswerOptions {
   readonly turns: TurnQueue
 }
 
-/** One final output per prompt, in the prompts' order → the complete answer, with the keys that vLLM has. */
+/** The parts of each prompt, in the prompts' order → the complete answer, with the keys that vLLM has. */
 function completionAnswer(
-  outputs: readonly RequestOutput[],
+  prompts: readonly AsyncIterable<RequestOutput>[],
   answer: AnswerOptions,
-): InWriting<Completion, CompletionChoice> {
-  const { request, frame } = answer
+): InWriting<Completion> {
+  const { frame } = answer
   const counter = new UsageCounter()
-  for (const [promptIndex, output] of outputs.entries())
-    counter.add(promptIndex, output, { promptOnly: wantsPromptOnly(request) })
   return {
     id: frame.id,
     object: 'text_completion',
     created: frame.created,
     model: frame.model,
-    choices: completionChoices(outputs, answer),
+    choices: completionChoices(prompts, answer, counter),
     service_tier: null,
     system_fingerprint: null,
-    usage: counter.usage(),
+    usage: () => counter.usage(),
     kv_transfer_params: null,
   }
 }
 
+/** What the choices of a prompt share is made once, with the first of them. */
 async function* completionChoices(
-  outputs: readonly RequestOutput[],
+  prompts: readonly AsyncIterable<RequestOutput>[],
   { request, frame: _, ...parts }: AnswerOptions,
+  counter: UsageCounter,
 ): AsyncGenerator<CompletionChoice, void, undefined> {
-  for (const [promptIndex, output] of outputs.entries()) {
-    const hasLogprobs = request.prompt_logprobs != null && output.promptLogprobs !== null
-    const rows = hasLogprobs ? await promptLogprobs(output.promptLogprobs, parts.turns) : null
-    for (const completion of output.outputs) {
-      const context = { ...parts, request, promptIndex, offsets: new TextOffsets(), isBeginning: true }
+  for (const [promptIndex, outputs] of prompts.entries()) {
+    let echo: EchoedPrompt | null = null
+    let rows: WirePromptLogprobs | null = null
+    for await (const { output, completion } of wholeSamples(outputs)) {
+      counter.add(promptIndex, { ...output, outputs: [completion] }, { promptOnly: wantsPromptOnly(request) })
+      if (echo === null) {
+        echo = await echoPrompt(output, { ...parts, request })
+        if (request.prompt_logprobs != null && output.promptLogprobs !== null)
+          rows = await promptLogprobs(output.promptLogprobs, parts.turns)
+      }
+      const context = { ...parts, request, promptIndex, echo, isBeginning: true }
       yield { ...(await completionChoice(output, completion, context)), prompt_logprobs: rows }
     }
   }
@@ -163,22 +182,18 @@ async function* completionChunks(
     ...(hasUsage && { usage: counter.usage() }),
   })
   const isContinuous = request.stream_options?.continuous_usage_stats === true
-  const begun = new Map<number, TextOffsets>()
+  const echoes = new Map<number, EchoedPrompt>()
+  const begun = new Set<number>()
   for await (const { index: promptIndex, value: output } of outputs) {
     counter.add(promptIndex, output, { promptOnly: wantsPromptOnly(request) })
+    const echo = echoes.get(promptIndex) ?? (await echoPrompt(output, { ...parts, request }))
+    echoes.set(promptIndex, echo)
     for (const completion of output.outputs) {
       const choiceIndex = completion.index + promptIndex * (request.n ?? 1)
-      const offsets = begun.get(choiceIndex)
-      const context = {
-        ...parts,
-        request,
-        promptIndex,
-        offsets: offsets ?? new TextOffsets(),
-        isBeginning: offsets === undefined,
-      }
+      const context = { ...parts, request, promptIndex, echo, isBeginning: !begun.has(choiceIndex) }
       const choice = await completionChoice(output, completion, context)
       if (isSilent(choice, completion)) continue
-      begun.set(choiceIndex, context.offsets)
+      begun.add(choiceIndex)
       yield chunk([choice], isContinuous)
     }
   }

@@ -36,7 +36,7 @@ export function commonRequestFields(
   return {
     requestId: engineRequestId,
     model,
-    outputKind: options.stream === true ? 'delta' : 'final',
+    outputKind: options.stream === true ? 'delta' : 'parts',
     priority: options.priority ?? 0,
     cacheSalt,
     truncatePromptTokens: options.truncate_prompt_tokens ?? null,

@@ -1,35 +1,36 @@
-import type { OutputTokenLogprobs } from '@octavo/core'
+import type { TurnQueue } from '@octavo/core'
+import { mapInTurns } from '../map-in-turns.ts'
 
 const space = 0x20
 /** How far a token may lie from where it should, in a text of which tokenizing dropped something: a few bytes. */
 const maxGap = 32
 
+export interface PromptOffsets {
+  readonly offsets: readonly number[]
+  /** Of the text; those of an output that follows begin there. */
+  readonly length: number
+}
+
 /**
- * Where the tokens of a choice begin in its text, part by part, so that a stream says the same as a complete answer.
- * Offsets count code points, as in Python, where most readers of them live; of a character in several tokens the first
- * has it.
+ * Where the tokens of a prompt, given by their bytes, begin in the text that is echoed: what is not in it (special
+ * tokens, a space that SentencePiece puts in front) has no length. Offsets count code points, as in Python, where most
+ * readers of them live; of a character in several tokens the first has it.
  */
-export class TextOffsets {
-  #promptLength = 0
-
-  /** Of the prompt's tokens, given by their bytes, in the text that is echoed: what is not in it (special tokens, a space that SentencePiece puts in front) has no length. */
-  ofPrompt(text: string, tokens: readonly (readonly number[])[]): number[] {
-    const bytes = Buffer.from(text)
-    const countTo = codePointCounter(bytes)
-    let at = 0
-    const offsets = tokens.map((token) => {
-      const found = findToken(bytes, Buffer.from(token), at)
-      if (found !== null) at = found.end
-      return countTo(found?.start ?? at)
-    })
-    this.#promptLength = countTo(bytes.length)
-    return offsets
+export async function promptOffsets(
+  text: string,
+  tokens: readonly (readonly number[])[],
+  turns: TurnQueue,
+): Promise<PromptOffsets> {
+  const bytes = Buffer.from(text)
+  const countTo = codePointCounter(bytes)
+  let at = 0
+  const offsetOf = (token: readonly number[]): number => {
+    const found = findToken(bytes, Buffer.from(token), at)
+    if (found !== null) at = found.end
+    return countTo(found?.start ?? at)
   }
-
-  /** Of tokens of the output, whose text follows. */
-  ofOutput(tokens: readonly OutputTokenLogprobs[]): number[] {
-    return tokens.map(({ textOffset }) => this.#promptLength + textOffset)
-  }
+  const offsets = await mapInTurns(tokens, offsetOf, { turns })
+  return { offsets, length: countTo(bytes.length) }
 }
 
 /** Here, as it stands or without a space in front; else a little further on, where more than a space says that it is this one. */

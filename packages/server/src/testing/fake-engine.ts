@@ -34,6 +34,7 @@ export class FakeEngine implements EngineClient {
   readonly models: readonly ServedModel[]
   readonly seen: SeenRequest[] = []
   isDead = false
+  numPartsRead = 0
   readonly #options: FakeEngineOptions
   readonly #maxModelLen: number
   readonly #words: string[] = []
@@ -87,16 +88,31 @@ export class FakeEngine implements EngineClient {
       }
       const isFinished = samples.every(({ isRunning }) => !isRunning)
       if (isFinished) seen.state = 'finished'
-      if (kind === 'final' && !isFinished) continue
-      yield {
+      if ((kind === 'final' || kind === 'parts') && !isFinished) continue
+      const output = {
         requestId: request.requestId,
         prompt,
         promptTokenIds,
         promptLogprobs: kind === 'delta' || isFinished ? this.#promptLogprobs(request, promptTokenIds) : null,
-        outputs: samples.flatMap((sample) => sample.take(kind, this.#words)),
-        finished: isFinished,
         numCachedTokens: Math.floor(promptTokenIds.length / 16) * 16,
       }
+      if (kind === 'parts') yield* this.#parts(output, samples)
+      else {
+        const outputs = samples.flatMap((sample) => sample.take(kind, this.#words))
+        yield { ...output, outputs, finished: isFinished }
+      }
+    }
+  }
+
+  *#parts(
+    output: Omit<RequestOutput, 'outputs' | 'finished'>,
+    samples: readonly FakeSample[],
+  ): Iterable<RequestOutput> {
+    yield { ...output, promptLogprobs: null, outputs: [], finished: false }
+    const parts = samples.flatMap((sample) => halves(sample.take('final', this.#words)[0]!))
+    for (const [i, part] of parts.entries()) {
+      this.numPartsRead++
+      yield { ...output, outputs: [part], finished: i === parts.length - 1 }
     }
   }
 
@@ -210,6 +226,18 @@ class FakeSample {
     this.#taken = { text: end, tokens: this.#tokenIds.length, isFinished: !this.isRunning }
     return [output]
   }
+}
+
+/** The text comes with the first, the end with the second. */
+function halves(whole: CompletionOutput): CompletionOutput[] {
+  const { tokenIds, logprobs } = whole
+  const half = Math.floor(tokenIds.length / 2)
+  const first = { tokenIds: tokenIds.slice(0, half), logprobs: logprobs && logprobs.slice(0, half) }
+  const second = { tokenIds: tokenIds.slice(half), logprobs: logprobs && logprobs.slice(half) }
+  return [
+    { ...whole, ...first, finishReason: null, stopReason: null },
+    { ...whole, ...second, text: '' },
+  ]
 }
 
 function codePoints(texts: readonly string[]): number {
