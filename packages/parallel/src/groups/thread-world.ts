@@ -10,7 +10,7 @@ import type { ThreadGroupHandle } from './thread-memory.ts'
  * How long a rank looks before it sleeps: several times what waking up takes, and not longer, since another rank may be
  * waiting for this one's processor.
  */
-const maxSpinMs = 0.1
+const maxSpinMs = 0.3
 /** Turns of looking between two looks at the clock. */
 const numSpins = 200
 
