@@ -16,7 +16,7 @@ export interface Contestant {
 export const pipelineBatchedTokens = 256
 
 export function contestantsOf(options: ParallelBenchOptions, libraries: readonly MpiLibrary[]): Contestant[] {
-  const { prefill, decode, pipelinePrefill, pipelineDecode } = options
+  const { prefill, decode, pipelinePrefill, pipelineDecode, layerSplit } = options
   const tensor = (label: string, parallel: ParallelOptions): Contestant => ({
     label: `tp 2, ${label}`,
     parallel: { tp: 2, ...parallel },
@@ -25,7 +25,7 @@ export function contestantsOf(options: ParallelBenchOptions, libraries: readonly
   })
   const pipeline = (label: string, parallel: ParallelOptions): Contestant => ({
     label: `pp 2, ${label}`,
-    parallel: { pp: 2, ...parallel },
+    parallel: { pp: 2, ...(layerSplit && { layerSplit }), ...parallel },
     plan: { prefill: pipelinePrefill, decode: pipelineDecode },
     maxNumBatchedTokens: pipelineBatchedTokens,
   })

@@ -23,6 +23,8 @@ export interface ParallelBenchOptions {
   /** The same for the pipeline. */
   readonly pipelinePrefill: readonly number[]
   readonly pipelineDecode: readonly number[]
+  /** Layers of each stage; `null` = balanced by what a decoded token costs. */
+  readonly layerSplit: readonly number[] | null
   /** Tokens of each sequence. */
   readonly numTokens: number
   readonly resultsFolder: string
@@ -39,6 +41,7 @@ const flags = {
   decode: { type: 'string', default: '1,4,16' },
   'pipeline-prefill': { type: 'string', default: '256,512,1024' },
   'pipeline-decode': { type: 'string', default: '2,4,16' },
+  'layer-split': { type: 'string' },
   out: { type: 'string', default: path.join(import.meta.dirname, '..', 'results') },
   smoke: { type: 'boolean', default: false },
 } as const
@@ -60,6 +63,7 @@ export function parseParallelOptions(args: readonly string[]): ParallelBenchOpti
     decode: counts('decode', smoke ? '1,4' : values.decode),
     pipelinePrefill: counts('pipeline-prefill', smoke ? '256' : values['pipeline-prefill']),
     pipelineDecode: counts('pipeline-decode', smoke ? '4' : values['pipeline-decode']),
+    layerSplit: values['layer-split'] === undefined ? null : counts('layer-split', values['layer-split']),
     numTokens: smoke ? 8 : 32,
     resultsFolder: smoke ? path.join(tmpdir(), 'octavo-bench-smoke') : path.resolve(values.out),
   }
