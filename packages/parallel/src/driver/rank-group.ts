@@ -50,8 +50,8 @@ export class RankGroup implements RankEvents {
   #isServing = false
   #isEnding = false
   #ended: Promise<void> = Promise.resolve()
-  /** What a rank threw because another had failed: the reason if that says nothing. */
-  #symptom: { readonly rank: number; readonly error: Error } | null = null
+  /** A rank threw because another had failed: that is the reason, if the other says nothing in time. */
+  #hasSymptom = false
 
   private constructor(options: RankGroupOptions) {
     this.#options = options
@@ -164,8 +164,8 @@ export class RankGroup implements RankEvents {
   #hearFailure(rank: number, error: Error): void {
     if (error.name === 'CollectiveTimeoutError') return this.#failSlow(missingRanks(error))
     if (error.name !== 'ProcessGroupAbortedError') return this.#fail(rank, error)
-    if (this.#symptom !== null) return
-    this.#symptom = { rank, error }
+    if (this.#hasSymptom) return
+    this.#hasSymptom = true
     setTimeout(() => this.#fail(rank, error), causeDelayMs)
   }
 
