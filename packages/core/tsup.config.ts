@@ -8,6 +8,7 @@ const published = {
   'loading-api': 'src/loading-api.ts',
   'model-api': 'src/model-api.ts',
   'ops-api': 'src/ops-api.ts',
+  'quantization-api': 'src/quantization-api.ts',
   tensorflow: 'src/tensorflow-api.ts',
   testing: 'src/testing.ts',
   'tokenizer-api': 'src/tokenizer-api.ts',

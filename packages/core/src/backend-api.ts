@@ -20,7 +20,14 @@ export {
 export { allWeightFormats, isDense, rowBytes, weightFormats } from './tensor/dtype.ts'
 export type { BlockFormat, WeightFormat } from './tensor/dtype.ts'
 export { codeValues, columnGroups, numGroups, planesOf } from './tensor/grouped-format.ts'
-export type { GroupedFormat, GroupedPlanes, GroupedSpec, PlaneLayout, PlaneName } from './tensor/grouped-format.ts'
+export type {
+  GroupedFormat,
+  GroupedPlanes,
+  GroupedSpec,
+  GroupedWeight,
+  PlaneLayout,
+  PlaneName,
+} from './tensor/grouped-format.ts'
 export { describeFormat, isGrouped, weightBytes } from './tensor/packed-weight.ts'
 export type { FillWeight, PackedFormat, PackedWeight, PackedWeightSpec, StoredRows } from './tensor/packed-weight.ts'
 export { allKvDTypes, kvBytesPerToken } from './tensor/kv-storage.ts'

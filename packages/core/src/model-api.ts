@@ -84,7 +84,14 @@ export type { WeightLayout, WeightView } from './loading/weight-view.ts'
 export { weightFormats } from './tensor/dtype.ts'
 export type { DType, WeightFormat } from './tensor/dtype.ts'
 export { codeValues, numGroups, planesOf } from './tensor/grouped-format.ts'
-export type { GroupedFormat, GroupedPlanes, GroupedSpec, PlaneLayout, PlaneName } from './tensor/grouped-format.ts'
+export type {
+  GroupedFormat,
+  GroupedPlanes,
+  GroupedSpec,
+  GroupedWeight,
+  PlaneLayout,
+  PlaneName,
+} from './tensor/grouped-format.ts'
 export type { FillWeight, PackedFormat, PackedWeight, PackedWeightSpec, StoredRows } from './tensor/packed-weight.ts'
 
 // What a module of kind `linear-methods` exports.

@@ -26,6 +26,7 @@ export const groupedFormats = {
   int2: { ...int4, bits: 2, groupSize: 16, scaleDtype: 'bfloat16' },
   int5: { ...int4, bits: 5, groupSize: 40 },
   e2m1: { ...int4, codebook: 'e2m1', groupSize: 16, scaleDtype: 'float32', hasZeros: false },
+  table: { ...int4, bits: 3, codebook: [-1.125, -1, -0.875, -0.125, 0, 0.125, 0.875, 1.125], hasZeros: false },
   e4m3: { ...int4, bits: 8, codebook: 'e4m3', groupSize: 128, scaleDtype: 'float32', hasZeros: false },
 } satisfies Record<string, GroupedFormat>
 

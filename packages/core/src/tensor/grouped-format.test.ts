@@ -68,6 +68,11 @@ describe('a grouped weight', () => {
     expect(rowsOf(spec, bytes)[0]).toEqual(Array.from({ length: 256 }, (_, i) => Math.fround((i - 128) * scale)))
   })
 
+  it('has a table as codes', () => {
+    const values = [-1.125, -1, 0, 0.125]
+    expect([...codeValues({ ...int4, bits: 2, codebook: values, hasZeros: false })]).toEqual(values)
+  })
+
   it('has floats as codes', () => {
     const e2m1: GroupedFormat = { ...int4, codebook: 'e2m1', hasZeros: false }
     expect([...codeValues(e2m1)]).toEqual([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0, -0.5, -1, -1.5, -2, -3, -4, -6])
@@ -90,6 +95,7 @@ describe('a grouped weight', () => {
     ['a group has 1 column or more, not 0', { ...int4, groupSize: 0 }],
     ['e4m3 has 8 bits, not 4', { ...int4, codebook: 'e4m3' as const, hasZeros: false }],
     ['only integers have zeros', { ...int4, codebook: 'e2m1' as const }],
+    ['4 bits need a table of 16 values, not 3', { ...int4, codebook: [0, 1, 2], hasZeros: false }],
   ])('is refused where %s', (reason, format) => {
     const size = (): number => weightBytes({ format, rows: 2, cols: 8 })
     expect(size).toThrow(UnsupportedModelError)

@@ -36,8 +36,17 @@ export interface GroupedSpec {
   readonly cols: number
 }
 
-/** What codes stand for; floats by their names in OCP's specifications (MX, FP8: no infinities, NaN in the last code). */
-export type Codebook = 'integers' | 'e2m1' | 'e4m3'
+/** A grouped weight in plain memory: what quantizers make, and what layouts of files are read into and written from. */
+export interface GroupedWeight extends GroupedSpec {
+  /** One plane behind the other, as `planesOf` says. */
+  readonly planes: Uint8Array
+}
+
+/**
+ * What codes stand for; floats by their names in OCP's specifications (MX, FP8: no infinities, NaN in the last code), or a
+ * table of 2^bits values.
+ */
+export type Codebook = 'integers' | 'e2m1' | 'e4m3' | readonly number[]
 
 export type PlaneName = 'codes' | 'order' | 'scales' | 'zeros'
 
@@ -66,7 +75,7 @@ interface FloatCodes {
   readonly hasNaN: boolean
 }
 
-const floatCodes: Readonly<Record<Exclude<Codebook, 'integers'>, FloatCodes>> = {
+const floatCodes: Readonly<Record<'e2m1' | 'e4m3', FloatCodes>> = {
   e2m1: { exponentBits: 2, mantissaBits: 1, hasNaN: false },
   e4m3: { exponentBits: 4, mantissaBits: 3, hasNaN: true },
 }
@@ -76,6 +85,7 @@ const maxBits = 8
 
 /** What each of the 2^bits codes stands for before a zero is subtracted. */
 export function codeValues({ bits, codebook, hasZeros }: GroupedFormat): Float32Array {
+  if (typeof codebook !== 'string') return Float32Array.from(codebook)
   const middle = hasZeros ? 0 : 2 ** (bits - 1)
   return Float32Array.from({ length: 2 ** bits }, (_, code) =>
     codebook === 'integers' ? code - middle : floatOfCode(floatCodes[codebook], code),
@@ -115,7 +125,12 @@ export function planesOf({ format, rows, cols }: GroupedSpec): GroupedPlanes {
 
 /** For messages: 'int4 in groups of 128 with zeros, scales in float16'. */
 export function describeGrouped({ bits, codebook, groupSize, scaleDtype, hasZeros, hasOrder }: GroupedFormat): string {
-  const codes = codebook === 'integers' ? `int${bits}` : codebook
+  const codes =
+    codebook === 'integers'
+      ? `int${bits}`
+      : typeof codebook === 'string'
+        ? codebook
+        : `codes of a table of ${bits} bits`
   const groups = groupSize === 'channel' ? 'per channel' : `in groups of ${groupSize}`
   const extras = [...(hasZeros ? ['zeros'] : []), ...(hasOrder ? ['an order'] : [])]
   return `${codes} ${groups}${extras.length > 0 ? ` with ${extras.join(' and ')}` : ''}, scales in ${scaleDtype}`
@@ -132,10 +147,15 @@ export function checkGroupedFormat(format: GroupedFormat): void {
   if (groupSize !== 'channel' && (!Number.isInteger(groupSize) || groupSize < 1))
     refuse(`a group has 1 column or more, not ${groupSize}; for one group per row say 'channel'`)
   if (codebook === 'integers') return
+  if (hasZeros) refuse('only integers have zeros')
+  if (typeof codebook !== 'string') {
+    if (codebook.length !== 2 ** bits)
+      refuse(`${bits} bits need a table of ${2 ** bits} values, not ${codebook.length}`)
+    return
+  }
   const { exponentBits, mantissaBits } = floatCodes[codebook]
   const width = 1 + exponentBits + mantissaBits
   if (bits !== width) refuse(`${codebook} has ${width} bits, not ${bits}`)
-  if (hasZeros) refuse(`only integers have zeros, ${codebook} has none`)
 }
 
 /** Reads row `row` widened to float32 into `out[0 … cols)`. */

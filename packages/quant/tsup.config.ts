@@ -1,0 +1,17 @@
+import { defineConfig } from 'tsup'
+
+/** What package.json exports. */
+const published = { index: 'src/index.ts' }
+
+export default defineConfig({
+  entry: published,
+  format: 'esm',
+  target: 'node22',
+  platform: 'node',
+  dts: { entry: published },
+  splitting: true,
+  sourcemap: true,
+  clean: true,
+  // Types come from the built packages beside this one, not from their sources.
+  tsconfig: 'tsconfig.build.json',
+})
