@@ -18,6 +18,7 @@ export type {
   PlaneName,
   ReadRow,
 } from './tensor/grouped-format.ts'
+export { QuantizationError } from './errors.ts'
 
 export { createSchemeMethods } from './quantization/grouped-method.ts'
 export { createQuantizationScheme } from './quantization/create-quantization-scheme.ts'
