@@ -49,7 +49,6 @@ export const flushAfterMs = 300
 export class StepLogWriter {
   readonly #file: number
   #records: number[] = []
-  #timer: NodeJS.Timeout | null = null
 
   constructor(folder: string) {
     this.#file = openSync(path.join(folder, `${process.pid}-${threadId}.steps`), 'a')
@@ -57,15 +56,14 @@ export class StepLogWriter {
 
   write(step: Step): void {
     const { startedMs, endedMs, communicationMs, runDelayAtStartMs, runDelayAtEndMs, numTokens, numSequences } = step
+    if (this.#records.length === 0) setTimeout(() => this.#flush(), flushAfterMs).unref()
     this.#records.push(places.indexOf(step.place), startedMs, endedMs, communicationMs)
     this.#records.push(runDelayAtStartMs, runDelayAtEndMs, numTokens, numSequences)
-    this.#timer ??= setTimeout(() => this.#flush(), flushAfterMs).unref()
   }
 
   #flush(): void {
     writeSync(this.#file, new Uint8Array(Float64Array.from(this.#records).buffer))
     this.#records = []
-    this.#timer = null
   }
 }
 
