@@ -21,7 +21,7 @@ export type {
 export { QuantizationError } from './errors.ts'
 
 export { createSchemeMethods } from './quantization/grouped-method.ts'
-export { createQuantizationScheme } from './quantization/quantization-scheme.ts'
+export { createQuantizationScheme } from './quantization/create-quantization-scheme.ts'
 export type { QuantizationScheme } from './quantization/quantization-scheme.ts'
 export { readGrouped } from './quantization/load-grouped.ts'
 export type { GroupedTensors, PlaneReader, PlaneTarget, Region } from './quantization/grouped-tensors.ts'
