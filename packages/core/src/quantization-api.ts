@@ -18,3 +18,4 @@ export type {
   PlaneName,
   ReadRow,
 } from './tensor/grouped-format.ts'
+export { QuantizationError } from './errors.ts'
