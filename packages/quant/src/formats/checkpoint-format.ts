@@ -1,17 +1,6 @@
-import type { RawDType } from '@octavo/core/loading'
 import type { LinearRole } from '@octavo/core/model'
-import type { GroupedSpec, GroupedWeight } from '@octavo/core/quantization'
+import type { EncodedTensor, GroupedSpec, GroupedWeight } from '@octavo/core/quantization'
 import type { ActivationScheme } from '../weight-scheme.ts'
-
-/** One tensor of a module as a layout stores it. */
-export interface EncodedTensor {
-  /** Behind the module's name and a dot: `weight_packed`. */
-  readonly suffix: string
-  readonly dtype: RawDType
-  readonly shape: readonly number[]
-  /** Little-endian, row-major. */
-  readonly bytes: Uint8Array
-}
 
 /** A linear layer of the model that is saved. */
 export interface SavedModule {
