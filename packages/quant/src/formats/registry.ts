@@ -1,8 +1,10 @@
 import { InvalidConfigError } from '@octavo/core/backend'
 import { nearestName } from '@octavo/core'
 import type { CheckpointFormat } from './checkpoint-format.ts'
+import { createGptqFormat } from './gptq-format.ts'
 
-const formats: readonly CheckpointFormat[] = []
+/** One line per format. */
+const formats: readonly CheckpointFormat[] = [createGptqFormat('gptq'), createGptqFormat('gptq_v2')]
 
 /** @throws InvalidConfigError naming the nearest format */
 export function resolveFormat(name: string): CheckpointFormat {
