@@ -36,6 +36,8 @@ export class WeightView implements WeightSource {
   readonly #source: WeightSource
   readonly #layout: WeightLayout
   readonly #places = new Map<string, WeightPlace>()
+  /** Of modules that go by another name. */
+  readonly #modules = new Map<string, string>()
   /** Stored names. */
   readonly #read = new Set<string>()
 
@@ -151,9 +153,9 @@ export class WeightView implements WeightSource {
     if (bytes.every((byte) => byte === 0)) this.discard(name)
   }
 
-  /** The name that the checkpoint has it under. */
-  storedName(name: string): string | null {
-    return this.#places.get(name)?.stored ?? null
+  /** A module's name as the checkpoint has it, where its tensors are no part of a stack; else its own. */
+  storedModule(module: string): string {
+    return this.#modules.get(module) ?? module
   }
 
   /** Stored names of the tensors of this view that nobody has read, nor any part of them. */
@@ -168,6 +170,9 @@ export class WeightView implements WeightSource {
       throw new CheckpointError(this.file, `"${other.stored}" and "${place.stored}" both mean it`, { tensor: name })
     }
     this.#places.set(name, place)
+    const module = name.slice(0, name.lastIndexOf('.'))
+    const stored = place.stored.slice(0, place.stored.lastIndexOf('.'))
+    if (place.index === null && stored !== module) this.#modules.set(module, stored)
   }
 
   #use(name: string, rows: RowRange | undefined): { stored: string; range: RowRange } {
