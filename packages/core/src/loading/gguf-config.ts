@@ -130,6 +130,8 @@ function familyConfig(model: GgufModel, fields: GgufFields): JsonObject {
         final_logit_softcapping: fields.number('final_logit_softcapping'),
         ...slidingPattern(fields),
       }
+    case 'gpt_oss':
+      return { ...expertCounts(fields, 'num_local_experts'), sliding_window: stated === null ? 128 : window }
     case 'phi3':
       return {
         sliding_window: window,

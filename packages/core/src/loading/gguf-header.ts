@@ -86,6 +86,12 @@ const ggmlTypes: ReadonlyMap<number, { name: string; dtype: RawDType | null }> =
   ).map(([id, name, dtype]) => [id, { name, dtype }]),
 )
 
+/** ggml's number of a format. */
+export function ggmlTypeOf(format: WeightFormat): number {
+  for (const [id, { dtype }] of ggmlTypes) if (dtype === format) return id
+  throw new Error(`${format} is no ggml type`)
+}
+
 /** Of these the kernels have formats. */
 function formatOf(dtype: RawDType | null): WeightFormat | null {
   return dtype === null || isRawOnly(dtype) ? null : dtype

@@ -16,6 +16,8 @@ export const definition: ModelDefinition = {
       )
     }
     const base = llamaDesign(config)
+    // GGUF has gate and up projection apart.
+    const isSplit = source.names().some((name) => name.endsWith('.experts.0.gate_proj.weight'))
     return loadDecoder(context, {
       ...base,
       inOut: /\.experts\.\d+\.(gate_up|down)_proj\.weight$/,
@@ -25,12 +27,14 @@ export const definition: ModelDefinition = {
         router: 'mlp.router',
         hasRouterBias: true,
         hasExpertBias: true,
-        isInterleaved: true,
+        isInterleaved: !isSplit,
         scoring: 'softmax_topk',
         renormalize: false,
         activation: 'swiglu_oss',
         expert: (prefix, index) => ({
-          gateUp: [`${prefix}mlp.experts.${index}.gate_up_proj`],
+          gateUp: (isSplit ? ['gate_proj', 'up_proj'] : ['gate_up_proj']).map(
+            (projection) => `${prefix}mlp.experts.${index}.${projection}`,
+          ),
           down: `${prefix}mlp.experts.${index}.down_proj`,
         }),
       }),
