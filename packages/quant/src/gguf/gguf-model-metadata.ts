@@ -49,6 +49,8 @@ export function modelMetadata(config: ModelConfig, architecture: GgufArchitectur
     own.set('rope.freq_base', float32(config.rope.theta))
     addScaling(config, own, tensors)
   }
+  if (config.rope.scaling.type === 'yarn' && !config.rope.scaling.truncate)
+    notes.push("llama.cpp rounds the frequencies between which yarn blends, the config's truncate is false")
   addExperts(config, own)
   addFamily(config, key, { own, notes })
   const entries = new Map<string, GgufValue>([['general.architecture', text(key)]])

@@ -29,7 +29,10 @@ export interface QuantizeRowsOptions {
 }
 
 /** `values` `[rows, cols]` → stored rows, one behind the other. Values must be finite. */
-export function quantizeRows(values: Float32Array, { format, cols, importance }: QuantizeRowsOptions): Uint8Array<ArrayBuffer> {
+export function quantizeRows(
+  values: Float32Array,
+  { format, cols, importance }: QuantizeRowsOptions,
+): Uint8Array<ArrayBuffer> {
   const rows = values.length / cols
   const stride = rowBytes(format, cols)
   const out = new Uint8Array(rows * stride)
