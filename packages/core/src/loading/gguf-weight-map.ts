@@ -96,19 +96,27 @@ export class GgufWeights implements WeightSource {
     return readWidened(this, info, rows)
   }
 
-  /** Whole tensors, and an expert's part of a stack; GGUF's own order of rows is kept. */
+  /** Whole tensors, and an expert's part of a stack; its bytes are in GGUF's own order of rows. */
   raw(name: string): RawTensor | null {
     const view = this.#views.get(name)
     const stored = view === undefined ? null : this.#stored.raw(view.stored)
     if (view === undefined || stored === null) return null
     const share = sizeOf(view.shape) / sizeOf(stored.shape)
     const first = (view.rowStart / sizeOf(stored.shape.slice(0, -1))) * stored.sizeInBytes
+    const { headDim } = view
     return {
       ...stored,
+      ...(headDim !== null && {
+        storedRow: (row: number) => row - (row % headDim) + interleavedIndex(row % headDim, headDim),
+      }),
       name,
       shape: view.shape,
       sizeInBytes: share * stored.sizeInBytes,
       read: (bytes, start = 0) => stored.read(bytes, first + start),
+      locate: () => {
+        const place = stored.locate()
+        return place && { ...place, position: place.position + first }
+      },
     }
   }
 

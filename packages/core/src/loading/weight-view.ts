@@ -36,6 +36,8 @@ export class WeightView implements WeightSource {
   readonly #source: WeightSource
   readonly #layout: WeightLayout
   readonly #places = new Map<string, Place>()
+  /** Of modules that go by another name. */
+  readonly #modules = new Map<string, string>()
   /** Stored names. */
   readonly #read = new Set<string>()
 
@@ -109,6 +111,11 @@ export class WeightView implements WeightSource {
         this.#read.add(stored)
         tensor.read(bytes, (index ?? 0) * sizeInBytes + start)
       },
+      locate: () => {
+        this.#read.add(stored)
+        const place = tensor.locate()
+        return place && { ...place, position: place.position + (index ?? 0) * sizeInBytes }
+      },
     }
   }
 
@@ -125,6 +132,27 @@ export class WeightView implements WeightSource {
     }
   }
 
+  /** Takes one tensor as read: what a method computes without. */
+  discard(name: string): void {
+    const place = this.#places.get(name)
+    if (place !== undefined) this.#read.add(place.stored)
+  }
+
+  /** As `discard`, of a tensor of zeros; any other must be read by somebody. */
+  discardZeros(name: string): void {
+    const place = this.#places.get(name)
+    const tensor = place === undefined ? null : this.#source.raw(place.stored)
+    if (tensor === null) return
+    const bytes = new Uint8Array(tensor.sizeInBytes)
+    tensor.read(bytes)
+    if (bytes.every((byte) => byte === 0)) this.discard(name)
+  }
+
+  /** A module's name as the checkpoint has it, where its tensors are no part of a stack; else its own. */
+  storedModule(module: string): string {
+    return this.#modules.get(module) ?? module
+  }
+
   /** Stored names of the tensors of this view that nobody has read, nor any part of them. */
   unread(): readonly string[] {
     const all = new Set([...this.#places.values()].map(({ stored }) => stored))
@@ -137,6 +165,9 @@ export class WeightView implements WeightSource {
       throw new CheckpointError(this.file, `"${other.stored}" and "${place.stored}" both mean it`, { tensor: name })
     }
     this.#places.set(name, place)
+    const module = name.slice(0, name.lastIndexOf('.'))
+    const stored = place.stored.slice(0, place.stored.lastIndexOf('.'))
+    if (place.index === null && stored !== module) this.#modules.set(module, stored)
   }
 
   #use(name: string, rows: RowRange | undefined): { stored: string; range: RowRange } {
