@@ -4,7 +4,11 @@ import { defineConfig } from 'tsup'
 const published = { index: 'src/index.ts' }
 
 export default defineConfig({
-  entry: published,
+  entry: {
+    ...published,
+    // A process that measures a model's speed, opened as ./speed-process.js beside its chunk.
+    'speed-process': 'src/evaluate/speed-process.ts',
+  },
   format: 'esm',
   target: 'node22',
   platform: 'node',

@@ -1,3 +1,22 @@
 /** Quantization for Octavo: the public names of `@octavo/quant`, listed one by one. */
 export type { DecoderLayer, LayerModule, LayerPass, ModuleInput } from './decoder-layer.ts'
 export type { WeightScheme } from './weight-scheme.ts'
+
+export { evaluate } from './evaluate/evaluate.ts'
+export { evaluateOptionTable } from './evaluate/evaluate-options.ts'
+export type { EvaluateOptions } from './evaluate/evaluate-options.ts'
+export { answersCorpus } from './evaluate/evaluation.ts'
+export type {
+  ComparedModel,
+  Evaluation,
+  EvaluationSettings,
+  ModelFigures,
+  TaskComparison,
+  TaskFigures,
+  TextComparison,
+  TextFigures,
+} from './evaluate/evaluation.ts'
+export type { Metric } from './evaluate/answer-metrics.ts'
+export type { DivergenceSummary, HistogramBin } from './evaluate/divergence.ts'
+export type { Estimate } from './evaluate/estimate.ts'
+export type { SpeedFigures } from './evaluate/measure-speed.ts'
