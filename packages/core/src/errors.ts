@@ -21,6 +21,7 @@ export type OctavoErrorCode =
   | 'invalid_logits'
   | 'no_gradient'
   | 'communication_error'
+  | 'quantization_error'
 
 /** Text of a message, or a field of the API under core's name: each surface spells it its own way (`maxTokens`, `max_tokens`). */
 export type MessagePart = string | { readonly field: string }
@@ -236,5 +237,26 @@ export class InvalidLogitsError extends OctavoError {
 export class NoGradientError extends OctavoError {
   constructor(message: string) {
     super('no_gradient', message)
+  }
+}
+
+export interface QuantizationErrorOptions extends ErrorOptions {
+  /** The decoder layer at fault, by its name: `model.layers.3`. */
+  readonly layer?: string
+  /** The linear layer or tensor at fault, in full. */
+  readonly module?: string
+}
+
+/** Weights can't be quantized, converted or saved as asked; names layer and module, where one is at fault. */
+export class QuantizationError extends OctavoError {
+  readonly layer: string | null
+  readonly module: string | null
+
+  constructor(reason: string, { layer, module, ...options }: QuantizationErrorOptions = {}) {
+    // A module's name begins with its layer's.
+    const place = module ?? layer
+    super('quantization_error', place === undefined ? reason : `${place}: ${reason}`, options)
+    this.layer = layer ?? null
+    this.module = module ?? null
   }
 }

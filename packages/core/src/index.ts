@@ -53,6 +53,7 @@ export {
   ModelNotFoundError,
   NoGradientError,
   OctavoError,
+  QuantizationError,
   RankFailedError,
   TokenizerError,
   UnsupportedModelError,

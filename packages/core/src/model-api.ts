@@ -7,6 +7,10 @@ export type { RopeConfig, RopeScaling } from './config/rope-config.ts'
 export type { CausalLM, KvShape, LayerRange, LoadModelContext, ModelDefinition } from './models/model.ts'
 export { getModelDefinition } from './models/registry.ts'
 export { defineDecoder, loadDecoder } from './models/decoder.ts'
+export { createBlock, createNorm, runBlock } from './models/decoder-block.ts'
+export type { BlockContext, DecoderBlock, Stream } from './models/decoder-block.ts'
+export { resolveNames, stageLayout } from './models/weight-names.ts'
+export type { StageTensors, WeightNames } from './models/weight-names.ts'
 export { expertKind, gatedMlp, llamaDesign, moeMlp } from './models/decoder-design.ts'
 export type {
   AttentionDesign,

@@ -18,3 +18,14 @@ export type {
   PlaneName,
   ReadRow,
 } from './tensor/grouped-format.ts'
+export { QuantizationError } from './errors.ts'
+
+export { createSchemeMethods } from './quantization/grouped-method.ts'
+export { createQuantizationScheme } from './quantization/quantization-scheme.ts'
+export type { QuantizationScheme } from './quantization/quantization-scheme.ts'
+export { readGrouped } from './quantization/load-grouped.ts'
+export type { GroupedTensors, PlaneReader, PlaneTarget, Region } from './quantization/grouped-tensors.ts'
+export type { EncodedTensor } from './quantization/encoded-tensor.ts'
+export { encodeGptq } from './quantization/gptq-layout.ts'
+export type { GptqVersion } from './quantization/gptq-layout.ts'
+export type { QuantizationSection } from './loading/quantization-section.ts'

@@ -1,5 +1,6 @@
 /** Quantization for Octavo: the public names of `@octavo/quant`, listed one by one. */
-export type { DecoderLayer, LayerModule, LayerPass, ModuleInput } from './decoder-layer.ts'
+export { definePass } from './decoder-layer.ts'
+export type { DecoderLayer, LayerModule, LayerPass, ModuleInput, SublayerInput, SublayerKind } from './decoder-layer.ts'
 export type { WeightScheme } from './weight-scheme.ts'
 
 export { evaluate } from './evaluate/evaluate.ts'

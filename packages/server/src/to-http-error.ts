@@ -35,6 +35,7 @@ function fromOctavoError(error: OctavoError, nameOf: (field: string) => string):
     case 'invalid_logits':
       return new HttpError(500, message)
     case 'no_gradient':
+    case 'quantization_error':
     case 'invalid_config':
     case 'unsupported_model':
     case 'checkpoint_error':

@@ -1,6 +1,5 @@
 import { z } from 'zod'
 import { CheckpointError, UnsupportedModelError } from '../errors.ts'
-import { allWeightFormats, isDense } from '../tensor/dtype.ts'
 import { isJsonObject } from '../util/json-object.ts'
 
 /**
@@ -161,10 +160,8 @@ const activationDefaults: Readonly<Record<string, string>> = {
  * Validates the keys that Octavo reads; all others are left alone. A multimodal model's `text_config` stands for it.
  *
  * @throws CheckpointError naming the key that is missing or wrong
- * @throws UnsupportedModelError if the weights are quantized in a way that is not supported
  */
 export function parseHfConfig(json: Readonly<Record<string, unknown>>, file: string): HfConfig {
-  refuseQuantization(json, file)
   const text = json['text_config']
   const raw = isJsonObject(text)
     ? { ...text, architectures: json['architectures'], ...multimodalOverrides(json, text) }
@@ -217,23 +214,6 @@ function multimodalOverrides(
     if (text[key] === undefined && json[key] !== undefined) overrides[key] = json[key]
   }
   return overrides
-}
-
-function refuseQuantization(json: Readonly<Record<string, unknown>>, file: string): void {
-  const text = json['text_config']
-  const section =
-    json['quantization_config'] ??
-    json['compression_config'] ??
-    (isJsonObject(text) ? text['quantization_config'] : undefined)
-  if (section === undefined || section === null) return
-  const method =
-    isJsonObject(section) && typeof section['quant_method'] === 'string'
-      ? section['quant_method'].slice(0, 64)
-      : 'unknown'
-  const blockFormats = allWeightFormats.filter((format) => !isDense(format))
-  throw new UnsupportedModelError(
-    `${file}: the weights are quantized with "${method}" (quantization_config), which is not supported yet. Use an unquantized checkpoint, or a GGUF file with ${blockFormats.join(', ')} weights.`,
-  )
 }
 
 function givenName(raw: Readonly<Record<string, unknown>>, key: string): string {

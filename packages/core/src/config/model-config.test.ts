@@ -214,7 +214,6 @@ describe('parseModelConfig', () => {
       { hidden_act: 'relu2' },
       { hidden_size: null },
       { layer_types: ['linear_attention', 'full_attention'] },
-      { quantization_config: { quant_method: 'fp8' } },
       { model_type: 'llama', rope_scaling: { rope_type: 'mrope' } },
     ]) {
       const read = (): unknown => parseModelConfig({ ...llama, ...unknown, ...change }, 'x')
@@ -278,7 +277,6 @@ describe('parseModelConfig', () => {
   })
 
   it.each([
-    [{ quantization_config: { quant_method: 'gptq', bits: 4 } }, /"gptq".*not supported yet/],
     [{ hidden_act: 'quick_gelu' }, /quick_gelu/],
     [{ rope_scaling: { rope_type: 'proportional' } }, /"proportional"/],
     [{ model_type: 'qwen3', layer_types: Array(4).fill('chunked_attention') }, /chunked_attention/],

@@ -71,7 +71,7 @@ export interface ModelConfig {
  * @param file named in error messages
  * @param more architectures from outside
  * @throws CheckpointError naming the key that is missing, wrong or beyond its limit
- * @throws UnsupportedModelError for quantized weights and features that Octavo does not have; for an architecture that it
+ * @throws UnsupportedModelError for features that Octavo does not have; for an architecture that it
  * does not know and can't read, whatever else is wrong with the file
  */
 export function parseModelConfig(

@@ -10,6 +10,8 @@ import { ExpertBalance, type ExpertBalanceReport } from '../layers/expert-balanc
 import { type Checkpoint, openCheckpoint } from '../loading/checkpoint.ts'
 import type { CausalLM, LayerRange, ModelDefinition } from '../models/model.ts'
 import { getModelDefinition } from '../models/registry.ts'
+import { createSchemeMethods } from '../quantization/grouped-method.ts'
+import { createQuantizationScheme } from '../quantization/quantization-scheme.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import { kvBytesPerToken, type KvDType } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
@@ -142,6 +144,7 @@ export class ModelWorker implements Worker {
 
   #loadModel({ definition, modelConfig, checkpoint, pack }: LoadModelParts): CausalLM {
     const { config, communicator, expertCommunicator, share, layers, workerModules = {}, onProgress } = this.#options
+    const scheme = checkpoint.quantization && createQuantizationScheme(checkpoint.quantization)
     const source = checkpoint.openWeights()
     try {
       const weightBytes = estimateWeightBytes(source, {
@@ -159,7 +162,11 @@ export class ModelWorker implements Worker {
         communicator,
         ...(expertCommunicator && { expertCommunicator }),
         expertBalance: this.#expertBalance,
-        linearMethods: composeLinearMethods(workerModules, { ...contextOf(modelConfig, checkpoint), communicator }),
+        linearMethods: composeLinearMethods(workerModules, {
+          ...contextOf(modelConfig, checkpoint),
+          communicator,
+          linearMethods: createSchemeMethods(scheme),
+        }),
         ...(layers && { layers }),
         ...(onProgress && { onProgress }),
       })

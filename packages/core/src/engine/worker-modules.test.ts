@@ -22,9 +22,10 @@ describe('composeLinearMethods', () => {
       given.push(inner.linearMethods)
       return methods
     })
-    expect(composeLinearMethods({ linearMethods }, { ...context, communicator: singleRank })).toBe(made[1])
+    const stored = { ...context, communicator: singleRank, linearMethods: unquantizedMethods }
+    expect(composeLinearMethods({ linearMethods }, stored)).toBe(made[1])
     expect(given).toEqual([unquantizedMethods, made[0]])
-    expect(composeLinearMethods({}, { ...context, communicator: singleRank })).toBe(unquantizedMethods)
+    expect(composeLinearMethods({}, stored)).toBe(unquantizedMethods)
   })
 })
 

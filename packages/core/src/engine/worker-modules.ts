@@ -2,7 +2,7 @@ import type { BackendProvider } from '../backends/backend-pack.ts'
 import type { MoreArchitectures } from '../config/architectures.ts'
 import type { ModelConfig } from '../config/model-config.ts'
 import type { Communicator } from '../layers/communicator.ts'
-import { type LinearMethods, unquantizedMethods } from '../layers/linear-method.ts'
+import type { LinearMethods } from '../layers/linear-method.ts'
 import type { ModelDefinition } from '../models/model.ts'
 import type { LogitsProcessor } from '../sampling/logits-processor.ts'
 import { type Sampler, TokenSampler } from '../sampling/sampler.ts'
@@ -56,12 +56,13 @@ export type CreateLogitsProcessors = (
 /** What a module of kind `sampler` exports as `createSampler`. */
 export type CreateSampler = (context: SamplerContext, options?: ModuleOptions) => Sampler
 
+/** `linearMethods`: those of the checkpoint, as its quantization wants them. */
 export function composeLinearMethods(
   modules: Partial<WorkerModules>,
-  context: Omit<LinearMethodsContext, 'linearMethods'>,
+  { linearMethods: stored, ...context }: LinearMethodsContext,
 ): LinearMethods {
   const creates = modules.linearMethods ?? []
-  return creates.reduce((linearMethods, create) => create({ ...context, linearMethods }), unquantizedMethods)
+  return creates.reduce((linearMethods, create) => create({ ...context, linearMethods }), stored)
 }
 
 export function composeSampler(modules: Partial<WorkerModules>, context: LogitsProcessorsContext): Sampler {

@@ -8,6 +8,7 @@ import { gatedLinear } from '../ops/gated-linear.ts'
 import { linear } from '../ops/linear.ts'
 import { linearParts } from '../ops/linear-parts.ts'
 import type { WeightView } from '../loading/weight-view.ts'
+import type { DType } from '../tensor/dtype.ts'
 import type { FillWeight, PackedWeight, PackedWeightSpec, StoredRows } from '../tensor/packed-weight.ts'
 import type { Communicator } from './communicator.ts'
 import type { ForwardContext } from './forward-context.ts'
@@ -46,6 +47,8 @@ export interface LoadedEmbedding extends LoadedLinear {
 /** What a method has of the loader (`WeightLoader`), which owns what it hands out and is given. */
 export interface MethodLoader {
   readonly communicator: Communicator
+  /** 'auto' keeps weights as stored; otherwise they are converted to it. */
+  readonly dtype: DType | 'auto'
   /** For tensors that are not taken as a matrix or vector; whoever computes without one says `skip`. */
   readonly source: WeightView
   has(name: string): boolean
@@ -61,6 +64,8 @@ export interface MethodLoader {
   pack(spec: PackedWeightSpec, fill: FillWeight, stored?: readonly StoredRows[] | null): PackedWeight
   /** Takes over something else that must be freed with the weights. */
   own(owned: { dispose(): void }, sizeInBytes?: number): void
+  /** Tells whoever watches the load that these tensors are in. */
+  loaded(names: readonly string[]): void
 }
 
 /**

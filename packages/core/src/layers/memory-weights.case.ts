@@ -55,7 +55,7 @@ export class MemoryWeights implements WeightSource {
     if (tensor === undefined) return null
     const { info, bytes: stored } = tensor
     const read = (bytes: Uint8Array, start = 0): void => bytes.set(stored.subarray(start, start + bytes.length))
-    return { ...info, dtype: info.format, read }
+    return { ...info, dtype: info.format, read, locate: () => null }
   }
 
   close(): void {}

@@ -5,7 +5,7 @@ import { canConcatenate, loadMatrix, loadVector } from '../loading/load-weight.t
 import type { MatrixSelection } from '../loading/matrix-parts.ts'
 import { checkAllRead } from '../loading/unused-weights.ts'
 import type { UnusedWeights } from '../loading/unused-weights.ts'
-import { tryWeight } from '../loading/weight-source.ts'
+import { storedBytes, tryWeight } from '../loading/weight-source.ts'
 import type { RowRange, WeightSource } from '../loading/weight-source.ts'
 import { WeightView } from '../loading/weight-view.ts'
 import type { WeightLayout } from '../loading/weight-view.ts'
@@ -41,6 +41,7 @@ interface Owned {
  */
 export class WeightLoader implements MethodLoader {
   readonly communicator: Communicator
+  readonly dtype: DType | 'auto'
   readonly expertCommunicator: Communicator | null
   readonly expertBalance: ExpertBalance | null
   readonly linearMethods: LinearMethods
@@ -54,12 +55,13 @@ export class WeightLoader implements MethodLoader {
   constructor(options: WeightLoaderOptions) {
     this.#options = options
     this.communicator = options.communicator
+    this.dtype = options.dtype
     this.expertCommunicator = options.expertCommunicator ?? null
     this.expertBalance = options.expertBalance ?? null
     this.linearMethods = options.linearMethods ?? unquantizedMethods
     this.source = new WeightView(options.source, options.layout)
     const { source } = this
-    this.#totalBytes = source.names().reduce((sum, name) => sum + (tryWeight(source, name)?.sizeInBytes ?? 0), 0)
+    this.#totalBytes = source.names().reduce((sum, name) => sum + storedBytes(source, name), 0)
   }
 
   /** Bytes that the loaded weights take. */
@@ -86,7 +88,7 @@ export class WeightLoader implements MethodLoader {
     const { pack, dtype } = this.#options
     const weight = loadMatrix(this.source, pack, { ...selection, dtype })
     this.own(weight, weight.sizeInBytes)
-    for (const name of selection.names) this.#progress(name)
+    this.loaded(selection.names)
     return weight
   }
 
@@ -101,7 +103,7 @@ export class WeightLoader implements MethodLoader {
   hostMatrix(selection: MatrixSelection): Float32Array {
     const values: Float32Array[] = []
     loadMatrix(this.source, hostPack(values), { ...selection, dtype: 'float32' })
-    for (const name of selection.names) this.#progress(name)
+    this.loaded(selection.names)
     return values[0]!
   }
 
@@ -113,7 +115,7 @@ export class WeightLoader implements MethodLoader {
   /** As `vector`, as values that nobody owns. */
   hostVector(name: string, length: number, ranges?: readonly RowRange[]): Float32Array {
     const values = loadVector(this.source, name, length)
-    this.#progress(name)
+    this.loaded([name])
     return select(values, ranges)
   }
 
@@ -141,8 +143,8 @@ export class WeightLoader implements MethodLoader {
     this.#sizeInBytes = 0
   }
 
-  #progress(name: string): void {
-    this.#loadedBytes += this.source.get(name)?.sizeInBytes ?? 0
+  loaded(names: readonly string[]): void {
+    for (const name of names) this.#loadedBytes += storedBytes(this.source, name)
     this.#options.onProgress?.(Math.min(Math.floor(this.#loadedBytes), this.#totalBytes), this.#totalBytes)
   }
 }

@@ -4,6 +4,7 @@ import { CheckpointError } from '../errors.ts'
 import { isJsonObject, type JsonObject } from '../util/json-object.ts'
 import { groupGguf } from './gguf-model.ts'
 import { readJsonFile, readTextFile } from './json-file.ts'
+import { findQuantization, type QuantizationSection } from './quantization-section.ts'
 import { openSafetensors } from './safetensors.ts'
 import type { TokenizerFiles } from './tokenizer-files.ts'
 import type { WeightSource } from './weight-source.ts'
@@ -19,6 +20,8 @@ export interface Checkpoint {
   /** config.json, or the same keys rebuilt from GGUF metadata. */
   readonly config: Record<string, unknown>
   readonly generationConfig: Record<string, unknown> | null
+  /** How the weights are quantized; `null` where no file says that they are, and for GGUF, whose tensors say it themselves. */
+  readonly quantization: QuantizationSection | null
   /** Reads the tokenizer's files, which only the front thread needs. Throws CheckpointError or TokenizerError. */
   readTokenizer(): TokenizerFiles
   /** Opens the weight files; the caller closes the source. */
@@ -51,6 +54,7 @@ function openFolder(path: string, config: JsonObject): Checkpoint {
     path,
     config,
     generationConfig: readJsonFile(join(path, 'generation_config.json'), maxConfigBytes),
+    quantization: findQuantization(path, config),
     readTokenizer: () => readTokenizerFiles(path),
     openWeights: () => openSafetensors(path),
   }
@@ -139,6 +143,7 @@ async function openGgufCheckpoint(path: string): Promise<Checkpoint> {
       path,
       config: ggufConfig(model),
       generationConfig: ggufGenerationConfig(metadata),
+      quantization: null,
       readTokenizer: () => tokenizerFromGguf(metadata),
       openWeights: () => model.reopen(),
     }

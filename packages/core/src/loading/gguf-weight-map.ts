@@ -109,6 +109,10 @@ export class GgufWeights implements WeightSource {
       shape: view.shape,
       sizeInBytes: share * stored.sizeInBytes,
       read: (bytes, start = 0) => stored.read(bytes, first + start),
+      locate: () => {
+        const place = stored.locate()
+        return place && { ...place, position: place.position + first }
+      },
     }
   }
 

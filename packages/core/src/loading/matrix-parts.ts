@@ -33,9 +33,12 @@ export interface MatrixPart {
   readonly rows: number
 }
 
+/** Rows of the concatenation before a part, and in it. */
+type RowsOfPart = Pick<MatrixPart, 'start' | 'rows'>
+
 /** Consecutive rows of one part that become consecutive rows of the result. */
-export interface MatrixRun {
-  readonly part: MatrixPart
+export interface MatrixRun<P = MatrixPart> {
+  readonly part: P
   /** Relative to the part. */
   readonly start: number
   readonly count: number
@@ -84,7 +87,7 @@ function partCols(part: MatrixPart): number {
 }
 
 /** The rows that the selection keeps, in the order of the result. */
-export function planRuns(parts: readonly MatrixPart[], selection: MatrixSelection): MatrixRun[] {
+export function planRuns<P extends RowsOfPart>(parts: readonly P[], selection: MatrixSelection): MatrixRun<P>[] {
   return cutAtParts(parts, selectRows(selection))
 }
 
@@ -105,8 +108,11 @@ function* selectRows({ expectedShape: [total], rows }: MatrixSelection): Generat
 }
 
 /** Cuts the selected runs at the borders of the parts. */
-function cutAtParts(parts: readonly MatrixPart[], selected: Iterable<[start: number, count: number]>): MatrixRun[] {
-  const runs: MatrixRun[] = []
+function cutAtParts<P extends RowsOfPart>(
+  parts: readonly P[],
+  selected: Iterable<[start: number, count: number]>,
+): MatrixRun<P>[] {
+  const runs: MatrixRun<P>[] = []
   let to = 0
   for (const [start, count] of selected) {
     for (const part of parts) {

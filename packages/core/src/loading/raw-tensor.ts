@@ -1,4 +1,5 @@
 import type { WeightFormat } from '../tensor/dtype.ts'
+import type { StoredRows } from '../tensor/packed-weight.ts'
 
 /** Bits of an element, of dtypes that no kernel computes with; planes of quantized weights have them. */
 export const rawBits = {
@@ -42,4 +43,6 @@ export interface RawTensor {
   readonly sizeInBytes: number
   /** Fills `bytes` from byte `start` of the tensor on; default 0. */
   read(bytes: Uint8Array, start?: number): void
+  /** Where its first byte lies in an open file; `null` where its bytes are in none as they are. Counts as reading it. */
+  locate(): Pick<StoredRows, 'file' | 'fd' | 'position'> | null
 }

@@ -97,6 +97,7 @@ export class StoredWeights implements WeightSource {
         )
         this.#fileAt(path).read(bytes, position + start)
       },
+      locate: () => ({ file: path, fd: this.#fileAt(path).fd, position }),
     }
   }
 

@@ -65,6 +65,16 @@ export function requireWeight(source: WeightSource, name: string): WeightInfo {
   throw new CheckpointError(source.file, `missing among ${source.names().length} tensors${hint}`, { tensor: name })
 }
 
+/** The tensor's size in its file, whatever its dtype; 0 where that is not known. */
+export function storedBytes(source: WeightSource, name: string): number {
+  try {
+    return source.raw(name)?.sizeInBytes ?? 0
+  } catch (error) {
+    if (OctavoError.isInstance(error)) return 0
+    throw error
+  }
+}
+
 /** The tensor's description; `null` also where the source refuses its dtype: what is not used may be anything. */
 export function tryWeight(source: WeightSource, name: string): WeightInfo | null {
   try {

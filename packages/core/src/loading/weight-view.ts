@@ -109,6 +109,11 @@ export class WeightView implements WeightSource {
         this.#read.add(stored)
         tensor.read(bytes, (index ?? 0) * sizeInBytes + start)
       },
+      locate: () => {
+        this.#read.add(stored)
+        const place = tensor.locate()
+        return place && { ...place, position: place.position + (index ?? 0) * sizeInBytes }
+      },
     }
   }
 
@@ -123,6 +128,27 @@ export class WeightView implements WeightSource {
       for (let dot = name.indexOf('.'); dot >= 0; dot = name.indexOf('.', dot + 1))
         if (skipped.has(name.slice(0, dot))) this.#read.add(stored)
     }
+  }
+
+  /** Takes one tensor as read: what a method computes without. */
+  discard(name: string): void {
+    const place = this.#places.get(name)
+    if (place !== undefined) this.#read.add(place.stored)
+  }
+
+  /** As `discard`, of a tensor of zeros; any other must be read by somebody. */
+  discardZeros(name: string): void {
+    const place = this.#places.get(name)
+    const tensor = place === undefined ? null : this.#source.raw(place.stored)
+    if (tensor === null) return
+    const bytes = new Uint8Array(tensor.sizeInBytes)
+    tensor.read(bytes)
+    if (bytes.every((byte) => byte === 0)) this.discard(name)
+  }
+
+  /** The name that the checkpoint has it under. */
+  storedName(name: string): string | null {
+    return this.#places.get(name)?.stored ?? null
   }
 
   /** Stored names of the tensors of this view that nobody has read, nor any part of them. */

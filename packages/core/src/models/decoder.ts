@@ -20,7 +20,7 @@ import { resolveNames, stageLayout } from './weight-names.ts'
 
 /** An architecture's definition from its design. */
 export function defineDecoder(design: (config: ModelConfig) => DecoderDesign): ModelDefinition {
-  return { load: (context) => loadDecoder(context, design(context.config)) }
+  return { load: (context) => loadDecoder(context, design(context.config)), design }
 }
 
 /** Throws CheckpointError, UnsupportedModelError or InvalidConfigError, and then leaves nothing allocated. */

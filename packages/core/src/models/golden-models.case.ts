@@ -4,8 +4,11 @@ import { parseModelConfig } from '../config/model-config.ts'
 import { singleRank } from '../layers/communicator.ts'
 import { ggufConfig } from '../loading/gguf-config.ts'
 import { openGguf } from '../loading/gguf.ts'
+import { findQuantization } from '../loading/quantization-section.ts'
 import { openSafetensors } from '../loading/safetensors.ts'
 import type { WeightSource } from '../loading/weight-source.ts'
+import { createSchemeMethods } from '../quantization/grouped-method.ts'
+import { createQuantizationScheme } from '../quantization/quantization-scheme.ts'
 import type { CausalLM, LoadModelContext } from './model.ts'
 import { getModelDefinition } from './registry.ts'
 
@@ -65,7 +68,9 @@ export async function loadModel(
   try {
     const config = parseModelConfig(json, path)
     const definition = await getModelDefinition(config)
-    return definition.load({ config, source, dtype: 'auto', communicator: singleRank, ...options })
+    const section = path.endsWith('.gguf') ? null : findQuantization(path, json)
+    const linearMethods = createSchemeMethods(section && createQuantizationScheme(section))
+    return definition.load({ config, source, dtype: 'auto', communicator: singleRank, linearMethods, ...options })
   } finally {
     source.close()
   }

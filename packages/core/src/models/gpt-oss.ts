@@ -1,39 +1,44 @@
 import { UnsupportedModelError } from '../errors.ts'
 import { llamaDesign } from './decoder-design.ts'
-import { loadDecoder } from './decoder.ts'
+import { defineDecoder } from './decoder.ts'
 import type { ModelDefinition } from './model.ts'
 
 /**
  * gpt-oss (arXiv:2508.10925): attention sinks, biases everywhere, experts stacked and stored `[in, out]` with the columns
  * of gate and up projection alternating, softmax over the chosen experts only.
  */
+const decoder = defineDecoder((config) => {
+  const base = llamaDesign(config)
+  return {
+    ...base,
+    inOut: /\.experts\.\d+\.(gate_up|down)_proj\.weight$/,
+    attention: { ...base.attention, sinks: 'self_attn.sinks' },
+    mlp: () => ({
+      kind: 'moe',
+      router: 'mlp.router',
+      hasRouterBias: true,
+      hasExpertBias: true,
+      isInterleaved: true,
+      scoring: 'softmax_topk',
+      renormalize: false,
+      activation: 'swiglu_oss',
+      expert: (prefix, index) => ({
+        gateUp: [`${prefix}mlp.experts.${index}.gate_up_proj`],
+        down: `${prefix}mlp.experts.${index}.down_proj`,
+      }),
+    }),
+  }
+})
+
 export const definition: ModelDefinition = {
+  ...decoder,
   load(context) {
-    const { config, source } = context
+    const { source } = context
     if (source.names().some((name) => name.endsWith('_proj_blocks'))) {
       throw new UnsupportedModelError(
         `${source.file}: MXFP4 experts are not supported yet. Use a checkpoint whose experts were widened to bfloat16.`,
       )
     }
-    const base = llamaDesign(config)
-    return loadDecoder(context, {
-      ...base,
-      inOut: /\.experts\.\d+\.(gate_up|down)_proj\.weight$/,
-      attention: { ...base.attention, sinks: 'self_attn.sinks' },
-      mlp: () => ({
-        kind: 'moe',
-        router: 'mlp.router',
-        hasRouterBias: true,
-        hasExpertBias: true,
-        isInterleaved: true,
-        scoring: 'softmax_topk',
-        renormalize: false,
-        activation: 'swiglu_oss',
-        expert: (prefix, index) => ({
-          gateUp: [`${prefix}mlp.experts.${index}.gate_up_proj`],
-          down: `${prefix}mlp.experts.${index}.down_proj`,
-        }),
-      }),
-    })
+    return decoder.load(context)
   },
 }

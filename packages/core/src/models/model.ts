@@ -8,6 +8,7 @@ import type { ForwardContext } from '../layers/forward-context.ts'
 import type { LinearMethods } from '../layers/linear-method.ts'
 import type { WeightSource } from '../loading/weight-source.ts'
 import type { DType } from '../tensor/dtype.ts'
+import type { DecoderDesign } from './decoder-design.ts'
 
 export interface KvShape {
   readonly numLayers: number
@@ -68,4 +69,6 @@ export interface LoadModelContext {
 /** One HF architecture: one file under `models/`, one line in `registry.ts`; or, from outside, an entry of a module's `architectures`. */
 export interface ModelDefinition extends ArchitectureConfig {
   load(context: LoadModelContext): CausalLM
+  /** Of a decoder made by `loadDecoder`; what works on single layers, such as a quantizer, needs it. */
+  readonly design?: (config: ModelConfig) => DecoderDesign
 }

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { memory, setBackend } from '@tensorflow/tfjs-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { BackendPack } from '../backends/backend-pack.ts'
@@ -7,6 +10,7 @@ import { ReplayGroup } from '../layers/replay-group.case.ts'
 import { decodeAlone, decodeTogether, errorOf, type Stepper } from './decode.case.ts'
 import { type GgufGolden, type Golden, goldenFolders, loadModel, readJson } from './golden-models.case.ts'
 import type { CausalLM } from './model.ts'
+import { createKQuantModel } from './k-quant-model.case.ts'
 import { RankRunner } from './rank-runner.case.ts'
 import { StepRunner, argmax } from './step-runner.case.ts'
 
@@ -15,6 +19,7 @@ const tolerance = 1e-4
 const numTokens = 6
 /** Of the golden ones. */
 const numPrompts = 3
+const kQuantPrompts = [[1, 2, 3], [400], [7, 65, 7, 300, 12, 99, 250, 7]]
 const timeoutMs = 120_000
 
 interface Mesh {
@@ -59,6 +64,19 @@ export function describeParallelModels(backend: string, { fixtures, createPack }
         table.push(...errors.map((error) => `${backend} | ${file} | ${error}`))
       },
     )
+
+    it('K-quants, whose blocks allow two ranks', { timeout: timeoutMs }, async () => {
+      const folder = mkdtempSync(join(tmpdir(), 'octavo-k-quants-'))
+      try {
+        const path = join(folder, 'model.gguf')
+        writeFileSync(path, createKQuantModel(fixtures))
+        const errors = await compare(path, { pack, prompts: kQuantPrompts })
+        expect(errors).toEqual([expect.stringMatching(/^tp 2 [|] \d.*weights$/), 'tp 4 | refused'])
+        table.push(...errors.map((error) => `${backend} | K-quants | ${error}`))
+      } finally {
+        rmSync(folder, { recursive: true })
+      }
+    })
   })
 }
 

@@ -1,0 +1,154 @@
+import { z } from 'zod'
+import { CheckpointError, UnsupportedModelError } from '../errors.ts'
+import type { QuantizationSection } from '../loading/quantization-section.ts'
+import type { RawTensor } from '../loading/raw-tensor.ts'
+import type { WeightView } from '../loading/weight-view.ts'
+import { ceilDiv } from '../util/math.ts'
+import { decodeGptqZeros, gptqBits, type GptqVersion } from './gptq-layout.ts'
+import {
+  checkDtype,
+  matrixShape,
+  planeInMemory,
+  requireRaw,
+  scaleDtypeOf,
+  scaleDtypes,
+  type GroupedTensors,
+} from './grouped-tensors.ts'
+import { elementBytesOf } from './load-grouped.ts'
+import { readOrder } from './order.ts'
+import type { QuantizationScheme } from './quantization-scheme.ts'
+import { codesInWords, columnsPlane, readWords } from './raw-matrix.ts'
+import { groupSizeOf, parseSection } from './section.ts'
+
+const bits = z.union(gptqBits.map((value) => z.literal(value)))
+const groupSize = z.union([
+  z.literal(-1),
+  z
+    .int()
+    .min(1)
+    .max(2 ** 20),
+])
+
+const schema = z.object({
+  bits,
+  group_size: groupSize,
+  sym: z.boolean().nullish(),
+  checkpoint_format: z.string().max(64).nullish(),
+  format: z.string().max(64).nullish(),
+  pack_dtype: z.string().max(64).nullish(),
+  meta: z.looseObject({ quantizer: z.unknown() }).nullish(),
+})
+
+interface GptqConfig {
+  readonly bits: number
+  readonly groupSize: number | 'channel'
+  /** Whether zeros are all in the middle; `null` where nothing says so. */
+  readonly isSymmetric: boolean | null
+}
+
+export function createGptqScheme(section: QuantizationSection): QuantizationScheme {
+  const json = parseSection(section, schema)
+  const version = versionOf(section, json)
+  const isGptqModel = JSON.stringify(json.meta?.quantizer ?? '').includes('gptqmodel')
+  const config: GptqConfig = { bits: json.bits, groupSize: groupSizeOf(json.group_size), isSymmetric: json.sym ?? null }
+  return {
+    name: 'gptq',
+    find(source, module) {
+      const qweight = source.raw(`${module}.qweight`)
+      return qweight === null ? null : findGptq(source, { module, qweight, config, version, isGptqModel })
+    },
+  }
+}
+
+function versionOf({ file }: QuantizationSection, json: z.output<typeof schema>): GptqVersion {
+  const format = json.checkpoint_format ?? json.format ?? 'gptq'
+  if ((json.pack_dtype ?? 'int32') !== 'int32')
+    throw new UnsupportedModelError(`${file}: GPTQ weights packed in ${json.pack_dtype} can't be read; only int32 can`)
+  if (format === 'gptq' || format === 'gptq_v2') return format
+  throw new UnsupportedModelError(
+    `${file}: GPTQ weights in the format "${format}" can't be read; only gptq and gptq_v2 can. Save the checkpoint as one of these`,
+  )
+}
+
+interface GptqModule {
+  readonly module: string
+  readonly qweight: RawTensor
+  readonly config: GptqConfig
+  readonly version: GptqVersion
+  readonly isGptqModel: boolean
+}
+
+function findGptq(source: WeightView, gptq: GptqModule): GroupedTensors {
+  const { module, qweight, config } = gptq
+  const { bits } = config
+  checkDtype(qweight, ['int32'])
+  const [numWords, rows] = matrixShape(qweight)
+  const cols = (numWords * 32) / bits
+  if (!Number.isInteger(cols))
+    throw new CheckpointError(qweight.file, `${numWords} words do not hold codes of ${bits} bits`, {
+      tensor: qweight.name,
+    })
+  const groupSize = config.groupSize === 'channel' || config.groupSize >= cols ? 'channel' : config.groupSize
+  const numGroups = groupSize === 'channel' ? 1 : ceilDiv(cols, groupSize)
+  const scales = requireRaw(source, `${module}.scales`, { dtypes: scaleDtypes, shape: [numGroups, rows] })
+  const scaleDtype = scaleDtypeOf(scales)
+  const gIdx = `${module}.g_idx`
+  const order =
+    source.raw(gIdx) === null
+      ? null
+      : readOrder(requireRaw(source, gIdx, { dtypes: ['int32'], shape: [cols] }), { groupSize, numGroups })
+  const zeros = readZeros(source, gptq, { rows, numGroups })
+  const elementBytes = elementBytesOf(scaleDtype)
+  return {
+    module,
+    file: qweight.file,
+    rows,
+    cols,
+    format: {
+      kind: 'grouped',
+      bits,
+      codebook: 'integers',
+      groupSize,
+      scaleDtype,
+      hasZeros: zeros !== null,
+      hasOrder: order !== null,
+    },
+    order,
+    codeUnit: bits === 3 ? 32 : 32 / bits,
+    codes: codesInWords(columnsPlane({ tensor: qweight, cols: rows, elementBytes: 4 }), bits),
+    scales: columnsPlane({ tensor: scales, cols: rows, elementBytes }),
+    zeros: zeros && planeInMemory(zeros, numGroups),
+    names: [qweight.name, scales.name, `${module}.qzeros`],
+    unused: [],
+  }
+}
+
+/** `[rows, numGroups]`, or `null` where all are in the middle. */
+function readZeros(
+  source: WeightView,
+  { module, config, version, isGptqModel }: GptqModule,
+  { rows, numGroups }: { readonly rows: number; readonly numGroups: number },
+): Uint8Array | null {
+  const { bits, isSymmetric } = config
+  const name = `${module}.qzeros`
+  if (isSymmetric === true && source.raw(name) === null) return null
+  const tensor = requireRaw(source, name, { dtypes: ['int32'], shape: [numGroups, ceilDiv(rows * bits, 32)] })
+  const words = readWords(tensor)
+  const middle = 2 ** (bits - 1)
+  const decode = (other: { version: GptqVersion; isGptqModel: boolean }): Uint8Array =>
+    decodeGptqZeros(words, { bits, rows, groups: numGroups, ...other })
+  const isMiddle = (zeros: Uint8Array): boolean => zeros.every((zero) => zero === middle)
+  const zeros = decode({ version, isGptqModel })
+  if (isMiddle(zeros)) return null
+  if (isSymmetric !== true) return zeros
+  // Symmetric files are written with either version's zeros under either's name, and all readers take the middle.
+  const others = (['gptq', 'gptq_v2'] as const).flatMap((other) =>
+    [true, false].map((isOfGptqModel) => decode({ version: other, isGptqModel: isOfGptqModel })),
+  )
+  if (others.some(isMiddle)) return null
+  throw new CheckpointError(
+    tensor.file,
+    `holds zeros other than ${middle} though its quantization is said to be symmetric ("sym": true)`,
+    { tensor: name },
+  )
+}

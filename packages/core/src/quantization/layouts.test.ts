@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { WeightView } from '../loading/weight-view.ts'
+import { encodeRow } from '../tensor/dequantize.ts'
+import { createGroupedReader, type GroupedWeight } from '../tensor/grouped-format.ts'
+import type { EncodedTensor } from './encoded-tensor.ts'
+import { encodeGptq } from './gptq-layout.ts'
+import { readGrouped } from './load-grouped.ts'
+import { createQuantizationScheme } from './quantization-scheme.ts'
+import { intTensor, RawWeights } from './raw-weights.case.ts'
+
+type Matrix = readonly (readonly number[])[]
+
+/** Written by the code of AutoAWQ, GPTQModel and compressed-tensors (fixtures/README.md). */
+interface Layouts {
+  readonly K: number
+  readonly N: number
+  readonly group: number
+  readonly scales_KgN: Matrix
+  readonly W: Matrix
+  readonly awq: { readonly qweight: Matrix; readonly qzeros: Matrix }
+  readonly gptq: {
+    readonly qweight: Matrix
+    readonly qzeros_v1: Matrix
+    readonly qzeros_v2: Matrix
+    readonly g_idx: readonly number[]
+  }
+}
+
+const layouts: Layouts = JSON.parse(
+  readFileSync(new URL('../../../../fixtures/quantized/layouts.json', import.meta.url), 'utf8'),
+)
+const { K, N, group, W } = layouts
+
+function float16(suffix: string, values: Matrix): EncodedTensor {
+  const flat = Float32Array.from(values.flat())
+  const bytes = new Uint8Array(2 * flat.length)
+  encodeRow('float16', flat, bytes, 0)
+  return { suffix, dtype: 'float16', shape: [values.length, values[0]!.length], bytes }
+}
+
+function read(json: Record<string, unknown>, tensors: readonly EncodedTensor[]): GroupedWeight {
+  const scheme = createQuantizationScheme({ file: 'config.json', method: null, json })
+  const found = scheme.find(new WeightView(new RawWeights({ m: tensors })), 'm', 'linear')
+  return readGrouped(found!)
+}
+
+/** `[K][N]`, as the fixture has it. */
+function dequantize(weight: GroupedWeight): number[][] {
+  const readRow = createGroupedReader(weight, weight.planes)
+  const rows = Array.from({ length: weight.rows }, (_, row) => {
+    const out = new Float32Array(weight.cols)
+    readRow(row, out)
+    return out
+  })
+  return Array.from({ length: weight.cols }, (_, k) => rows.map((row) => row[k]!))
+}
+
+describe('GPTQ', () => {
+  const config = { quant_method: 'gptq', bits: 4, group_size: group, desc_act: false, sym: false }
+  const { qweight, g_idx: gIdx } = layouts.gptq
+
+  it.each([
+    ['gptq', layouts.gptq.qzeros_v1],
+    ['gptq_v2', layouts.gptq.qzeros_v2],
+  ] as const)('reads and writes the bytes of %s', (version, qzeros) => {
+    const tensors = [
+      intTensor('qweight', qweight),
+      intTensor('qzeros', qzeros),
+      float16('scales', layouts.scales_KgN),
+      intTensor('g_idx', gIdx),
+    ]
+    const weight = read({ ...config, checkpoint_format: version }, tensors)
+    expect(weight).toMatchObject({ rows: N, cols: K, format: { bits: 4, groupSize: group, hasZeros: true } })
+    expect(dequantize(weight)).toEqual(W)
+    expect(encodeGptq(weight, version)).toEqual(tensors)
+  })
+})

@@ -1,0 +1,88 @@
+import { fileURLToPath } from 'node:url'
+import { createBackend } from '@octavo/core'
+import type { BackendPack } from '@octavo/core/backend'
+import { createActivationStore } from '../calibration/activation-store.ts'
+import type { CalibrationBatch, CalibrationSequence } from '../calibration/calibration-batch.ts'
+import { createBatches } from '../calibration/calibration-batch.ts'
+import { CheckpointLayer } from './checkpoint-layer.ts'
+import { LayerRuntime } from './layer-runtime.ts'
+import { LayerStream } from './layer-stream.ts'
+import { openModel } from './open-model.ts'
+import type { OpenedModel } from './open-model.ts'
+
+/** Golden models of all families, tiny and random. */
+export const fixtureModels = [
+  'gemma2',
+  'gemma3-text',
+  'gpt-oss',
+  'gpt2',
+  'llama',
+  'llama-tied-llama3rope',
+  'llama-yarn',
+  'mistral',
+  'mixtral',
+  'olmo2',
+  'phi3',
+  'qwen2',
+  'qwen3',
+  'qwen3-moe',
+] as const
+
+export function fixturePath(name: string): string {
+  return fileURLToPath(new URL(`../../../../fixtures/models/${name}`, import.meta.url))
+}
+
+export interface FixtureLayers {
+  readonly model: OpenedModel
+  readonly pack: BackendPack
+  readonly batches: readonly CalibrationBatch[]
+  readonly stream: LayerStream
+  readonly layers: readonly CheckpointLayer[]
+  dispose(): void
+}
+
+export interface OpenFixtureOptions {
+  /** Default: three of 20 to 40 tokens, the second one's first five masked. */
+  readonly sequences?: readonly CalibrationSequence[]
+  readonly maxBatchTokens?: number
+  /** Default 'wasm'. */
+  readonly backend?: string
+}
+
+/** All layers of a fixture at once, over a few random tokens: for tests of passes. The caller disposes. */
+export async function openFixtureLayers(name: string, options: OpenFixtureOptions = {}): Promise<FixtureLayers> {
+  const { backend = 'wasm', maxBatchTokens = 64 } = options
+  const { pack } = await createBackend(backend, { env: {} })
+  const model = await openModel(fixturePath(name))
+  const batches = createBatches(options.sequences ?? someSequences(model.config.vocabSize), maxBatchTokens)
+  const runtime = new LayerRuntime({ model, pack, batches })
+  const layers: CheckpointLayer[] = []
+  const stream = new LayerStream({
+    runtime,
+    createStore: () =>
+      createActivationStore({ batches, hiddenSize: model.config.hiddenSize, maxMemoryBytes: Infinity, file: '' }),
+    finished: (index) => layers[index]!.changes,
+  })
+  for (let index = 0; index < model.config.numLayers; index++)
+    layers.push(new CheckpointLayer({ runtime, index, seed: index, reach: stream.reach }))
+  return {
+    model,
+    pack,
+    batches,
+    stream,
+    layers,
+    dispose() {
+      for (const layer of layers) layer.dispose()
+      stream.dispose()
+      runtime.dispose()
+      model.source.close()
+    },
+  }
+}
+
+export function someSequences(vocabSize: number): CalibrationSequence[] {
+  return [20, 40, 33].map((length, s) => ({
+    ids: Int32Array.from({ length }, (_, i) => (i * i * 31 + i * 17 + s * 101 + 7) % vocabSize),
+    mask: s === 1 ? Uint8Array.from({ length }, (_, i) => (i < 5 ? 0 : 1)) : null,
+  }))
+}
