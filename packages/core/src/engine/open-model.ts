@@ -4,6 +4,8 @@ import { singleRank } from '../layers/communicator.ts'
 import { type Checkpoint, openCheckpoint } from '../loading/checkpoint.ts'
 import type { CausalLM, LayerRange } from '../models/model.ts'
 import { getModelDefinition } from '../models/registry.ts'
+import { createSchemeMethods } from '../quantization/grouped-method.ts'
+import { createQuantizationScheme } from '../quantization/quantization-scheme.ts'
 import { assert } from '../util/assert.ts'
 import { composeLinearMethods, type WorkerModules } from './worker-modules.ts'
 
@@ -30,6 +32,7 @@ export async function openModel(
   const checkpoint = await openCheckpoint(modelPath)
   const config = parseModelConfig(checkpoint.config, checkpoint.path, workerModules.architectures)
   const definition = await getModelDefinition(config, workerModules.architectures)
+  const scheme = checkpoint.quantization && createQuantizationScheme(checkpoint.quantization)
   const load = (modelConfig: ModelConfig, layers?: LayerRange): CausalLM => {
     const source = checkpoint.openWeights()
     const context = { config: modelConfig, hfConfig: checkpoint.config, modelPath: checkpoint.path }
@@ -40,7 +43,11 @@ export async function openModel(
         pack,
         dtype: 'auto',
         communicator: singleRank,
-        linearMethods: composeLinearMethods(workerModules, { ...context, communicator: singleRank }),
+        linearMethods: composeLinearMethods(workerModules, {
+          ...context,
+          communicator: singleRank,
+          linearMethods: createSchemeMethods(scheme),
+        }),
         ...(layers && { layers }),
       })
     } finally {

@@ -16,6 +16,13 @@ describe('wilsonEstimate', () => {
   })
 })
 
+it('wilsonEstimate holds its own value, all right and all wrong too', () => {
+  for (let n = 1; n <= 100; n++) {
+    expect(isWithin(1, wilsonEstimate(n, n))).toBe(true)
+    expect(isWithin(0, wilsonEstimate(0, n))).toBe(true)
+  }
+})
+
 describe('bootstrapMean', () => {
   const values = Array.from({ length: 400 }, (_, i) => Math.sin(i * 12.9898) + 1)
 

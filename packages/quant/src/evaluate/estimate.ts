@@ -20,7 +20,12 @@ export function wilsonEstimate(numRight: number, numItems: number): Estimate {
   const scale = 1 / (1 + (z * z) / numItems)
   const centre = scale * (p + (z * z) / (2 * numItems))
   const half = scale * z * Math.sqrt((p * (1 - p)) / numItems + (z * z) / (4 * numItems * numItems))
-  return { value: p, low: Math.max(0, centre - half), high: Math.min(1, centre + half) }
+  return {
+    value: p,
+    // Exactly, not but for rounding.
+    low: numRight === 0 ? 0 : centre - half,
+    high: numRight === numItems ? 1 : centre + half,
+  }
 }
 
 /**
