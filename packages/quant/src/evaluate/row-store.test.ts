@@ -7,7 +7,7 @@ describe('RowStore', () => {
   it('gives back what it was given, in memory and from its file, and removes the file', () => {
     const before = new Set(readdirSync(tmpdir()))
     const created = (): string[] =>
-      readdirSync(tmpdir()).filter((name) => /^octavo-rows-/.test(name) && !before.has(name))
+      readdirSync(tmpdir()).filter((name) => name.startsWith('octavo-rows-') && !before.has(name))
     const parts = [1, 5, 3, 7].map((length, p) => Float32Array.from({ length }, (_, i) => p + i / 8))
     const store = new RowStore(6 * 4)
     for (const part of parts) store.add(part)
