@@ -4,7 +4,7 @@ export type { DecoderLayer, LayerModule, LayerPass, ModuleInput, SublayerInput, 
 export type { WeightScheme } from './weight-scheme.ts'
 
 export { evaluate } from './evaluate/evaluate.ts'
-export { evaluateOptionTable } from './evaluate/evaluate-options.ts'
+export { evaluateOptionTable } from './evaluate/evaluate-option-table.ts'
 export type { EvaluateOptions } from './evaluate/evaluate-options.ts'
 export { answersCorpus } from './evaluate/evaluation.ts'
 export type {
