@@ -4,6 +4,7 @@ import { InvalidConfigError } from '@octavo/core/backend'
 import type { GroupedWeight } from '@octavo/core/quantization'
 import type { WeightScheme } from '../weight-scheme.ts'
 import { packWeight } from './pack-weight.ts'
+import type { QuantizedParts } from './pack-weight.ts'
 import { checkScheme, schemeFormat } from './scheme-format.ts'
 import { TunedRounding } from './tuned-rounding.ts'
 import type { WeightMatrix } from './weight-matrix.ts'
@@ -17,7 +18,7 @@ export interface AutoRoundOptions {
 
 export interface AutoRoundResult {
   readonly weight: GroupedWeight
-  /** The squared error of the outputs of all tokens together, of the best step. */
+  /** The squared error of the outputs of all tokens together, of each row's best step. */
   readonly loss: number
   /** That of rounding to nearest, where it began. */
   readonly nearestLoss: number
@@ -37,7 +38,7 @@ export function resolveAutoRoundOptions(options: AutoRoundOptions): Required<Aut
 /**
  * AutoRound's sign gradient descent (Cheng et al. 2023, arXiv 2309.05516): what is added to each weight before it is rounded,
  * at most half a code, and by how much each group's extremes shrink are learned from the signs of the gradients alone; the
- * best step is kept. Here the loss is the squared error of the layer's own outputs over all calibration tokens, which
+ * best step is kept, for each row. The loss here is the squared error of the layer's own outputs over all calibration tokens, which
  * second moments give exactly (`gram` `[cols, cols]`, sums of xᵀx in the upper triangle): AutoRound's own is that of the
  * decoder layer, on few tokens a step.
  *
@@ -54,18 +55,18 @@ export function quantizeByAutoRound(
   const { rows, cols } = matrix
   const rounding = new TunedRounding(matrix, scheme)
   const moments = symmetric(gram, cols)
-  let [best, bestLoss, nearestLoss] = [rounding.parts(), Infinity, Infinity]
+  const best = new BestRows(rounding.parts(), rows, cols)
+  let nearestLoss = 0
   for (let step = 0; step <= steps; step++) {
     const errors = rounding.round()
     const gradient = product(errors, moments, rows)
-    const loss = dot(errors, gradient)
-    if (step === 0) nearestLoss = loss
-    if (loss < bestLoss) [best, bestLoss] = [rounding.parts(), loss]
+    best.offer(rounding.parts(), rowLosses(errors, gradient, rows))
+    if (step === 0) nearestLoss = best.loss
     if (step < steps) rounding.descend(gradient, learningRate * (1 - step / steps))
   }
   moments.dispose()
-  const weight = packWeight(schemeFormat(scheme), [rows, cols], best)
-  return { weight, loss: bestLoss, nearestLoss }
+  const weight = packWeight(schemeFormat(scheme), [rows, cols], best.parts)
+  return { weight, loss: best.loss, nearestLoss }
 }
 
 /** @throws InvalidConfigError */
@@ -104,8 +105,46 @@ function product(errors: Float32Array, moments: Tensor2D, rows: number): Float32
   return values
 }
 
-function dot(a: Float32Array, b: Float32Array): number {
-  let sum = 0
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!
-  return sum
+function rowLosses(errors: Float32Array, gradient: Float32Array, rows: number): Float64Array {
+  const cols = errors.length / rows
+  const losses = new Float64Array(rows)
+  for (let at = 0; at < errors.length; at++) losses[Math.floor(at / cols)]! += errors[at]! * gradient[at]!
+  return losses
+}
+
+/** The best step of each row: rows share nothing. */
+class BestRows {
+  readonly parts: QuantizedParts
+  readonly #losses: Float64Array
+  readonly #cols: number
+
+  constructor({ codes, scales, order }: QuantizedParts, rows: number, cols: number) {
+    const { values, zeros } = scales
+    this.parts = { codes: codes.slice(), scales: { values: values.slice(), zeros: zeros && zeros.slice() }, order }
+    this.#losses = new Float64Array(rows).fill(Infinity)
+    this.#cols = cols
+  }
+
+  get loss(): number {
+    return this.#losses.reduce((sum, loss) => sum + loss, 0)
+  }
+
+  offer({ codes, scales }: QuantizedParts, losses: Float64Array): void {
+    const groups = scales.values.length / losses.length
+    losses.forEach((loss, row) => {
+      if (loss >= this.#losses[row]!) return
+      this.#losses[row] = loss
+      copyRow(this.parts.codes, codes, { row, width: this.#cols })
+      copyRow(this.parts.scales.values, scales.values, { row, width: groups })
+      if (scales.zeros !== null) copyRow(this.parts.scales.zeros!, scales.zeros, { row, width: groups })
+    })
+  }
+}
+
+function copyRow<T extends Uint8Array | Float32Array>(
+  to: T,
+  from: T,
+  { row, width }: { row: number; width: number },
+): void {
+  to.set(from.subarray(row * width, (row + 1) * width), row * width)
 }

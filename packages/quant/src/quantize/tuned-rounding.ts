@@ -100,9 +100,9 @@ export class TunedRounding {
     })
   }
 
-  /** What the last rounding made. */
+  /** What the last rounding made, until the next. */
   parts(): QuantizedParts {
-    return { codes: this.#codes.slice(), scales: this.#scales, order: null }
+    return { codes: this.#codes, scales: this.#scales, order: null }
   }
 
   #eachGroup(visit: (group: number, start: number, end: number) => void): void {
