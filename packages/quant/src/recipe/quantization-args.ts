@@ -24,7 +24,7 @@ export const foreignQuantizationFields: Readonly<Record<string, string>> = {
   input_observer: 'scales of inputs are found for each token when the model runs; leave it out',
   output_observer: 'outputs are not quantized; leave it out',
   weight_observer: 'say it with the weights of a config group: weights.observer',
-  bypass_divisibility_checks: 'a last group may be shorter; leave it out',
+  bypass_divisibility_checks: 'groups have to divide a row, or whoever runs the model refuses it; leave it out',
 }
 
 /** Modules that share a scheme. */
