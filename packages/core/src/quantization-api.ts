@@ -8,6 +8,7 @@ export {
   numGroups,
   planesOf,
 } from './tensor/grouped-format.ts'
+export { float16ToFloat32, float32ToFloat16 } from './tensor/narrow-floats.ts'
 export type {
   Codebook,
   GroupedFormat,

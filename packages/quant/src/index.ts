@@ -22,16 +22,31 @@ export { createModuleSelector } from './module-selector.ts'
 export type { ModuleSelection, SelectsModule } from './module-selector.ts'
 export type { ActivationScheme, WeightScheme } from './weight-scheme.ts'
 
-export { columnOrders } from './quantize/column-order.ts'
-export type { ColumnOrder } from './quantize/column-order.ts'
-export { gptq } from './quantize/gptq-pass.ts'
-export type { GptqPassOptions } from './quantize/gptq-pass.ts'
-export { quantizeByGptq } from './quantize/gptq.ts'
-export type { GptqOptions, GptqResult } from './quantize/gptq.ts'
-export type { QuantizingOptions } from './quantize/pass-options.ts'
-export { roundToNearest } from './quantize/round-to-nearest-pass.ts'
-export { quantizeToNearest } from './quantize/round-to-nearest.ts'
-export { resolveScheme } from './quantize/scheme-options.ts'
-export type { SchemeOptions } from './quantize/scheme-options.ts'
-export type { SolvingOptions } from './quantize/solve-layer.ts'
-export type { WeightMatrix } from './quantize/weight-matrix.ts'
+export { ggufFileTypeNames } from './gguf/gguf-file-type.ts'
+export type { GgufFileType } from './gguf/gguf-file-type.ts'
+export { quantizeRows } from './gguf/quantize-rows.ts'
+export type { QuantizeRowsOptions } from './gguf/quantize-rows.ts'
+export { writeGguf } from './gguf/write-gguf.ts'
+export type { WriteGgufOptions, WrittenGguf } from './gguf/write-gguf.ts'
+export { evaluate } from './evaluate/evaluate.ts'
+export { evaluateOptionTable } from './evaluate/evaluate-option-table.ts'
+export type { EvaluateOptions } from './evaluate/evaluate-options.ts'
+export { answersCorpus } from './evaluate/evaluation.ts'
+export type {
+  ComparedModel,
+  Evaluation,
+  EvaluationSettings,
+  ModelFigures,
+  TaskComparison,
+  TaskFigures,
+  TextComparison,
+  TextFigures,
+} from './evaluate/evaluation.ts'
+export type { Metric } from './evaluate/answer-metrics.ts'
+export type { DivergenceSummary, HistogramBin } from './evaluate/divergence.ts'
+export type { Estimate } from './evaluate/estimate.ts'
+export type { SpeedFigures } from './evaluate/measure-speed.ts'
+export { formatEvaluation } from './evaluate/report/format-evaluation.ts'
+export { evaluationHtml } from './evaluate/report/html-report.ts'
+export { inspectModel } from './inspect/inspect-model.ts'
+export type { MemoryFit, ModelInspection, Share } from './inspect/inspect-model.ts'

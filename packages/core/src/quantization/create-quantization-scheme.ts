@@ -2,6 +2,7 @@ import { CheckpointError, UnsupportedModelError } from '../errors.ts'
 import type { QuantizationSection } from '../loading/quantization-section.ts'
 import { createAwqScheme } from './awq-scheme.ts'
 import { createCompressedTensorsScheme } from './compressed-tensors-scheme.ts'
+import { createGgufScheme } from './gguf-scheme.ts'
 import { createGptqScheme } from './gptq-scheme.ts'
 import type { QuantizationScheme } from './quantization-scheme.ts'
 
@@ -11,6 +12,7 @@ type CreateScheme = (section: QuantizationSection) => QuantizationScheme
 const schemes: Readonly<Record<string, CreateScheme>> = {
   awq: createAwqScheme,
   'compressed-tensors': createCompressedTensorsScheme,
+  gguf: createGgufScheme,
   gptq: createGptqScheme,
 }
 
