@@ -8,6 +8,8 @@ export default defineConfig({
     ...published,
     // A worker's entry point: the pool opens it as ./quantize-worker.js beside its own chunk.
     'quantize-worker': 'src/gguf/quantize-worker.ts',
+    // A process that measures a model's speed, opened as ./speed-process.js beside its chunk.
+    'speed-process': 'src/evaluate/speed-process.ts',
   },
   format: 'esm',
   target: 'node22',

@@ -15,13 +15,15 @@ export function signedCodes(matrix: RawMatrix): PlaneReader {
   return {
     read(region, target) {
       plane.read(region, target)
-      const { rows } = region
-      flipSigns(target.bytes.subarray(0, (rows.end - rows.start) * target.stride))
+      const { bytes, stride } = target
+      const numRows = region.rows.end - region.rows.start
+      const width = region.cols.end - region.cols.start
+      if (width === stride) flipSigns(bytes.subarray(0, numRows * stride))
+      else for (let row = 0; row < numRows; row++) flipSigns(bytes.subarray(row * stride, row * stride + width))
     },
   }
 }
 
-/** Of all bytes, those between rows included, which mean nothing. */
 function flipSigns(bytes: Uint8Array): void {
   const numWords = bytes.length >>> 2
   withElements(bytes.subarray(0, 4 * numWords), 4, (words) => {
