@@ -8,6 +8,7 @@ export {
   numGroups,
   planesOf,
 } from './tensor/grouped-format.ts'
+export { float16ToFloat32, float32ToFloat16 } from './tensor/narrow-floats.ts'
 export type {
   Codebook,
   GroupedFormat,
@@ -21,11 +22,14 @@ export type {
 export { QuantizationError } from './errors.ts'
 
 export { createSchemeMethods } from './quantization/grouped-method.ts'
-export { createQuantizationScheme } from './quantization/quantization-scheme.ts'
+export { createQuantizationScheme } from './quantization/create-quantization-scheme.ts'
 export type { QuantizationScheme } from './quantization/quantization-scheme.ts'
 export { readGrouped } from './quantization/load-grouped.ts'
 export type { GroupedTensors, PlaneReader, PlaneTarget, Region } from './quantization/grouped-tensors.ts'
 export type { EncodedTensor } from './quantization/encoded-tensor.ts'
+export { encodeAwq } from './quantization/awq-layout.ts'
+export { encodeIntQuantized } from './quantization/int-quantized-layout.ts'
+export { encodePackQuantized } from './quantization/pack-quantized-layout.ts'
 export { encodeGptq } from './quantization/gptq-layout.ts'
 export type { GptqVersion } from './quantization/gptq-layout.ts'
 export type { QuantizationSection } from './loading/quantization-section.ts'

@@ -11,7 +11,7 @@ import { type Checkpoint, openCheckpoint } from '../loading/checkpoint.ts'
 import type { CausalLM, LayerRange, ModelDefinition } from '../models/model.ts'
 import { getModelDefinition } from '../models/registry.ts'
 import { createSchemeMethods } from '../quantization/grouped-method.ts'
-import { createQuantizationScheme } from '../quantization/quantization-scheme.ts'
+import { createQuantizationScheme } from '../quantization/create-quantization-scheme.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import { kvBytesPerToken, type KvDType } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
@@ -152,6 +152,7 @@ export class ModelWorker implements Worker {
         layers,
         numRanks: communicator.size,
         numExpertRanks: (expertCommunicator ?? communicator).size,
+        scheme,
       })
       checkWeightsFit(checkpoint.path, weightBytes, memoryLimits(pack, 0, share))
       return definition.load({

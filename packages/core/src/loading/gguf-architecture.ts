@@ -119,6 +119,22 @@ const architectures: ReadonlyMap<string, Omit<GgufArchitecture, 'key'>> = new Ma
     },
   ],
   [
+    'gpt-oss',
+    {
+      ...base,
+      architecture: 'GptOssForCausalLM',
+      modelType: 'gpt_oss',
+      layerNames: {
+        ...attentionNames,
+        attn_sinks: 'self_attn.sinks',
+        attn_norm: 'input_layernorm',
+        post_attention_norm: 'post_attention_layernorm',
+        ffn_gate_inp: 'mlp.router',
+      },
+      experts: { prefix: 'mlp.experts', gate: 'gate_proj', up: 'up_proj', down: 'down_proj' },
+    },
+  ],
+  [
     'gpt2',
     {
       ...base,
@@ -138,6 +154,14 @@ const architectures: ReadonlyMap<string, Omit<GgufArchitecture, 'key'>> = new Ma
     },
   ],
 ])
+
+/** What llama.cpp calls Hugging Face's `model_type`; `null` for what is not in the table. */
+export function ggufArchitectureOf(modelType: string): GgufArchitecture | null {
+  if (modelType === 'mixtral') return { ...base, key: 'llama', hasInterleavedRotary: true, ...mixtral }
+  const wanted = modelType === 'mistral' ? 'llama' : modelType
+  for (const [key, known] of architectures) if (known.modelType === wanted) return { ...known, key }
+  return null
+}
 
 /** llama.cpp's name → Hugging Face's, for docs/models.md; a `llama` with experts is a Mixtral. */
 export const ggufArchitectureNames: readonly (readonly [key: string, architecture: string])[] = [

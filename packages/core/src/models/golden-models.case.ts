@@ -8,7 +8,7 @@ import { findQuantization } from '../loading/quantization-section.ts'
 import { openSafetensors } from '../loading/safetensors.ts'
 import type { WeightSource } from '../loading/weight-source.ts'
 import { createSchemeMethods } from '../quantization/grouped-method.ts'
-import { createQuantizationScheme } from '../quantization/quantization-scheme.ts'
+import { createQuantizationScheme } from '../quantization/create-quantization-scheme.ts'
 import type { CausalLM, LoadModelContext } from './model.ts'
 import { getModelDefinition } from './registry.ts'
 
@@ -44,7 +44,10 @@ export interface Golden {
   }
 }
 
-export interface GgufGolden {
+/** Checkpoints beside one golden.json: .gguf files, or folders of quantized weights. */
+export type GoldenKind = 'gguf' | 'quantized'
+
+export interface GoldenFiles {
   readonly files: readonly {
     readonly file: string
     readonly outputs: readonly {
