@@ -5,7 +5,7 @@ import { type Checkpoint, openCheckpoint } from '../loading/checkpoint.ts'
 import type { CausalLM, LayerRange } from '../models/model.ts'
 import { getModelDefinition } from '../models/registry.ts'
 import { createSchemeMethods } from '../quantization/grouped-method.ts'
-import { createQuantizationScheme } from '../quantization/quantization-scheme.ts'
+import { createQuantizationScheme } from '../quantization/create-quantization-scheme.ts'
 import { assert } from '../util/assert.ts'
 import { composeLinearMethods, type WorkerModules } from './worker-modules.ts'
 
