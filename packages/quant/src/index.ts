@@ -63,9 +63,9 @@ export type {
   TextComparison,
   TextFigures,
 } from './evaluate/evaluation.ts'
-export type { Metric } from './evaluate/answer-metrics.ts'
 export type { DivergenceSummary, HistogramBin } from './evaluate/divergence.ts'
 export type { Estimate } from './evaluate/estimate.ts'
+export type { Metric } from './evaluate/task-set.ts'
 export type { SpeedFigures } from './evaluate/measure-speed.ts'
 export { formatEvaluation } from './evaluate/report/format-evaluation.ts'
 export { evaluationHtml } from './evaluate/report/html-report.ts'
