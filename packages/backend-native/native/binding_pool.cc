@@ -35,6 +35,8 @@ Napi::Function PoolObject::Define(Napi::Env env) {
                          InstanceMethod<&PoolObject::CopyColumns>("copyColumns"),
                          InstanceMethod<&PoolObject::ArgmaxRows>("argmaxRows"),
                          InstanceMethod<&PoolObject::SampleRows>("sampleRows"),
+                         InstanceMethod<&PoolObject::AddGram>("addGram"),
+                         InstanceMethod<&PoolObject::InverseFactor>("inverseFactor"),
                          InstanceMethod<&PoolObject::MeasureReadBandwidth>("measureReadBandwidth"),
                          InstanceMethod<&PoolObject::MeasureMultiply>("measureMultiply"),
                      });

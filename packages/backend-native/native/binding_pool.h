@@ -49,6 +49,8 @@ class PoolObject : public Napi::ObjectWrap<PoolObject> {
   void CopyColumns(const Napi::CallbackInfo& info);
   void ArgmaxRows(const Napi::CallbackInfo& info);
   void SampleRows(const Napi::CallbackInfo& info);
+  void AddGram(const Napi::CallbackInfo& info);
+  Napi::Value InverseFactor(const Napi::CallbackInfo& info);
 
   Napi::Value MeasureReadBandwidth(const Napi::CallbackInfo& info);
   Napi::Value MeasureMultiply(const Napi::CallbackInfo& info);

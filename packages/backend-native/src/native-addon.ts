@@ -216,6 +216,10 @@ export interface NativePool {
     seenIds: Int32Array,
     seenCounts: Int32Array,
   ): void
+  /** The upper triangle of `sums` += xᵀx. */
+  addGram(sums: Float64Array /* [width, width] */, x: Float32Array /* [n, width] */, n: number, width: number): void
+  /** U with UᵀU = the inverse of a matrix in the upper triangle, in place: the column at which that fails, else -1. */
+  inverseFactor(matrix: Float64Array /* [n, n] */, n: number): number
   /** Bytes per second that all threads together read from an array of `bytes`. */
   measureReadBandwidth(bytes: number): number
   /** int8 operations per second of all threads together in the instruction set in use; 0 where there is no probe. */

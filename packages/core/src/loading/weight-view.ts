@@ -16,7 +16,7 @@ export interface WeightLayout {
 const asStored: WeightLayout = { rename: (name) => name, isInOut: () => false }
 
 /** Where a tensor lies in the source. */
-interface Place {
+export interface WeightPlace {
   readonly stored: string
   /** Of a stack: this matrix or vector of it. */
   readonly index: number | null
@@ -35,7 +35,9 @@ export class WeightView implements WeightSource {
   readonly file: string
   readonly #source: WeightSource
   readonly #layout: WeightLayout
-  readonly #places = new Map<string, Place>()
+  readonly #places = new Map<string, WeightPlace>()
+  /** Of modules that go by another name. */
+  readonly #modules = new Map<string, string>()
   /** Stored names. */
   readonly #read = new Set<string>()
 
@@ -77,6 +79,11 @@ export class WeightView implements WeightSource {
           }
     const isInOut = stored.orientation === undefined && info.shape.length === 2 && this.#layout.isInOut(name)
     return isInOut ? { ...info, orientation: 'in-out' } : info
+  }
+
+  /** Where a tensor of this view lies: the stored name and, of a stack, which of its matrices it is. */
+  placeOf(name: string): WeightPlace | null {
+    return this.#places.get(name) ?? null
   }
 
   read(name: string, bytes: Uint8Array, rows?: RowRange): void {
@@ -146,9 +153,9 @@ export class WeightView implements WeightSource {
     if (bytes.every((byte) => byte === 0)) this.discard(name)
   }
 
-  /** The name that the checkpoint has it under. */
-  storedName(name: string): string | null {
-    return this.#places.get(name)?.stored ?? null
+  /** A module's name as the checkpoint has it, where its tensors are no part of a stack; else its own. */
+  storedModule(module: string): string {
+    return this.#modules.get(module) ?? module
   }
 
   /** Stored names of the tensors of this view that nobody has read, nor any part of them. */
@@ -157,12 +164,15 @@ export class WeightView implements WeightSource {
     return [...all].filter((stored) => !this.#read.has(stored))
   }
 
-  #add(name: string, place: Place): void {
+  #add(name: string, place: WeightPlace): void {
     const other = this.#places.get(name)
     if (other !== undefined) {
       throw new CheckpointError(this.file, `"${other.stored}" and "${place.stored}" both mean it`, { tensor: name })
     }
     this.#places.set(name, place)
+    const module = name.slice(0, name.lastIndexOf('.'))
+    const stored = place.stored.slice(0, place.stored.lastIndexOf('.'))
+    if (place.index === null && stored !== module) this.#modules.set(module, stored)
   }
 
   #use(name: string, rows: RowRange | undefined): { stored: string; range: RowRange } {

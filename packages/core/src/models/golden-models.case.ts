@@ -8,7 +8,7 @@ import { findQuantization } from '../loading/quantization-section.ts'
 import { openSafetensors } from '../loading/safetensors.ts'
 import type { WeightSource } from '../loading/weight-source.ts'
 import { createSchemeMethods } from '../quantization/grouped-method.ts'
-import { createQuantizationScheme } from '../quantization/quantization-scheme.ts'
+import { createQuantizationScheme } from '../quantization/create-quantization-scheme.ts'
 import type { CausalLM, LoadModelContext } from './model.ts'
 import { getModelDefinition } from './registry.ts'
 

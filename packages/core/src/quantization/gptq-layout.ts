@@ -3,8 +3,7 @@ import { assert } from '../util/assert.ts'
 import { ceilDiv } from '../util/math.ts'
 import { readCodes, writeCodes } from './bit-stream.ts'
 import type { EncodedTensor } from './encoded-tensor.ts'
-import { elementBytesOf } from './load-grouped.ts'
-import { transposed } from './raw-matrix.ts'
+import { elementBytesOf, transposed } from './raw-matrix.ts'
 
 /*
  * GPTQ (AutoGPTQ, GPTQModel `qlinear/__init__.py`): `qweight` int32 [K * bits / 32, N], a stream of bits down each column;

@@ -14,30 +14,29 @@ import {
   scaleDtypes,
   type GroupedTensors,
 } from './grouped-tensors.ts'
-import { elementBytesOf } from './load-grouped.ts'
+import { createModulePattern } from './module-pattern.ts'
 import { readOrder } from './order.ts'
 import type { QuantizationScheme } from './quantization-scheme.ts'
-import { codesInWords, columnsPlane, readWords } from './raw-matrix.ts'
-import { groupSizeOf, parseSection } from './section.ts'
+import { codesInWords, columnsPlane, elementBytesOf, readWords } from './raw-matrix.ts'
+import { groupSizeOf, groupSizeSchema, parseSection, resolveGroups } from './section.ts'
 
-const bits = z.union(gptqBits.map((value) => z.literal(value)))
-const groupSize = z.union([
-  z.literal(-1),
-  z
-    .int()
-    .min(1)
-    .max(2 ** 20),
-])
+const moduleShape = {
+  bits: z.int(),
+  group_size: groupSizeSchema,
+  sym: z.boolean().nullish(),
+}
 
 const schema = z.object({
-  bits,
-  group_size: groupSize,
-  sym: z.boolean().nullish(),
+  ...moduleShape,
   checkpoint_format: z.string().max(64).nullish(),
   format: z.string().max(64).nullish(),
   pack_dtype: z.string().max(64).nullish(),
   meta: z.looseObject({ quantizer: z.unknown() }).nullish(),
+  // GPTQModel: what some modules have otherwise, by patterns with "+:" before them, or nothing; "-:" leaves modules out.
+  dynamic: z.record(z.string(), z.object(moduleShape).partial()).nullish(),
 })
+
+type GptqJson = z.output<typeof schema>
 
 interface GptqConfig {
   readonly bits: number
@@ -50,17 +49,42 @@ export function createGptqScheme(section: QuantizationSection): QuantizationSche
   const json = parseSection(section, schema)
   const version = versionOf(section, json)
   const isGptqModel = JSON.stringify(json.meta?.quantizer ?? '').includes('gptqmodel')
-  const config: GptqConfig = { bits: json.bits, groupSize: groupSizeOf(json.group_size), isSymmetric: json.sym ?? null }
+  const configOf = createConfigOf(section, json)
   return {
     name: 'gptq',
     find(source, module) {
       const qweight = source.raw(`${module}.qweight`)
-      return qweight === null ? null : findGptq(source, { module, qweight, config, version, isGptqModel })
+      if (qweight === null) return null
+      const config = configOf([module, source.storedModule(module)])
+      return findGptq(source, { module, qweight, config, version, isGptqModel })
     },
   }
 }
 
-function versionOf({ file }: QuantizationSection, json: z.output<typeof schema>): GptqVersion {
+/** By the names of a module. */
+function createConfigOf({ file }: QuantizationSection, json: GptqJson): (names: readonly string[]) => GptqConfig {
+  const toConfig = ({ bits, group_size: groupSize, sym }: Pick<GptqJson, keyof typeof moduleShape>): GptqConfig => {
+    if (!gptqBits.some((known) => known === bits))
+      throw new UnsupportedModelError(
+        `${file}: GPTQ weights of ${bits} bits can't be read; only those of ${gptqBits.join(', ')} can`,
+      )
+    return { bits, groupSize: groupSizeOf(groupSize), isSymmetric: sym ?? null }
+  }
+  const base = toConfig(json)
+  const overrides = Object.entries(json.dynamic ?? {})
+    .filter(([key]) => !key.startsWith('-:'))
+    .map(([key, { bits, group_size: groupSize, sym }]) => ({
+      isMeant: createModulePattern(key.replace(/^\+:/, ''), file),
+      config: toConfig({
+        bits: bits ?? json.bits,
+        group_size: groupSize ?? json.group_size,
+        sym: sym === undefined ? json.sym : sym,
+      }),
+    }))
+  return (names) => overrides.find(({ isMeant }) => names.some(isMeant))?.config ?? base
+}
+
+function versionOf({ file }: QuantizationSection, json: GptqJson): GptqVersion {
   const format = json.checkpoint_format ?? json.format ?? 'gptq'
   if ((json.pack_dtype ?? 'int32') !== 'int32')
     throw new UnsupportedModelError(`${file}: GPTQ weights packed in ${json.pack_dtype} can't be read; only int32 can`)
@@ -88,8 +112,7 @@ function findGptq(source: WeightView, gptq: GptqModule): GroupedTensors {
     throw new CheckpointError(qweight.file, `${numWords} words do not hold codes of ${bits} bits`, {
       tensor: qweight.name,
     })
-  const groupSize = config.groupSize === 'channel' || config.groupSize >= cols ? 'channel' : config.groupSize
-  const numGroups = groupSize === 'channel' ? 1 : ceilDiv(cols, groupSize)
+  const { groupSize, numGroups } = resolveGroups(config.groupSize, cols)
   const scales = requireRaw(source, `${module}.scales`, { dtypes: scaleDtypes, shape: [numGroups, rows] })
   const scaleDtype = scaleDtypeOf(scales)
   const gIdx = `${module}.g_idx`

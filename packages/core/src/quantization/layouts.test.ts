@@ -4,9 +4,11 @@ import { WeightView } from '../loading/weight-view.ts'
 import { encodeRow } from '../tensor/dequantize.ts'
 import { createGroupedReader, type GroupedWeight } from '../tensor/grouped-format.ts'
 import type { EncodedTensor } from './encoded-tensor.ts'
+import { encodeAwq } from './awq-layout.ts'
 import { encodeGptq } from './gptq-layout.ts'
 import { readGrouped } from './load-grouped.ts'
-import { createQuantizationScheme } from './quantization-scheme.ts'
+import { encodePackQuantized } from './pack-quantized-layout.ts'
+import { createQuantizationScheme } from './create-quantization-scheme.ts'
 import { intTensor, RawWeights } from './raw-weights.case.ts'
 
 type Matrix = readonly (readonly number[])[]
@@ -25,6 +27,12 @@ interface Layouts {
     readonly qzeros_v2: Matrix
     readonly g_idx: readonly number[]
   }
+  readonly ct_asym: {
+    readonly weight_packed: Matrix
+    readonly weight_zero_point: Matrix
+    readonly weight_scale_NKg: Matrix
+    readonly weight_shape: readonly number[]
+  }
 }
 
 const layouts: Layouts = JSON.parse(
@@ -37,6 +45,11 @@ function float16(suffix: string, values: Matrix): EncodedTensor {
   const bytes = new Uint8Array(2 * flat.length)
   encodeRow('float16', flat, bytes, 0)
   return { suffix, dtype: 'float16', shape: [values.length, values[0]!.length], bytes }
+}
+
+function int64(suffix: string, values: readonly number[]): EncodedTensor {
+  const bytes = new Uint8Array(BigInt64Array.from(values, BigInt).buffer)
+  return { suffix, dtype: 'int64', shape: [values.length], bytes }
 }
 
 function read(json: Record<string, unknown>, tensors: readonly EncodedTensor[]): GroupedWeight {
@@ -74,5 +87,45 @@ describe('GPTQ', () => {
     expect(weight).toMatchObject({ rows: N, cols: K, format: { bits: 4, groupSize: group, hasZeros: true } })
     expect(dequantize(weight)).toEqual(W)
     expect(encodeGptq(weight, version)).toEqual(tensors)
+  })
+})
+
+describe('AWQ', () => {
+  it('reads and writes the bytes of gemm', () => {
+    const tensors = [
+      intTensor('qweight', layouts.awq.qweight),
+      intTensor('qzeros', layouts.awq.qzeros),
+      float16('scales', layouts.scales_KgN),
+    ]
+    const weight = read({ quant_method: 'awq', bits: 4, group_size: group, zero_point: true, version: 'gemm' }, tensors)
+    expect(weight).toMatchObject({ rows: N, cols: K, format: { bits: 4, groupSize: group, hasZeros: true } })
+    expect(dequantize(weight)).toEqual(W)
+    expect(encodeAwq(weight)).toEqual(tensors)
+  })
+})
+
+describe('compressed-tensors', () => {
+  it('reads and writes the bytes of pack-quantized', () => {
+    const {
+      weight_packed: packed,
+      weight_zero_point: zeros,
+      weight_scale_NKg: scales,
+      weight_shape: shape,
+    } = layouts.ct_asym
+    const tensors = [
+      intTensor('weight_packed', packed),
+      float16('weight_scale', scales),
+      int64('weight_shape', shape),
+      intTensor('weight_zero_point', zeros),
+    ]
+    const weights = { num_bits: 4, type: 'int', symmetric: false, strategy: 'group', group_size: group }
+    const groups = { group_0: { targets: ['Linear'], weights } }
+    const weight = read(
+      { quant_method: 'compressed-tensors', format: 'pack-quantized', config_groups: groups },
+      tensors,
+    )
+    expect(weight).toMatchObject({ rows: N, cols: K, format: { bits: 4, groupSize: group, hasZeros: true } })
+    expect(dequantize(weight)).toEqual(W)
+    expect(encodePackQuantized(weight)).toEqual(tensors)
   })
 })

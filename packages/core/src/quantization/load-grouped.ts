@@ -3,7 +3,7 @@ import type { MethodLoader } from '../layers/linear-method.ts'
 import { planRuns, type MatrixRun, type MatrixSelection } from '../loading/matrix-parts.ts'
 import type { RowRange } from '../loading/weight-source.ts'
 import { encodeRow } from '../tensor/dequantize.ts'
-import { type DType, rowBytes, weightFormats } from '../tensor/dtype.ts'
+import { type DType, rowBytes } from '../tensor/dtype.ts'
 import {
   createGroupedReader,
   numGroups,
@@ -172,9 +172,4 @@ export function lcm(a: number, b: number): number {
   let [divisor, rest] = [a, b]
   while (rest !== 0) [divisor, rest] = [rest, divisor % rest]
   return (a / divisor) * b
-}
-
-/** Scales as the plane has them, of a tensor `[groups, rows]` or `[rows, groups]` of floats. */
-export function elementBytesOf(dtype: DType): 2 | 4 {
-  return weightFormats[dtype].blockBytes === 2 ? 2 : 4
 }

@@ -1,4 +1,5 @@
 import type { RawTensor } from '../loading/raw-tensor.ts'
+import { type DType, weightFormats } from '../tensor/dtype.ts'
 import { assert } from '../util/assert.ts'
 import type { PlaneReader, Region } from './grouped-tensors.ts'
 
@@ -195,4 +196,17 @@ export function transposed(
     outCol: 0,
   })
   return result
+}
+
+export function elementBytesOf(dtype: DType): 2 | 4 {
+  return weightFormats[dtype].blockBytes === 2 ? 2 : 4
+}
+
+/** A whole tensor of signed integers of any width. */
+export function readIntegers(tensor: RawTensor): number[] {
+  const bytes = new Uint8Array(tensor.sizeInBytes)
+  tensor.read(bytes)
+  if (tensor.dtype === 'int8') return [...new Int8Array(bytes.buffer)]
+  if (tensor.dtype === 'int32') return [...new Int32Array(bytes.buffer)]
+  return Array.from(new BigInt64Array(bytes.buffer), Number)
 }

@@ -1,7 +1,16 @@
-import type { z } from 'zod'
+import { z } from 'zod'
 import { CheckpointError } from '../errors.ts'
 import type { QuantizationSection } from '../loading/quantization-section.ts'
 import { isJsonObject } from '../util/json-object.ts'
+import { ceilDiv } from '../util/math.ts'
+
+export const groupSizeSchema = z.union([
+  z.literal(-1),
+  z
+    .int()
+    .min(1)
+    .max(2 ** 20),
+])
 
 /** @throws CheckpointError naming the key that is missing or wrong */
 export function parseSection<T extends z.ZodType>({ file, json }: QuantizationSection, schema: T): z.output<T> {
@@ -17,4 +26,13 @@ export function parseSection<T extends z.ZodType>({ file, json }: QuantizationSe
 /** -1 stands for one group. */
 export function groupSizeOf(value: number): number | 'channel' {
   return value === -1 ? 'channel' : value
+}
+
+/** How columns are in groups: a group of all columns is the whole row. */
+export function resolveGroups(
+  groupSize: number | 'channel',
+  cols: number,
+): { groupSize: number | 'channel'; numGroups: number } {
+  if (groupSize === 'channel' || groupSize >= cols) return { groupSize: 'channel', numGroups: 1 }
+  return { groupSize, numGroups: ceilDiv(cols, groupSize) }
 }

@@ -1,0 +1,47 @@
+import { encodeRow } from '@octavo/core/loading'
+import { numGroups, planesOf } from '@octavo/core/quantization'
+import type { GroupedFormat, GroupedWeight } from '@octavo/core/quantization'
+import type { Scales } from './observe-scales.ts'
+
+export interface QuantizedParts {
+  readonly codes: Uint8Array // [rows, cols]
+  readonly scales: Scales
+  /** The group of each column; `null` where groups are neighbours. */
+  readonly order: Int32Array | null
+}
+
+/** Lays codes, scales and zeros into the planes of a weight. */
+export function packWeight(
+  format: GroupedFormat,
+  [rows, cols]: readonly [number, number],
+  { codes, scales, order }: QuantizedParts,
+): GroupedWeight {
+  const spec = { format: { ...format, hasOrder: order !== null }, rows, cols }
+  const layout = planesOf(spec)
+  const planes = new Uint8Array(layout.sizeInBytes)
+  const groups = numGroups(format, cols)
+  for (let row = 0; row < rows; row++) {
+    packCodes(codes, row * cols, cols, planes, layout.codes.offset + row * layout.codes.stride, format.bits)
+    const own = scales.values.subarray(row * groups, (row + 1) * groups)
+    encodeRow(format.scaleDtype, own, planes, layout.scales.offset + row * layout.scales.stride)
+  }
+  if (order !== null) planes.set(new Uint8Array(order.buffer, order.byteOffset, order.byteLength), layout.order!.offset)
+  if (scales.zeros !== null) planes.set(scales.zeros, layout.zeros!.offset)
+  return { ...spec, planes }
+}
+
+/** One stream of bits, the lowest first. */
+function packCodes(codes: Uint8Array, from: number, count: number, planes: Uint8Array, to: number, bits: number): void {
+  if (bits === 8) return planes.set(codes.subarray(from, from + count), to)
+  let [pending, numPending] = [0, 0]
+  for (let at = from; at < from + count; at++) {
+    pending |= codes[at]! << numPending
+    numPending += bits
+    if (numPending >= 8) {
+      planes[to++] = pending
+      pending >>>= 8
+      numPending -= 8
+    }
+  }
+  if (numPending > 0) planes[to] = pending
+}

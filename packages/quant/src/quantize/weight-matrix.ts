@@ -1,0 +1,6 @@
+/** A weight to be quantized; what is made of it never changes `values`. */
+export interface WeightMatrix {
+  readonly values: Float32Array // [rows, cols]
+  readonly rows: number
+  readonly cols: number
+}
