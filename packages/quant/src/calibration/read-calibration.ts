@@ -121,6 +121,10 @@ class SampleEncoder {
       )
     const given = { ...(tools && { tools }) }
     const text = failing(place, () => template.render({ messages, ...given, addGenerationPrompt: false }))
+    if (text.trim() === '')
+      throw new QuantizationError(
+        `${place}: the model's chat template makes nothing of these messages; use roles that it knows`,
+      )
     if (!this.#maskPrompts || messages.at(-1)?.role !== 'assistant') return { text, promptText: text }
     const asked = { messages: messages.slice(0, -1), ...given, addGenerationPrompt: true }
     const promptText = failing(place, () => template.render(asked))

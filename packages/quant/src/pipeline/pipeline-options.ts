@@ -5,9 +5,9 @@ import type { QuantizationProgress } from './progress.ts'
 export interface PipelineOptions {
   /** Texts that the model is run on for passes that ask what layers are given; without, passes that need none still run. */
   readonly calibration?: CalibrationOptions | null
-  /** Whether passes are run on the embedding too. */
+  /** Whether passes are run on the embedding too; default: if a recipe selects it. */
   readonly embedding?: boolean
-  /** Whether passes are run on the head too, where it has a weight of its own. */
+  /** Whether passes are run on the head too, where it has a weight of its own; default: if a recipe selects it. */
   readonly head?: boolean
   readonly seed?: number
   /** The branch, tag or commit of a hub repository. */
@@ -24,13 +24,15 @@ export const pipelineOptionTable = {
   embedding: {
     group: 'pipeline',
     type: { kind: 'boolean' },
-    default: false,
+    default: null,
+    otherwise: 'as the recipe says, else not',
     doc: 'Whether the embedding is quantized too (to the nearest: it is given token ids alone). A tied head is the same table.',
   },
   head: {
     group: 'pipeline',
     type: { kind: 'boolean' },
-    default: false,
+    default: null,
+    otherwise: 'as the recipe says, else not',
     doc: 'Whether the head is quantized too, where it has a weight of its own.',
   },
   seed: {

@@ -1,6 +1,6 @@
 /** How far a run is. */
 export interface QuantizationProgress {
-  readonly phase: 'calibration' | 'layers' | 'checkpoint'
+  readonly phase: 'layers' | 'checkpoint'
   /** `model.layers.3`, while layers are worked on. */
   readonly layer: string | null
   /** Of the whole run, 0 to 1. */
@@ -24,10 +24,6 @@ export class ProgressMeter {
     this.#report = report ?? (() => {})
     this.#numLayers = counts.numLayers
     this.#done = counts.done
-  }
-
-  calibrating(): void {
-    this.#report({ phase: 'calibration', layer: null, fraction: 0, secondsLeft: null })
   }
 
   beginLayer(layer: string): void {

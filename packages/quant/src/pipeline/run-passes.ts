@@ -24,6 +24,8 @@ export interface RunPassesOptions {
   readonly maxActivationBytes: number
   readonly progress: ProgressMeter
   readonly signal: AbortSignal | null
+  /** Whether the format can hold what was made; throws. */
+  readonly check: (module: SavedModule) => void
 }
 
 /** What beside the decoder layers passes are run on. */
@@ -104,7 +106,7 @@ export async function runPasses(options: RunPassesOptions): Promise<void> {
 }
 
 async function finishLayer(layer: WorkedLayer, record: string, options: RunPassesOptions): Promise<void> {
-  const { passes, work, progress, signal } = options
+  const { passes, work, progress, signal, check } = options
   progress.beginLayer(layer.name)
   const checked: Checked = new WeakSet()
   for (const pass of passes) {
@@ -113,7 +115,10 @@ async function finishLayer(layer: WorkedLayer, record: string, options: RunPasse
     checkChanges(layer.changes, { layer: layer.name, pass: passName(pass), checked })
   }
   layer.round()
-  work.write(record, recordOf(layer), (name) => layer.modules.find((module) => module.name === name)!)
+  const finished = recordOf(layer)
+  // Before hours are spent on what can't be saved.
+  for (const module of finished.modules) check(module)
+  work.write(record, finished, (name) => layer.modules.find((module) => module.name === name)!)
   progress.endLayer(layer.name)
   // Timers and signals get their turn also where no pass waits for anything.
   await new Promise(setImmediate)

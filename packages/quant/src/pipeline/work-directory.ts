@@ -44,7 +44,8 @@ export class WorkDirectory {
   /** `null`: an earlier run with the same identity had made the target, and was ended before it could tidy up. */
   static open({ target, identity, overwrite, restart }: OpenWorkOptions): WorkDirectory | null {
     const work = new WorkDirectory(resolve(target))
-    if (restart) work.remove()
+    // Of a checkpoint that is whole the folder before it may be gone already: it becomes the target first.
+    if (restart && !work.#finishRename()) work.remove()
     const earlier = work.#readIdentity()
     if (earlier !== null) work.#checkSame(earlier, identity)
     if (earlier !== null && work.#finishRename()) return null

@@ -1,7 +1,9 @@
 import type { LayerPass } from '../decoder-layer.ts'
+import type { SelectsModule } from '../module-selector.ts'
 
-/** What a recipe comes to: passes in their order, and what beside the decoder layers they are for. */
+/** What a recipe comes to: passes in their order. */
 export interface Recipe {
   readonly passes: readonly LayerPass[]
-  readonly parts: { readonly embedding?: boolean; readonly head?: boolean }
+  /** Whether some of them quantize this module: embedding and head are worked on where they are among them. */
+  readonly selects: SelectsModule
 }
