@@ -13,7 +13,7 @@ import { readGrouped } from './load-grouped.ts'
 import { encodePackQuantized } from './pack-quantized-layout.ts'
 import { RawWeights } from './raw-weights.case.ts'
 
-const numMutations = 400
+const numMutations = 600
 
 const hostile = [
   null,
@@ -147,6 +147,7 @@ function mutateTensors(tensors: readonly EncodedTensor[], pick: Pick): EncodedTe
   const dtype = pick([true, false]) ? chosen.dtype : pick(dtypes)
   const at = pick(chosen.shape.map((__, i) => i))
   const shape = pick([
+    chosen.shape,
     chosen.shape.map((size, i) => (i === at ? pick(sizes) : size)),
     [...chosen.shape, 1],
     chosen.shape.slice(1),
