@@ -1,7 +1,26 @@
 /** Quantization for Octavo: the public names of `@octavo/quant`, listed one by one. */
+export { pipeline } from './pipeline/pipeline.ts'
+export type { Pipeline } from './pipeline/pipeline.ts'
+export { pipelineOptionTable, saveOptionTable } from './pipeline/pipeline-options.ts'
+export type { PipelineOptions, SaveOptions } from './pipeline/pipeline-options.ts'
+export type { QuantizationProgress } from './pipeline/progress.ts'
+export type { SaveReport } from './pipeline/run-pipeline.ts'
+export { calibrationOptionTable } from './calibration/calibration-options.ts'
+export type { CalibrationOptions, CalibrationSample } from './calibration/calibration-options.ts'
+export { parseRecipe, parseRecipeText } from './recipe/parse-recipe.ts'
+export { methodOptionTable } from './recipe/method-options.ts'
+export type { MethodOptions } from './recipe/method-options.ts'
+export { methodRecipe } from './recipe/method-recipe.ts'
+export type { Recipe } from './recipe/recipe.ts'
+export { schemePresets } from './recipe/schemes.ts'
+export type { QuantizationScheme, SchemeName } from './recipe/schemes.ts'
+export type { SavedModule } from './formats/checkpoint-format.ts'
+
 export { definePass } from './decoder-layer.ts'
 export type { DecoderLayer, LayerModule, LayerPass, ModuleInput, SublayerInput, SublayerKind } from './decoder-layer.ts'
-export type { WeightScheme } from './weight-scheme.ts'
+export { createModuleSelector } from './module-selector.ts'
+export type { ModuleSelection, SelectsModule } from './module-selector.ts'
+export type { ActivationScheme, WeightScheme } from './weight-scheme.ts'
 
 export { autoRound } from './quantize/auto-round-pass.ts'
 export type { AutoRoundPassOptions } from './quantize/auto-round-pass.ts'
@@ -44,9 +63,9 @@ export type {
   TextComparison,
   TextFigures,
 } from './evaluate/evaluation.ts'
-export type { Metric } from './evaluate/answer-metrics.ts'
 export type { DivergenceSummary, HistogramBin } from './evaluate/divergence.ts'
 export type { Estimate } from './evaluate/estimate.ts'
+export type { Metric } from './evaluate/task-set.ts'
 export type { SpeedFigures } from './evaluate/measure-speed.ts'
 export { formatEvaluation } from './evaluate/report/format-evaluation.ts'
 export { evaluationHtml } from './evaluate/report/html-report.ts'

@@ -17,6 +17,8 @@ export interface GgufArchitecture {
   readonly hasShiftedNorms: boolean
   /** Linear weights are `[in, out]` in HF's checkpoints, `[out, in]` here. */
   readonly hasConv1d: boolean
+  /** The same of experts. */
+  readonly hasInOutExperts: boolean
   /** `ffn_{gate,up,down}_exps` [experts, out, in] → `<prefix>.<expert>.<name>`; `null` for dense models. */
   readonly experts: {
     readonly prefix: string
@@ -53,6 +55,7 @@ const base = {
   hasInterleavedRotary: false,
   hasShiftedNorms: false,
   hasConv1d: false,
+  hasInOutExperts: false,
   experts: null,
 }
 
@@ -131,6 +134,7 @@ const architectures: ReadonlyMap<string, Omit<GgufArchitecture, 'key'>> = new Ma
         post_attention_norm: 'post_attention_layernorm',
         ffn_gate_inp: 'mlp.router',
       },
+      hasInOutExperts: true,
       experts: { prefix: 'mlp.experts', gate: 'gate_proj', up: 'up_proj', down: 'down_proj' },
     },
   ],

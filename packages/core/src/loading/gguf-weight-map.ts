@@ -221,10 +221,10 @@ export function mapGgufWeights(
     const projection = expertProjection(architecture, part)
     if (match !== null && architecture.experts !== null && projection !== null) {
       const experts = `${prefix}.${architecture.experts.prefix}`
-      const whole = { ...view, isOutIn: ending === 'weight' }
+      const whole = { ...view, isOutIn: architecture.hasInOutExperts && ending === 'weight' }
       if (expert !== undefined) add(`${experts}.${expert}.${projection}.${ending}`, whole)
       else
-        for (const [index, slice] of unstack(whole, tensor, context.file))
+        for (const [index, slice] of unstack(whole, tensor, { file: context.file, ending }))
           add(`${experts}.${index}.${projection}.${ending}`, slice)
       continue
     }
@@ -269,9 +269,13 @@ function expertProjection(architecture: GgufArchitecture, part: string): string 
   }
 }
 
-function* unstack(view: WeightView, tensor: GgufTensor, file: string): Generator<[number, WeightView]> {
+function* unstack(
+  view: WeightView,
+  tensor: GgufTensor,
+  { file, ending }: { readonly file: string; readonly ending: string },
+): Generator<[number, WeightView]> {
   const [numExperts, ...shape] = tensor.shape
-  const expected = view.isOutIn ? ['experts', 'out', 'in'] : ['experts', 'out']
+  const expected = ending === 'weight' ? ['experts', 'out', 'in'] : ['experts', 'out']
   if (tensor.shape.length !== expected.length || numExperts === undefined || numExperts > 65_536) {
     const reason = `expected [${expected.join(', ')}], found shape [${tensor.shape.join(', ')}]`
     throw new CheckpointError(file, reason, { tensor: tensor.name })

@@ -32,8 +32,7 @@ export interface UnreadableTensor {
   readonly name: string
   readonly file: string
   readonly reason: string
-  /** `null` where not even its size is known. */
-  readonly raw: RawPlace | null
+  readonly raw: RawPlace
 }
 
 export function isUnreadable(tensor: StoredTensor | UnreadableTensor): tensor is UnreadableTensor {
@@ -89,7 +88,6 @@ export class StoredWeights implements WeightSource {
     if (tensor === undefined) return null
     const { file: path } = isUnreadable(tensor) ? tensor : tensor.info
     const place = rawPlace(tensor)
-    if (place === null) throw new CheckpointError(path, 'its type is unknown here', { tensor: name })
     const { position, ...described } = place
     return {
       name,
@@ -156,7 +154,7 @@ export class StoredWeights implements WeightSource {
   }
 }
 
-function rawPlace(tensor: StoredTensor | UnreadableTensor): RawPlace | null {
+function rawPlace(tensor: StoredTensor | UnreadableTensor): RawPlace {
   if (isUnreadable(tensor)) return tensor.raw
   const { format, shape, sizeInBytes } = tensor.info
   const { position } = tensor

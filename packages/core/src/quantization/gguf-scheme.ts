@@ -53,20 +53,20 @@ function codesReader(tensor: RawTensor, dtype: GroupedBlock, cols: number): Plan
         let to = (row - region.rows.start) * stride
         for (let b = first; b < end; b++) {
           codes(stored, from + b * blockBytes, block)
-          to = packCodes(block, bits, bytes, to)
+          to += packCodes(block, bits, bytes.subarray(to))
         }
       })
     },
   }
 }
 
-/** Eight codes are `bits` bytes. Returns where the next go. */
-function packCodes(codes: Uint8Array, bits: number, out: Uint8Array, at: number): number {
-  let to = at
+/** Eight codes are `bits` bytes. Returns how many these are. */
+function packCodes(codes: Uint8Array, bits: number, out: Uint8Array): number {
   if (bits === 8) {
-    out.set(codes, to)
-    return to + codes.length
+    out.set(codes)
+    return codes.length
   }
+  let to = 0
   const perWord = bits === 3 ? 8 : 8 / bits
   const bytesPerWord = (perWord * bits) / 8
   for (let i = 0; i < codes.length; i += perWord) {

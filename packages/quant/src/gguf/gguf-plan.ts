@@ -52,7 +52,7 @@ export function ggufLayout(source: WeightSource, architecture: GgufArchitecture,
     },
     isInOut: (name) =>
       (architecture.hasConv1d && /\.(c_attn|c_proj|c_fc)\.weight$/.test(name)) ||
-      (config.modelType === 'gpt_oss' && /\.experts\.\d+\.(gate_up|down)_proj\.weight$/.test(name)),
+      (architecture.hasInOutExperts && /\.experts\.\d+\.(gate_up|down)_proj\.weight$/.test(name)),
   }
 }
 

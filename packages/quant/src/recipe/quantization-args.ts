@@ -86,8 +86,8 @@ export function presetOf(name: string, place: RecipePlace): QuantizationScheme {
 
 const groupFields = {
   targets: names,
-  weights: z.unknown(),
-  input_activations: z.unknown(),
+  weights: z.unknown().optional(),
+  input_activations: z.unknown().optional(),
   output_activations: z.null('outputs are not quantized: it must be null, or left out').optional(),
   format: z.null('the layout follows from the scheme and from the format it is saved in: leave it out').optional(),
 }
