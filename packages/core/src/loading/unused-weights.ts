@@ -29,7 +29,7 @@ const knownUnused: readonly UnusedWeights[] = [
 ]
 
 /** Weights whatever their dtype. */
-const codes = /\.(weight|qweight|weight_packed)$/
+const codes = /\.(weight|qweight|weight_packed)$|_proj_blocks$/
 
 const maxNamed = 5
 

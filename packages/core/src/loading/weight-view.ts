@@ -1,4 +1,4 @@
-import { CheckpointError } from '../errors.ts'
+import { CheckpointError, OctavoError } from '../errors.ts'
 import type { StoredRows } from '../tensor/packed-weight.ts'
 import type { RawTensor } from './raw-tensor.ts'
 import { readWidened } from './stored-weights.ts'
@@ -183,7 +183,19 @@ export class WeightView implements WeightSource {
 
 /** `null` for what is no stack: its layer's own shape check names what is wrong. */
 function stackSize(source: WeightSource, stored: string): number | null {
+  const shape = tryShape(source, stored)
+  const size = shape?.[0] ?? 0
+  return shape === null || shape.length < 2 || size > maxExperts ? null : size
+}
+
+/** Of a tensor of any dtype. */
+function tryShape(source: WeightSource, stored: string): readonly number[] | null {
   const info = tryWeight(source, stored)
-  const size = info?.shape[0] ?? 0
-  return info === null || info.shape.length < 2 || size > maxExperts ? null : size
+  if (info !== null) return info.shape
+  try {
+    return source.raw(stored)?.shape ?? null
+  } catch (error) {
+    if (OctavoError.isInstance(error)) return null
+    throw error
+  }
 }
