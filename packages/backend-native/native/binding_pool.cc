@@ -15,6 +15,8 @@ Napi::Function PoolObject::Define(Napi::Env env) {
                          InstanceMethod<&PoolObject::Dispose>("dispose"),
                          InstanceMethod<&PoolObject::CreateMatrix>("createMatrix"),
                          InstanceMethod<&PoolObject::CreateGroupedMatrix>("createGroupedMatrix"),
+                         InstanceMethod<&PoolObject::ReadGroupedMatrix>("readGroupedMatrix"),
+                         InstanceMethod<&PoolObject::DeferGroupedMatrix>("deferGroupedMatrix"),
                          InstanceMethod<&PoolObject::ReadMatrix>("readMatrix"),
                          InstanceMethod<&PoolObject::DeferMatrix>("deferMatrix"),
                          InstanceMethod<&PoolObject::PackMatrix>("packMatrix"),
@@ -35,6 +37,8 @@ Napi::Function PoolObject::Define(Napi::Env env) {
                          InstanceMethod<&PoolObject::CopyColumns>("copyColumns"),
                          InstanceMethod<&PoolObject::ArgmaxRows>("argmaxRows"),
                          InstanceMethod<&PoolObject::SampleRows>("sampleRows"),
+                         InstanceMethod<&PoolObject::AddGram>("addGram"),
+                         InstanceMethod<&PoolObject::InverseFactor>("inverseFactor"),
                          InstanceMethod<&PoolObject::MeasureReadBandwidth>("measureReadBandwidth"),
                          InstanceMethod<&PoolObject::MeasureMultiply>("measureMultiply"),
                      });

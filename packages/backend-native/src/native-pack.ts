@@ -15,6 +15,7 @@ import { attentionConfig } from './kernels/attention.ts'
 import { embeddingConfig } from './kernels/embedding.ts'
 import { gatherConfig } from './kernels/gather.ts'
 import { gatedLinearConfig } from './kernels/gated-linear.ts'
+import { gramConfig, inverseCholeskyConfig } from './kernels/gram.ts'
 import { kvWriteConfig } from './kernels/kv-write.ts'
 import { mapValuesConfig } from './kernels/map-values.ts'
 import { linearConfig } from './kernels/linear.ts'
@@ -73,6 +74,8 @@ const kernelConfigs = [
   activationConfig,
   moeConfig,
   sampleConfig,
+  gramConfig,
+  inverseCholeskyConfig,
   batchMatMulConfig,
   fusedMatMulConfig,
   gatherConfig,

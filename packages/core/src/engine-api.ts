@@ -22,6 +22,7 @@ export type {
 export { EngineCore } from './engine/engine-core.ts'
 export type { StepResult } from './engine/engine-core.ts'
 export type { EngineInfo, RankInfo } from './engine/engine-info.ts'
+export { locateModel } from './engine/front-model.ts'
 export type {
   EngineClient,
   EngineMetrics,

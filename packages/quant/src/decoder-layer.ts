@@ -1,6 +1,7 @@
 import type { Tensor2D } from '@tensorflow/tfjs-core'
 import type { DecoderDesign, LinearRole, ModelConfig } from '@octavo/core/model'
 import type { GroupedWeight } from '@octavo/core/quantization'
+import type { ActivationScheme } from './weight-scheme.ts'
 
 /** A linear layer as the checkpoint has it: fused ones are one module, each expert's projections are modules. */
 export interface LayerModule {
@@ -19,6 +20,8 @@ export interface LayerModule {
   setWeight(values: Float32Array): void
   /** From now on the layer computes with this, and this is what is saved. */
   setQuantized(weight: GroupedWeight): void
+  /** How what runs the saved model rounds this module's inputs, where it does; here they stay as they are. */
+  setInputActivations(scheme: ActivationScheme | null): void
 }
 
 /** What a module was given in a batch. */

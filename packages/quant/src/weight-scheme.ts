@@ -16,3 +16,15 @@ export interface WeightScheme {
   /** How scales are found: from the extremes, or by the least squared error among ranges that are cut. */
   readonly observer: 'minmax' | 'mse'
 }
+
+/** How inputs of quantized modules are rounded when the model runs; compressed-tensors' `input_activations`. */
+export interface ActivationScheme {
+  readonly numBits: number
+  readonly type: 'int' | 'float'
+  readonly isSymmetric: boolean
+  /** What shares a scale: everything, each token's row, or `groupSize` neighbours of it. */
+  readonly strategy: 'tensor' | 'token' | 'group' | 'tensor_group'
+  readonly groupSize: number | null
+  /** Scales found for each input; `'local'`: those of groups only; else stored with the weights. */
+  readonly isDynamic: boolean | 'local'
+}

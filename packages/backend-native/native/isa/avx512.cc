@@ -7,6 +7,7 @@
 #include "isa/avx512/probe.h"
 #include "isa/avx512/quantize_activations.h"
 #include "isa/avx512/vec.h"
+#include "isa/avx512/vec64.h"
 #include "kernels/pack_panel_simd.h"
 #include "kernels/vector_kernels.h"
 
@@ -15,7 +16,7 @@ namespace octavo {
 const KernelTable& Avx512Kernels() {
   static const KernelTable table = [] {
     KernelTable own = ScalarKernels();
-    FillVectorKernels<VecAvx512>(own);
+    FillVectorKernels<VecAvx512, Vec64Avx512>(own);
     own.pack = MakePackKernels<PackVector>();
     own.dense = MakeDenseKernels<Avx512Vector, 2>();
     own.quant = {QuantizeActivationsAvx512, LinearInt8<Avx512Quant>, LinearFloat<Avx512Quant>};

@@ -5,6 +5,7 @@
 #include "isa/neon/probe.h"
 #include "isa/neon/quantize_activations.h"
 #include "isa/neon/vec.h"
+#include "isa/neon/vec64.h"
 #include "kernels/vector_kernels.h"
 
 namespace octavo {
@@ -12,7 +13,7 @@ namespace octavo {
 const KernelTable& NeonKernels() {
   static const KernelTable table = [] {
     KernelTable own = ScalarKernels();
-    FillVectorKernels<VecNeon>(own);
+    FillVectorKernels<VecNeon, Vec64Neon>(own);
     own.dense = MakeDenseKernels<NeonVector, 4>();
     own.quant = {QuantizeActivationsNeon, LinearInt8<NeonQuant>, LinearFloat<NeonQuant>};
     own.multiply = MultiplyNeon;

@@ -6,6 +6,7 @@
 #include "isa/scalar/pack_panel.h"
 #include "isa/scalar/quantize_activations.h"
 #include "isa/scalar/vec.h"
+#include "isa/scalar/vec64.h"
 #include "kernels/vector_kernels.h"
 
 namespace octavo {
@@ -13,7 +14,7 @@ namespace octavo {
 const KernelTable& ScalarKernels() {
   static const KernelTable table = [] {
     KernelTable own = {};
-    FillVectorKernels<VecScalar>(own);
+    FillVectorKernels<VecScalar, Vec64Scalar>(own);
     own.pack = kPackKernelsScalar;
     own.dense = MakeDenseKernels<ScalarVector, 1>();
     own.quant = {QuantizeActivationsScalar, LinearInt8<ScalarQuant>, LinearFloat<ScalarQuant>};

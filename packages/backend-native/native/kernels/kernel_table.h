@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "gram.h"
 #include "linear_dense.h"
 #include "linear_dense_tiles.h"
 #include "linear_quant.h"
@@ -37,6 +38,8 @@ struct KernelTable {
   void (*quantize_heads)(int8_t* to, float* scales, const float* from, int64_t heads, int64_t head_dim);
   void (*attend)(const AttentionTask& task, float* scratch);
   void (*merge_partials)(const AttentionTask& task, float* scratch);
+  void (*add_gram)(const GramTile& tile, float* scratch);
+  void (*subtract_product)(const FactorProduct& product, double* scratch);
   SampleKernels sample;
   PackKernels pack;
   DenseKernels dense;

@@ -3,7 +3,9 @@
 
 #include "activation_run.h"
 #include "argmax_run.h"
+#include "factor_tile.h"
 #include "gated_activation_run.h"
+#include "gram_tile.h"
 #include "kernel_table.h"
 #include "kv_write_rows.h"
 #include "layer_norm_rows.h"
@@ -14,7 +16,8 @@
 
 namespace octavo {
 
-template <class V>
+/// V: of isa/*/vec.h, V64: of vec64.h.
+template <class V, class V64>
 void FillVectorKernels(KernelTable& table) {
   table.activation = ActivationKernel<V>::Run;
   table.gated_activation = GatedActivationKernel<V>::Run;
@@ -26,6 +29,8 @@ void FillVectorKernels(KernelTable& table) {
   table.quantize_heads = KvWriteKernel<V>::QuantizeHeads;
   table.attend = AttentionKernel<V>::Attend;
   table.merge_partials = AttentionKernel<V>::MergePartials;
+  table.add_gram = GramKernel<V>::Add;
+  table.subtract_product = FactorKernel<V64>::Subtract;
   table.sample = SampleRun<V>::Kernels();
 }
 

@@ -16,7 +16,7 @@ export interface WeightLayout {
 const asStored: WeightLayout = { rename: (name) => name, isInOut: () => false }
 
 /** Where a tensor lies in the source. */
-interface Place {
+export interface WeightPlace {
   readonly stored: string
   /** Of a stack: this matrix or vector of it. */
   readonly index: number | null
@@ -35,7 +35,7 @@ export class WeightView implements WeightSource {
   readonly file: string
   readonly #source: WeightSource
   readonly #layout: WeightLayout
-  readonly #places = new Map<string, Place>()
+  readonly #places = new Map<string, WeightPlace>()
   /** Of modules that go by another name. */
   readonly #modules = new Map<string, string>()
   /** Stored names. */
@@ -79,6 +79,11 @@ export class WeightView implements WeightSource {
           }
     const isInOut = stored.orientation === undefined && info.shape.length === 2 && this.#layout.isInOut(name)
     return isInOut ? { ...info, orientation: 'in-out' } : info
+  }
+
+  /** Where a tensor of this view lies: the stored name and, of a stack, which of its matrices it is. */
+  placeOf(name: string): WeightPlace | null {
+    return this.#places.get(name) ?? null
   }
 
   read(name: string, bytes: Uint8Array, rows?: RowRange): void {
@@ -159,7 +164,7 @@ export class WeightView implements WeightSource {
     return [...all].filter((stored) => !this.#read.has(stored))
   }
 
-  #add(name: string, place: Place): void {
+  #add(name: string, place: WeightPlace): void {
     const other = this.#places.get(name)
     if (other !== undefined) {
       throw new CheckpointError(this.file, `"${other.stored}" and "${place.stored}" both mean it`, { tensor: name })

@@ -26,6 +26,8 @@ import { embedding, embeddingKernel } from './embedding.ts'
 import { expectSameBits, relativeError, take } from './expectations.case.ts'
 import { gatedActivation, gatedActivationKernel } from './gated-activation.ts'
 import { gatedLinear, gatedLinearKernel } from './gated-linear.ts'
+import { gram, gramKernel } from './gram.ts'
+import { inverseCholesky, inverseCholeskyKernel } from './inverse-cholesky.ts'
 import { kvWrite, kvWriteKernel } from './kv-write.ts'
 import { layerNorm, layerNormKernel } from './layer-norm.ts'
 import { linear, linearKernel } from './linear.ts'
@@ -260,6 +262,8 @@ export const gradientPolicies: Readonly<Record<string, GradientPolicy>> = {
     kind: 'refuses',
     run: (x) => mapValues(x, { shape: [1, 1], map() {} }).dispose(),
   },
+  [gramKernel]: { kind: 'refuses', run: (x) => gram(x, new Float64Array(16)) },
+  [inverseCholeskyKernel]: { kind: 'refuses', run: () => void inverseCholesky(Float64Array.of(1), 1) },
   [sampleKernel]: { kind: 'refuses', run: (x) => void sample(x, []) },
 }
 

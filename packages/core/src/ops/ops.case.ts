@@ -18,6 +18,7 @@ import { describeGradients } from './gradients.case.ts'
 import { describeKvStorage } from './kv-storage.case.ts'
 import { describeMoe } from './moe.case.ts'
 import { describePagedAttention } from './paged-attention.case.ts'
+import { describeSolverOps } from './solver-ops.case.ts'
 import { describeWeightOps } from './weight-ops.case.ts'
 
 /** What a backend may leave out. */
@@ -70,6 +71,7 @@ export function describeOps(
     describePagedAttention(getPack)
     describeAttention(getPack)
     describeMoe(getPack)
+    describeSolverOps()
     describeGradients(getPack)
   })
 }

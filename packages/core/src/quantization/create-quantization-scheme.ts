@@ -4,6 +4,7 @@ import { createAwqScheme } from './awq-scheme.ts'
 import { createBitsAndBytesScheme } from './bitsandbytes-scheme.ts'
 import { createCompressedTensorsScheme } from './compressed-tensors-scheme.ts'
 import { createFp8Scheme } from './fp8-scheme.ts'
+import { createGgufScheme } from './gguf-scheme.ts'
 import { createGptqScheme } from './gptq-scheme.ts'
 import { createModelOptScheme } from './modelopt-scheme.ts'
 import { createMxfp4Scheme } from './mxfp4-scheme.ts'
@@ -18,12 +19,16 @@ const schemes: Readonly<Record<string, CreateScheme>> = {
   'compressed-tensors': createCompressedTensorsScheme,
   fbgemm_fp8: createFp8Scheme('fbgemm_fp8'),
   fp8: createFp8Scheme('fp8'),
+  gguf: createGgufScheme,
   gptq: createGptqScheme,
   modelopt: createModelOptScheme,
   modelopt_fp4: createModelOptScheme,
   mxfp4: createMxfp4Scheme,
   mxfp8: createFp8Scheme('mxfp8'),
 }
+
+/** Those that safetensors can be read in; GGUF files need no configuration. */
+export const quantizationMethods: readonly string[] = Object.keys(schemes).filter((name) => name !== 'gguf')
 
 /**
  * @throws UnsupportedModelError naming a method, or a variant of it, that Octavo does not have
@@ -35,7 +40,7 @@ export function createQuantizationScheme(section: QuantizationSection): Quantiza
   if (create !== undefined) return create(section)
   throw new UnsupportedModelError(
     `${section.file}: the weights are quantized with "${name}", which can't be read; those that can are ` +
-      `${Object.keys(schemes).join(', ')}. Use a checkpoint in one of these, an unquantized one, or a GGUF file`,
+      `${quantizationMethods.join(', ')}. Use a checkpoint in one of these, an unquantized one, or a GGUF file`,
   )
 }
 

@@ -84,7 +84,11 @@ const minBits = 2
 const maxBits = 8
 
 /** What each of the 2^bits codes stands for before a zero is subtracted. */
-export function codeValues({ bits, codebook, hasZeros }: GroupedFormat): Float32Array {
+export function codeValues({
+  bits,
+  codebook,
+  hasZeros,
+}: Pick<GroupedFormat, 'bits' | 'codebook' | 'hasZeros'>): Float32Array {
   if (typeof codebook !== 'string') return Float32Array.from(codebook)
   const middle = hasZeros ? 0 : 2 ** (bits - 1)
   return Float32Array.from({ length: 2 ** bits }, (_, code) =>

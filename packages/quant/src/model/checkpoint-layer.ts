@@ -5,6 +5,7 @@ import type { DecoderBlock, DecoderDesign, ModelConfig } from '@octavo/core/mode
 import { QuantizationError } from '@octavo/core/quantization'
 import type { ActivationStore } from '../calibration/activation-store.ts'
 import type { DecoderLayer, LayerModule, ModuleInput, SublayerInput } from '../decoder-layer.ts'
+import { isChanged, restoreModule } from './layer-module.ts'
 import type { ModuleChange } from './layer-module.ts'
 import type { LayerRuntime } from './layer-runtime.ts'
 import { ModuleMethods } from './module-methods.ts'
@@ -63,18 +64,23 @@ export class CheckpointLayer implements DecoderLayer {
   }
 
   get changes(): LayerChanges {
-    const changed = this.#methods.modules.filter(({ change }) => change.values !== null || change.quantized !== null)
+    const changed = this.#methods.modules.filter(({ change }) => isChanged(change))
     return { modules: new Map(changed.map(({ name, change }) => [name, change])), vectors: this.#overlay.changes }
   }
 
   /** Takes over what passes made of it in an earlier run. */
   restore({ modules, vectors }: LayerChanges): void {
     for (const module of this.#methods.modules) {
-      const { values, quantized } = modules.get(module.name) ?? {}
-      if (values != null) module.setWeight(values)
-      if (quantized != null) module.setQuantized(quantized)
+      restoreModule(module, modules.get(module.name))
     }
     for (const [name, values] of vectors) this.setVector(name, values)
+  }
+
+  /** What is saved from now on is what it computes with. */
+  round(): void {
+    for (const module of this.#methods.modules) module.round()
+    this.#overlay.round()
+    this.#unbuild()
   }
 
   vector(name: string): Float32Array | null {
@@ -114,13 +120,17 @@ export class CheckpointLayer implements DecoderLayer {
         ...block,
         attention: {
           forward(x, context, rows) {
-            tidy(() => watch({ kind: 'attention', batch, input: x }))
+            tidy(() => {
+              watch({ kind: 'attention', batch, input: x })
+            })
             return attention.forward(x, context, rows)
           },
         },
         mlp: {
           forward(x, context) {
-            tidy(() => watch({ kind: 'mlp', batch, input: x }))
+            tidy(() => {
+              watch({ kind: 'mlp', batch, input: x })
+            })
             return mlp.forward(x, context)
           },
         },

@@ -5,12 +5,15 @@ import type { LinearRole } from '@octavo/core/model'
 import { createGroupedReader, QuantizationError } from '@octavo/core/quantization'
 import type { GroupedWeight } from '@octavo/core/quantization'
 import type { LayerModule } from '../decoder-layer.ts'
+import type { ActivationScheme } from '../weight-scheme.ts'
+import { roundToStored } from './round-to-stored.ts'
 
-/** What passes have made of a module; both `null`: nothing. */
+/** What passes have made of a module; all `null`: nothing. */
 export interface ModuleChange {
   /** `[rows, cols]`. */
   readonly values: Float32Array | null
   readonly quantized: GroupedWeight | null
+  readonly inputActivations: ActivationScheme | null
 }
 
 export interface CheckpointModuleOptions {
@@ -34,6 +37,7 @@ export class CheckpointModule implements LayerModule {
   #values: Float32Array | null = null
   #quantized: GroupedWeight | null = null
   #packed: PackedWeight | null = null
+  #inputActivations: ActivationScheme | null = null
 
   constructor(options: CheckpointModuleOptions) {
     this.name = options.name
@@ -48,7 +52,7 @@ export class CheckpointModule implements LayerModule {
   }
 
   get change(): ModuleChange {
-    return { values: this.#values, quantized: this.#quantized }
+    return { values: this.#values, quantized: this.#quantized, inputActivations: this.#inputActivations }
   }
 
   weight(): Float32Array {
@@ -62,7 +66,7 @@ export class CheckpointModule implements LayerModule {
         `a pass sets ${values.length} values; the weight has ${this.rows} rows of ${this.cols}`,
         { module: this.name },
       )
-    this.#change({ values, quantized: null })
+    this.#change(values, null)
   }
 
   setQuantized(quantized: GroupedWeight): void {
@@ -71,17 +75,36 @@ export class CheckpointModule implements LayerModule {
         `a pass sets a weight of ${quantized.rows} rows of ${quantized.cols}; it has ${this.rows} rows of ${this.cols}`,
         { module: this.name },
       )
-    this.#change({ values: null, quantized })
+    this.#change(null, quantized)
   }
 
-  /** The weight for kernels, as float32, so that every backend computes with exactly what is saved. */
+  setInputActivations(scheme: ActivationScheme | null): void {
+    this.#inputActivations = scheme
+  }
+
+  /** The weight for kernels: as stored while nothing has changed it, else as float32, which is exactly what is saved. */
   packed(): PackedWeight {
-    if (this.#packed !== null) return this.#packed
+    this.#packed ??= this.#values === null && this.#quantized === null ? this.#packStored() : this.#packValues()
+    return this.#packed
+  }
+
+  #packStored(): PackedWeight {
+    const { name, rows, cols } = this
+    const { view, pack, order } = this.#options
+    return loadMatrix(view, pack, {
+      names: [`${name}.weight`],
+      expectedShape: [rows, cols],
+      dtype: 'auto',
+      ...(order && { rows: order }),
+    })
+  }
+
+  #packValues(): PackedWeight {
     const { rows, cols } = this
     const { pack, order } = this.#options
-    const values = this.#quantized === null && this.#values !== null ? this.#values : this.weight()
+    const values = this.#values ?? this.weight()
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
-    this.#packed = pack.packWeight({ format: 'float32', rows, cols }, (target) => {
+    return pack.packWeight({ format: 'float32', rows, cols }, (target) => {
       if (order === null) return target.set(bytes)
       let to = 0
       for (const { start, end } of order) {
@@ -89,7 +112,13 @@ export class CheckpointModule implements LayerModule {
         to += (end - start) * cols * 4
       }
     })
-    return this.#packed
+  }
+
+  /** Rounds what a pass set to what the checkpoint's dtype can hold: from now on the layer computes with what is saved. */
+  round(): void {
+    if (this.#values === null) return
+    const tensor = `${this.name}.weight`
+    this.#change(roundToStored(this.#values, { tensor, view: this.#options.view }), null)
   }
 
   /** Frees what runs; changes stay. */
@@ -98,11 +127,22 @@ export class CheckpointModule implements LayerModule {
     this.#packed = null
   }
 
-  #change({ values, quantized }: ModuleChange): void {
+  #change(values: Float32Array | null, quantized: GroupedWeight | null): void {
     this.#values = values
     this.#quantized = quantized
     this.release()
   }
+}
+
+export function isChanged({ values, quantized, inputActivations }: ModuleChange): boolean {
+  return values !== null || quantized !== null || inputActivations !== null
+}
+
+export function restoreModule(module: CheckpointModule, change: ModuleChange | undefined): void {
+  if (change === undefined) return
+  if (change.values !== null) module.setWeight(change.values)
+  if (change.quantized !== null) module.setQuantized(change.quantized)
+  module.setInputActivations(change.inputActivations)
 }
 
 /** `[rows, cols]` as the checkpoint has it, whichever way it lies there. */

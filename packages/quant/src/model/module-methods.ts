@@ -3,7 +3,7 @@ import type { Tensor2D } from '@tensorflow/tfjs-core'
 import { assert } from '@octavo/core/backend'
 import { createLoadedLinear, moduleOf } from '@octavo/core/model'
 import type { ForwardContext, LinearMethod, LinearMethods, LinearRole, LoadedLinear } from '@octavo/core/model'
-import type { MatrixSelection, RowRange } from '@octavo/core/loading'
+import type { MatrixSelection, RowRange, WeightView } from '@octavo/core/loading'
 import { embedding, linear } from '@octavo/core/ops'
 import type { ModuleInput } from '../decoder-layer.ts'
 import { CheckpointModule } from './layer-module.ts'
@@ -54,15 +54,17 @@ export class ModuleMethods {
   #method(name: string, role: LinearRole): LinearMethod {
     return {
       canMerge: () => false,
-      load: (_, selection) => this.#load(this.#module(name, role, selection)),
-      loadEmbedding: (_, selection) => {
+      load: ({ source }, selection) => this.#load(this.#module(name, role, selection), source),
+      loadEmbedding: ({ source }, selection) => {
         const module = this.#module(name, role, selection)
-        return { ...this.#load(module), embed: (ids) => embedding(ids, module.packed()) }
+        return { ...this.#load(module, source), embed: (ids) => embedding(ids, module.packed()) }
       },
     }
   }
 
-  #load(module: CheckpointModule): LoadedLinear {
+  #load(module: CheckpointModule, source: WeightView): LoadedLinear {
+    // Its weight is read when it first computes.
+    source.discard(`${module.name}.weight`)
     return createLoadedLinear((x, bias, context) => {
       this.#show(module, x, context)
       return linear(x, module.packed(), bias)
@@ -84,7 +86,10 @@ export class ModuleMethods {
     if (this.#watching === null) return
     const { watch, shown } = this.#watching
     tidy(() => {
-      if (shown === null) return watch({ module, input: x })
+      if (shown === null) {
+        watch({ module, input: x })
+        return
+      }
       const tokenOf = (row: number): number => (tokens === null ? row : tokens[row]!)
       const rows = Array.from({ length: x.shape[0] }, (_, row) => row).filter((row) => shown.has(tokenOf(row)))
       if (rows.length > 0) watch({ module, input: gather(x, tensor1d(rows, 'int32')) })

@@ -20,9 +20,6 @@ export interface OpenedModel {
   readonly view: WeightView
 }
 
-/** Files that quantizers leave beside a config.json which does not say it. */
-const quantizerFiles = ['quantize_config.json', 'quant_config.json', 'hf_quant_config.json']
-
 /**
  * Opens a folder in Hugging Face's layout whose weights are floats; the caller closes `source`.
  *
@@ -59,20 +56,9 @@ function refuseGguf({ path }: Checkpoint): void {
   )
 }
 
-function refuseQuantized({ path, config }: Checkpoint): void {
-  const text = config['text_config']
-  const inText = typeof text === 'object' && text !== null && 'quantization_config' in text
-  const file = quantizerFiles.find((name) => existsSync(join(path, name)))
-  const where =
-    config['quantization_config'] !== undefined || inText
-      ? 'its config.json has a quantization_config'
-      : config['compression_config'] !== undefined
-        ? 'its config.json has a compression_config'
-        : file === undefined
-          ? null
-          : `it has a ${file}`
-  if (where === null) return
+function refuseQuantized({ path, quantization }: Checkpoint): void {
+  if (quantization === null) return
   throw new QuantizationError(
-    `${path} is quantized already (${where}). Quantize the original checkpoint: what rounding has lost stays lost. To change its format, convert it`,
+    `${path} is quantized already (${quantization.file} says so). Quantize the original checkpoint: what rounding has lost stays lost. To change its format, convert it`,
   )
 }

@@ -1,6 +1,7 @@
 import { requireWeight, weightCols, weightRows } from '@octavo/core/loading'
 import type { RawTensor, RowRange, StoredRows, WeightInfo, WeightSource } from '@octavo/core/loading'
 import { QuantizationError } from '@octavo/core/quantization'
+import { roundToStored } from './round-to-stored.ts'
 
 /** The tensors of one layer, some vectors of which passes have changed. Matrices are not read here: modules have them. */
 export class OverlayWeights implements WeightSource {
@@ -37,6 +38,12 @@ export class OverlayWeights implements WeightSource {
         { module: name },
       )
     this.#changed.set(name, values)
+  }
+
+  /** As `CheckpointModule.round`, of the vectors. */
+  round(): void {
+    for (const [tensor, values] of this.#changed)
+      this.#changed.set(tensor, roundToStored(values, { tensor, view: this.#source }))
   }
 
   names(): readonly string[] {

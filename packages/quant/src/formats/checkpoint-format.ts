@@ -1,0 +1,26 @@
+import type { LinearRole } from '@octavo/core/model'
+import type { EncodedTensor, GroupedSpec, GroupedWeight } from '@octavo/core/quantization'
+import type { ActivationScheme } from '../weight-scheme.ts'
+
+/** A linear layer of the model that is saved. */
+export interface SavedModule {
+  readonly name: string
+  readonly role: LinearRole
+  /** `null`: saved as floats. */
+  readonly weight: GroupedSpec | null
+  readonly inputActivations: ActivationScheme | null
+}
+
+/** How quantized weights are stored: a layout of tensors, and what config.json says of it. */
+export interface CheckpointFormat {
+  readonly name: string
+  /**
+   * Called for every quantized module before anything is written.
+   *
+   * @throws QuantizationError naming the module, the value and the remedy, where the format can't hold it
+   */
+  check(module: SavedModule): void
+  encode(weight: GroupedWeight, module: SavedModule): readonly EncodedTensor[]
+  /** `quantization_config`; `modules` are all of the model. */
+  section(modules: readonly SavedModule[]): Readonly<Record<string, unknown>>
+}
