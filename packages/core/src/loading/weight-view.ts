@@ -2,7 +2,7 @@ import { CheckpointError, OctavoError } from '../errors.ts'
 import type { StoredRows } from '../tensor/packed-weight.ts'
 import type { RawTensor } from './raw-tensor.ts'
 import { readWidened } from './stored-weights.ts'
-import { requireWeight, tryWeight, weightRows } from './weight-source.ts'
+import { requireWeight, weightRows } from './weight-source.ts'
 import type { RowRange, WeightInfo, WeightSource } from './weight-source.ts'
 
 /** How a checkpoint's names and matrices become those that the layers know. */
@@ -186,17 +186,14 @@ export class WeightView implements WeightSource {
   }
 }
 
-/** `null` for what is no stack: its layer's own shape check names what is wrong. */
+/** Of a tensor of any dtype; `null` for what is no stack: its layer's own shape check names what is wrong. */
 function stackSize(source: WeightSource, stored: string): number | null {
   const shape = tryShape(source, stored)
   const size = shape?.[0] ?? 0
   return shape === null || shape.length < 2 || size > maxExperts ? null : size
 }
 
-/** Of a tensor of any dtype. */
 function tryShape(source: WeightSource, stored: string): readonly number[] | null {
-  const info = tryWeight(source, stored)
-  if (info !== null) return info.shape
   try {
     return source.raw(stored)?.shape ?? null
   } catch (error) {

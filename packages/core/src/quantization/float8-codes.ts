@@ -49,13 +49,5 @@ export const e8m0Scales: ByteScales = Float32Array.from({ length: 256 }, (_, cod
 
 /** NVFP4's e4m3, each made by `scale` into what codes are multiplied with. */
 export function e4m3Scales(scale: (value: number) => number): ByteScales {
-  return codeValues({
-    kind: 'grouped',
-    bits: 8,
-    codebook: 'e4m3',
-    groupSize: 'channel',
-    scaleDtype: 'float32',
-    hasZeros: false,
-    hasOrder: false,
-  }).map(scale)
+  return codeValues({ bits: 8, codebook: 'e4m3', hasZeros: false }).map(scale)
 }
