@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import os from 'node:os'
 import { describe, expect, it } from 'vitest'
 import { findMpiLibraries } from '@octavo/parallel/executor'
 import { octavo, octavoBin, Program, serveTiny } from './program.ts'
@@ -7,7 +8,8 @@ import { octavo, octavoBin, Program, serveTiny } from './program.ts'
 const question = 'What is 47 + 35?'
 const answer = '47 + 35 = 82.\n'
 
-const mpi = (await findMpiLibraries()).find(({ launcher }) => launcher !== null)
+const libraries = (await findMpiLibraries()).filter(({ launcher }) => launcher !== null)
+const [mpi] = libraries
 if (mpi === undefined) it.skip('ranks as processes: no MPI library with its launcher was found')
 
 describe('octavo run on several ranks', () => {
@@ -99,6 +101,34 @@ describe.skipIf(mpi === undefined || process.platform !== 'linux')('octavo with 
     await using program = new Program(args, { env, program: mpi?.launcher?.path ?? '' })
     expect(await program.exitCode, program.stderr).toBe(0)
     expect(program.stdout).toBe(answer)
+  })
+})
+
+const canBind = process.platform === 'linux' && os.availableParallelism() > 1
+if (!canBind) it.skip('ranks bound to CPUs of their own: this needs two CPUs, and Linux')
+
+describe.skipIf(!canBind).each(libraries)('octavo as ranks that $name binds', ({ kind, launcher }) => {
+  const crowd = 'warning: 2 ranks share 1 CPU, and a step waits for the slowest of them; 1 would be faster\n'
+
+  /** What two ranks say besides their answer. */
+  async function warnings(bindTo: string, outer: readonly string[] = []): Promise<string> {
+    const binding = kind === 'openmpi' ? ['--oversubscribe', '--bind-to', bindTo] : ['-bind-to', bindTo]
+    const rank = [process.execPath, octavoBin, 'run', 'octavo-tiny', question, '--tp', '2']
+    const [program = '', ...args] = [...outer, launcher?.path ?? '', ...binding, '-n', '2', ...rank]
+    const env = { OMPI_ALLOW_RUN_AS_ROOT: '1', OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1' }
+    await using launched = new Program(args, { env, program })
+    expect(await launched.exitCode, launched.stderr).toBe(0)
+    expect(launched.stdout).toBe(answer)
+    return launched.stderr
+  }
+
+  it('to a core each: they share none', async () => {
+    expect(await warnings('core')).toBe('')
+  })
+
+  it('to nothing, both on one CPU: they share it', async () => {
+    const [, first = ''] = /^Cpus_allowed_list:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
+    expect(await warnings('none', ['taskset', '-c', first])).toBe(crowd)
   })
 })
 

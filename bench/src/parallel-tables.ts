@@ -3,7 +3,7 @@ import { formatNumber, toMarkdown } from './markdown.ts'
 import { median } from './percentile.ts'
 import type { MemoryPeaks } from './process-memory.ts'
 import type { Measurement, Measurements } from './run-contestants.ts'
-import { idealIdleShare } from './step-stats.ts'
+import { idealIdleShare, type PipelineStats } from './step-stats.ts'
 
 /** What one contestant did in each round. */
 export interface SpeedColumn {
@@ -42,25 +42,41 @@ export function pipelineTable(columns: readonly SpeedColumn[]): string {
   const [single, ...others] = columns
   const of = others.filter(({ contestant }) => contestant.parallel?.pp !== undefined)
   const lines = of.flatMap((column) =>
-    rowsOf([column]).map(([phase, size]) => {
-      const stat = (pick: (stats: NonNullable<Measurement['pipeline']>) => number): number | null =>
-        medianOf(column, [phase, size], ({ pipeline }) => (pipeline === null ? undefined : pick(pipeline)))
-      const rate = rateOf(single, phase, size)
-      const numPlans = stat((stats) => stats.numPlans)
-      return [
-        `${column.contestant.label}: ${phase} ${size}`,
-        formatNumber(rate),
-        rated(rateOf(column, phase, size), rate),
-        numPlans === null ? '—' : String(numPlans),
-        formatNumber(stat(({ plansInFlight }) => plansInFlight)),
-        percent(stat(({ idleShare }) => idleShare)),
-        percent(numPlans === null ? null : idealIdleShare(numPlans, 2)),
-        formatNumber(stat(({ handOverMs }) => handOverMs)),
-      ]
-    }),
+    rowsOf([column]).map((row) => [
+      `${column.contestant.label}: ${row.join(' ')}`,
+      rated(rateOf(column, ...row), rateOf(single, ...row)),
+      ...pipelineCells((pick) =>
+        medianOf(column, row, ({ pipeline }) => (pipeline === null ? undefined : pick(pipeline))),
+      ),
+    ]),
   )
-  const header = ['plans', 'in flight', 'idle', '(p − 1)/(m + p − 1)', 'hand-over, ms']
-  return table(['pipeline parallel', '1 rank, tok/s', 'pp 2, tok/s', ...header], lines)
+  return table(['pipeline parallel', 'tok/s', ...pipelineHeader], lines)
+}
+
+const pipelineHeader = [
+  'stages, ms',
+  'plans in flight',
+  'idle',
+  '… steps of unequal length',
+  '… waiting for a CPU',
+  '… the rest',
+  '(p − 1)/(m + p − 1)',
+  'hand-over, ms',
+]
+
+function pipelineCells(stat: (pick: (stats: PipelineStats) => number) => number | null): string[] {
+  const numPlans = stat((stats) => stats.numPlans)
+  const stageMs = [0, 1].map((stage) => formatNumber(stat((stats) => stats.stageMs[stage] ?? Number.NaN)))
+  return [
+    stageMs.join(' / '),
+    formatNumber(stat(({ plansInFlight }) => plansInFlight)),
+    percent(stat(({ idleShare }) => idleShare)),
+    percent(stat(({ unevenShare }) => unevenShare)),
+    percent(stat(({ crowdedShare }) => crowdedShare)),
+    percent(stat(({ idleShare, unevenShare, crowdedShare }) => idleShare - unevenShare - crowdedShare)),
+    percent(numPlans === null ? null : idealIdleShare(numPlans, 2)),
+    formatNumber(stat(({ handOverMs }) => handOverMs)),
+  ]
 }
 
 /** Ranks that are threads have their process's part each. */

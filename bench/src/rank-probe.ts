@@ -4,7 +4,7 @@
  */
 import { type Communicator, type ModelRunnerOutput, ModelWorker, type SchedulerOutput } from '@octavo/core/engine'
 import type { CreateLinearMethods } from '@octavo/core/model'
-import { monotonicMs, type StepPlace, StepLogWriter } from './step-log.ts'
+import { monotonicMs, runDelayMs, type StepPlace, StepLogWriter } from './step-log.ts'
 
 let communicationMs = 0
 
@@ -36,12 +36,14 @@ type RunPlan<R> = (this: ModelWorker, plan: SchedulerOutput, ...rest: never[]) =
 function timeSteps(log: StepLogWriter): void {
   const timed = <R>(place: StepPlace, run: RunPlan<R>): RunPlan<R> => {
     return function (plan, ...rest) {
+      const runDelayAtStartMs = runDelayMs()
       const startedMs = monotonicMs()
       const before = communicationMs
       const result = run.call(this, plan, ...rest)
       const { numTokens, scheduled } = plan
       const times = { startedMs, endedMs: monotonicMs(), communicationMs: communicationMs - before }
-      if (numTokens > 0) log.write({ place, ...times, numTokens, numSequences: scheduled.length })
+      const delays = { runDelayAtStartMs, runDelayAtEndMs: runDelayMs() }
+      if (numTokens > 0) log.write({ place, ...times, ...delays, numTokens, numSequences: scheduled.length })
       return result
     }
   }

@@ -1,11 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Contestant } from './contestants.ts'
 import { EngineProcess } from './engine-process.ts'
 import type { ModelFiles } from './model-files.ts'
 import { type MemoryPeaks, MemorySampler } from './process-memory.ts'
-import { monotonicMs, readStepLogs, type StepLog } from './step-log.ts'
+import { flushAfterMs, monotonicMs, readStepLogs, type StepLog } from './step-log.ts'
 import { collectiveShares, type CollectiveShares, pipelineStats, type PipelineStats } from './step-stats.ts'
 
 export interface RunOptions {
@@ -81,6 +82,7 @@ class RankedEngine implements AsyncDisposable {
     const startedMs = monotonicMs()
     const plan = { prefill: [], decode: [], promptLength: 32, numTokens, [phase]: [size] }
     const speed = await this.#process.ask({ type: 'speed', plan })
+    await sleep(2 * flushAfterMs)
     const logs = readStepLogs(this.#folder, startedMs).map(withoutWarmUp)
     return {
       tokensPerSecond: speed[phase][size] ?? Number.NaN,

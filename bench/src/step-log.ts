@@ -1,4 +1,4 @@
-import { openSync, readdirSync, readFileSync, writeSync } from 'node:fs'
+import { openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import { threadId } from 'node:worker_threads'
 
@@ -12,6 +12,9 @@ export interface Step {
   readonly endedMs: number
   /** Inside collectives of the group that shares the layers: copies, the exchange, and waiting for ranks that are late. */
   readonly communicationMs: number
+  /** How long the thread had waited for a processor so far, at the step's begin and its end. */
+  readonly runDelayAtStartMs: number
+  readonly runDelayAtEndMs: number
   readonly numTokens: number
   readonly numSequences: number
 }
@@ -23,28 +26,48 @@ export interface StepLog {
 }
 
 const places: readonly StepPlace[] = ['last-stage', 'stage', 'driver']
-const numFields = 6
+const numFields = 8
 
 export function monotonicMs(): number {
   return Number(process.hrtime.bigint()) / 1e6
 }
 
-/** Appends to a file of this thread's own, so that nothing is lost with a thread and no other has to be asked. */
+const schedstat = process.platform === 'linux' ? openSync('/proc/thread-self/schedstat', 'r') : null
+const schedstatText = Buffer.alloc(64)
+
+/** How long this thread could have run and had no processor, since it began; 0 where the system does not say. */
+export function runDelayMs(): number {
+  if (schedstat === null) return 0
+  const length = readSync(schedstat, schedstatText, 0, schedstatText.length, 0)
+  return Number(schedstatText.toString('latin1', 0, length).split(' ')[1]) / 1e6
+}
+
+/** What is written may be read so much later: a step does not wait for a file. */
+export const flushAfterMs = 300
+
+/** Appends to a file of this thread's own: no other has to be asked. */
 export class StepLogWriter {
   readonly #file: number
-  readonly #record = new Float64Array(numFields)
+  #records: number[] = []
 
   constructor(folder: string) {
     this.#file = openSync(path.join(folder, `${process.pid}-${threadId}.steps`), 'a')
   }
 
-  write({ place, startedMs, endedMs, communicationMs, numTokens, numSequences }: Step): void {
-    this.#record.set([places.indexOf(place), startedMs, endedMs, communicationMs, numTokens, numSequences])
-    writeSync(this.#file, new Uint8Array(this.#record.buffer))
+  write(step: Step): void {
+    const { startedMs, endedMs, communicationMs, runDelayAtStartMs, runDelayAtEndMs, numTokens, numSequences } = step
+    if (this.#records.length === 0) setTimeout(() => this.#flush(), flushAfterMs).unref()
+    this.#records.push(places.indexOf(step.place), startedMs, endedMs, communicationMs)
+    this.#records.push(runDelayAtStartMs, runDelayAtEndMs, numTokens, numSequences)
+  }
+
+  #flush(): void {
+    writeSync(this.#file, new Uint8Array(Float64Array.from(this.#records).buffer))
+    this.#records = []
   }
 }
 
-/** All that was written so far, by thread; `sinceMs` leaves out steps that began before. */
+/** All that was written `flushAfterMs` ago, by thread; `sinceMs` leaves out steps that began before. */
 export function readStepLogs(folder: string, sinceMs = 0): StepLog[] {
   return readdirSync(folder)
     .filter((name) => name.endsWith('.steps'))
@@ -56,10 +79,11 @@ function readSteps(file: string, sinceMs: number): Step[] {
   const values = new Float64Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length))
   const steps: Step[] = []
   for (let at = 0; at < values.length; at += numFields) {
-    const [place = 0, startedMs = 0, endedMs = 0, communicationMs = 0, numTokens = 0, numSequences = 0] =
-      values.subarray(at, at + numFields)
+    const [place = 0, startedMs = 0, endedMs = 0, communicationMs = 0] = values.subarray(at)
+    const [runDelayAtStartMs = 0, runDelayAtEndMs = 0, numTokens = 0, numSequences = 0] = values.subarray(at + 4)
     if (startedMs < sinceMs) continue
-    steps.push({ place: places[place] ?? 'driver', startedMs, endedMs, communicationMs, numTokens, numSequences })
+    const times = { startedMs, endedMs, communicationMs, runDelayAtStartMs, runDelayAtEndMs }
+    steps.push({ place: places[place] ?? 'driver', ...times, numTokens, numSequences })
   }
   return steps
 }

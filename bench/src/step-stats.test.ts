@@ -5,7 +5,8 @@ import { collectiveShares, idealIdleShare, pipelineStats } from './step-stats.ts
 const decode = { numTokens: 1, numSequences: 1 }
 
 function step(place: StepPlace, [startedMs, endedMs]: readonly [number, number], more: Partial<Step> = {}): Step {
-  return { place, startedMs, endedMs, communicationMs: 0, ...decode, ...more }
+  const delays = { runDelayAtStartMs: 0, runDelayAtEndMs: 0 }
+  return { place, startedMs, endedMs, communicationMs: 0, ...delays, ...decode, ...more }
 }
 
 const log = (...steps: Step[]): StepLog => ({ pid: 1, steps })
@@ -41,7 +42,32 @@ describe('pipelineStats', () => {
     expect(stats?.numPlans).toBe(2)
     expect(stats?.plansInFlight).toBeCloseTo(50 / 30, 9)
     expect(stats?.idleShare).toBeCloseTo(idealIdleShare(2, 2), 9)
-    expect(stats?.handOverMs).toBe(0)
+    expect(stats).toMatchObject({ stageMs: [10, 10], unevenShare: 0, crowdedShare: 0, handOverMs: 0 })
+  })
+
+  it('says what of it is for steps of unequal length, beyond the bubble', () => {
+    const logs = [
+      log(step('driver', [0, 25], prompt), step('driver', [0, 40], prompt)),
+      log(step('stage', [0, 10], prompt), step('stage', [10, 20], prompt)),
+      log(step('last-stage', [10, 25], prompt), step('last-stage', [25, 40], prompt)),
+    ]
+    const stats = pipelineStats(logs, 'prefill')
+    expect(stats?.idleShare).toBeCloseTo(1 - 50 / 80, 9)
+    expect(stats?.unevenShare).toBeCloseTo(1 - 50 / 80 - idealIdleShare(2, 2), 9)
+    expect(stats?.crowdedShare).toBe(0)
+  })
+
+  it('says what of it is waiting for a processor, once there is all that a step needs', () => {
+    const waited = { runDelayAtStartMs: 7, runDelayAtEndMs: 7 }
+    const logs = [
+      log(step('driver', [0, 20], prompt), step('driver', [0, 33], prompt)),
+      log(step('stage', [0, 10], prompt), step('stage', [12, 22], { ...prompt, ...waited })),
+      // Of its 7 ms without a processor it had its input for one.
+      log(step('last-stage', [10, 20], prompt), step('last-stage', [23, 33], { ...prompt, ...waited })),
+    ]
+    const stats = pipelineStats(logs, 'prefill')
+    expect(stats?.crowdedShare).toBeCloseTo((2 + 1) / 66, 9)
+    expect(stats?.unevenShare).toBe(0)
   })
 
   it('counts decoding from the last prompt on, and the way from stage to stage', () => {
@@ -53,6 +79,19 @@ describe('pipelineStats', () => {
     const stats = pipelineStats(logs, 'decode')
     expect(stats).toMatchObject({ numPlans: 1, plansInFlight: 1, handOverMs: 2 })
     expect(stats?.idleShare).toBeCloseTo(1 - 18 / 40, 9)
+  })
+
+  it('counts decoding from when the last stage is done with prompts, whatever the first one began meanwhile', () => {
+    const logs = [
+      log(step('driver', [0, 100], prompt), step('driver', [50, 115]), step('driver', [100, 125])),
+      log(step('stage', [0, 50], prompt), step('stage', [50, 60]), step('stage', [100, 110])),
+      log(step('last-stage', [50, 100], prompt), step('last-stage', [100, 110]), step('last-stage', [110, 120])),
+    ]
+    const stats = pipelineStats(logs, 'decode')
+    expect(stats?.numPlans).toBe(2)
+    expect(stats?.idleShare).toBeCloseTo(1 - 30 / 40, 9)
+    expect(stats?.plansInFlight).toBeCloseTo((15 + 20) / 20, 9)
+    expect(stats?.unevenShare).toBe(0)
   })
 
   it('is nothing without stages', () => {

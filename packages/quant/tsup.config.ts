@@ -4,7 +4,13 @@ import { defineConfig } from 'tsup'
 const published = { index: 'src/index.ts' }
 
 export default defineConfig({
-  entry: published,
+  entry: {
+    ...published,
+    // A worker's entry point: the pool opens it as ./quantize-worker.js beside its own chunk.
+    'quantize-worker': 'src/gguf/quantize-worker.ts',
+    // A process that measures a model's speed, opened as ./speed-process.js beside its chunk.
+    'speed-process': 'src/evaluate/speed-process.ts',
+  },
   format: 'esm',
   target: 'node22',
   platform: 'node',

@@ -15,6 +15,8 @@ Napi::Function PoolObject::Define(Napi::Env env) {
                          InstanceMethod<&PoolObject::Dispose>("dispose"),
                          InstanceMethod<&PoolObject::CreateMatrix>("createMatrix"),
                          InstanceMethod<&PoolObject::CreateGroupedMatrix>("createGroupedMatrix"),
+                         InstanceMethod<&PoolObject::ReadGroupedMatrix>("readGroupedMatrix"),
+                         InstanceMethod<&PoolObject::DeferGroupedMatrix>("deferGroupedMatrix"),
                          InstanceMethod<&PoolObject::ReadMatrix>("readMatrix"),
                          InstanceMethod<&PoolObject::DeferMatrix>("deferMatrix"),
                          InstanceMethod<&PoolObject::PackMatrix>("packMatrix"),

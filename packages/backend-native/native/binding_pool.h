@@ -25,9 +25,13 @@ class PoolObject : public Napi::ObjectWrap<PoolObject> {
  private:
   ThreadPool& Live(Napi::Env env) const;
   void Dispose(const Napi::CallbackInfo& info);
+  /// A matrix that is packed later, or by the queue meanwhile.
+  Napi::Value Defer(const Napi::Env& env, std::shared_ptr<DeferredMatrix> matrix);
 
   Napi::Value CreateMatrix(const Napi::CallbackInfo& info);
   Napi::Value CreateGroupedMatrix(const Napi::CallbackInfo& info);
+  Napi::Value ReadGroupedMatrix(const Napi::CallbackInfo& info);
+  Napi::Value DeferGroupedMatrix(const Napi::CallbackInfo& info);
   Napi::Value ReadMatrix(const Napi::CallbackInfo& info);
   Napi::Value DeferMatrix(const Napi::CallbackInfo& info);
   Napi::Value PackMatrix(const Napi::CallbackInfo& info);

@@ -10,7 +10,6 @@
 #include "binding_matrix.h"
 #include "binding_pool.h"
 #include "grouped_matrix.h"
-#include "kernels/linear_dense_values.h"
 #include "matrix.h"
 
 namespace octavo {
@@ -71,23 +70,54 @@ class LinearArguments : public Arguments {
   const int64_t n;
 };
 
+/// What the makers of grouped matrices have in common: rows, cols, bits, groupSize, scaleDtype, values Float32Array[2^bits],
+/// order Int32Array[cols] | null (each column's group), activations, then the planes of grouped_matrix.h: codes, scales, zeros
+/// | null.
+class GroupedArguments : public Arguments {
+ public:
+  explicit GroupedArguments(const Napi::CallbackInfo& info)
+      : Arguments(info),
+        rows(Integer(0, "rows", 1, INT32_MAX)),
+        activations(static_cast<Activations>(Choice(7, "activations", kActivationFormats))) {
+    const Napi::Env env = info.Env();
+    spec.cols = Integer(1, "cols", 1, INT32_MAX);
+    spec.bits = Integer(2, "bits", 1, 8);
+    spec.group_size = Integer(3, "groupSize", 1, INT32_MAX);
+    spec.scale_format = FormatName(4, "scaleDtype");
+    spec.has_zeros = !IsNull(10);
+    if (LayoutOf(spec.scale_format).block_elements != 1) ThrowType(env, "scaleDtype must be a dtype of single numbers");
+    const int64_t num_values = INT64_C(1) << spec.bits, num_groups = spec.NumGroups();
+    if (rows > kMaxBytes / (4 * num_groups)) ThrowRange(env, "the matrix is larger than any memory");
+    const float* values = Floats(5, "values", num_values);
+    spec.values.assign(values, values + num_values);
+    if (IsNull(6)) return;
+    const int32_t* order = Integers(6, "order", spec.cols);
+    for (int64_t k = 0; k < spec.cols; k++) {
+      if (order[k] >= 0 && order[k] < num_groups) continue;
+      ThrowRange(env, "group " + std::to_string(order[k]) + " is outside [0, " + std::to_string(num_groups) + ")");
+    }
+    spec.order.assign(order, order + spec.cols);
+  }
+
+  /// plane(index of the argument, its name, bytes of a row) of each plane; empty where one is null.
+  template <typename Plane>
+  StoredPlanes Planes(const Plane& plane) const {
+    StoredPlanes planes = {plane(8, "codes", spec.CodeStride()), plane(9, "scales", spec.ScaleStride())};
+    if (spec.has_zeros) planes.push_back(plane(10, "zeros", spec.NumGroups()));
+    if (std::find(planes.begin(), planes.end(), nullptr) != planes.end()) planes.clear();
+    return planes;
+  }
+
+  const int64_t rows;
+  const Activations activations;
+  GroupedSpec spec;
+};
+
 /// Null where the rows could not be read.
 std::unique_ptr<Matrix> Make(Format format, int64_t cols, Activations activations, const StoredRows& stored,
                              ThreadPool& pool) {
   if (LayoutOf(format).block_elements == 1) return MakeDenseMatrix(format, cols, stored, pool);
   return MakeQuantizedMatrix(format, cols, stored, activations, pool);
-}
-
-/// At any address.
-float ReadScale(Format format, const uint8_t* from) {
-  if (format == Format::kFloat32) {
-    float value;
-    std::memcpy(&value, from, sizeof value);
-    return value;
-  }
-  uint16_t bits;
-  std::memcpy(&bits, from, sizeof bits);
-  return format == Format::kFloat16 ? FloatFromHalf(bits) : FloatFromBfloat16(bits);
 }
 
 template <typename Held>
@@ -98,11 +128,12 @@ Napi::Value MakeObject(const Napi::Env& env, Held matrix) {
   return object;
 }
 
-/// The rows that (3) names; null where they are not in their files.
-std::unique_ptr<StoredRows> OpenRows(const MatrixArguments& arguments, OpenFiles& files) {
+/// The rows that the `index`th argument names; null where they are not in their files.
+std::shared_ptr<const StoredRows> OpenRows(const Arguments& arguments, size_t index, const char* name, int64_t num_rows,
+                                           int64_t row_bytes, OpenFiles& files) {
   const Napi::Env env = arguments.Env();
-  const int64_t length = arguments.Length(3, "runs");
-  const double* runs = arguments.Doubles(3, "runs", length);
+  const int64_t length = arguments.Length(index, name);
+  const double* runs = arguments.Doubles(index, name, length);
   std::vector<StoredRows::FileRun> file_runs;
   int64_t rows = 0;
   for (int64_t i = 0; i + 4 <= length; i += 4) {
@@ -114,8 +145,8 @@ std::unique_ptr<StoredRows> OpenRows(const MatrixArguments& arguments, OpenFiles
                          static_cast<int64_t>(runs[i + 2]), static_cast<int64_t>(runs[i + 3])});
     rows += file_runs.back().count;
   }
-  if (length % 4 != 0 || rows != arguments.rows) ThrowRange(env, "runs do not add up to the rows of the matrix");
-  return StoredRows::TryOpen(file_runs, arguments.row_bytes, files);
+  if (length % 4 != 0 || rows != num_rows) ThrowRange(env, "runs do not add up to the rows of the matrix");
+  return StoredRows::TryOpen(file_runs, row_bytes, files);
 }
 
 MatrixObject& ObjectOf(const Arguments& arguments) {
@@ -133,47 +164,52 @@ Napi::Value PoolObject::CreateMatrix(const Napi::CallbackInfo& info) {
                     Make(arguments.format, arguments.cols, arguments.activations, stored, Live(info.Env())));
 }
 
-/// createGroupedMatrix(rows, cols, bits, groupSize, scaleDtype, values Float32Array[2^bits], codes Uint8Array, scales Uint8Array,
-///   zeros Uint8Array | null, order Int32Array[cols] | null): Matrix. Planes as grouped_matrix.h says, scales as stored.
+/// createGroupedMatrix(...GroupedArguments, planes Uint8Array): Matrix. They are only read.
 Napi::Value PoolObject::CreateGroupedMatrix(const Napi::CallbackInfo& info) {
-  const Arguments arguments(info);
-  const Napi::Env env = info.Env();
-  Live(env);
-  GroupedWeight weight;
-  weight.rows = arguments.Integer(0, "rows", 1, INT32_MAX);
-  weight.cols = arguments.Integer(1, "cols", 1, INT32_MAX);
-  weight.bits = arguments.Integer(2, "bits", 1, 8);
-  weight.group_size = arguments.Integer(3, "groupSize", 1, INT32_MAX);
-  const Format scale_format = arguments.FormatName(4, "scaleDtype");
-  if (LayoutOf(scale_format).block_elements != 1) ThrowType(env, "scaleDtype must be a dtype of single numbers");
-  const int64_t scale_bytes = LayoutOf(scale_format).block_bytes;
-  const int64_t num_values = INT64_C(1) << weight.bits;
-  const int64_t num_groups = weight.NumGroups();
-  if (weight.rows > kMaxBytes / (4 * num_groups)) ThrowRange(env, "the matrix is larger than any memory");
-  const float* values = arguments.Floats(5, "values", num_values);
-  const uint8_t* codes = arguments.Bytes(6, "codes", weight.rows * weight.CodeStride());
-  const uint8_t* scales = arguments.Bytes(7, "scales", weight.rows * num_groups * scale_bytes);
-  const uint8_t* zeros = arguments.IsNull(8) ? nullptr : arguments.Bytes(8, "zeros", weight.rows * num_groups);
-  const int32_t* order = arguments.IsNull(9) ? nullptr : arguments.Integers(9, "order", weight.cols);
-  for (int64_t k = 0; order != nullptr && k < weight.cols; k++) {
-    if (order[k] < 0 || order[k] >= num_groups) {
-      ThrowRange(env, "group " + std::to_string(order[k]) + " is outside [0, " + std::to_string(num_groups) + ")");
-    }
-  }
-  weight.values.assign(values, values + num_values);
-  weight.codes.assign(codes, codes + weight.rows * weight.CodeStride());
-  weight.scales.resize(static_cast<size_t>(weight.rows * num_groups));
-  for (size_t i = 0; i < weight.scales.size(); i++) weight.scales[i] = ReadScale(scale_format, scales + static_cast<int64_t>(i) * scale_bytes);
-  if (zeros != nullptr) weight.zeros.assign(zeros, zeros + weight.rows * num_groups);
-  if (order != nullptr) weight.order.assign(order, order + weight.cols);
-  return MakeObject(env, MakeGroupedMatrix(std::move(weight)));
+  const GroupedArguments arguments(info);
+  const int64_t rows = arguments.rows;
+  const StoredPlanes planes = arguments.Planes([&](size_t index, const char* name, int64_t row_bytes) {
+    return std::make_shared<const StoredRows>(arguments.Bytes(index, name, rows * row_bytes), rows, row_bytes);
+  });
+  return MakeObject(info.Env(), MakeGroupedMatrix(arguments.spec, planes, arguments.activations, Live(info.Env())));
+}
+
+/// readGroupedMatrix(...GroupedArguments, planes Float64Array[n, 4]): Matrix | null. Planes' rows as in readMatrix.
+Napi::Value PoolObject::ReadGroupedMatrix(const Napi::CallbackInfo& info) {
+  const GroupedArguments arguments(info);
+  const StoredPlanes planes = arguments.Planes([&](size_t index, const char* name, int64_t row_bytes) {
+    return OpenRows(arguments, index, name, arguments.rows, row_bytes, files_);
+  });
+  if (planes.empty()) return info.Env().Null();
+  return MakeObject(info.Env(), MakeGroupedMatrix(arguments.spec, planes, arguments.activations, Live(info.Env())));
+}
+
+/// deferGroupedMatrix: as readGroupedMatrix, packed later as by deferMatrix.
+Napi::Value PoolObject::DeferGroupedMatrix(const Napi::CallbackInfo& info) {
+  const GroupedArguments arguments(info);
+  Live(info.Env());
+  StoredPlanes planes = arguments.Planes([&](size_t index, const char* name, int64_t row_bytes) {
+    return OpenRows(arguments, index, name, arguments.rows, row_bytes, files_);
+  });
+  if (planes.empty()) return info.Env().Null();
+  return Defer(info.Env(), std::make_shared<DeferredMatrix>(
+      std::move(planes), arguments.spec.cols,
+      [spec = arguments.spec, activations = arguments.activations](const StoredPlanes& stored, ThreadPool& pool) {
+        return MakeGroupedMatrix(spec, stored, activations, pool);
+      }));
+}
+
+Napi::Value PoolObject::Defer(const Napi::Env& env, std::shared_ptr<DeferredMatrix> matrix) {
+  if (queue_ == nullptr) queue_ = std::make_unique<PackQueue>();
+  queue_->Add(matrix);
+  return MakeObject(env, std::move(matrix));
 }
 
 /// readMatrix(format, rows, cols, runs Float64Array[n, 4], activations): Matrix | null. A run is rows of an open file:
 /// descriptor, position of the first, bytes from one to the next, count. Null where they can't be had.
 Napi::Value PoolObject::ReadMatrix(const Napi::CallbackInfo& info) {
   const MatrixArguments arguments(info);
-  const std::unique_ptr<StoredRows> stored = OpenRows(arguments, files_);
+  const auto stored = OpenRows(arguments, 3, "runs", arguments.rows, arguments.row_bytes, files_);
   if (stored == nullptr) return info.Env().Null();
   return MakeObject(info.Env(),
                     Make(arguments.format, arguments.cols, arguments.activations, *stored, Live(info.Env())));
@@ -184,16 +220,14 @@ Napi::Value PoolObject::ReadMatrix(const Napi::CallbackInfo& info) {
 Napi::Value PoolObject::DeferMatrix(const Napi::CallbackInfo& info) {
   const MatrixArguments arguments(info);
   Live(info.Env());
-  std::shared_ptr<const StoredRows> stored = OpenRows(arguments, files_);
+  std::shared_ptr<const StoredRows> stored = OpenRows(arguments, 3, "runs", arguments.rows, arguments.row_bytes, files_);
   if (stored == nullptr) return info.Env().Null();
   const auto [format, cols, activations] = std::tuple(arguments.format, arguments.cols, arguments.activations);
-  auto matrix = std::make_shared<DeferredMatrix>(
-      std::move(stored), cols, [format = format, cols = cols, activations = activations](const StoredRows& rows, ThreadPool& pool) {
-        return Make(format, cols, activations, rows, pool);
-      });
-  if (queue_ == nullptr) queue_ = std::make_unique<PackQueue>();
-  queue_->Add(matrix);
-  return MakeObject(info.Env(), std::move(matrix));
+  return Defer(info.Env(), std::make_shared<DeferredMatrix>(
+      StoredPlanes{std::move(stored)}, cols,
+      [format = format, cols = cols, activations = activations](const StoredPlanes& planes, ThreadPool& pool) {
+        return Make(format, cols, activations, *planes[0], pool);
+      }));
 }
 
 /// packMatrix(matrix): boolean. Packs a deferred matrix where that is still to be done. False where its file has changed.

@@ -16,10 +16,9 @@ namespace octavo {
 /// owner joins if it comes meanwhile. All but PackAlone is called by the owner's thread only.
 class DeferredMatrix {
  public:
-  using Make = std::function<std::unique_ptr<Matrix>(const StoredRows&, ThreadPool&)>;
+  using Make = std::function<std::unique_ptr<Matrix>(const StoredPlanes&, ThreadPool&)>;
 
-  DeferredMatrix(std::shared_ptr<const StoredRows> stored, int64_t cols, Make make)
-      : rows(stored->rows()), cols(cols), bytes(rows * stored->row_bytes()), stored_(std::move(stored)), make_(std::move(make)) {}
+  DeferredMatrix(StoredPlanes stored, int64_t cols, Make make);
 
   /// The packed matrix. Null where its rows can't be had: a file has changed. Then it may be tried again.
   std::unique_ptr<Matrix> Take(ThreadPool& pool);
@@ -42,10 +41,10 @@ class DeferredMatrix {
   const int64_t bytes;
 
  private:
-  std::unique_ptr<Matrix> Pack(const StoredRows& stored, ThreadPool& pool) const;
+  std::unique_ptr<Matrix> Pack(const StoredPlanes& stored, ThreadPool& pool) const;
 
   mutable std::mutex mutex_;
-  std::shared_ptr<const StoredRows> stored_;  // till it is packed
+  StoredPlanes stored_;  // till it is packed
   const Make make_;
   std::unique_ptr<Matrix> packed_;
   std::shared_ptr<SharedRounds> rounds_;  // while the other thread packs

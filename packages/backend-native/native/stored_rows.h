@@ -60,6 +60,13 @@ class StoredRows {
   std::vector<std::shared_ptr<OpenFile>> files_;  // each once; none for rows of an array
 };
 
+/// One plane after the other of a weight that has several, all of the same number of rows; of any other weight its rows.
+using StoredPlanes = std::vector<std::shared_ptr<const StoredRows>>;
+
+inline bool AreUnchanged(const StoredPlanes& planes) {
+  return std::all_of(planes.begin(), planes.end(), [](const auto& plane) { return plane->IsUnchanged(); });
+}
+
 constexpr int64_t kMostPanelRows = 32;
 
 /// Calls pack(panel, rows) for every panel of `panel_rows` rows: rows[i] is the panel's row i, zeros behind the last

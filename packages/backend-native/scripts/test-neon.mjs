@@ -22,7 +22,7 @@ const runs = [
     suites: ['argmax-rows', 'int8-activations', 'kernels/', 'linear-', 'mat-mul', 'ops', 'sampling'],
   },
   // No dot product instructions: none may be met by accident.
-  { report: 'neon-plain', cpu: 'cortex-a72', suites: ['linear-quant', 'mat-mul'] },
+  { report: 'neon-plain', cpu: 'cortex-a72', suites: ['linear-grouped', 'linear-quant', 'mat-mul'] },
 ]
 
 function isThere(command) {

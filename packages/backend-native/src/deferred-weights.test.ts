@@ -12,10 +12,11 @@ import {
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { allWeightFormats, CheckpointError, rowBytes } from '@octavo/core/backend'
-import type { WeightFormat } from '@octavo/core/backend'
+import { allWeightFormats, CheckpointError, planesOf, rowBytes } from '@octavo/core/backend'
+import type { GroupedFormat, WeightFormat } from '@octavo/core/backend'
 import { RandomData } from '@octavo/core/testing'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
+import { base, randomPlanes } from './grouped-weight.case.ts'
 import type { NativeAddon, NativePool } from './native-addon.ts'
 import { NativePackedWeight } from './native-packed-weight.ts'
 import type { PackingTime } from './packing-time.ts'
@@ -116,6 +117,53 @@ describe.skipIf(testedAddon === null)('a deferred weight', () => {
     const rows = new Float32Array(ids.length * spec.cols)
     expected.readRows(ids, rows)
     expect(new Uint32Array(embedded.buffer)).toEqual(new Uint32Array(rows.buffer))
+  })
+
+  const grouped: GroupedFormat = { ...base, groupSize: 128, hasZeros: true }
+  it.each([
+    ['int4 in groups', grouped],
+    ['int8 per channel', { ...grouped, bits: 8, groupSize: 'channel', hasZeros: false }],
+    ['codes that are widened', { ...grouped, groupSize: 16 }],
+  ] as const)('of %s gives the bits of one that is filled', async (_, format) => {
+    const spec = { format, rows: 70, cols: 512 }
+    const planes = randomPlanes(spec, false)
+    const source = file(planes)
+    const layout = planesOf(spec)
+    const stored = (['codes', 'scales', 'zeros'] as const).flatMap((plane) => {
+      const place = layout[plane]
+      if (place === null) return []
+      // Two runs: the weights of two modules, one under the other.
+      return [40, 30].map((count, i) => ({
+        file: source.name,
+        fd: source.fd,
+        position: place.offset + i * 40 * place.stride,
+        stride: place.stride,
+        count,
+        plane,
+      }))
+    })
+    const options = { pool, activations: 'auto', isa, onDispose: () => {} } as const
+    const filled = new NativePackedWeight(spec, { fill: (bytes) => bytes.set(planes), stored: null }, options)
+    const fill = (): never => {
+      throw new Error('all planes lie in the file')
+    }
+    const [atLoad, onDemand, inBackground] = (['at-load', 'deferred', 'deferred'] as const).map(
+      (packing) => new NativePackedWeight(spec, { fill, stored }, { ...options, packing }),
+    ) as [NativePackedWeight, NativePackedWeight, NativePackedWeight]
+    opened.push(filled, atLoad, onDemand, inBackground)
+    // A plane that lies in no file: all are filled.
+    const partly = { fill: (bytes: Uint8Array) => bytes.set(planes), stored: stored.slice(0, 2) }
+    opened.push(new NativePackedWeight(spec, partly, { ...options, packing: 'deferred' }))
+    closeSync(source.fd)
+    const [embedded, expected] = [new Float32Array(3 * 512), new Float32Array(3 * 512)]
+    onDemand.readRows(Int32Array.of(69, 0, 33), embedded)
+    filled.readRows(Int32Array.of(69, 0, 33), expected)
+    expect(embedded).toEqual(expected)
+    await isPacked()
+    for (const weight of [atLoad, onDemand, inBackground, opened.at(-1) as NativePackedWeight]) {
+      expect(product(weight)).toEqual(product(filled))
+      expect(rowsOf(weight)).toEqual(rowsOf(filled))
+    }
   })
 
   it('counts as pending until it is packed or disposed', async () => {

@@ -167,10 +167,11 @@ describe.skipIf(testedAddon === null)('the addon', () => {
           8,
           'float16',
           floats(changes.values ?? 16),
+          changes.order ?? null,
+          'int8',
           new Uint8Array(changes.codes ?? 16),
           new Uint8Array(8),
           new Uint8Array(4),
-          changes.order ?? null,
         )
         .dispose()
     make()

@@ -48,6 +48,21 @@ export interface NativeKvCache {
   dispose(): void
 }
 
+/** Core's `GroupedFormat`; products in integers where its codes stand for such. */
+export type GroupedArguments = readonly [
+  rows: number,
+  cols: number,
+  bits: number,
+  groupSize: number,
+  scaleDtype: GroupedFormat['scaleDtype'],
+  values: Float32Array, // [2^bits]: what codes stand for
+  order: Int32Array | null, // [cols]: each column's group
+  activations: ActivationFormat,
+]
+
+/** As core's `planesOf` says. */
+export type GroupedPlaneArguments<Plane> = readonly [codes: Plane, scales: Plane, zeros: Plane | null]
+
 /** Threads and what runs on them; throws TypeError or RangeError where an array has a wrong type or length. */
 export interface NativePool {
   /** Ends the threads. */
@@ -59,19 +74,15 @@ export interface NativePool {
     bytes: Uint8Array,
     activations: ActivationFormat,
   ): NativeMatrix
-  /** A grouped weight (core's `GroupedFormat`) of its planes, scales as stored. */
-  createGroupedMatrix(
-    rows: number,
-    cols: number,
-    bits: number,
-    groupSize: number,
-    scaleDtype: GroupedFormat['scaleDtype'],
-    values: Float32Array, // [2^bits]: what codes stand for
-    codes: Uint8Array,
-    scales: Uint8Array,
-    zeros: Uint8Array | null,
-    order: Int32Array | null, // [cols]: each column's group
-  ): NativeMatrix
+  /** A grouped weight of its planes in memory. */
+  createGroupedMatrix(...args: readonly [...GroupedArguments, ...GroupedPlaneArguments<Uint8Array>]): NativeMatrix
+  /** Of planes whose rows lie in open files; runs, null and when it is packed as of `readMatrix` and `deferMatrix`. */
+  readGroupedMatrix(
+    ...args: readonly [...GroupedArguments, ...GroupedPlaneArguments<Float64Array>]
+  ): NativeMatrix | null
+  deferGroupedMatrix(
+    ...args: readonly [...GroupedArguments, ...GroupedPlaneArguments<Float64Array>]
+  ): NativeMatrix | null
   /**
    * As `createMatrix`, of rows of open files, which are read during the call. Null where they are not in the files.
    */

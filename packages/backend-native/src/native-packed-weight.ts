@@ -5,10 +5,19 @@ import type {
   PackedFormat,
   PackedWeight,
   PackedWeightSpec,
+  PlaneLayout,
+  PlaneName,
   StoredRows,
   WeightFormat,
 } from '@octavo/core/backend'
-import type { ActivationFormat, Isa, NativeMatrix, NativePool } from './native-addon.ts'
+import type {
+  ActivationFormat,
+  GroupedArguments,
+  GroupedPlaneArguments,
+  Isa,
+  NativeMatrix,
+  NativePool,
+} from './native-addon.ts'
 import type { PackingTime } from './packing-time.ts'
 
 /**
@@ -57,15 +66,12 @@ export class NativePackedWeight implements PackedWeight {
     this.rows = rows
     this.cols = cols
     this.sizeInBytes = weightBytes(spec)
-    if (isGrouped(format)) {
-      const planes = new Uint8Array(this.sizeInBytes)
-      fill(planes)
-      this.#matrix = createGrouped(options.pool, { format, rows, cols }, planes)
-      return
-    }
     const activations = activationFormat(options, { format, cols })
+    const maker = isGrouped(format)
+      ? groupedMaker(options.pool, { format, rows, cols }, activations)
+      : rowsMaker(options.pool, { format, rows, cols }, activations)
     // Where the rows are not in their file, which may have become shorter, filling either works or says what is wrong.
-    this.#matrix = this.#readMatrix(format, stored ?? [], activations) ?? this.#fillMatrix(format, fill, activations)
+    this.#matrix = this.#readMatrix(maker, stored ?? []) ?? this.#fillMatrix(maker, fill)
   }
 
   /**
@@ -96,22 +102,19 @@ export class NativePackedWeight implements PackedWeight {
     return this.#matrix
   }
 
-  #readMatrix(format: WeightFormat, stored: readonly StoredRows[], activations: ActivationFormat): NativeMatrix | null {
+  #readMatrix(maker: MatrixMaker, stored: readonly StoredRows[]): NativeMatrix | null {
     const [first] = stored
     if (first === undefined || this.rows === 0) return null
-    const { pool, packing } = this.#options
-    const args = [format, this.rows, this.cols, toRuns(stored), activations] as const
-    if (packing !== 'deferred') return pool.readMatrix(...args)
-    const matrix = pool.deferMatrix(...args)
+    if (this.#options.packing !== 'deferred') return maker.read(stored)
+    const matrix = maker.defer(stored)
     if (matrix !== null) this.#file = first.file
     return matrix
   }
 
-  #fillMatrix(format: WeightFormat, fill: FillWeight, activations: ActivationFormat): NativeMatrix {
+  #fillMatrix(maker: MatrixMaker, fill: FillWeight): NativeMatrix {
     const stored = new Uint8Array(this.sizeInBytes)
     fill(stored)
-    const { pool } = this.#options
-    const matrix = pool.createMatrix(format, this.rows, this.cols, stored, activations)
+    const matrix = maker.create(stored)
     // Frees the copy now instead of at some later garbage collection: a large model would be held twice till then.
     stored.buffer.transfer(0)
     return matrix
@@ -125,24 +128,65 @@ export class NativePackedWeight implements PackedWeight {
   }
 }
 
-/** Of the planes in `bytes`, which are copied. Activations are never rounded for it. */
-function createGrouped(pool: NativePool, spec: GroupedSpec, bytes: Uint8Array<ArrayBuffer>): NativeMatrix {
+/** Of bytes in memory, or of rows in files: null where these can't be had. */
+interface MatrixMaker {
+  create(bytes: Uint8Array): NativeMatrix
+  read(stored: readonly StoredRows[]): NativeMatrix | null
+  defer(stored: readonly StoredRows[]): NativeMatrix | null
+}
+
+function rowsMaker(
+  pool: NativePool,
+  { format, rows, cols }: PackedWeightSpec & { readonly format: WeightFormat },
+  activations: ActivationFormat,
+): MatrixMaker {
+  return {
+    create: (bytes) => pool.createMatrix(format, rows, cols, bytes, activations),
+    read: (stored) => pool.readMatrix(format, rows, cols, toRuns(stored), activations),
+    defer: (stored) => pool.deferMatrix(format, rows, cols, toRuns(stored), activations),
+  }
+}
+
+function groupedMaker(pool: NativePool, spec: GroupedSpec, activations: ActivationFormat): MatrixMaker {
   const { format, rows, cols } = spec
   const { bits, groupSize, scaleDtype } = format
   const { codes, order, scales, zeros } = planesOf(spec)
-  const plane = ({ offset, sizeInBytes }: typeof codes): Uint8Array => bytes.subarray(offset, offset + sizeInBytes)
-  return pool.createGroupedMatrix(
+  const args = (groupOf: Int32Array | null): GroupedArguments => [
     rows,
     cols,
     bits,
     groupSize === 'channel' ? cols : groupSize,
     scaleDtype,
     codeValues(format),
-    plane(codes),
-    plane(scales),
-    zeros && plane(zeros),
-    order && new Int32Array(plane(order).slice().buffer),
-  )
+    groupOf,
+    activations,
+  ]
+  /** Null where a plane is not among them, or an order is: that is needed at once, so all is read through `fill`. */
+  const fileArgs = (
+    stored: readonly StoredRows[],
+  ): readonly [...GroupedArguments, ...GroupedPlaneArguments<Float64Array>] | null => {
+    const names: readonly PlaneName[] = zeros === null ? ['codes', 'scales'] : ['codes', 'scales', 'zeros']
+    const [codeRuns, scaleRuns, zeroRuns = null] = names.map((name) =>
+      toRuns(stored.filter(({ plane }) => plane === name)),
+    )
+    if (order !== null || !codeRuns?.length || !scaleRuns?.length || zeroRuns?.length === 0) return null
+    return [...args(null), codeRuns, scaleRuns, zeroRuns]
+  }
+  return {
+    create(bytes) {
+      const plane = ({ offset, sizeInBytes }: PlaneLayout): Uint8Array => bytes.subarray(offset, offset + sizeInBytes)
+      const groupOf = order && new Int32Array(plane(order).slice().buffer)
+      return pool.createGroupedMatrix(...args(groupOf), plane(codes), plane(scales), zeros && plane(zeros))
+    },
+    read(stored) {
+      const found = fileArgs(stored)
+      return found && pool.readGroupedMatrix(...found)
+    },
+    defer(stored) {
+      const found = fileArgs(stored)
+      return found && pool.deferGroupedMatrix(...found)
+    },
+  }
 }
 
 function hasChanged(file: string): CheckpointError {
@@ -158,9 +202,9 @@ function toRuns(stored: readonly StoredRows[]): Float64Array {
 
 function activationFormat(
   { activations, isa }: PackingOptions,
-  { format, cols }: { format: WeightFormat; cols: number },
+  { format, cols }: { format: PackedFormat; cols: number },
 ): ActivationFormat {
-  if (isDense(format)) return 'float32'
+  if (!isGrouped(format) && isDense(format)) return 'float32'
   if (activations !== 'auto') return activations
   if (cols < minInt8Cols) return 'float32'
   return isa === 'amx' ? 'int8-wide' : 'int8'

@@ -23,7 +23,7 @@ export const backendProvider: BackendProvider = {
   },
   create(options, share) {
     const { threads, ...rest } = parseOptions(options)
-    return createNativePack({ ...rest, threads: resolveThreadCount(threads, undefined, share?.numLocalWorkers) })
+    return createNativePack({ ...rest, threads: resolveThreadCount(threads, undefined, share) })
   },
 }
 

@@ -1,19 +1,19 @@
 import { readFileSync } from 'node:fs'
 import os from 'node:os'
-import { InvalidConfigError } from '@octavo/core/backend'
+import { InvalidConfigError, type MachineShare, wholeMachine } from '@octavo/core/backend'
 import { readNativeEnv } from './native-env.ts'
 
 const maxThreads = 1024
 
-/** The option, else OCTAVO_THREADS, else as many as this process may use at once, divided among the ranks of the machine. */
+/** The option, else OCTAVO_THREADS, else as many as this rank may use at once beside the others of the machine. */
 export function resolveThreadCount(
   option: number | undefined,
   fromEnv = readNativeEnv().threads,
-  numLocalWorkers = 1,
+  share?: MachineShare,
 ): number {
   if (option !== undefined) return checkThreads('threads', option, option)
   if (fromEnv !== null) return checkThreads('OCTAVO_THREADS', Number(fromEnv), fromEnv)
-  return Math.max(1, Math.floor(availableThreads() / numLocalWorkers))
+  return availableThreads(share)
 }
 
 function checkThreads(name: string, threads: number, given: number | string): number {
@@ -21,11 +21,14 @@ function checkThreads(name: string, threads: number, given: number | string): nu
   throw new InvalidConfigError(name, `must be an integer from 1 to ${maxThreads}, got ${JSON.stringify(given)}`)
 }
 
-/** CPUs that the scheduler may give this process, less where its control group's quota is smaller. */
-export function availableThreads(readText: (file: string) => string | null = readSystemFile): number {
-  const quota = cgroupCpus(readText)
-  const cpus = os.availableParallelism()
-  return Math.min(maxThreads, quota === null ? cpus : Math.max(1, Math.min(cpus, Math.floor(quota))))
+/** A share of the CPUs that the scheduler may give this process, less where that of its control group's quota is smaller. */
+export function availableThreads(
+  { numLocalWorkers, numCpuWorkers }: MachineShare = wholeMachine,
+  readText: (file: string) => string | null = readSystemFile,
+): number {
+  const cpus = os.availableParallelism() / numCpuWorkers
+  const quota = (cgroupCpus(readText) ?? Infinity) / numLocalWorkers
+  return Math.max(1, Math.min(maxThreads, Math.floor(Math.min(cpus, quota))))
 }
 
 /** The CPU time per time that the control group allows (version 2, then 1), or null for no limit. */

@@ -2,6 +2,8 @@ import { Command } from 'commander'
 import { addChatCommand } from './commands/chat.ts'
 import { addEnvCommand } from './commands/env.ts'
 import { addQuantizeCommand } from './commands/quantize.ts'
+import { addEvaluateCommand } from './commands/evaluate.ts'
+import { addInspectCommand } from './commands/inspect.ts'
 import { addRunCommand } from './commands/run.ts'
 import { addServeCommand } from './commands/serve.ts'
 import { addTensorflowCommand } from './commands/tensorflow.ts'
@@ -22,6 +24,8 @@ export function createProgram(): Command {
   addRunCommand(program)
   addChatCommand(program)
   addQuantizeCommand(program)
+  addInspectCommand(program)
+  addEvaluateCommand(program)
   addEnvCommand(program)
   addTensorflowCommand(program)
   return program

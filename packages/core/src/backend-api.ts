@@ -7,6 +7,7 @@ export type {
   MachineShare,
   WarmupPolicy,
 } from './backends/backend-pack.ts'
+export { wholeMachine } from './backends/backend-pack.ts'
 export type { EngineModule } from './config/engine-module.ts'
 export {
   BackendUnavailableError,

@@ -8,6 +8,7 @@ export {
   numGroups,
   planesOf,
 } from './tensor/grouped-format.ts'
+export { float16ToFloat32, float32ToFloat16 } from './tensor/narrow-floats.ts'
 export type {
   Codebook,
   GroupedFormat,
@@ -26,9 +27,10 @@ export type { QuantizationScheme } from './quantization/quantization-scheme.ts'
 export { readGrouped } from './quantization/load-grouped.ts'
 export type { GroupedTensors, PlaneReader, PlaneTarget, Region } from './quantization/grouped-tensors.ts'
 export type { EncodedTensor } from './quantization/encoded-tensor.ts'
-export { encodeAwq } from './quantization/awq-layout.ts'
-export { encodeIntQuantized } from './quantization/int-quantized-layout.ts'
-export { encodePackQuantized } from './quantization/pack-quantized-layout.ts'
-export { encodeGptq } from './quantization/gptq-layout.ts'
+export { awqMismatch, encodeAwq } from './quantization/awq-layout.ts'
+export { encodeGptq, gptqMismatch } from './quantization/gptq-layout.ts'
 export type { GptqVersion } from './quantization/gptq-layout.ts'
+export { encodeIntQuantized, intQuantizedMismatch } from './quantization/int-quantized-layout.ts'
+export { encodePackQuantized, packQuantizedMismatch } from './quantization/pack-quantized-layout.ts'
+export { findQuantization } from './loading/quantization-section.ts'
 export type { QuantizationSection } from './loading/quantization-section.ts'

@@ -4,6 +4,7 @@ export type { DescribeBatchInvarianceOptions } from './engine/batch-invariance.c
 export { ReplayGroup } from './layers/replay-group.case.ts'
 export { describeGolden } from './models/golden.case.ts'
 export type { DescribeGoldenOptions } from './models/golden.case.ts'
+export { createKQuantModel } from './models/k-quant-model.case.ts'
 export { describeParallelModels } from './models/parallel.case.ts'
 export type { DescribeParallelOptions } from './models/parallel.case.ts'
 export { describeOps } from './ops/ops.case.ts'

@@ -7,21 +7,29 @@ export interface LayerRangeOptions {
   readonly layerSplit?: readonly number[] | null
 }
 
-/** Multiply-adds that a decoded token costs. */
+/** Multiply-adds that a computed token costs on average, in a prompt or behind it. */
 export interface LayerCosts {
   /** A row that is looked up: next to nothing, whatever memory the table takes. */
   readonly embedding: number
   readonly layers: readonly number[] // [numLayers]
-  /** Final norm and head: as much as one or two layers, or as many as ten where the vocabulary is large and the model small. */
+  /** Final norm and head, for the tokens that go through it. */
   readonly head: number
 }
+
+/**
+ * Of the computed tokens, those behind which one is sampled: all that are decoded, and of a prompt the last alone. Two
+ * tokens of prompt for one of output are a third, but decoded tokens take more time each, as few share the reading of the
+ * weights.
+ */
+const sampledShare = 1 / 2
 
 /** How long a context is taken to be: what sliding layers save depends on it. */
 const typicalContext = 2048
 
 /**
  * The layers of each pipeline stage: contiguous, at least one, and the most expensive stage as cheap as can be, for the
- * others wait for it. The first has the embedding, the last norm and head; where these are tied, both hold the table.
+ * others wait for it, over prompts and decoding together. The first has the embedding, the last norm and head; where these
+ * are tied, both hold the table.
  * @throws InvalidConfigError where there are more stages than layers, or the list does not fit the model or the stages.
  */
 export function resolveLayerRanges(config: ModelConfig, { numStages, layerSplit }: LayerRangeOptions): LayerRange[] {
@@ -46,7 +54,7 @@ export function layerCosts(config: ModelConfig): LayerCosts {
   return {
     embedding: hiddenSize,
     layers: Array.from({ length: numLayers }, (_, layer) => attentionCost(config, layer) + mlpCost(config, layer)),
-    head: hiddenSize * vocabSize,
+    head: sampledShare * hiddenSize * vocabSize,
   }
 }
 

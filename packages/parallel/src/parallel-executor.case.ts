@@ -1,6 +1,9 @@
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type EngineInfo, LLM } from '@octavo/core'
+import { type EngineInfo, type EngineModule, LLM } from '@octavo/core'
+import { createKQuantModel } from '@octavo/core/testing'
 import { expect } from 'vitest'
 import { parallelExecutor } from './executor-module.ts'
 import type { ParallelOptions } from './parallel-option-table.ts'
@@ -30,6 +33,36 @@ export async function expectGoldenTokens(fixture: string, parallel: ParallelOpti
     const expected = golden.map(({ greedy_ids: ids }) => ids.slice(0, maxTokens))
     expect(outputs.map(({ outputs: [output] }) => output?.tokenIds)).toEqual(expected)
     return llm.engine.info
+  } finally {
+    await llm.shutdown()
+  }
+}
+
+/** Greedy tokens of a model in K-quants, of which two ranks have a half each, are those of one rank. */
+export async function expectSharedKQuants(parallel: Omit<ParallelOptions, 'tp'> = {}): Promise<void> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'octavo-k-quants-'))
+  try {
+    const model = path.join(folder, 'model.gguf')
+    writeFileSync(model, createKQuantModel(fixtures))
+    const alone = await tokensOf(model, [])
+    expect(new Set(alone.flat()).size).toBeGreaterThan(20)
+    expect(await tokensOf(model, [parallelExecutor({ ...parallel, tp: 2 })])).toEqual(alone)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+async function tokensOf(model: string, modules: readonly EngineModule[]): Promise<(readonly number[])[]> {
+  const llm = await LLM.load(model, {
+    backend: 'cpu',
+    kvCacheMemory: '64MiB',
+    generationConfig: 'octavo',
+    modules,
+  })
+  try {
+    const prompts = [[1, 2, 3], [400], [7, 65, 7, 300, 12, 99, 250, 7]]
+    const outputs = await llm.generate(prompts, { temperature: 0, maxTokens: 24, ignoreEos: true })
+    return outputs.map(({ outputs: [output] }) => output?.tokenIds ?? [])
   } finally {
     await llm.shutdown()
   }

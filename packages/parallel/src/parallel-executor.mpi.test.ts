@@ -1,6 +1,6 @@
 import { describe, it } from 'vitest'
 import { findMpiLibraries } from './mpi/find-mpi-libraries.ts'
-import { expectGoldenTokens } from './parallel-executor.case.ts'
+import { expectGoldenTokens, expectSharedKQuants } from './parallel-executor.case.ts'
 
 const libraries = (await findMpiLibraries()).filter(({ launcher }) => launcher !== null)
 
@@ -11,4 +11,6 @@ describe.skipIf(libraries.length === 0).each(libraries)('ranks as processes of $
   it('give the golden tokens: attention and experts shared, in two stages', async () => {
     await expectGoldenTokens('models/mixtral', { tp: 2, ep: 2, pp: 2, executor: 'mpi', mpi })
   })
+
+  it('share K-quants', () => expectSharedKQuants({ executor: 'mpi', mpi }))
 })

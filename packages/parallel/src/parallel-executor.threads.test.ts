@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { expectGoldenTokens } from './parallel-executor.case.ts'
+import { expectGoldenTokens, expectSharedKQuants } from './parallel-executor.case.ts'
 import type { ParallelOptions } from './parallel-option-table.ts'
 
 describe('ranks as threads', () => {
@@ -16,4 +16,6 @@ describe('ranks as threads', () => {
     expect(ranks).toHaveLength(Math.max(tp, ep) * pp)
     expect(ranks.reduce((sum, rank) => sum + rank.weightBytes, 0)).toBe(weightBytes)
   })
+
+  it('share K-quants', () => expectSharedKQuants())
 })

@@ -117,19 +117,17 @@ export class ParallelExecutor implements Executor {
       config,
       modelPath,
       modules: modules.filter(({ kind }) => !driverKinds.has(kind)),
-      numLocalWorkers: link.numLocalRanks,
+      share: link.share,
       collectiveTimeoutMs: config.device.stepTimeoutMs,
     }
   }
 
   #warnOfCrowds(links: readonly RankLink[]): void {
-    const hosts = new Map(links.map(({ host, numLocalRanks, numCpus }) => [host, { numLocalRanks, numCpus }]))
-    for (const [host, { numLocalRanks, numCpus }] of hosts) {
-      if (numLocalRanks <= numCpus) continue
-      this.#context.onLog(
-        'warn',
-        `${numLocalRanks} ranks share ${numCpus} CPU${numCpus === 1 ? '' : 's'}${host === null ? '' : ` of ${host}`}, and a step waits for the slowest of them; ${numCpus} would be faster`,
-      )
-    }
+    const crowds = links.filter(({ share, numCpus }) => share.numCpuWorkers > numCpus)
+    const warnings = crowds.map(
+      ({ host, share, numCpus }) =>
+        `${share.numCpuWorkers} ranks share ${numCpus} CPU${numCpus === 1 ? '' : 's'}${host === null ? '' : ` of ${host}`}, and a step waits for the slowest of them; ${numCpus} would be faster`,
+    )
+    for (const warning of new Set(warnings)) this.#context.onLog('warn', warning)
   }
 }

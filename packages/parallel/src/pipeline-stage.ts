@@ -1,4 +1,5 @@
 import type { ModelRunnerOutput, ModelWorker, SchedulerOutput } from '@octavo/core/engine'
+import { mapValues } from '@octavo/core/ops'
 import { tensor2d, type Tensor2D } from '@tensorflow/tfjs-core'
 
 /** What a stage needs of a group of ranks. */
@@ -59,8 +60,9 @@ export class PipelineStage {
   #send(hidden: Tensor2D | null): void {
     const { group } = this.#options
     if (hidden === null) return
+    const send = (values: Float32Array): void => group.send(values, { dst: group.rank + 1 })
     try {
-      group.send(hidden.dataSync<'float32'>() as Float32Array, { dst: group.rank + 1 })
+      mapValues(hidden, { shape: [0, hidden.shape[1]], map: send }).dispose()
     } finally {
       hidden.dispose()
     }

@@ -62,7 +62,7 @@ export class StagesExecutor implements Executor {
   readonly planSizes: number[] = []
 
   constructor({ config, modelPath, ranges, workerModules = {} }: StagesExecutorOptions) {
-    const share = { numLocalWorkers: ranges.length }
+    const share = { numLocalWorkers: ranges.length, numCpuWorkers: ranges.length }
     this.maxPlansInFlight = ranges.length
     this.#config = config
     this.#channel = new MemoryChannel(ranges.length)

@@ -276,15 +276,32 @@ class DenseMatrix final : public PanelMatrix {
   DenseMemory data_;
 };
 
-/// Rows' codes stay as stored: each block of a panel is widened for its products.
-class GroupedMatrix final : public PanelMatrix {
+/// A grouped weight whose rows stay as stored: each block of a panel is widened for its products.
+class WidenedMatrix final : public PanelMatrix {
  public:
-  explicit GroupedMatrix(GroupedWeight weight) : PanelMatrix(weight.rows, weight.cols), weight_(std::move(weight)) {}
+  WidenedMatrix(int64_t rows, const GroupedSpec& spec) : PanelMatrix(rows, spec.cols), spec_(spec) {}
+
+  /// False where rows could not be read.
+  bool Read(const StoredPlanes& planes) {
+    for (const auto& plane : planes) {
+      const int64_t row_bytes = plane->row_bytes();
+      std::vector<uint8_t>& own = planes_.emplace_back(static_cast<size_t>(rows * row_bytes));
+      for (int64_t row = 0; row < rows; row++) {
+        uint8_t* const to = own.data() + row * row_bytes;
+        const uint8_t* from = nullptr;
+        if (!plane->Read(row, 1, to, &from)) return false;
+        if (from != to) std::memcpy(to, from, static_cast<size_t>(row_bytes));
+      }
+    }
+    return true;
+  }
 
   void ReadRow(int64_t row, float* out) const override { WidenRow(row, 0, cols, out, 1); }
 
   size_t Bytes() const override {
-    return weight_.codes.size() + weight_.zeros.size() + 4 * (weight_.scales.size() + weight_.order.size() + weight_.values.size());
+    size_t bytes = 4 * (spec_.order.size() + spec_.values.size());
+    for (const auto& plane : planes_) bytes += plane.size();
+    return bytes;
   }
 
  private:
@@ -298,26 +315,40 @@ class GroupedMatrix final : public PanelMatrix {
     return {scratch, Format::kFloat32, nullptr, 0, 0};
   }
 
+  float Scale(const uint8_t* scales, int64_t group) const {
+    if (spec_.scale_format == Format::kFloat32) {
+      float value;
+      std::memcpy(&value, scales + 4 * group, sizeof value);
+      return value;
+    }
+    uint16_t bits;
+    std::memcpy(&bits, scales + 2 * group, sizeof bits);
+    return spec_.scale_format == Format::kFloat16 ? FloatFromHalf(bits) : FloatFromBfloat16(bits);
+  }
+
   /// Columns [first_k, first_k + num_k) of a row, `stride` floats apart.
   void WidenRow(int64_t row, int64_t first_k, int64_t num_k, float* out, int64_t stride) const {
-    const uint8_t* codes = weight_.codes.data() + row * weight_.CodeStride();
-    const int64_t num_groups = weight_.NumGroups();
-    const float* scales = weight_.scales.data() + row * num_groups;
-    const uint8_t* zeros = weight_.zeros.empty() ? nullptr : weight_.zeros.data() + row * num_groups;
-    const int64_t bits = weight_.bits;
+    const uint8_t* codes = planes_[0].data() + row * spec_.CodeStride();
+    const uint8_t* scales = planes_[1].data() + row * spec_.ScaleStride();
+    const uint8_t* zeros = spec_.has_zeros ? planes_[2].data() + row * spec_.NumGroups() : nullptr;
+    const int64_t bits = spec_.bits;
+    int64_t last_group = -1;
+    float scale = 0.0f;
     for (int64_t k = first_k; k < first_k + num_k; k++, out += stride) {
       // At most two bytes hold a code, and a row is whole words.
       const int64_t bit = k * bits;
       uint32_t code = codes[bit / 8];
       if (bit % 8 + bits > 8) code |= static_cast<uint32_t>(codes[bit / 8 + 1]) << 8;
       code = code >> bit % 8 & ((1u << bits) - 1);
-      const int64_t group = weight_.order.empty() ? k / weight_.group_size : weight_.order[static_cast<size_t>(k)];
-      const float value = weight_.values[code];
-      *out = (zeros == nullptr ? value : value - static_cast<float>(zeros[group])) * scales[group];
+      const int64_t group = spec_.GroupOf(k);
+      if (group != last_group) scale = Scale(scales, last_group = group);
+      const float value = spec_.values[code];
+      *out = (zeros == nullptr ? value : value - static_cast<float>(zeros[group])) * scale;
     }
   }
 
-  const GroupedWeight weight_;
+  const GroupedSpec spec_;
+  std::vector<std::vector<uint8_t>> planes_;
 };
 
 }  // namespace
@@ -329,8 +360,10 @@ std::unique_ptr<Matrix> MakeDenseMatrix(Format format, int64_t cols, const Store
   return matrix;
 }
 
-std::unique_ptr<Matrix> MakeGroupedMatrix(GroupedWeight weight) {
-  return std::make_unique<GroupedMatrix>(std::move(weight));
+std::unique_ptr<Matrix> MakeWidenedMatrix(const GroupedSpec& spec, const StoredPlanes& planes) {
+  auto matrix = std::make_unique<WidenedMatrix>(planes[0]->rows(), spec);
+  if (!matrix->Read(planes)) return nullptr;
+  return matrix;
 }
 
 }  // namespace octavo

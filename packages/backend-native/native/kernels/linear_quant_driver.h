@@ -5,8 +5,8 @@
 //   kDriverPanels: panels that take turns at one stretch of k, where tokens are many;
 //   kWholeKTokens: up to so many tokens a panel streams from memory once, in order, instead of in stretches;
 //   PrefetchOutput(task, panel0, panel1, token0, tokens), StoreRows(task, rows, panel, token, sums[16]),
-//   AddPanel<format>(w, x, panel, begin, end, tile0, tile1, sums): adds blocks [begin, end) to sums [tile][16 tokens][16 rows],
-//   WidenChunk<format>(w, panel, begin, end, out): the weights of blocks [begin, end), [k][16 rows],
+//   AddPanel<kind>(w, x, panel, begin, end, tile0, tile1, sums): adds blocks [begin, end) to sums [tile][16 tokens][16 rows],
+//   WidenChunk<kind>(w, panel, begin, end, out): the weights of blocks [begin, end), [k][16 rows],
 //   AddChunkTokens(weights, x, stride, count, tokens, totals): totals [tokens][16] += weights [count][16] x rows of x }.
 #pragma once
 
@@ -63,15 +63,15 @@ void DriveInt8(const QuantPanels& w, const QuantizedActivations& x, const QuantT
   }
 }
 
-template <class Kernel, Format kFormat>
+template <class Kernel, PanelKind kKind>
 void Int8(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task) {
   DriveInt8<Kernel>(
       w, x, task, [&](int64_t panel, int64_t begin, int64_t end, int64_t tile0, int64_t tile1, float (*sums)[16]) {
-        Kernel::template AddPanel<kFormat>(w, x, panel, begin, end, tile0, tile1, sums);
+        Kernel::template AddPanel<kKind>(w, x, panel, begin, end, tile0, tile1, sums);
       });
 }
 
-template <class Kernel, Format kFormat>
+template <class Kernel, PanelKind kKind>
 void Float(const QuantPanels& w, const FloatActivations& x, const QuantTask& task) {
   constexpr int64_t kMaxTokens = 128;
   alignas(64) float weights[kChunkBlocks * kBlock * 16];
@@ -83,7 +83,7 @@ void Float(const QuantPanels& w, const FloatActivations& x, const QuantTask& tas
       __builtin_memset(totals, 0, static_cast<size_t>(tokens) * 64);
       for (int64_t b = 0; b < w.blocks; b += kChunkBlocks) {
         const int64_t end = b + kChunkBlocks < w.blocks ? b + kChunkBlocks : w.blocks;
-        Kernel::template WidenChunk<kFormat>(w, panel, b, end, weights);
+        Kernel::template WidenChunk<kKind>(w, panel, b, end, weights);
         Kernel::AddChunkTokens(weights, x.x + token0 * w.cols + b * kBlock, w.cols, (end - b) * kBlock, tokens, totals);
       }
       for (int64_t t = 0; t < tokens; t++) Kernel::StoreRows(task, w.rows, panel, token0 + t, totals[t]);
@@ -91,15 +91,15 @@ void Float(const QuantPanels& w, const FloatActivations& x, const QuantTask& tas
   }
 }
 
-/// For the table: any format.
+/// For the table: any kind.
 template <class Kernel>
 void LinearInt8(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task) {
-  WithFormat(w.format, [&](auto format) { Int8<Kernel, decltype(format)::value>(w, x, task); });
+  WithIntegralKind(w.kind, [&](auto kind) { Int8<Kernel, decltype(kind)::value>(w, x, task); });
 }
 
 template <class Kernel>
 void LinearFloat(const QuantPanels& w, const FloatActivations& x, const QuantTask& task) {
-  WithFormat(w.format, [&](auto format) { Float<Kernel, decltype(format)::value>(w, x, task); });
+  WithKind(w.kind, [&](auto kind) { Float<Kernel, decltype(kind)::value>(w, x, task); });
 }
 
 }  // namespace

@@ -23,9 +23,10 @@ constexpr int64_t kStepCols = 64;
 /// 127 * 256: the upper one of two signed bytes never overflows, roundings included.
 constexpr float kWideUnits = 32512.0f;
 
-static constexpr int WideShift(const QuantTraits& traits) {
-  return HasMin(traits.scales) ? 15 - traits.code_bits : 16 - traits.code_bits;
-}
+/// Formats with a minimum, and zeros: minus the zero times the scale.
+static constexpr bool HasWideMin(const PanelTraits& traits) { return HasMin(traits.scales) || HasZeros(traits.scales); }
+
+static constexpr int WideShift(const PanelTraits& traits) { return (HasWideMin(traits) ? 15 : 16) - ValueBits(traits); }
 
 struct WidePanels {
   QuantPanels panels;

@@ -30,14 +30,14 @@ inline void UnpackKScales(const uint8_t* packed, uint8_t* scales, uint8_t* mins)
 }
 
 /// Of one stored block, the row's `s`th.
-template <Format kFormat>
+template <PanelKind kKind>
 inline void PutScales(const uint8_t* stored, int64_t s, int64_t row, uint8_t* panel_scales) {
-  constexpr QuantTraits kTraits = TraitsOf(kFormat);
-  constexpr ScaleKind kKind = kTraits.scales;
+  constexpr PanelTraits kTraits = TraitsOf(kKind);
+  constexpr ScaleKind kScales = kTraits.scales;
   const int64_t first_block = s * (kTraits.stored_block / kBlock);
-  uint8_t* at = panel_scales + BlockScaleOffset(kKind, first_block);
-  uint8_t* shared = panel_scales + SuperScaleOffset(kKind, first_block);
-  switch (kKind) {
+  uint8_t* at = panel_scales + BlockScaleOffset(kScales, first_block);
+  uint8_t* shared = panel_scales + SuperScaleOffset(kScales, first_block);
+  switch (kScales) {
     case ScaleKind::kBlockScale:
       return PutUint16(at, row, stored);
     case ScaleKind::kBlockScaleMin:
@@ -57,6 +57,8 @@ inline void PutScales(const uint8_t* stored, int64_t s, int64_t row, uint8_t* pa
     case ScaleKind::kSuperHalves:
       PutUint16(shared, row, stored + 208);
       for (int j = 0; j < 16; j++) at[16 * j + row] = stored[192 + j];
+      return;
+    default:
       return;
   }
 }

@@ -109,30 +109,30 @@ inline void PackUpperPairs(const uint8_t* const* rows, int64_t offset, uint8_t* 
 }
 
 /// The codes of one stored block of sixteen rows; `o` is where it begins in them.
-template <class V, Format kFormat>
+template <class V, PanelKind kKind>
 inline void PackCodes(const uint8_t* const* rows, int64_t o, uint8_t* out) {
-  constexpr int64_t kBytes = CodeBytesPerBlock(TraitsOf(kFormat).code_bits);
-  switch (kFormat) {
-    case Format::kQ8_0:
+  constexpr int64_t kBytes = CodeBytesPerBlock(TraitsOf(kKind).code_bits);
+  switch (kKind) {
+    case PanelKind::kQ8_0:
       StoreWords(TransposeWords<V>(rows, o + 2), out);
       return StoreWords(TransposeWords<V>(rows, o + 18), out + 256);
-    case Format::kQ4_0:
+    case PanelKind::kQ4_0:
       return StoreWords(TransposeWords<V>(rows, o + 2), out);
-    case Format::kQ4_1:
+    case PanelKind::kQ4_1:
       return StoreWords(TransposeWords<V>(rows, o + 4), out);
-    case Format::kQ5_0:
+    case PanelKind::kQ5_0:
       StoreWords(TransposeWords<V>(rows, o + 6), out);
       return PackFifthBits<V>(rows, o + 2, out + 256);
-    case Format::kQ5_1:
+    case PanelKind::kQ5_1:
       StoreWords(TransposeWords<V>(rows, o + 8), out);
       return PackFifthBits<V>(rows, o + 4, out + 256);
-    case Format::kQ4_K:
+    case PanelKind::kQ4_K:
       for (int j = 0; j < 8; j += 2) PackNibblePair<V>(rows, o + 16 + 16 * j, out + j * kBytes, out + (j + 1) * kBytes);
       return;
-    case Format::kQ5_K:
+    case PanelKind::kQ5_K:
       for (int j = 0; j < 8; j += 2) PackNibblePair<V>(rows, o + 48 + 16 * j, out + j * kBytes, out + (j + 1) * kBytes);
       return PackFifthPlanes<V>(rows, o + 16, out, kBytes);
-    case Format::kQ6_K:
+    case PanelKind::kQ6_K:
       for (int h = 0; h < 2; h++) {
         uint8_t* blocks = out + 4 * h * kBytes;
         PackNibblePair<V>(rows, o + 64 * h, blocks, blocks + 2 * kBytes);
@@ -146,38 +146,88 @@ inline void PackCodes(const uint8_t* const* rows, int64_t o, uint8_t* out) {
   }
 }
 
-template <class V, Format kFormat>
+template <class V, PanelKind kKind>
 void PackRows(const uint8_t* const* rows, int64_t cols, uint8_t* codes, uint8_t* scales) {
-  constexpr QuantTraits kTraits = TraitsOf(kFormat);
+  constexpr PanelTraits kTraits = TraitsOf(kKind);
   constexpr int64_t kBytes = kTraits.stored_block / kBlock * CodeBytesPerBlock(kTraits.code_bits);
   for (int64_t s = 0; s < cols / kTraits.stored_block; s++) {
     const int64_t offset = s * kTraits.stored_bytes;
-    PackCodes<V, kFormat>(rows, offset, codes + s * kBytes);
-    for (int64_t r = 0; r < kPackedRows; r++) PutScales<kFormat>(rows[r] + offset, s, r, scales);
+    PackCodes<V, kKind>(rows, offset, codes + s * kBytes);
+    for (int64_t r = 0; r < kPackedRows; r++) PutScales<kKind>(rows[r] + offset, s, r, scales);
   }
 }
 
 template <class V>
-void PackQuant(Format format, const uint8_t* const* rows, int64_t cols, uint8_t* codes, uint8_t* scales) {
-  switch (format) {
-    case Format::kQ8_0:
-      return PackRows<V, Format::kQ8_0>(rows, cols, codes, scales);
-    case Format::kQ4_0:
-      return PackRows<V, Format::kQ4_0>(rows, cols, codes, scales);
-    case Format::kQ4_1:
-      return PackRows<V, Format::kQ4_1>(rows, cols, codes, scales);
-    case Format::kQ5_0:
-      return PackRows<V, Format::kQ5_0>(rows, cols, codes, scales);
-    case Format::kQ5_1:
-      return PackRows<V, Format::kQ5_1>(rows, cols, codes, scales);
-    case Format::kQ4_K:
-      return PackRows<V, Format::kQ4_K>(rows, cols, codes, scales);
-    case Format::kQ5_K:
-      return PackRows<V, Format::kQ5_K>(rows, cols, codes, scales);
-    case Format::kQ6_K:
-      return PackRows<V, Format::kQ6_K>(rows, cols, codes, scales);
+void PackQuant(PanelKind kind, const uint8_t* const* rows, int64_t cols, uint8_t* codes, uint8_t* scales) {
+  switch (kind) {
+    case PanelKind::kQ8_0:
+      return PackRows<V, PanelKind::kQ8_0>(rows, cols, codes, scales);
+    case PanelKind::kQ4_0:
+      return PackRows<V, PanelKind::kQ4_0>(rows, cols, codes, scales);
+    case PanelKind::kQ4_1:
+      return PackRows<V, PanelKind::kQ4_1>(rows, cols, codes, scales);
+    case PanelKind::kQ5_0:
+      return PackRows<V, PanelKind::kQ5_0>(rows, cols, codes, scales);
+    case PanelKind::kQ5_1:
+      return PackRows<V, PanelKind::kQ5_1>(rows, cols, codes, scales);
+    case PanelKind::kQ4_K:
+      return PackRows<V, PanelKind::kQ4_K>(rows, cols, codes, scales);
+    case PanelKind::kQ5_K:
+      return PackRows<V, PanelKind::kQ5_K>(rows, cols, codes, scales);
+    case PanelKind::kQ6_K:
+      return PackRows<V, PanelKind::kQ6_K>(rows, cols, codes, scales);
     default:
       return;
+  }
+}
+
+/// As PutCodes of isa/scalar/pack_panel.h, of sixteen rows.
+template <class V, int kBits>
+void PackByteRows(const uint8_t* const* rows, int64_t cols, uint8_t* out) {
+  constexpr uint32_t kNibble = 0x0f0f0f0f, kPair = 0x03030303, kBit = 0x01010101;
+  for (int64_t k = 0; k < cols; k += kBlock, out += CodeBytesPerBlock(kBits)) {
+    const Words<V> halves[2] = {TransposeWords<V>(rows, k), TransposeWords<V>(rows, k + 16)};
+    const auto group = [&](int g) { return halves[g / 4].at[g % 4]; };
+    const auto pairs = [&](int half, int shift) {
+      V all = group(4 * half) >> shift & kPair;
+      for (int j = 1; j < 4; j++) all = all | (group(4 * half + j) >> shift & kPair) << (2 * j);
+      return all;
+    };
+    const auto bits = [&](int shift) {
+      V all = group(0) >> shift & kBit;
+      for (int g = 1; g < 8; g++) all = all | (group(g) >> shift & kBit) << g;
+      return all;
+    };
+    if constexpr (kBits == 8) {
+      for (int g = 0; g < 8; g++) group(g).Store(out + 64 * g);
+    } else if constexpr (kBits < 4) {
+      for (int half = 0; half < 2; half++) pairs(half, 0).Store(out + 64 * half);
+      if constexpr (kBits == 3) bits(2).Store(out + 128);
+    } else {
+      for (int q = 0; q < 4; q++) ((group(q) & kNibble) | (group(q + 4) & kNibble) << 4).Store(out + 64 * q);
+      if constexpr (kBits == 5) bits(4).Store(out + 256);
+      if constexpr (kBits == 6) {
+        for (int half = 0; half < 2; half++) pairs(half, 4).Store(out + 256 + 64 * half);
+      }
+    }
+  }
+}
+
+template <class V>
+void PackBytes(int code_bits, const uint8_t* const* rows, int64_t cols, uint8_t* codes) {
+  switch (code_bits) {
+    case 2:
+      return PackByteRows<V, 2>(rows, cols, codes);
+    case 3:
+      return PackByteRows<V, 3>(rows, cols, codes);
+    case 4:
+      return PackByteRows<V, 4>(rows, cols, codes);
+    case 5:
+      return PackByteRows<V, 5>(rows, cols, codes);
+    case 6:
+      return PackByteRows<V, 6>(rows, cols, codes);
+    default:
+      return PackByteRows<V, 8>(rows, cols, codes);
   }
 }
 
@@ -206,7 +256,7 @@ void PackHalves(const uint8_t* const* rows, int64_t offset, int64_t count, uint8
 
 template <class V>
 PackKernels MakePackKernels() {
-  return {PackQuant<V>, PackWords<V>, PackHalves<V>};
+  return {PackQuant<V>, PackBytes<V>, PackWords<V>, PackHalves<V>};
 }
 
 }  // namespace

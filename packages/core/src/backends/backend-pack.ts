@@ -51,10 +51,16 @@ export interface BackendProvider {
 /** Options of one backend, such as its number of threads: plain data that the backend checks. */
 export type BackendOptions = Readonly<Record<string, unknown>>
 
-/** One rank's part of a machine on which several run: 1/numLocalWorkers of its processors and free memory. */
+/** One rank's part of a machine on which several run, itself always counted. */
 export interface MachineShare {
+  /** Ranks on the machine: each takes an equal part of its free memory, and of the CPU time that a control group allows. */
   readonly numLocalWorkers: number
+  /** Those of them that may run on the same processors, of which each takes an equal part. */
+  readonly numCpuWorkers: number
 }
+
+/** The only one. */
+export const wholeMachine: MachineShare = { numLocalWorkers: 1, numCpuWorkers: 1 }
 
 /** Whether a backend could run here. */
 export interface BackendProbe {

@@ -2,7 +2,13 @@ import { ready, setBackend } from '@tensorflow/tfjs-core'
 import { readEnv } from '../config/env.ts'
 import { BackendUnavailableError } from '../errors.ts'
 import { messageOf } from '../util/message-of.ts'
-import type { BackendPack, BackendProbe, BackendProvider, MachineShare } from './backend-pack.ts'
+import {
+  type BackendPack,
+  type BackendProbe,
+  type BackendProvider,
+  type MachineShare,
+  wholeMachine,
+} from './backend-pack.ts'
 import { cpuProvider } from './cpu/cpu-pack.ts'
 
 /** `auto`, or the name of a provider. */
@@ -75,7 +81,7 @@ export interface CreateBackendOptions {
  */
 export async function createBackend(
   choice: BackendChoice = 'auto',
-  { env, providers = [], share = { numLocalWorkers: 1 } }: CreateBackendOptions = {},
+  { env, providers = [], share = wholeMachine }: CreateBackendOptions = {},
 ): Promise<ChosenBackend> {
   const candidates = await probeCandidates(providers)
   const envChoice = readEnv(env).backend

@@ -95,6 +95,26 @@ describe('EngineCore', () => {
     expect((await third).updates).toMatchObject([{ id: 'b', newTokenIds: [8] }])
   })
 
+  it('sends the plan that takes the place of one before anybody hears of its tokens', async () => {
+    const { core, executor } = setup(2)
+    for (const [i, id] of ['a', 'b'].entries()) core.addSequence(testRequest(id, { promptTokenIds: tokenRange(i, 16) }))
+    const first = core.step()
+    executor.end(0, 7)
+    expect((await first).updates).toMatchObject([{ id: 'a', newTokenIds: [7] }])
+    expect(executor.plans.map(ids)).toEqual([[['a', 16]], [['b', 16]], [['a', 1]]])
+  })
+
+  it('takes what is new into a plan beside the one that runs, if the executor runs several', () => {
+    for (const maxPlansInFlight of [1, 2]) {
+      const { core, executor } = setup(maxPlansInFlight)
+      core.addSequence(testRequest('a', { promptTokenIds: tokenRange(0, 16) }))
+      void core.step()
+      core.addSequence(testRequest('b', { promptTokenIds: tokenRange(1, 16) }))
+      core.fillBesides()
+      expect(executor.plans.map(ids)).toEqual([[['a', 16]], [['b', 16]]].slice(0, maxPlansInFlight))
+    }
+  })
+
   it('ends what was in flight when the executor loses a plan, once nothing runs, and goes on with the rest', async () => {
     const { core, executor, scheduler } = setup(2)
     for (const [i, id] of ['a', 'b', 'c'].entries())

@@ -47,13 +47,24 @@ export class EngineCore {
     this.#scheduler.abortSequence(id)
   }
 
-  /** Hands the executor as many plans as it runs at once, then waits for the oldest of them. */
+  /** What is new need not wait for plans that run, where the executor runs more of them. */
+  fillBesides(): void {
+    if (this.#running.length > 0) this.#fill()
+  }
+
+  /**
+   * Hands the executor as many plans as it runs at once, then waits for the oldest. Where it runs several, the one that
+   * takes its place goes out before anybody hears of the tokens: a stage has nothing to do until then.
+   */
   async step(): Promise<StepResult> {
     this.#fill()
-    const { plan, output } = this.#running.shift()!
+    const { plan, output } = this.#running[0]!
     const result = await output.catch(toError)
+    this.#running.shift()
     if (result instanceof Error) return this.#fail(result)
-    return { updates: this.#scheduler.updateFromOutput(plan, result), numTokens: plan.numTokens, failure: null }
+    const updates = this.#scheduler.updateFromOutput(plan, result)
+    if (this.#executor.maxPlansInFlight > 1 && this.#scheduler.hasUnfinished()) this.#fill()
+    return { updates, numTokens: plan.numTokens, failure: null }
   }
 
   metrics(): EngineMetrics {
@@ -83,8 +94,7 @@ export class EngineCore {
 
   /** Nothing is freed before nothing runs any more. */
   async #fail(failure: Error): Promise<StepResult> {
-    await Promise.allSettled(this.#running.map(({ output }) => output))
-    this.#running.length = 0
+    await Promise.allSettled(this.#running.splice(0).map(({ output }) => output))
     return { updates: this.#scheduler.failPlansInFlight(toTransferredError(failure)), numTokens: 0, failure }
   }
 }

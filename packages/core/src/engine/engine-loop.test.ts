@@ -8,13 +8,18 @@ import type { Executor } from './executor.ts'
 import { Heartbeat } from './heartbeat.ts'
 
 /** A loop over an executor that fails when the test says so, between plans or in one. */
-function setup(): { loop: EngineLoop; failures: unknown[]; fail: (error: Error) => void; numPlans: () => number } {
+function setup(maxPlansInFlight = 1): {
+  loop: EngineLoop
+  failures: unknown[]
+  fail: (error: Error) => void
+  numPlans: () => number
+} {
   const failed = Promise.withResolvers<Error>()
   const inPlan = Promise.withResolvers<ModelRunnerOutput>()
   inPlan.promise.catch(() => {})
   let numPlans = 0
   const executor: Executor = {
-    maxPlansInFlight: 1,
+    maxPlansInFlight,
     failed: failed.promise,
     initialize: () => Promise.reject(new Error('not in this test')),
     executeModel() {
@@ -37,6 +42,16 @@ function setup(): { loop: EngineLoop; failures: unknown[]; fail: (error: Error) 
   }
   return { loop, failures, fail, numPlans: () => numPlans }
 }
+
+it.each([1, 2])('while a plan runs takes new requests into another one, of %d at once', async (maxPlansInFlight) => {
+  const { loop, fail, numPlans } = setup(maxPlansInFlight)
+  loop.add([testRequest('a')])
+  expect(numPlans()).toBe(1)
+  loop.add([testRequest('b')])
+  expect(numPlans()).toBe(maxPlansInFlight)
+  fail(new Error('the test is over'))
+  await loop.shutdown()
+})
 
 describe('an engine loop whose executor fails', () => {
   const error = new Error('a rank is gone')

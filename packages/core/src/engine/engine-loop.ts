@@ -35,6 +35,7 @@ export class EngineLoop {
   add(requests: readonly SequenceRequest[]): void {
     this.#watched(() => {
       for (const request of requests) this.#addSequence(request)
+      if (!this.#isShutDown) this.#core.fillBesides()
     })
     this.#wake()
   }

@@ -1,5 +1,12 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { MemoryWeights } from '../layers/memory-weights.case.ts'
+import { findQuantization } from '../loading/quantization-section.ts'
+import { openSafetensors } from '../loading/safetensors.ts'
+import { storedBytes } from '../loading/weight-source.ts'
+import { WeightView } from '../loading/weight-view.ts'
+import { createQuantizationScheme } from '../quantization/create-quantization-scheme.ts'
 import { estimateWeightBytes } from './estimate-weight-bytes.ts'
 
 const floats = (length: number, shape = [1, length]) => ({ shape, values: new Float32Array(length) })
@@ -10,7 +17,7 @@ const source = new MemoryWeights({
   'model.layers.10.mlp.experts.3.down_proj.weight': floats(60),
   'h.1.attn.c_attn.weight': floats(40),
 })
-const whole = { dtype: 'auto', layers: undefined, numRanks: 1, numExpertRanks: 1 } as const
+const whole = { dtype: 'auto', layers: undefined, numRanks: 1, numExpertRanks: 1, scheme: null } as const
 
 describe('estimateWeightBytes', () => {
   it('counts what is stored, or what the dtype makes of matrices', () => {
@@ -25,5 +32,19 @@ describe('estimateWeightBytes', () => {
   it('leaves out the layers of other stages', () => {
     expect(estimateWeightBytes(source, { ...whole, layers: { start: 0, end: 1 } })).toBe(4 * 1110)
     expect(estimateWeightBytes(source, { ...whole, layers: { start: 1, end: 11 } })).toBe(4 * 1100)
+  })
+
+  it('counts the planes of quantized weights, or what they become in a dtype', () => {
+    const path = fileURLToPath(new URL('../../../../fixtures/quantized/ct-int4', import.meta.url))
+    const config = JSON.parse(readFileSync(`${path}/config.json`, 'utf8'))
+    const weights = openSafetensors(path)
+    const scheme = createQuantizationScheme(findQuantization(path, config)!)
+    const stored = weights.names().reduce((sum, name) => sum + storedBytes(weights, name), 0)
+    expect(estimateWeightBytes(weights, { ...whole, scheme })).toBe(stored)
+    const { rows, cols } = scheme.find(new WeightView(weights), 'model.layers.0.self_attn.q_proj', 'linear')!
+    expect([rows, cols]).toEqual([64, 64])
+    const dense = estimateWeightBytes(weights, { ...whole, scheme, dtype: 'float32' })
+    expect(dense).toBeGreaterThan(6 * stored * 0.7)
+    weights.close()
   })
 })

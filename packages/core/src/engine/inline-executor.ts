@@ -1,3 +1,4 @@
+import { wholeMachine } from '../backends/backend-pack.ts'
 import { singleRank } from '../layers/communicator.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import type { EngineInfo } from './engine-info.ts'
@@ -16,7 +17,7 @@ export class InlineExecutor implements Executor {
 
   constructor(options: InlineExecutorOptions) {
     this.#options = options
-    this.#worker = new ModelWorker({ ...options, communicator: singleRank, share: { numLocalWorkers: 1 } })
+    this.#worker = new ModelWorker({ ...options, communicator: singleRank, share: wholeMachine })
   }
 
   initialize(): Promise<EngineInfo> {

@@ -94,7 +94,7 @@ export function checkWeightsFit(file: string, weightBytes: number, memory: Memor
 export function kvBudget(
   kvCacheMemory: EngineConfig['cache']['kvCacheMemory'],
   memory: MemoryLimits,
-  { numLocalWorkers }: MachineShare,
+  { numLocalWorkers }: Pick<MachineShare, 'numLocalWorkers'>,
 ): number {
   const cap = Math.min(memory.availableBytes, memory.backendBytes ?? Infinity)
   if ('fractionOfFree' in kvCacheMemory)

@@ -18,8 +18,8 @@ describe('loadEngineModules', () => {
     const [provider] = backends
     expect(provider).toMatchObject({ name: 'mine', priority: 7 })
     expect(await provider?.probe()).toEqual({ available: true, detail: '{"threads":3}' })
-    await expect(provider?.create(undefined, { numLocalWorkers: 2 })).rejects.toThrow(
-      '[{"threads":3},{"numLocalWorkers":2}]',
+    await expect(provider?.create(undefined, { numLocalWorkers: 2, numCpuWorkers: 1 })).rejects.toThrow(
+      '[{"threads":3},{"numLocalWorkers":2,"numCpuWorkers":1}]',
     )
     expect(createExecutor).toBeNull()
   })

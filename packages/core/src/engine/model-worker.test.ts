@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
+import { wholeMachine } from '../backends/backend-pack.ts'
 import { resolveEngineConfig } from '../config/engine-config.ts'
 import { InvalidConfigError } from '../errors.ts'
 import { singleRank } from '../layers/communicator.ts'
@@ -32,7 +33,7 @@ const plan: SchedulerOutput = {
 }
 
 function create(options: Partial<ModelWorkerOptions>): ModelWorker {
-  return new ModelWorker({ config, modelPath, communicator: singleRank, share: { numLocalWorkers: 1 }, ...options })
+  return new ModelWorker({ config, modelPath, communicator: singleRank, share: wholeMachine, ...options })
 }
 
 describe('ModelWorker', () => {

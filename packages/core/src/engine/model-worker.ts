@@ -152,6 +152,7 @@ export class ModelWorker implements Worker {
         layers,
         numRanks: communicator.size,
         numExpertRanks: (expertCommunicator ?? communicator).size,
+        scheme,
       })
       checkWeightsFit(checkpoint.path, weightBytes, memoryLimits(pack, 0, share))
       return definition.load({

@@ -126,7 +126,7 @@ interface ExpertToLoad extends ExpertNames {
 function loadExpert(loader: WeightLoader, options: MoeOptions, expert: ExpertToLoad): LoadedExpert {
   const { hiddenSize, intermediateSize, hasExpertBias, isInterleaved } = options
   const { gateUp, down, share, sharing } = expert
-  const rows = gateUpRows(intermediateSize, share, isInterleaved)
+  const rows = gateUpRows(intermediateSize, share, isInterleaved && gateUp.length === 1)
   const [method, ...others] = [...gateUp, down].map((module) => loader.linearMethods(module, 'expert'))
   const names = gateUp.map((module) => `${module}.weight`)
   // Parts in different formats stay apart: one weight of both would have to be float32.

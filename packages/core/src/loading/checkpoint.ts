@@ -143,7 +143,7 @@ async function openGgufCheckpoint(path: string): Promise<Checkpoint> {
       path,
       config: ggufConfig(model),
       generationConfig: ggufGenerationConfig(metadata),
-      quantization: null,
+      quantization: model.hasBlocksToConvert ? { file: path, method: 'gguf', json: {} } : null,
       readTokenizer: () => tokenizerFromGguf(metadata),
       openWeights: () => model.reopen(),
     }

@@ -17,6 +17,8 @@ export interface GgufArchitecture {
   readonly hasShiftedNorms: boolean
   /** Linear weights are `[in, out]` in HF's checkpoints, `[out, in]` here. */
   readonly hasConv1d: boolean
+  /** The same of experts. */
+  readonly hasInOutExperts: boolean
   /** `ffn_{gate,up,down}_exps` [experts, out, in] → `<prefix>.<expert>.<name>`; `null` for dense models. */
   readonly experts: {
     readonly prefix: string
@@ -53,6 +55,7 @@ const base = {
   hasInterleavedRotary: false,
   hasShiftedNorms: false,
   hasConv1d: false,
+  hasInOutExperts: false,
   experts: null,
 }
 
@@ -119,6 +122,23 @@ const architectures: ReadonlyMap<string, Omit<GgufArchitecture, 'key'>> = new Ma
     },
   ],
   [
+    'gpt-oss',
+    {
+      ...base,
+      architecture: 'GptOssForCausalLM',
+      modelType: 'gpt_oss',
+      layerNames: {
+        ...attentionNames,
+        attn_sinks: 'self_attn.sinks',
+        attn_norm: 'input_layernorm',
+        post_attention_norm: 'post_attention_layernorm',
+        ffn_gate_inp: 'mlp.router',
+      },
+      hasInOutExperts: true,
+      experts: { prefix: 'mlp.experts', gate: 'gate_proj', up: 'up_proj', down: 'down_proj' },
+    },
+  ],
+  [
     'gpt2',
     {
       ...base,
@@ -138,6 +158,14 @@ const architectures: ReadonlyMap<string, Omit<GgufArchitecture, 'key'>> = new Ma
     },
   ],
 ])
+
+/** What llama.cpp calls Hugging Face's `model_type`; `null` for what is not in the table. */
+export function ggufArchitectureOf(modelType: string): GgufArchitecture | null {
+  if (modelType === 'mixtral') return { ...base, key: 'llama', hasInterleavedRotary: true, ...mixtral }
+  const wanted = modelType === 'mistral' ? 'llama' : modelType
+  for (const [key, known] of architectures) if (known.modelType === wanted) return { ...known, key }
+  return null
+}
 
 /** llama.cpp's name → Hugging Face's, for docs/models.md; a `llama` with experts is a Mixtral. */
 export const ggufArchitectureNames: readonly (readonly [key: string, architecture: string])[] = [

@@ -50,7 +50,7 @@ function tokenIds(metadata: GgufMetadata): JsonObject {
 
 /** The embedding's rows count, not the metadata: the matrix may be padded. */
 function vocabSize(model: GgufModel): number {
-  const embedding = model.stored.get('token_embd.weight')
+  const embedding = model.stored.raw('token_embd.weight')
   const rows = embedding?.shape.length === 2 ? embedding.shape[0] : undefined
   if (rows === undefined)
     throw new CheckpointError(model.file, 'missing, or not a matrix', { tensor: 'token_embd.weight' })
@@ -130,6 +130,8 @@ function familyConfig(model: GgufModel, fields: GgufFields): JsonObject {
         final_logit_softcapping: fields.number('final_logit_softcapping'),
         ...slidingPattern(fields),
       }
+    case 'gpt_oss':
+      return { ...expertCounts(fields, 'num_local_experts'), sliding_window: stated === null ? 128 : window }
     case 'phi3':
       return {
         sliding_window: window,

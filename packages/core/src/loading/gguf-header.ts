@@ -1,7 +1,7 @@
 import { CheckpointError } from '../errors.ts'
 import { weightFormats, type WeightFormat } from '../tensor/dtype.ts'
 import { DeferredStrings, GgufReader } from './gguf-reader.ts'
-import { isRawOnly, rawBits, type RawDType } from './raw-tensor.ts'
+import { isRawBlock, isRawOnly, rawBits, rawBlocks, type RawDType } from './raw-tensor.ts'
 import type { TensorFile } from './tensor-file.ts'
 
 /**
@@ -29,13 +29,11 @@ export interface GgufTensor {
   readonly type: string
   /** `null` where Octavo has no kernels for the type. */
   readonly format: WeightFormat | null
-  /** `null` where Octavo can't even tell its size. */
-  readonly dtype: RawDType | null
+  readonly dtype: RawDType
   /** Slowest dimension first, as in PyTorch: the reverse of the file's order. */
   readonly shape: readonly number[]
   /** In the file. */
   readonly position: number
-  /** 0 where `dtype` is `null`. */
   readonly sizeInBytes: number
 }
 
@@ -45,7 +43,7 @@ export interface GgufHeader {
 }
 
 /** `ggml_type` in ggml.h. */
-const ggmlTypes: ReadonlyMap<number, { name: string; dtype: RawDType | null }> = new Map(
+const ggmlTypes: ReadonlyMap<number, { name: string; dtype: RawDType }> = new Map(
   (
     [
       [0, 'F32', 'float32'],
@@ -55,44 +53,50 @@ const ggmlTypes: ReadonlyMap<number, { name: string; dtype: RawDType | null }> =
       [6, 'Q5_0', 'q5_0'],
       [7, 'Q5_1', 'q5_1'],
       [8, 'Q8_0', 'q8_0'],
-      [9, 'Q8_1', null],
-      [10, 'Q2_K', null],
-      [11, 'Q3_K', null],
+      [9, 'Q8_1', 'q8_1'],
+      [10, 'Q2_K', 'q2_k'],
+      [11, 'Q3_K', 'q3_k'],
       [12, 'Q4_K', 'q4_k'],
       [13, 'Q5_K', 'q5_k'],
       [14, 'Q6_K', 'q6_k'],
-      [15, 'Q8_K', null],
-      [16, 'IQ2_XXS', null],
-      [17, 'IQ2_XS', null],
-      [18, 'IQ3_XXS', null],
-      [19, 'IQ1_S', null],
-      [20, 'IQ4_NL', null],
-      [21, 'IQ3_S', null],
-      [22, 'IQ2_S', null],
-      [23, 'IQ4_XS', null],
+      [15, 'Q8_K', 'q8_k'],
+      [16, 'IQ2_XXS', 'iq2_xxs'],
+      [17, 'IQ2_XS', 'iq2_xs'],
+      [18, 'IQ3_XXS', 'iq3_xxs'],
+      [19, 'IQ1_S', 'iq1_s'],
+      [20, 'IQ4_NL', 'iq4_nl'],
+      [21, 'IQ3_S', 'iq3_s'],
+      [22, 'IQ2_S', 'iq2_s'],
+      [23, 'IQ4_XS', 'iq4_xs'],
       [24, 'I8', 'int8'],
       [25, 'I16', 'int16'],
       [26, 'I32', 'int32'],
       [27, 'I64', 'int64'],
       [28, 'F64', 'float64'],
-      [29, 'IQ1_M', null],
+      [29, 'IQ1_M', 'iq1_m'],
       [30, 'BF16', 'bfloat16'],
-      [34, 'TQ1_0', null],
-      [35, 'TQ2_0', null],
-      [39, 'MXFP4', null],
-      [40, 'NVFP4', null],
-      [41, 'Q1_0', null],
-    ] satisfies [number, string, RawDType | null][]
+      [34, 'TQ1_0', 'tq1_0'],
+      [35, 'TQ2_0', 'tq2_0'],
+      [39, 'MXFP4', 'mxfp4'],
+      [40, 'NVFP4', 'nvfp4'],
+      [41, 'Q1_0', 'q1_0'],
+    ] satisfies [number, string, RawDType][]
   ).map(([id, name, dtype]) => [id, { name, dtype }]),
 )
 
+/** ggml's number of a format. */
+export function ggmlTypeOf(format: WeightFormat): number {
+  for (const [id, { dtype }] of ggmlTypes) if (dtype === format) return id
+  throw new Error(`${format} is no ggml type`)
+}
+
 /** Of these the kernels have formats. */
-function formatOf(dtype: RawDType | null): WeightFormat | null {
-  return dtype === null || isRawOnly(dtype) ? null : dtype
+function formatOf(dtype: RawDType): WeightFormat | null {
+  return isRawOnly(dtype) || isRawBlock(dtype) ? null : dtype
 }
 
 export const loadableGgmlTypes: readonly string[] = [...ggmlTypes.values()]
-  .filter(({ dtype }) => formatOf(dtype) !== null)
+  .filter(({ dtype }) => !isRawOnly(dtype))
   .map(({ name }) => name)
 
 /** Parses and checks the header; throws CheckpointError for anything that is not a whole, consistent file. */
@@ -172,6 +176,12 @@ function readTensorEntry(reader: GgufReader, file: string): TensorEntry {
   return { name, shape, type, offset }
 }
 
+function blockOf(dtype: RawDType): readonly [elements: number, bytes: number] {
+  if (isRawOnly(dtype)) return [1, rawBits[dtype] / 8]
+  if (isRawBlock(dtype)) return rawBlocks[dtype]
+  return [weightFormats[dtype].blockElements, weightFormats[dtype].blockBytes]
+}
+
 function placeTensor(entry: TensorEntry, data: { file: TensorFile; dataStart: number; alignment: number }): GgufTensor {
   const { file, dataStart, alignment } = data
   const { name, shape } = entry
@@ -182,21 +192,16 @@ function placeTensor(entry: TensorEntry, data: { file: TensorFile; dataStart: nu
       tensor: name,
     })
   const position = dataStart + entry.offset
-  let sizeInBytes = 0
-  if (type.dtype !== null) {
-    const { blockElements, blockBytes } = isRawOnly(type.dtype)
-      ? { blockElements: 1, blockBytes: rawBits[type.dtype] / 8 }
-      : weightFormats[type.dtype]
-    const cols = shape.at(-1) ?? 1
-    if (cols % blockElements !== 0) {
-      throw new CheckpointError(
-        file.path,
-        `rows of ${cols} elements can't be ${type.name}, whose blocks have ${blockElements}`,
-        { tensor: name },
-      )
-    }
-    sizeInBytes = (shape.reduce((product, size) => product * size, 1) / blockElements) * blockBytes
+  const [blockElements, blockBytes] = blockOf(type.dtype)
+  const cols = shape.at(-1) ?? 1
+  if (cols % blockElements !== 0) {
+    throw new CheckpointError(
+      file.path,
+      `rows of ${cols} elements can't be ${type.name}, whose blocks have ${blockElements}`,
+      { tensor: name },
+    )
   }
+  const sizeInBytes = (shape.reduce((product, size) => product * size, 1) / blockElements) * blockBytes
   if (position + sizeInBytes > file.sizeInBytes) {
     const reason = `needs bytes ${position} to ${position + sizeInBytes}, but the file has ${file.sizeInBytes}; it is truncated or damaged, download it again`
     throw new CheckpointError(file.path, reason, { tensor: name })

@@ -1,4 +1,5 @@
 import { TokenizerError } from '../errors.ts'
+import { isJsonObject } from '../util/json-object.ts'
 
 /** How a byte-level BPE vocabulary splits text into words before merging, in tokenizer.json's terms. */
 export interface GgufPreTokenizer {
@@ -65,4 +66,37 @@ export function preTokenizerOf(pre: unknown): GgufPreTokenizer {
   throw new TokenizerError(
     `tokenizer.ggml.pre is ${JSON.stringify(pre)}; known are ${Object.keys(known).join(', ')}. Use the checkpoint in Hugging Face format instead.`,
   )
+}
+
+/**
+ * What llama.cpp calls this tokenizer.json's way to split text into words, the inverse of `preTokenizerOf`; `null` for one that
+ * has no name here. Names that differ in the normalizer alone count where none is the same: llama.cpp normalizes nothing.
+ */
+export function ggufPreTokenizerName(tokenizerJson: Readonly<Record<string, unknown>>): string | null {
+  const { normalizer, pre_tokenizer: preTokenizer, model } = tokenizerJson
+  const ignoresMerges = isJsonObject(model) && model['ignore_merges'] === true
+  const words = JSON.stringify(wordRules(preTokenizer))
+  const found = Object.entries(known).filter(
+    ([, entry]) => entry.ignoresMerges === ignoresMerges && JSON.stringify(wordRules(entry.preTokenizer)) === words,
+  )
+  const exact = found.find(([, entry]) => JSON.stringify(entry.normalizer) === JSON.stringify(normalizer ?? null))
+  return (exact ?? found[0])?.[0] ?? null
+}
+
+/** What of a pre-tokenizer decides where words end. */
+function wordRules(preTokenizer: unknown): unknown[] {
+  if (!isJsonObject(preTokenizer)) return [preTokenizer]
+  const { type, pretokenizers, pattern, behavior, invert, individual_digits: isIndividual } = preTokenizer
+  switch (type) {
+    case 'Sequence':
+      return Array.isArray(pretokenizers) ? pretokenizers.flatMap(wordRules) : [preTokenizer]
+    case 'Split':
+      return [type, pattern, behavior, invert ?? false]
+    case 'Digits':
+      return [type, isIndividual ?? false]
+    case 'ByteLevel':
+      return [type, preTokenizer['add_prefix_space'] ?? true, preTokenizer['use_regex'] ?? true]
+    default:
+      return [preTokenizer]
+  }
 }

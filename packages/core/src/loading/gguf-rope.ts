@@ -46,7 +46,12 @@ function ropeScaling(model: GgufModel, fields: GgufFields): JsonObject | null {
   refuseFactors(fields, isYarn)
   const divisors = names.includes('rope_freqs.weight') ? readDivisors(model, fields) : null
   if (divisors !== null) return divisorScaling(divisors, fields, stated)
-  if (isYarn) return { rope_type: 'yarn', factor, ...stated.original, ...yarnDetails(fields, stated, factor) }
+  if (isYarn) {
+    // gpt-oss blends without rounding where the blend begins and ends.
+    const isExact = model.architecture.modelType === 'gpt_oss'
+    const details = yarnDetails(fields, stated, factor)
+    return { rope_type: 'yarn', factor, ...stated.original, ...details, ...(isExact && { truncate: false }) }
+  }
   refuseAttentionFactor(fields, stated)
   if (type === 'none' || factor === null || factor === 1) return null
   if (type === 'linear' || type === null) return { rope_type: 'linear', factor }

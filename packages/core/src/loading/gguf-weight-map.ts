@@ -96,15 +96,19 @@ export class GgufWeights implements WeightSource {
     return readWidened(this, info, rows)
   }
 
-  /** Whole tensors, and an expert's part of a stack; GGUF's own order of rows is kept. */
+  /** Whole tensors, and an expert's part of a stack; its bytes are in GGUF's own order of rows. */
   raw(name: string): RawTensor | null {
     const view = this.#views.get(name)
     const stored = view === undefined ? null : this.#stored.raw(view.stored)
     if (view === undefined || stored === null) return null
     const share = sizeOf(view.shape) / sizeOf(stored.shape)
     const first = (view.rowStart / sizeOf(stored.shape.slice(0, -1))) * stored.sizeInBytes
+    const { headDim } = view
     return {
       ...stored,
+      ...(headDim !== null && {
+        storedRow: (row: number) => row - (row % headDim) + interleavedIndex(row % headDim, headDim),
+      }),
       name,
       shape: view.shape,
       sizeInBytes: share * stored.sizeInBytes,
@@ -217,9 +221,10 @@ export function mapGgufWeights(
     const projection = expertProjection(architecture, part)
     if (match !== null && architecture.experts !== null && projection !== null) {
       const experts = `${prefix}.${architecture.experts.prefix}`
-      if (expert !== undefined) add(`${experts}.${expert}.${projection}.${ending}`, view)
+      const whole = { ...view, isOutIn: architecture.hasInOutExperts && ending === 'weight' }
+      if (expert !== undefined) add(`${experts}.${expert}.${projection}.${ending}`, whole)
       else
-        for (const [index, slice] of unstack(view, tensor, context.file))
+        for (const [index, slice] of unstack(whole, tensor, { file: context.file, ending }))
           add(`${experts}.${index}.${projection}.${ending}`, slice)
       continue
     }
@@ -227,7 +232,8 @@ export function mapGgufWeights(
     if (match === null || expert !== undefined || layerName === undefined)
       add(globalName(architecture, tensor.name), shiftNorm(view, architecture))
     else {
-      const name = `${prefix}.${layerName}.${ending}`
+      // Sinks are a parameter of the attention, not of a module of their own.
+      const name = part === 'attn_sinks' ? `${prefix}.${layerName}` : `${prefix}.${layerName}.${ending}`
       const headDim = architecture.hasInterleavedRotary ? rotaryHeadDim(part, tensor, fields) : null
       const isOutIn = architecture.hasConv1d && ending === 'weight' && tensor.shape.length === 2
       add(name, shiftNorm({ ...view, headDim, isOutIn }, architecture))
@@ -263,21 +269,19 @@ function expertProjection(architecture: GgufArchitecture, part: string): string 
   }
 }
 
-function* unstack(view: WeightView, tensor: GgufTensor, file: string): Generator<[number, WeightView]> {
-  const [numExperts, rows, cols] = tensor.shape
-  if (
-    tensor.shape.length !== 3 ||
-    numExperts === undefined ||
-    rows === undefined ||
-    cols === undefined ||
-    numExperts > 65_536
-  ) {
-    throw new CheckpointError(file, `expected [experts, out, in], found shape [${tensor.shape.join(', ')}]`, {
-      tensor: tensor.name,
-    })
+function* unstack(
+  view: WeightView,
+  tensor: GgufTensor,
+  { file, ending }: { readonly file: string; readonly ending: string },
+): Generator<[number, WeightView]> {
+  const [numExperts, ...shape] = tensor.shape
+  const expected = ending === 'weight' ? ['experts', 'out', 'in'] : ['experts', 'out']
+  if (tensor.shape.length !== expected.length || numExperts === undefined || numExperts > 65_536) {
+    const reason = `expected [${expected.join(', ')}], found shape [${tensor.shape.join(', ')}]`
+    throw new CheckpointError(file, reason, { tensor: tensor.name })
   }
-  for (let expert = 0; expert < numExperts; expert++)
-    yield [expert, { ...view, shape: [rows, cols], rowStart: expert * rows }]
+  const rows = sizeOf(shape.slice(0, -1))
+  for (let expert = 0; expert < numExperts; expert++) yield [expert, { ...view, shape, rowStart: expert * rows }]
 }
 
 function rotaryHeadDim(part: string, tensor: GgufTensor, fields: GgufFields): number | null {

@@ -2,6 +2,7 @@ import { CheckpointError } from '../errors.ts'
 import { ggufArchitecture, type GgufArchitecture } from './gguf-architecture.ts'
 import { loadableGgmlTypes, readGgufHeader, type GgufMetadata, type GgufTensor } from './gguf-header.ts'
 import { GgufWeights, mapGgufWeights } from './gguf-weight-map.ts'
+import { isRawBlock } from './raw-tensor.ts'
 import { StoredWeights, type StoredTensor, type UnreadableTensor } from './stored-weights.ts'
 import { TensorFile } from './tensor-file.ts'
 import type { WeightSource } from './weight-source.ts'
@@ -12,6 +13,8 @@ export interface GgufModel {
   readonly file: string
   readonly architecture: GgufArchitecture
   readonly metadata: GgufMetadata
+  /** Whether some are blocks that the kernels have no format for. */
+  readonly hasBlocksToConvert: boolean
   /** Under GGUF's names, as stored. */
   readonly stored: WeightSource
   /** Under Hugging Face's names, with its conventions. Closing it closes `stored`. */
@@ -42,7 +45,16 @@ export function openGguf(path: string): GgufModel {
     const architecture = ggufArchitecture(metadata, path)
     const views = mapGgufWeights(tensors, architecture, { metadata, file: path })
     const weights = new GgufWeights(stored, views)
-    return { file: path, architecture, metadata, stored, weights, reopen: () => new GgufWeights(reopen(), views) }
+    const hasBlocksToConvert = tensors.some(({ dtype }) => isRawBlock(dtype))
+    return {
+      file: path,
+      architecture,
+      metadata,
+      hasBlocksToConvert,
+      stored,
+      weights,
+      reopen: () => new GgufWeights(reopen(), views),
+    }
   } catch (error) {
     stored.close()
     throw error
@@ -120,10 +132,12 @@ function otherParts(path: string, metadata: GgufMetadata): string[] {
 function toStored(tensor: GgufTensor, file: string): StoredTensor | UnreadableTensor {
   const { name, type, format, dtype, shape, sizeInBytes, position } = tensor
   if (format !== null) return { info: { name, file, shape, format, sizeInBytes }, position }
-  return {
-    name,
-    file,
-    reason: `its type is ${type}, and only ${loadableGgmlTypes.join(', ')} can be loaded`,
-    raw: dtype === null ? null : { dtype, shape, sizeInBytes, position },
+  if (dtype === 'q2_k') {
+    const expanded = shape.reduce((product, size) => product * size, 1) * 4
+    return { info: { name, file, shape, format: 'float32', sizeInBytes: expanded }, position, isQ2K: true }
   }
+  const reason = isRawBlock(dtype)
+    ? `its type ${type} is read as a matrix of a model only`
+    : `its type is ${type}, and only ${loadableGgmlTypes.join(', ')} can be loaded`
+  return { name, file, reason, raw: { dtype, shape, sizeInBytes, position } }
 }

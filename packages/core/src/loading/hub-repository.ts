@@ -12,7 +12,7 @@ const maxFiles = 100_000
 
 /** What to fetch besides the weights. */
 const smallFiles =
-  /^(config\.json|generation_config\.json|tokenizer[^/]*|special_tokens_map\.json|chat_template\.(jinja|json)|additional_chat_templates\/[^/]+\.jinja|adapter_config\.json)$/
+  /^(config\.json|generation_config\.json|quantize_config\.json|quant_config\.json|hf_quant_config\.json|tokenizer[^/]*|special_tokens_map\.json|chat_template\.(jinja|json)|additional_chat_templates\/[^/]+\.jinja|adapter_config\.json)$/
 
 export interface HubModel {
   readonly access: HubAccess

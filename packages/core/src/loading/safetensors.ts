@@ -123,7 +123,7 @@ function toTensor(entry: SafetensorsEntry, file: string, dataStart: number): Sto
   return {
     name,
     file,
-    reason: `its dtype is ${storedDtype}, and only F32, F16 and BF16 can be loaded; quantized checkpoints come later`,
+    reason: `its dtype is ${storedDtype}, and only F32, F16 and BF16 are weights by themselves; a quantization_config would have to say what it means`,
     raw: { dtype, shape, sizeInBytes, position },
   }
 }

@@ -1,9 +1,10 @@
 import { CheckpointError } from '../errors.ts'
-import { dequantizeRow } from '../tensor/dequantize.ts'
+import { dequantizeRow, encodeRow } from '../tensor/dequantize.ts'
 import { rowBytes } from '../tensor/dtype.ts'
 import type { StoredRows } from '../tensor/packed-weight.ts'
 import { assert } from '../util/assert.ts'
-import type { RawDType, RawTensor } from './raw-tensor.ts'
+import { expandQ2K } from './expand-q2-k.ts'
+import { rawBlocks, type RawDType, type RawTensor } from './raw-tensor.ts'
 import type { TensorFile } from './tensor-file.ts'
 import { weightCols, weightRows, type RowRange, type WeightInfo, type WeightSource } from './weight-source.ts'
 
@@ -14,6 +15,8 @@ const maxChunkBytes = 8 * 1024 * 1024
 export interface StoredTensor {
   readonly info: WeightInfo
   readonly position: number
+  /** Whether the file has blocks of Q2_K, which are given as float32. */
+  readonly isQ2K?: boolean
 }
 
 /** A tensor in a dtype whose bytes can be read, and no more. */
@@ -29,8 +32,7 @@ export interface UnreadableTensor {
   readonly name: string
   readonly file: string
   readonly reason: string
-  /** `null` where not even its size is known. */
-  readonly raw: RawPlace | null
+  readonly raw: RawPlace
 }
 
 export function isUnreadable(tensor: StoredTensor | UnreadableTensor): tensor is UnreadableTensor {
@@ -65,12 +67,14 @@ export class StoredWeights implements WeightSource {
   }
 
   read(name: string, bytes: Uint8Array, rows?: RowRange): void {
+    if (this.#require(name).isQ2K === true) return this.#readQ2K(name, bytes, rows)
     const { file, position, stride, count } = this.#place(name, rows)
     assert(bytes.length === count * stride, `${bytes.length} bytes for ${count} rows of ${stride} of ${name}`)
     file.read(bytes, position)
   }
 
-  locate(name: string, rows?: RowRange): readonly StoredRows[] {
+  locate(name: string, rows?: RowRange): readonly StoredRows[] | null {
+    if (this.#require(name).isQ2K === true) return null
     const { file, ...place } = this.#place(name, rows)
     return [{ file: file.path, fd: file.fd, ...place }]
   }
@@ -84,7 +88,6 @@ export class StoredWeights implements WeightSource {
     if (tensor === undefined) return null
     const { file: path } = isUnreadable(tensor) ? tensor : tensor.info
     const place = rawPlace(tensor)
-    if (place === null) throw new CheckpointError(path, 'its type is unknown here', { tensor: name })
     const { position, ...described } = place
     return {
       name,
@@ -103,6 +106,26 @@ export class StoredWeights implements WeightSource {
 
   close(): void {
     for (const file of this.#files.values()) file.close()
+  }
+
+  #readQ2K(name: string, bytes: Uint8Array, rows?: RowRange): void {
+    const { info, position } = this.#require(name)
+    const file = this.#fileAt(info.file)
+    const cols = weightCols(info)
+    const stride = (cols / rawBlocks.q2_k[0]) * rawBlocks.q2_k[1]
+    const { start, end } = rows ?? { start: 0, end: weightRows(info) }
+    assert(bytes.length === (end - start) * cols * 4, `${bytes.length} bytes for ${end - start} rows of ${name}`)
+    const chunkRows = Math.max(1, Math.floor(maxChunkBytes / stride))
+    const chunk = new Uint8Array(Math.min(chunkRows, end - start) * stride)
+    const row = new Float32Array(cols)
+    for (let first = start; first < end; first += chunkRows) {
+      const count = Math.min(chunkRows, end - first)
+      file.read(chunk.subarray(0, count * stride), position + first * stride)
+      for (let i = 0; i < count; i++) {
+        expandQ2K(chunk, i * stride, row)
+        encodeRow('float32', row, bytes, (first - start + i) * cols * 4)
+      }
+    }
   }
 
   /** The rows lie one after the other; that they end inside the file was checked when it was opened. */
@@ -131,10 +154,13 @@ export class StoredWeights implements WeightSource {
   }
 }
 
-function rawPlace(tensor: StoredTensor | UnreadableTensor): RawPlace | null {
+function rawPlace(tensor: StoredTensor | UnreadableTensor): RawPlace {
   if (isUnreadable(tensor)) return tensor.raw
   const { format, shape, sizeInBytes } = tensor.info
-  return { dtype: format, shape, sizeInBytes, position: tensor.position }
+  const { position } = tensor
+  if (tensor.isQ2K !== true) return { dtype: format, shape, sizeInBytes, position }
+  const [elements, blockBytes] = rawBlocks.q2_k
+  return { dtype: 'q2_k', shape, sizeInBytes: (sizeInBytes / 4 / elements) * blockBytes, position }
 }
 
 /** `readFloat32` on top of `read`, through a bounded scratch. */

@@ -28,17 +28,19 @@ const knownUnused: readonly UnusedWeights[] = [
   { pattern: /\.(q|k|v|prob_output|kv)_scale$/, reason: 'scales of an 8-bit KV cache' },
 ]
 
+/** Weights whatever their dtype. */
+const codes = /\.(weight|qweight|weight_packed)$/
+
 const maxNamed = 5
 
 /**
- * Throws CheckpointError where a weight was read by no layer, as the tokens would be wrong without a word. Tensors in a
- * dtype that nothing computes with are buffers (positions, masks, counters).
+ * Throws CheckpointError where a weight was read by no layer, as the tokens would be wrong without a word. Other tensors
+ * than weights, in a dtype that nothing computes with, are buffers (positions, masks, counters).
  */
 export function checkAllRead(source: WeightSource, view: WeightView, more: readonly UnusedWeights[]): void {
   const known = [...knownUnused, ...more]
-  const unknown = view
-    .unread()
-    .filter((name) => !known.some(({ pattern }) => pattern.test(name)) && tryWeight(source, name) !== null)
+  const isWeight = (name: string): boolean => codes.test(name) || tryWeight(source, name) !== null
+  const unknown = view.unread().filter((name) => !known.some(({ pattern }) => pattern.test(name)) && isWeight(name))
   if (unknown.length === 0) return
   const named = unknown.slice(0, maxNamed).map((name) => `"${name}"`)
   const rest = unknown.length > maxNamed ? ` and ${unknown.length - maxNamed} more` : ''

@@ -44,7 +44,10 @@ export interface Golden {
   }
 }
 
-export interface GgufGolden {
+/** Checkpoints beside one golden.json: .gguf files, or folders of quantized weights. */
+export type GoldenKind = 'gguf' | 'quantized'
+
+export interface GoldenFiles {
   readonly files: readonly {
     readonly file: string
     readonly outputs: readonly {

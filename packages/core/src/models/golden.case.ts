@@ -2,7 +2,14 @@ import { memory, setBackend } from '@tensorflow/tfjs-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { BackendPack } from '../backends/backend-pack.ts'
 import { decodeAlone, decodeAlong, decodeTogether, errorOf, type NextToken } from './decode.case.ts'
-import { type Golden, type GgufGolden, goldenFolders, loadModel, readJson } from './golden-models.case.ts'
+import {
+  type Golden,
+  type GoldenFiles,
+  type GoldenKind,
+  goldenFolders,
+  loadModel,
+  readJson,
+} from './golden-models.case.ts'
 import type { CausalLM } from './model.ts'
 import { StepRunner, argmax } from './step-runner.case.ts'
 
@@ -77,7 +84,8 @@ export function describeGolden(backend: string, { fixtures, createPack, toleranc
       tolerance: tolerance ?? exactTolerance,
     }
     describeFolders(suite)
-    describeGgufFiles(suite)
+    describeFiles(suite, 'gguf')
+    describeFiles(suite, 'quantized')
   })
 }
 
@@ -220,11 +228,12 @@ function describeFolders({ backend, fixtures, table, getPack, isExact, tolerance
   })
 }
 
-function describeGgufFiles({ backend, fixtures, table, getPack, isExact, tolerance }: Suite): void {
-  const { files } = readJson<GgufGolden>(`${fixtures}gguf/golden.json`)
+/** Files, or folders, of a kind of checkpoint. */
+function describeFiles({ backend, fixtures, table, getPack, isExact, tolerance }: Suite, kind: GoldenKind): void {
+  const { files } = readJson<GoldenFiles>(`${fixtures}${kind}/golden.json`)
   describe.each(files)('$file', ({ file, outputs }) => {
     it('gives the golden logits and tokens', async () => {
-      const model = await loadModel(`${fixtures}gguf/${file}`, { pack: getPack() })
+      const model = await loadModel(`${fixtures}${kind}/${file}`, { pack: getPack() })
       const runner = new StepRunner(model, getPack())
       let worst = 0
       for (const { ids, last_logits: expected, greedy_ids: greedy } of outputs) {

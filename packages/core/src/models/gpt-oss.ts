@@ -22,10 +22,12 @@ const decoder = defineDecoder((config) => {
       scoring: 'softmax_topk',
       renormalize: false,
       activation: 'swiglu_oss',
-      expert: (prefix, index) => ({
-        gateUp: [`${prefix}mlp.experts.${index}.gate_up_proj`],
-        down: `${prefix}mlp.experts.${index}.down_proj`,
-      }),
+      expert: (prefix, index, has) => {
+        const one = `${prefix}mlp.experts.${index}`
+        // GGUF has gate and up projection apart.
+        const projections = has(`${one}.gate_proj.bias`) ? ['gate_proj', 'up_proj'] : ['gate_up_proj']
+        return { gateUp: projections.map((projection) => `${one}.${projection}`), down: `${one}.down_proj` }
+      },
     }),
   }
 })

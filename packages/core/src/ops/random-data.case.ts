@@ -92,7 +92,12 @@ export class RandomData {
     if (zeros !== null)
       for (let i = 0; i < rows * groups; i++) bytes[zeros.offset + i] = this.integer(0, values.length - 1)
     if (order !== null) {
-      const groupOf = Int32Array.from({ length: cols }, () => this.integer(0, groups - 1))
+      // Whole groups in any order, or, as where ranks divide the columns, some columns of each.
+      const isWhole = this.uniform() < 0.5
+      const size = format.groupSize === 'channel' ? cols : format.groupSize
+      const groupOf = isWhole
+        ? Int32Array.from(this.permutation(cols), (col) => Math.floor(col / size))
+        : Int32Array.from({ length: cols }, () => this.integer(0, groups - 1))
       bytes.set(new Uint8Array(groupOf.buffer), order.offset)
     }
   }

@@ -21,13 +21,20 @@ export const groupedFormats = {
   int4,
   int4Symmetric: { ...int4, groupSize: 128, scaleDtype: 'bfloat16', hasZeros: false },
   int4Ordered: { ...int4, groupSize: 16, hasOrder: true },
+  int4Group128: { ...int4, groupSize: 128 },
+  int4Group128Ordered: { ...int4, groupSize: 128, scaleDtype: 'bfloat16', hasOrder: true },
+  int4Channel: { ...int4, groupSize: 'channel', scaleDtype: 'bfloat16' },
   int8: { ...int4, bits: 8, groupSize: 'channel', scaleDtype: 'float32', hasZeros: false },
+  int8Asymmetric: { ...int4, bits: 8, groupSize: 128, scaleDtype: 'bfloat16' },
   int3: { ...int4, bits: 3, hasOrder: true, hasZeros: false },
+  int3Group128: { ...int4, bits: 3, groupSize: 128, hasZeros: false },
   int2: { ...int4, bits: 2, groupSize: 16, scaleDtype: 'bfloat16' },
   int5: { ...int4, bits: 5, groupSize: 40 },
   e2m1: { ...int4, codebook: 'e2m1', groupSize: 16, scaleDtype: 'float32', hasZeros: false },
+  e2m1Group32: { ...int4, codebook: 'e2m1', scaleDtype: 'bfloat16', hasZeros: false },
   table: { ...int4, bits: 3, codebook: [-1.125, -1, -0.875, -0.125, 0, 0.125, 0.875, 1.125], hasZeros: false },
   e4m3: { ...int4, bits: 8, codebook: 'e4m3', groupSize: 128, scaleDtype: 'float32', hasZeros: false },
+  e4m3Channel: { ...int4, bits: 8, codebook: 'e4m3', groupSize: 'channel', scaleDtype: 'bfloat16', hasZeros: false },
 } satisfies Record<string, GroupedFormat>
 
 /** Every format by name, and those of groups by their description. */
@@ -38,7 +45,7 @@ export const testedFormats: readonly (readonly [string, PackedFormat])[] = [
 
 /** Two widths or more: dense formats need no whole vectors, blocks are whole, the last group need not be. */
 export function widthsOf(format: PackedFormat): readonly number[] {
-  if (isGrouped(format)) return [37, 160]
+  if (isGrouped(format)) return [37, 160, 288]
   const block = weightFormats[format].blockElements
   return block === 1 ? [1, 37, 96, 260] : [block, 3 * block]
 }

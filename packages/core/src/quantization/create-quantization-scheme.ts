@@ -2,6 +2,7 @@ import { CheckpointError, UnsupportedModelError } from '../errors.ts'
 import type { QuantizationSection } from '../loading/quantization-section.ts'
 import { createAwqScheme } from './awq-scheme.ts'
 import { createCompressedTensorsScheme } from './compressed-tensors-scheme.ts'
+import { createGgufScheme } from './gguf-scheme.ts'
 import { createGptqScheme } from './gptq-scheme.ts'
 import type { QuantizationScheme } from './quantization-scheme.ts'
 
@@ -11,8 +12,12 @@ type CreateScheme = (section: QuantizationSection) => QuantizationScheme
 const schemes: Readonly<Record<string, CreateScheme>> = {
   awq: createAwqScheme,
   'compressed-tensors': createCompressedTensorsScheme,
+  gguf: createGgufScheme,
   gptq: createGptqScheme,
 }
+
+/** Those that safetensors can be read in; GGUF files need no configuration. */
+export const quantizationMethods: readonly string[] = Object.keys(schemes).filter((name) => name !== 'gguf')
 
 /**
  * @throws UnsupportedModelError naming a method, or a variant of it, that Octavo does not have
@@ -24,7 +29,7 @@ export function createQuantizationScheme(section: QuantizationSection): Quantiza
   if (create !== undefined) return create(section)
   throw new UnsupportedModelError(
     `${section.file}: the weights are quantized with "${name}", which can't be read; those that can are ` +
-      `${Object.keys(schemes).join(', ')}. Use a checkpoint in one of these, an unquantized one, or a GGUF file`,
+      `${quantizationMethods.join(', ')}. Use a checkpoint in one of these, an unquantized one, or a GGUF file`,
   )
 }
 

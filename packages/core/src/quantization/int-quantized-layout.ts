@@ -1,4 +1,4 @@
-import { numGroups, planesOf, type GroupedWeight } from '../tensor/grouped-format.ts'
+import { numGroups, planesOf, type GroupedSpec, type GroupedWeight } from '../tensor/grouped-format.ts'
 import { assert } from '../util/assert.ts'
 import type { EncodedTensor } from './encoded-tensor.ts'
 import type { PlaneReader } from './grouped-tensors.ts'
@@ -15,13 +15,15 @@ export function signedCodes(matrix: RawMatrix): PlaneReader {
   return {
     read(region, target) {
       plane.read(region, target)
-      const { rows } = region
-      flipSigns(target.bytes.subarray(0, (rows.end - rows.start) * target.stride))
+      const { bytes, stride } = target
+      const numRows = region.rows.end - region.rows.start
+      const width = region.cols.end - region.cols.start
+      if (width === stride) flipSigns(bytes.subarray(0, numRows * stride))
+      else for (let row = 0; row < numRows; row++) flipSigns(bytes.subarray(row * stride, row * stride + width))
     },
   }
 }
 
-/** Of all bytes, those between rows included, which mean nothing. */
 function flipSigns(bytes: Uint8Array): void {
   const numWords = bytes.length >>> 2
   withElements(bytes.subarray(0, 4 * numWords), 4, (words) => {
@@ -30,7 +32,14 @@ function flipSigns(bytes: Uint8Array): void {
   for (let i = 4 * numWords; i < bytes.length; i++) bytes[i] = bytes[i]! ^ 0x80
 }
 
-/** A weight of 8-bit integers, with scales of rows or groups. */
+/** Why the layout can't hold such a weight; `null` where it can. */
+export function intQuantizedMismatch({ format }: GroupedSpec): string | null {
+  const { bits, codebook, hasOrder } = format
+  if (codebook !== 'integers' || bits !== 8) return 'int-quantized holds integers of 8 bits'
+  return hasOrder ? 'int-quantized has its columns in groups as they stand' : null
+}
+
+/** Of a weight without `intQuantizedMismatch`: scales of rows or groups. */
 export function encodeIntQuantized(weight: GroupedWeight): EncodedTensor[] {
   const { format, rows, cols, planes: bytes } = weight
   const { bits, codebook, scaleDtype, hasOrder } = format

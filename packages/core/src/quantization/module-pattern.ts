@@ -6,7 +6,7 @@ export type ModulePattern = (name: string) => boolean
 const maxPatternLength = 2000
 const maxSteps = 5000
 /** Steps that all names together may take: about a second. */
-const maxVisits = 50_000_000
+const maxVisits = 30_000_000
 const maxRepeats = 1000
 
 /** One step of a program that looks at all its places at once: its time is bounded by steps times length, whatever the pattern. */
@@ -55,30 +55,34 @@ interface Search {
 /** Where a match that begins at `start` can end. */
 function ends(program: Program, { name, start, budget }: Search): number[] {
   const found: number[] = []
-  let current = new Set<number>()
-  const enter = (states: Set<number>, first: number, at: number): void => {
-    const open = [first]
+  const enteredAt = new Int32Array(program.length).fill(-1)
+  const open: number[] = []
+  /** Adds the steps that look at the character at `at`. */
+  const enter = (states: number[], first: number, at: number): void => {
+    open.push(first)
     for (let state = open.pop(); state !== undefined; state = open.pop()) {
-      if (states.has(state)) continue
-      states.add(state)
+      if (enteredAt[state] === at) continue
+      enteredAt[state] = at
       if (--budget.visits < 0) budget.spend()
       const step = program[state]!
       if (step.kind === 'split') open.push(...step.targets)
-      else if (step.kind === 'at' && step.test(name, at)) open.push(state + 1)
+      else if (step.kind === 'char') states.push(state)
+      else if (step.kind === 'end') found.push(at)
+      else if (step.test(name, at)) open.push(state + 1)
     }
   }
+  let current: number[] = []
   enter(current, 0, start)
-  for (let at = start; ; at++) {
-    const next = new Set<number>()
+  for (let at = start; current.length > 0 && at < name.length; at++) {
+    const next: number[] = []
+    const code = name.charCodeAt(at)
     for (const state of current) {
       const step = program[state]!
-      if (step.kind === 'end') found.push(at)
-      else if (step.kind === 'char' && at < name.length && step.test(name.charCodeAt(at)))
-        enter(next, state + 1, at + 1)
+      if (step.kind === 'char' && step.test(code)) enter(next, state + 1, at + 1)
     }
-    if (next.size === 0) return found
     current = next
   }
+  return found
 }
 
 type Test = (code: number) => boolean

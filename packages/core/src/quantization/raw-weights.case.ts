@@ -1,5 +1,5 @@
 import { CheckpointError } from '../errors.ts'
-import { isRawOnly, type RawTensor } from '../loading/raw-tensor.ts'
+import { isRawBlock, isRawOnly, type RawTensor } from '../loading/raw-tensor.ts'
 import { readWidened } from '../loading/stored-weights.ts'
 import { weightCols, weightRows, type RowRange, type WeightInfo, type WeightSource } from '../loading/weight-source.ts'
 import { rowBytes } from '../tensor/dtype.ts'
@@ -26,7 +26,8 @@ export class RawWeights implements WeightSource {
     const tensor = this.#tensors.get(name)
     if (tensor === undefined) return null
     const { dtype, shape, bytes } = tensor
-    if (isRawOnly(dtype)) throw new CheckpointError(this.file, `its dtype is ${dtype}`, { tensor: name })
+    if (isRawOnly(dtype) || isRawBlock(dtype))
+      throw new CheckpointError(this.file, `its dtype is ${dtype}`, { tensor: name })
     return { name, file: this.file, shape, format: dtype, sizeInBytes: bytes.length }
   }
 

@@ -5,12 +5,12 @@ import type { FinishReason } from '../sequence/outputs.ts'
 import { packLogprobs } from '../sequence/packed-logprobs.ts'
 import { Sequence, type SequenceRequest } from '../sequence/sequence.ts'
 import { assert } from '../util/assert.ts'
+import { Admission } from './admission.ts'
 import type { DraftProposer } from './draft-proposer.ts'
-import { canShareKv, numForkedTokens } from './fork.ts'
+import { numTokensToCompute } from './num-tokens-to-compute.ts'
 import { isDecoding, planShare, type PlanShare } from './plan-share.ts'
 import { type InFlightEntry, PlansInFlight } from './plans-in-flight.ts'
 import { PromptLogprobsCollector } from './prompt-logprobs.ts'
-import type { RequestQueue } from './request-queue.ts'
 import { resolveSchedulerConfig, type SchedulerConfig, type SchedulerConfigInput } from './scheduler-config.ts'
 import type { ModelRunnerOutput, SampledTokens, SchedulerOutput } from './scheduler-output.ts'
 import type { SchedulerStats } from './scheduler-stats.ts'
@@ -43,11 +43,9 @@ export class Scheduler {
   /** Prompt and output tokens of a sequence at most: the model's limit, or what the KV cache holds if that is less. */
   readonly maxModelLen: number
   readonly #kvCache: KvCacheManager
-  readonly #waiting: RequestQueue
+  readonly #admission: Admission
   /** Everything unfinished, by id. */
   readonly #sequences = new Map<string, Sequence>()
-  /** By object, for ids may be used again once their sequence has ended. */
-  readonly #leaders = new WeakMap<Sequence, Sequence>()
   readonly #promptLogprobs = new PromptLogprobsCollector()
   readonly #inFlight = new PlansInFlight()
   readonly #clock: () => number
@@ -67,7 +65,7 @@ export class Scheduler {
     this.#clock = clock ?? (() => performance.timeOrigin + performance.now())
     this.#draftProposer = draftProposer
     this.maxModelLen = Math.min(this.config.maxModelLen, this.#kvCache.capacity)
-    this.#waiting = this.config.policy.createQueue()
+    this.#admission = new Admission(this.config, this.#kvCache)
   }
 
   /**
@@ -84,13 +82,9 @@ export class Scheduler {
       )
     }
     const sequence = new Sequence(request, { ordinal: this.#nextOrdinal++, queuedMs: this.#clock() })
-    const leader = request.forkOf === null ? undefined : this.#sequences.get(request.forkOf)
-    if (leader !== undefined) {
-      assert(canShareKv(leader, sequence), `samples ${leader.id} and ${sequence.id} have different prompts`)
-      this.#leaders.set(sequence, leader)
-    }
+    const leader = request.forkOf === null ? null : (this.#sequences.get(request.forkOf) ?? null)
+    this.#admission.add(sequence, leader)
     this.#sequences.set(sequence.id, sequence)
-    this.#waiting.add(sequence)
   }
 
   /**
@@ -102,7 +96,7 @@ export class Scheduler {
     const sequence = this.#sequences.get(id)
     if (sequence === undefined) return false
     const isRunning = sequence.status === 'running'
-    if (!isRunning) this.#waiting.remove(sequence)
+    if (!isRunning) this.#admission.remove(sequence)
     this.#end(sequence, 'abort')
     this.#running = this.#running.filter((other) => other !== sequence)
     if (isRunning) this.#releaseBlocks(sequence)
@@ -120,14 +114,14 @@ export class Scheduler {
   schedule(): SchedulerOutput | null {
     const share = planShare(this.config, {
       running: this.#running,
-      numWaiting: this.#waiting.size,
+      numWaiting: this.#admission.numWaiting,
       numPlansInFlight: this.#inFlight.size,
     })
     const step = new StepPlan(share.numTokens)
     const hasRoom = this.#scheduleRunning(step, share)
     // What was planned may have been preempted, and the rest passed over.
     while (step.isEmpty && this.#inFlight.size === 0 && this.#running.length > 0) this.#scheduleRunning(step, share)
-    if (hasRoom) this.#scheduleWaiting(step, share)
+    if (hasRoom) this.#admitWaiting(step, share)
     if (step.isEmpty && this.#inFlight.size > 0) return null
     const plan = step.build((sequence) => this.#kvCache.blockIds(sequence), [...this.#droppedIds])
     this.#droppedIds.clear()
@@ -176,7 +170,7 @@ export class Scheduler {
     const { queries, hits } = this.#kvCache.prefixCacheStats
     return {
       numRunningSeqs: this.#running.length,
-      numWaitingSeqs: this.#waiting.size,
+      numWaitingSeqs: this.#admission.numWaiting,
       kvCacheUsage: this.#kvCache.usage,
       numKvBlocks: this.config.numBlocks,
       numUnfilledKvSlots: this.#kvCache.numUnfilledSlots,
@@ -202,7 +196,8 @@ export class Scheduler {
       // Preempted, in this loop, for the sake of one before it; or it waits for its next token.
       if (sequence.status !== 'running' || sequence.isCaughtUp) continue
       if (isSplit && isDecoding(sequence) && ++numDecodes > share.numDecodes) continue
-      const numTokens = this.#numTokensToCompute(sequence, sequence.numComputedTokens, step.budget)
+      const { numComputedTokens } = sequence
+      const numTokens = numTokensToCompute(sequence, this.config, { numComputedTokens, budget: step.budget })
       assert(numTokens !== null && numTokens > 0, `running sequence ${sequence.id} has nothing to compute`)
       const drafted = proposer && this.#tryWithDrafts(sequence, numTokens, { proposer, budget: step.budget, numBehind })
       const slots = drafted?.slots ?? this.#allocateOrPreempt(sequence, numTokens, step)
@@ -265,90 +260,13 @@ export class Scheduler {
     sequence.numPreemptions++
     this.#numPreemptions++
     this.#droppedIds.add(sequence.id)
-    this.#waiting.prepend(sequence)
+    this.#admission.putBack(sequence)
   }
 
-  #scheduleWaiting(step: StepPlan, share: PlanShare): void {
-    const skipped: Sequence[] = []
-    const maxRunning = Math.min(this.config.maxNumSeqs, this.#running.length + share.numAdmissions)
-    while (step.budget > 0 && this.#running.length < maxRunning) {
-      const sequence = this.#waiting.peek()
-      if (sequence === null) break
-      if (this.#mustAwaitLeader(sequence)) skipped.push(sequence)
-      else if (!this.#tryAdmit(sequence, step)) break
-      this.#waiting.pop()
-    }
-    for (const sequence of skipped.reverse()) this.#waiting.prepend(sequence)
-  }
-
-  #tryAdmit(sequence: Sequence, step: StepPlan): boolean {
-    const admitted =
-      this.#runningLeader(sequence) === null ? this.#tryStart(sequence, step) : this.#tryFork(sequence, step)
-    if (admitted) {
-      sequence.status = 'running'
-      this.#running.push(sequence)
-    }
-    return admitted
-  }
-
-  /** Starts from what the prefix cache holds. */
-  #tryStart(sequence: Sequence, step: StepPlan): boolean {
-    const computed = this.#kvCache.getComputedBlocks(sequence)
-    const numTokens = this.#numTokensToCompute(sequence, computed.numTokens, step.budget)
-    if (numTokens === null) return false
-    const slots = this.#kvCache.allocateSlots(sequence, numTokens, { computed, ...this.#admissionLimits(sequence) })
-    if (slots === null) return false
-    sequence.numComputedTokens = computed.numTokens
-    sequence.numCachedTokens ??= computed.numTokens
-    step.add({ sequence, numTokens, isNew: true, slots })
-    return true
-  }
-
-  /** Starts from its leader's blocks. It computes the last prompt token itself, for its own sample. */
-  #tryFork(sequence: Sequence, step: StepPlan): boolean {
-    const leader = this.#runningLeader(sequence)
-    assert(leader !== null, `sequence ${sequence.id} has no leader to fork from`)
-    const numShared = numForkedTokens(sequence)
-    const numTokens = this.#numTokensToCompute(sequence, numShared, step.budget)
-    if (numTokens === null) return false
-    this.#kvCache.fork(leader, sequence, numShared)
-    sequence.numComputedTokens = numShared
-    const slots = this.#kvCache.allocateSlots(sequence, numTokens, this.#admissionLimits(sequence))
-    if (slots === null) {
-      this.#kvCache.free(sequence)
-      sequence.numComputedTokens = 0
-      return false
-    }
-    sequence.numCachedTokens ??= leader.numCachedTokens
-    step.add({ sequence, numTokens, isNew: true, slots })
-    return true
-  }
-
-  /** All its tokens must fit, or it would be preempted half-way. With nothing running there is nothing to leave room for. */
-  #admissionLimits(sequence: Sequence): { numTokensToFit: number; numBlocksToLeave: number } {
-    const { watermark, numBlocks } = this.config
-    const numBlocksToLeave = this.#running.length === 0 ? 0 : Math.floor(watermark * numBlocks)
-    return { numTokensToFit: sequence.numTokens, numBlocksToLeave }
-  }
-
-  /** How far the sequence gets within the budget; `null` if it may only go in one piece, which is larger. */
-  #numTokensToCompute(sequence: Sequence, numComputedTokens: number, budget: number): number | null {
-    const { enableChunkedPrefill, longPrefillTokenThreshold } = this.config
-    const numLeft = sequence.numTokens - numComputedTokens
-    if (!enableChunkedPrefill) return numLeft <= budget ? numLeft : null
-    return Math.min(numLeft, budget, longPrefillTokenThreshold > 0 ? longPrefillTokenThreshold : Infinity)
-  }
-
-  /** `null`: there is none (any more), or it has no blocks to share. */
-  #runningLeader(sequence: Sequence): Sequence | null {
-    const leader = this.#leaders.get(sequence)
-    return leader?.status === 'running' ? leader : null
-  }
-
-  /** Rather than computing the prompt once more beside its leader. What the leader computes in this very step cannot be copied yet; in a plan in flight it can, for that runs first. */
-  #mustAwaitLeader(sequence: Sequence): boolean {
-    const leader = this.#runningLeader(sequence)
-    return leader !== null && leader.numComputedTokens < numForkedTokens(sequence)
+  #admitWaiting(step: StepPlan, { numAdmissions }: PlanShare): void {
+    const numRunning = this.#running.length
+    const maxRunning = Math.min(this.config.maxNumSeqs, numRunning + numAdmissions)
+    this.#running.push(...this.#admission.admit(step, { numRunning, maxRunning }))
   }
 
   #acceptTokens({ sequence, numDraftTokens }: InFlightEntry, sampled: SampledTokens | undefined): SequenceUpdate {

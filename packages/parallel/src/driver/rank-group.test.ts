@@ -34,7 +34,7 @@ async function start({ stepTimeoutMs = 60_000, outputRank = 1 } = {}): Promise<F
         links: [0, 1].map((rank) => ({
           name: `rank ${rank}`,
           host: null,
-          numLocalRanks: 2,
+          share: { numLocalWorkers: 2, numCpuWorkers: 2 },
           numCpus: 2,
           post: (message) => void posted.push({ rank, message }),
         })),

@@ -3,9 +3,10 @@ import { fromTransferredError, waitAtMost } from '@octavo/core/engine'
 import { type ControlAddress, ControlServer } from '../control/control-server.ts'
 import type { ParallelConfig } from '../parallel-options.ts'
 import type { RankEnvironment } from '../rank-environment.ts'
+import { createHello } from '../rank/hello.ts'
 import type { FromRank } from '../rank/rank-messages.ts'
 import { ComputeThread } from './compute-thread.ts'
-import { greet, linksOf } from './process-ranks.ts'
+import { crowdAround, greet, linksOf } from './process-ranks.ts'
 import type { LaunchedRanks, RankEvents, RankLink } from './rank-link.ts'
 
 const endTimeoutMs = 5000
@@ -25,19 +26,17 @@ export async function joinLaunched(
     const thread = await firstRank(server.address, events)
     const ranks = worldSize === 1 ? [] : await greet(await server.arrivals(), heartbeatTimeoutMs, events)
     ranks.sort((a, b) => a.rank - b.rank)
-    const others = linksOf(ranks, os.hostname())
+    const own = createHello()
+    const hellos = [own, ...ranks.map(({ hello }) => hello)]
+    const others = linksOf(ranks, own.host, hellos)
     const first: RankLink = {
       name: 'rank 0',
       host: null,
-      numLocalRanks: 1 + others.filter((link) => link.host === null).length,
-      numCpus: os.availableParallelism(),
+      ...crowdAround(own, hellos),
       post: (message) => thread.post(message),
     }
     return {
-      links: [
-        first,
-        ...others.map((link) => (link.host === null ? { ...link, numLocalRanks: first.numLocalRanks } : link)),
-      ],
+      links: [first, ...others],
       threadGroup: null,
       abort() {},
       async end(isFailure) {

@@ -9,6 +9,7 @@ import { launchEnvironment } from '../rank-environment.ts'
 import type { DriverMessage } from '../rank/serve-driver.ts'
 import { findLauncher, type LauncherOfKind } from './find-launcher.ts'
 import { launcherArguments, rootVariables } from './launcher-command.ts'
+import { launchFailure, quote, saysProxyIsLost, unreachedHost } from './launcher-words.ts'
 import { killRanksElsewhere } from './kill-ranks-elsewhere.ts'
 import { greet, linksOf, type ProcessRank } from './process-ranks.ts'
 import type { LaunchedRanks, RankEvents } from './rank-link.ts'
@@ -21,9 +22,6 @@ const tidyTimeoutMs = 8000
 
 /** A launcher sees the end of a rank no later than its driver, and has much to say of it. */
 const hearingDelayMs = 1000
-
-/** What MPICH's part on another host says before it ends, because it does not reach this one; the launcher waits on. */
-const lostProxy = /unable to connect to server \S+ at port/
 
 /** Ranks as processes, started through an MPI launcher. */
 export async function launchMpi(config: ParallelConfig, events: RankEvents): Promise<LaunchedRanks> {
@@ -57,6 +55,8 @@ export async function launchMpi(config: ParallelConfig, events: RankEvents): Pro
 /** The launcher's own process. */
 class Job {
   readonly ended: Promise<string>
+  /** Why a rank cannot be started, and the launcher waits for it all the same. */
+  readonly unreached: Promise<Error>
   readonly #child: ChildProcess
   readonly #killElsewhere: (ranks: readonly ProcessRank[]) => void
   /** The end of what it and the ranks wrote. */
@@ -71,14 +71,19 @@ class Job {
     const args = launcherArguments(kind, { worldSize, hosts, command, variables })
     // In a process group of its own: Ctrl-C in the terminal is for the driver, which lets ranks go in order.
     const child = spawn(path, args, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+    const unreached = Promise.withResolvers<Error>()
     const hear = (text: string): void => {
       setTimeout(() => this.#isHeard && process.stderr.write(text), hearingDelayMs).unref()
       this.#said = (this.#said + text).slice(-4096)
-      if (lostProxy.test(this.#said)) child.kill('SIGKILL')
+      // MPICH's waits on in both cases.
+      const error = hosts && unreachedHost(this.#said, kind, hosts)
+      if (error !== null) unreached.resolve(error)
+      if (saysProxyIsLost(this.#said)) child.kill('SIGKILL')
     }
     child.stdout.setEncoding('utf8').on('data', hear)
     child.stderr.setEncoding('utf8').on('data', hear)
     this.#child = child
+    this.unreached = unreached.promise
     this.#killElsewhere = (ranks) => {
       // Open MPI's part on another host sends SIGKILL by itself.
       if (kind === 'mpich' && hosts !== null) killRanksElsewhere(ranks, { launcher: path, hosts, env })
@@ -116,20 +121,17 @@ async function allArrived(server: ControlServer, job: Job): Promise<ReadonlyMap<
       new RankFailedError(null, `Ranks ${missing} did not call back within ${startTimeoutMs} ms.${quote(job.said)}`),
     )
   }, startTimeoutMs)
-  const ended = job.ended.then((how) => {
-    throw new RankFailedError(null, `The ranks could not be started: ${how}.${quote(job.said)}`)
+  const ended = job.ended.then((how) => launchFailure(how, { said: job.said, missing: server.missing }))
+  const failed = Promise.race([job.unreached, ended]).then((error) => {
+    throw error
   })
   // It ends after all have arrived, too.
-  ended.catch(() => {})
+  failed.catch(() => {})
   try {
-    return await Promise.race([server.arrivals(), ended, timeout.promise])
+    return await Promise.race([server.arrivals(), failed, timeout.promise])
   } finally {
     clearTimeout(timer)
   }
-}
-
-function quote(said: string): string {
-  return said === '' ? '' : `\n${said}`
 }
 
 async function letGo(ranks: readonly ProcessRank[], job: Job): Promise<void> {

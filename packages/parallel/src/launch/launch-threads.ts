@@ -20,7 +20,7 @@ export async function launchThreads(
     links: threads.map((thread, rank): RankLink => ({
       name: `rank ${rank}`,
       host: null,
-      numLocalRanks: worldSize,
+      share: { numLocalWorkers: worldSize, numCpuWorkers: worldSize },
       numCpus,
       post: (message) => thread.post(message),
     })),

@@ -1,7 +1,9 @@
 import { deserialize, serialize } from 'node:v8'
 import { ControlConnection } from '../control/control-connection.ts'
 import type { Arrival } from '../control/control-server.ts'
-import type { FromRank, Hello } from '../rank/rank-messages.ts'
+import { mayShareCpus } from '../rank/cpu-mask.ts'
+import type { Hello } from '../rank/hello.ts'
+import type { FromRank } from '../rank/rank-messages.ts'
 import type { RankEvents, RankLink } from './rank-link.ts'
 
 /** A rank in a process of its own that has called back. */
@@ -39,13 +41,29 @@ export function greet(
   )
 }
 
-/** @param ownHost the driver's, which links leave out */
-export function linksOf(ranks: readonly ProcessRank[], ownHost: string): RankLink[] {
+/**
+ * @param ownHost the driver's, which links leave out
+ * @param hellos of all ranks, where there are others
+ */
+export function linksOf(
+  ranks: readonly ProcessRank[],
+  ownHost: string,
+  hellos: readonly Hello[] = ranks.map(({ hello }) => hello),
+): RankLink[] {
   return ranks.map(({ rank, hello, connection }) => ({
     name: `rank ${rank} (process ${hello.pid} on ${hello.host})`,
     host: hello.host === ownHost ? null : hello.host,
-    numLocalRanks: ranks.filter((other) => other.hello.host === hello.host).length,
-    numCpus: hello.numCpus,
+    ...crowdAround(hello, hellos),
     post: (message) => connection.send(serialize(message)),
   }))
+}
+
+/** What a rank has to share, and with how many: a launcher may have bound ranks to CPUs of their own. */
+export function crowdAround(hello: Hello, all: readonly Hello[]): Pick<RankLink, 'share' | 'numCpus'> {
+  const local = all.filter(({ host }) => host === hello.host)
+  const onCpus = local.filter(({ cpus }) => mayShareCpus(cpus, hello.cpus))
+  return {
+    share: { numLocalWorkers: local.length, numCpuWorkers: onCpus.length },
+    numCpus: Math.max(...onCpus.map(({ numCpus }) => numCpus)),
+  }
 }

@@ -1,3 +1,4 @@
+import type { MachineShare } from '@octavo/core/engine'
 import type { FromRank, ToRank } from '../rank/rank-messages.ts'
 
 /** The way to one rank. */
@@ -6,9 +7,8 @@ export interface RankLink {
   readonly name: string
   /** `null` = the driver's. */
   readonly host: string | null
-  /** Ranks on the same machine, this one among them. */
-  readonly numLocalRanks: number
-  /** CPUs that it may use together with those. */
+  readonly share: MachineShare
+  /** CPUs that it may use together with the ranks that share them. */
   readonly numCpus: number
   post(message: ToRank): void
 }

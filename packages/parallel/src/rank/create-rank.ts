@@ -41,7 +41,7 @@ export async function createRank(setup: RankSetup, onProgress: OnProgress): Prom
 }
 
 async function createWorker(setup: RankSetup, mesh: DeviceMesh, onProgress: OnProgress): Promise<ModelWorker> {
-  const { config, modelPath, modules, tp, pp, ep, layerRanges, numLocalWorkers } = setup
+  const { config, modelPath, modules, tp, pp, ep, layerRanges, share } = setup
   const layers = layerRanges[mesh.coordinates.pp]
   return new ModelWorker({
     config,
@@ -49,7 +49,7 @@ async function createWorker(setup: RankSetup, mesh: DeviceMesh, onProgress: OnPr
     communicator: tp === 1 ? singleRank : createCommunicator(mesh.getGroup('tp')),
     ...(ep > 1 && { expertCommunicator: createCommunicator(mesh.getGroup('ep')) }),
     ...(pp > 1 && layers && { layers }),
-    share: { numLocalWorkers },
+    share,
     workerModules: await loadEngineModules(modules),
     onProgress,
   })

@@ -1,5 +1,5 @@
 /** What a driver and a rank say to each other: plain data, in order, over a message port or a socket. */
-import type { EngineConfig, EngineModule, SchedulerOutput, TransferredError } from '@octavo/core/engine'
+import type { EngineConfig, EngineModule, MachineShare, SchedulerOutput, TransferredError } from '@octavo/core/engine'
 import type { ControlAddress } from '../control/control-server.ts'
 import type { LayerRange } from '@octavo/core/model'
 
@@ -15,19 +15,11 @@ export interface RankSetup {
   readonly modules: readonly EngineModule[]
   /** Of each stage. */
   readonly layerRanges: readonly LayerRange[]
-  /** Ranks on this one's machine, itself among them. */
-  readonly numLocalWorkers: number
+  readonly share: MachineShare
   /** How ranks reach each other: the handle of a thread group, or `null` for MPI. */
   readonly threadGroup: unknown
   /** After how long a rank gives up waiting for another. */
   readonly collectiveTimeoutMs: number
-}
-
-/** What a rank's process says first. */
-export interface Hello {
-  readonly host: string
-  readonly pid: number
-  readonly numCpus: number
 }
 
 /** What must be the same on all ranks. */

@@ -1,4 +1,3 @@
-import os from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { deserialize, serialize } from 'node:v8'
 import { fromTransferredError, toTransferredError } from '@octavo/core/engine'
@@ -6,7 +5,8 @@ import { callBack } from '../control/control-client.ts'
 import { ControlConnection } from '../control/control-connection.ts'
 import type { ControlAddress } from '../control/control-server.ts'
 import { ComputeThread } from '../launch/compute-thread.ts'
-import type { FromRank, Hello } from './rank-messages.ts'
+import { createHello } from './hello.ts'
+import type { FromRank } from './rank-messages.ts'
 
 /** What a rank's process is started with. */
 export interface DriverMessage {
@@ -66,8 +66,7 @@ class ComputeProcess {
       onLost: () => process.kill(process.pid, 'SIGKILL'),
     })
     this.#send = (payload) => connection.send(payload)
-    const hello: Hello = { host: os.hostname(), pid: process.pid, numCpus: os.availableParallelism() }
-    connection.send(serialize(hello))
+    connection.send(serialize(createHello()))
     await this.#ended.promise
     connection.end()
   }

@@ -36,19 +36,19 @@ struct Stretch {
 };
 
 /// `streams`: the weights come from memory, one panel after the other.
-template <Format kFormat>
+template <PanelKind kKind>
 void Prepare(const QuantPanels& w, int64_t panel, int64_t begin, int64_t end, bool streams, Stretch* stretch) {
-  constexpr QuantTraits kTraits = TraitsOf(kFormat);
+  constexpr PanelTraits kTraits = TraitsOf(kKind);
   const uint8_t* block = w.Codes(panel) + begin * CodeBytesPerBlock(kTraits.code_bits);
   for (int64_t b = begin; b < end; b++, block += CodeBytesPerBlock(kTraits.code_bits)) {
-    if (streams) PrefetchBlock<kFormat>(block);
-    const Scales512 scales = LoadScales<kTraits.scales>(w.Scales(panel), b);
+    if (streams) PrefetchBlock<kKind>(block);
+    const Scales512 scales = LoadIntegerScales<kKind>(w, w.Scales(panel), b);
     for (int part = 0; part < PartsOf(kTraits.scales); part++)
       _mm512_store_ps(stretch->scales[b - begin][part], scales.parts[part]);
     if constexpr (HasMin(kTraits.scales)) _mm512_store_ps(stretch->mins[b - begin], scales.min);
     if constexpr (kTraits.code_bits != 8) {
       __m512i codes[8];
-      LoadSigned<kFormat>(block, codes);
+      LoadSigned<kKind>(w, block, codes);
       for (int g = 0; g < 8; g++) _mm512_store_si512(stretch->codes[b - begin] + 64 * g, codes[g]);
     }
   }
@@ -206,34 +206,51 @@ struct AmxOutput : Output512 {
   static constexpr int64_t kWholeKTokens = kVnniTokens;
 };
 
-template <Format kFormat>
+struct VnniOnly : AmxOutput {
+  template <PanelKind kKind>
+  static void AddPanel(const QuantPanels& w, const QuantizedActivations& x, int64_t panel, int64_t begin, int64_t end,
+                       int64_t tile0, int64_t tile1, float (*sums)[16]) {
+    for (int64_t tile = tile0; tile < tile1; tile++)
+      AddTileVnni<kKind>(w, panel, begin, end, x, tile, sums + (tile - tile0) * kTileTokens);
+  }
+};
+
+template <PanelKind kKind>
 void Int8OnTiles(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task) {
   Stretch stretch;
-  ConfigureTiles(kBlock / PartsOf(TraitsOf(kFormat).scales));
+  ConfigureTiles(kBlock / PartsOf(TraitsOf(kKind).scales));
   DriveInt8<AmxOutput>(
       w, x, task,
       [&](int64_t panel, int64_t begin, int64_t end, int64_t tile0, int64_t tile1, float (*sums)[16]) {
         // Only the last tile may be short.
         const int64_t amx_end = x.TokensOf(tile1 - 1) <= kVnniTokens ? tile1 - 1 : tile1;
         if (amx_end > tile0) {
-          Prepare<kFormat>(w, panel, begin, end, task.tile_end - task.tile_begin <= kDriverTiles, &stretch);
-          const uint8_t* codes = TraitsOf(kFormat).code_bits == 8 ? w.Codes(panel) + begin * 512
+          Prepare<kKind>(w, panel, begin, end, task.tile_end - task.tile_begin <= kDriverTiles, &stretch);
+          const uint8_t* codes = TraitsOf(kKind).code_bits == 8 ? w.Codes(panel) + begin * 512
                                                                   : reinterpret_cast<const uint8_t*>(stretch.codes);
           for (int64_t tile = tile0; tile < amx_end; tile++) {
             const int64_t tokens = x.TokensOf(tile);
             const int64_t at = tile * kTileTokens * x.blocks + begin * tokens;
-            AddTileAmx<TraitsOf(kFormat).scales>(codes, stretch, x.codes + at * 32, x.scales + at, x.scaled_sums + at,
+            AddTileAmx<TraitsOf(kKind).scales>(codes, stretch, x.codes + at * 32, x.scales + at, x.scaled_sums + at,
                                                  tokens, end - begin, sums + (tile - tile0) * kTileTokens);
           }
         }
         if (amx_end < tile1)
-          AddTileVnni<kFormat>(w, panel, begin, end, x, amx_end, sums + (amx_end - tile0) * kTileTokens);
+          AddTileVnni<kKind>(w, panel, begin, end, x, amx_end, sums + (amx_end - tile0) * kTileTokens);
       });
   _tile_release();
 }
 
 void LinearInt8Amx(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task) {
-  WithFormat(w.format, [&](auto format) { Int8OnTiles<decltype(format)::value>(w, x, task); });
+  WithIntegralKind(w.kind, [&](auto kind) {
+    constexpr PanelKind kKind = decltype(kind)::value;
+    // A tile's sums lack what is subtracted per row and token.
+    if constexpr (HasZeros(TraitsOf(kKind).scales)) {
+      Int8<VnniOnly, kKind>(w, x, task);
+    } else {
+      Int8OnTiles<kKind>(w, x, task);
+    }
+  });
 }
 
 }  // namespace

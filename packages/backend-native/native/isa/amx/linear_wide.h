@@ -38,23 +38,23 @@ struct alignas(64) WideStretch {
 };
 
 /// `streams`: the weights come from memory, for one tile of tokens only.
-template <Format kFormat>
+template <PanelKind kKind>
 [[gnu::noinline]] void ExpandBlock(const WidePanels& w, int64_t panel, int64_t b, const WideFactors& factors,
                                    bool streams, int8_t* upper_bytes, int8_t* lower_bytes) {
   constexpr __mmask64 kOdd = 0xaaaaaaaaaaaaaaaa;
   const __m512i half = _mm512_set1_epi16(128);
-  const uint8_t* block = w.panels.Codes(panel) + b * CodeBytesPerBlock(TraitsOf(kFormat).code_bits);
+  const uint8_t* block = w.panels.Codes(panel) + b * CodeBytesPerBlock(TraitsOf(kKind).code_bits);
   if (streams) {
-    PrefetchStream<kFormat>(block);
+    PrefetchStream<kKind>(block);
   } else {
-    PrefetchBlock<kFormat>(block);
+    PrefetchBlock<kKind>(block);
   }
-  const WideScales scales = LoadWideScales<kFormat>(w, panel, b, factors);
+  const WideScales scales = LoadWideScales<kKind>(w, panel, b, factors);
   __m512i codes[8];
-  LoadSigned<kFormat>(block, codes);
+  LoadSigned<kKind>(w.panels, block, codes);
 #pragma GCC unroll 8
   for (int g = 0; g < 8; g++) {
-    const FixedPair fixed = Fix<kFormat>(codes[g], scales, PartOfGroup<kFormat>(g));
+    const FixedPair fixed = Fix<kKind>(codes[g], scales, PartOfGroup<kKind>(g));
     const __m512i upper = _mm512_mask_blend_epi8(kOdd, _mm512_srli_epi16(_mm512_add_epi16(fixed.even, half), 8),
                                                  _mm512_add_epi16(fixed.odd, half));
     const __m512i lower = _mm512_mask_blend_epi8(kOdd, fixed.even, _mm512_slli_epi16(fixed.odd, 8));
@@ -64,7 +64,7 @@ template <Format kFormat>
 }
 
 /// Expands one chunk after the other, a few blocks at a time.
-template <Format kFormat>
+template <PanelKind kKind>
 struct Expander {
   const WidePanels& w;
   const bool streams;
@@ -75,7 +75,7 @@ struct Expander {
   int64_t next = 0;
 
   void Start(int64_t of_panel, int64_t chunk, WideStretch* stretch) {
-    if (chunk == 0) factors = FactorsOf<kFormat>(w, of_panel);
+    if (chunk == 0) factors = FactorsOf<kKind>(w, of_panel);
     to = stretch;
     panel = of_panel;
     begin = next = chunk * kWideBlocks;
@@ -92,7 +92,7 @@ struct Expander {
     for (; next < end && next < begin + count; next++) {
       auto* const step = to->steps[(next - begin) / 2];
       const int64_t at = (next - begin) % 2 * 512;
-      ExpandBlock<kFormat>(w, panel, next, factors, streams, step[0] + at, step[1] + at);
+      ExpandBlock<kKind>(w, panel, next, factors, streams, step[0] + at, step[1] + at);
     }
   }
 };
@@ -269,7 +269,7 @@ class Pipeline {
 
 /// The task's panels times the tiles [tile_begin, tile_end), at most kPassTiles: one chain of rounds, panel by panel,
 /// chunk by chunk. Between them the chunk that follows is expanded and the panel before is stored.
-template <Format kFormat>
+template <PanelKind kKind>
 void MultiplyPass(const WidePanels& w, const WideActivations& x, const QuantTask& task, int64_t tile_begin,
                   int64_t tile_end) {
   alignas(64) PanelSums sums[2];
@@ -281,7 +281,7 @@ void MultiplyPass(const WidePanels& w, const WideActivations& x, const QuantTask
   const int64_t rounds = x.chunks * pairs;
   // A panel's sums are whole when two rounds of the next one are multiplied.
   const bool is_short = rounds <= 2;
-  Expander<kFormat> expander{w, tile_end - tile_begin == 1};
+  Expander<kKind> expander{w, tile_end - tile_begin == 1};
   Outputs outputs{w, task, token_begin, tokens};
   expander.Start(task.panel_begin, 0, stretches);
   expander.Advance(kWideBlocks);
@@ -324,16 +324,16 @@ void MultiplyPass(const WidePanels& w, const WideActivations& x, const QuantTask
   }
 }
 
-template <Format kFormat>
+template <PanelKind kKind>
 void MultiplyTask(const WidePanels& w, const WideActivations& x, const QuantTask& task) {
   ConfigureWideTiles(x.n < kTileTokens ? x.n : kTileTokens);
   for (int64_t tile = task.tile_begin; tile < task.tile_end; tile += kPassTiles)
-    MultiplyPass<kFormat>(w, x, task, tile, tile + kPassTiles < task.tile_end ? tile + kPassTiles : task.tile_end);
+    MultiplyPass<kKind>(w, x, task, tile, tile + kPassTiles < task.tile_end ? tile + kPassTiles : task.tile_end);
   _tile_release();
 }
 
 void LinearWideAmx(const WidePanels& w, const WideActivations& x, const QuantTask& task) {
-  WithFormat(w.panels.format, [&](auto format) { MultiplyTask<decltype(format)::value>(w, x, task); });
+  WithIntegralKind(w.panels.kind, [&](auto kind) { MultiplyTask<decltype(kind)::value>(w, x, task); });
 }
 
 }  // namespace

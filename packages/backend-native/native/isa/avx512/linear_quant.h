@@ -31,8 +31,16 @@ struct Scales512 {
   __m512 min;
 };
 
+/// Of a grouped weight, as stored.
+inline __m512 LoadGroupScale(const QuantPanels& w, const uint8_t* from) {
+  if (w.grouped.scale_format == Format::kFloat16) return LoadFloat16x16(from);
+  if (w.grouped.scale_format == Format::kFloat32) return _mm512_loadu_ps(from);
+  const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+
 template <ScaleKind kScales>
-inline Scales512 LoadScales(const uint8_t* scales, int64_t b) {
+inline Scales512 LoadScales(const QuantPanels& w, const uint8_t* scales, int64_t b) {
   const uint8_t* at = scales + BlockScaleOffset(kScales, b);
   const __m512 none = _mm512_setzero_ps();
   if constexpr (kScales == ScaleKind::kBlockScale) {
@@ -43,21 +51,59 @@ inline Scales512 LoadScales(const uint8_t* scales, int64_t b) {
     const uint8_t* shared = scales + SuperScaleOffset(kScales, b);
     const __m512 min = _mm512_mul_ps(LoadFloat16x16(shared + 32), LoadUint8x16(at + 16));
     return {{_mm512_mul_ps(LoadFloat16x16(shared), LoadUint8x16(at)), none}, _mm512_xor_ps(min, _mm512_set1_ps(-0.0f))};
-  } else {
+  } else if constexpr (kScales == ScaleKind::kSuperHalves) {
     const __m512 d = LoadFloat16x16(scales + SuperScaleOffset(kScales, b));
     return {{_mm512_mul_ps(d, LoadInt8x16(at)), _mm512_mul_ps(d, LoadInt8x16(at + 16))}, none};
+  } else {
+    const __m512 first = LoadGroupScale(w, scales + w.GroupOffset<kScales>(b, 0));
+    if constexpr (PartsOf(kScales) == 1) return {{first, none}, none};
+    return {{first, LoadGroupScale(w, scales + w.GroupOffset<kScales>(b, 1))}, none};
   }
+}
+
+/// What is subtracted from the unsigned codes of a block.
+template <ScaleKind kScales>
+inline __m512i LoadZeros(const QuantPanels& w, const uint8_t* scales, int64_t b) {
+  const uint8_t* at = scales + w.GroupOffset<kScales>(b, 0) + w.grouped.group_bytes - kPanelRows;
+  return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
+}
+
+/// As LoadScales, of the integers that LoadUnsigned and LoadSigned give.
+template <PanelKind kKind>
+inline Scales512 LoadIntegerScales(const QuantPanels& w, const uint8_t* scales, int64_t b) {
+  constexpr PanelTraits kTraits = TraitsOf(kKind);
+  Scales512 out = LoadScales<kTraits.scales>(w, scales, b);
+  if constexpr (kTraits.codes == CodeKind::kTable) {
+    for (__m512& part : out.parts) part = _mm512_mul_ps(part, _mm512_set1_ps(w.grouped.unit));
+  }
+  return out;
 }
 
 /// The 8 code vectors of a narrow block, unsigned as packed.
 template <int kBits>
 inline void UnpackNarrow(const uint8_t* block, __m512i (&codes)[8]) {
-  const __m512i nibble = _mm512_set1_epi8(15);
+  if constexpr (kBits < 4) {
+    const __m512i pair = _mm512_set1_epi8(3);
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; g++)
+      codes[g] = _mm512_and_si512(_mm512_srli_epi16(_mm512_load_si512(block + 64 * (g / 4)), 2 * (g % 4)), pair);
+  } else {
+    const __m512i nibble = _mm512_set1_epi8(15);
 #pragma GCC unroll 4
-  for (int g = 0; g < 4; g++) {
-    const __m512i both = _mm512_load_si512(block + 64 * g);
-    codes[g] = _mm512_and_si512(both, nibble);
-    codes[g + 4] = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
+    for (int g = 0; g < 4; g++) {
+      const __m512i both = _mm512_load_si512(block + 64 * g);
+      codes[g] = _mm512_and_si512(both, nibble);
+      codes[g + 4] = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
+    }
+  }
+  if constexpr (kBits == 3) {
+    const __m512i third = _mm512_load_si512(block + 128);
+    const __m512i bit = _mm512_set1_epi8(4);
+#pragma GCC unroll 8
+    for (int g = 0; g < 8; g++) {
+      const __m512i shifted = g < 2 ? _mm512_slli_epi16(third, 2 - (g & 3)) : _mm512_srli_epi16(third, g < 2 ? 0 : g - 2);
+      codes[g] = _mm512_or_si512(codes[g], _mm512_and_si512(shifted, bit));
+    }
   }
   if constexpr (kBits == 5) {
     const __m512i fifth = _mm512_load_si512(block + 256);
@@ -80,27 +126,37 @@ inline void UnpackNarrow(const uint8_t* block, __m512i (&codes)[8]) {
   }
 }
 
-/// Code vectors as unsigned bytes, UnsignedBias above their values.
-template <Format kFormat>
-inline void LoadUnsigned(const uint8_t* block, __m512i (&codes)[8]) {
-  constexpr QuantTraits kTraits = TraitsOf(kFormat);
+/// A table's integers for packed codes.
+inline void LookUp(const QuantPanels& w, int8_t bias, __m512i (&codes)[8]) {
+  const __m128i once = _mm_load_si128(reinterpret_cast<const __m128i*>(w.grouped.table));
+  const __m512i table = _mm512_broadcast_i32x4(_mm_xor_si128(once, _mm_set1_epi8(bias)));
+#pragma GCC unroll 8
+  for (int g = 0; g < 8; g++) codes[g] = _mm512_shuffle_epi8(table, codes[g]);
+}
+
+/// Values as unsigned bytes, UnsignedBias above them.
+template <PanelKind kKind>
+inline void LoadUnsigned(const QuantPanels& w, const uint8_t* block, __m512i (&codes)[8]) {
+  constexpr PanelTraits kTraits = TraitsOf(kKind);
   if constexpr (kTraits.code_bits == 8) {
 #pragma GCC unroll 8
     for (int g = 0; g < 8; g++) codes[g] = _mm512_xor_si512(_mm512_load_si512(block + 64 * g), _mm512_set1_epi8(-128));
   } else {
     UnpackNarrow<kTraits.code_bits>(block, codes);
+    if constexpr (kTraits.codes == CodeKind::kTable) LookUp(w, -128, codes);
   }
 }
 
-/// Code vectors as signed bytes of their values.
-template <Format kFormat>
-inline void LoadSigned(const uint8_t* block, __m512i (&codes)[8]) {
-  constexpr QuantTraits kTraits = TraitsOf(kFormat);
+/// Values as signed bytes; where there are zeros, before these are subtracted, and SignedZeroOffset less.
+template <PanelKind kKind>
+inline void LoadSigned(const QuantPanels& w, const uint8_t* block, __m512i (&codes)[8]) {
+  constexpr PanelTraits kTraits = TraitsOf(kKind);
   if constexpr (kTraits.code_bits == 8) {
 #pragma GCC unroll 8
     for (int g = 0; g < 8; g++) codes[g] = _mm512_load_si512(block + 64 * g);
   } else {
     UnpackNarrow<kTraits.code_bits>(block, codes);
+    if constexpr (kTraits.codes == CodeKind::kTable) LookUp(w, 0, codes);
     if constexpr (kTraits.offset != 0) {
 #pragma GCC unroll 8
       for (int g = 0; g < 8; g++) codes[g] = _mm512_sub_epi8(codes[g], _mm512_set1_epi8(kTraits.offset));
@@ -108,9 +164,9 @@ inline void LoadSigned(const uint8_t* block, __m512i (&codes)[8]) {
   }
 }
 
-template <Format kFormat>
+template <PanelKind kKind>
 inline void PrefetchBlock(const uint8_t* block) {
-  constexpr int kLines = TraitsOf(kFormat).code_bits;
+  constexpr int kLines = TraitsOf(kKind).code_bits;
 #pragma GCC unroll 8
   for (int i = 0; i < kLines; i++)
     _mm_prefetch(reinterpret_cast<const char*>(block + kPrefetchBytes + 64 * i), _MM_HINT_T0);
@@ -124,10 +180,10 @@ inline __m512i Broadcast4(const int8_t* codes) {
 
 /// Blocks [begin, end) of a panel times kTokens tokens of a tile, the first of them `token`; sums [kTokens][16] in and
 /// out.
-template <Format kFormat, int kTokens>
+template <PanelKind kKind, int kTokens>
 inline void AddBlocksVnni(const QuantPanels& w, int64_t panel, int64_t begin, int64_t end,
                           const QuantizedActivations& x, int64_t tile, int64_t token, float (*sums)[16]) {
-  constexpr QuantTraits kTraits = TraitsOf(kFormat);
+  constexpr PanelTraits kTraits = TraitsOf(kKind);
   constexpr int kParts = PartsOf(kTraits.scales);
   // Few tokens: two chains each, or the latency of one would show.
   constexpr bool kTwoChains = kParts == 2 || kTokens <= 2;
@@ -141,14 +197,22 @@ inline void AddBlocksVnni(const QuantPanels& w, int64_t panel, int64_t begin, in
   for (int64_t b = begin; b < end; b++, block += CodeBytesPerBlock(kTraits.code_bits)) {
     const int64_t at = tile * kTileTokens * x.blocks + b * tokens + token;
     const int8_t* x_codes = x.codes + at * 32;
-    PrefetchBlock<kFormat>(block);
+    PrefetchBlock<kKind>(block);
     __m512i codes[8];
-    LoadUnsigned<kFormat>(block, codes);
-    const Scales512 scale = LoadScales<kTraits.scales>(scales, b);
+    LoadUnsigned<kKind>(w, block, codes);
+    const Scales512 scale = LoadIntegerScales<kKind>(w, scales, b);
+    __m512i zeros = _mm512_setzero_si512();
+    if constexpr (HasZeros(kTraits.scales)) zeros = LoadZeros<kTraits.scales>(w, scales, b);
 #pragma GCC unroll 8
     for (int t = 0; t < kTokens; t++) {
       const __m512 x_scale = _mm512_set1_ps(x.scales[at + t]);
-      __m512i first = UnsignedBias(kTraits) == 0 ? _mm512_setzero_si512() : _mm512_set1_epi32(x.corrections[at + t]);
+      __m512i first = _mm512_setzero_si512();
+      if constexpr (HasZeros(kTraits.scales)) {
+        // Less the zero times the sum of the token's codes: both fit 16 bits, and a zero's upper half is none.
+        first = _mm512_dpwssd_epi32(first, zeros, _mm512_set1_epi32(x.corrections[at + t]));
+      } else if constexpr (UnsignedBias(kTraits) != 0) {
+        first = _mm512_set1_epi32(x.corrections[at + t]);
+      }
 #pragma GCC unroll 4
       for (int g = 0; g < 4; g++) first = _mm512_dpbusd_epi32(first, codes[g], Broadcast4(x_codes + 32 * t + 4 * g));
       __m512i second = kTwoChains ? _mm512_setzero_si512() : first;
@@ -171,27 +235,27 @@ inline void AddBlocksVnni(const QuantPanels& w, int64_t panel, int64_t begin, in
 }
 
 /// As AddBlocksVnni for all tokens of the tile from `token` on.
-template <Format kFormat>
+template <PanelKind kKind>
 void AddTileVnni(const QuantPanels& w, int64_t panel, int64_t begin, int64_t end, const QuantizedActivations& x,
                  int64_t tile, float (*sums)[16]) {
   const int64_t tokens = x.TokensOf(tile);
   int64_t token = 0;
-  for (; tokens - token >= 8; token += 8) AddBlocksVnni<kFormat, 8>(w, panel, begin, end, x, tile, token, sums + token);
+  for (; tokens - token >= 8; token += 8) AddBlocksVnni<kKind, 8>(w, panel, begin, end, x, tile, token, sums + token);
   switch (tokens - token) {
     case 1:
-      return AddBlocksVnni<kFormat, 1>(w, panel, begin, end, x, tile, token, sums + token);
+      return AddBlocksVnni<kKind, 1>(w, panel, begin, end, x, tile, token, sums + token);
     case 2:
-      return AddBlocksVnni<kFormat, 2>(w, panel, begin, end, x, tile, token, sums + token);
+      return AddBlocksVnni<kKind, 2>(w, panel, begin, end, x, tile, token, sums + token);
     case 3:
-      return AddBlocksVnni<kFormat, 3>(w, panel, begin, end, x, tile, token, sums + token);
+      return AddBlocksVnni<kKind, 3>(w, panel, begin, end, x, tile, token, sums + token);
     case 4:
-      return AddBlocksVnni<kFormat, 4>(w, panel, begin, end, x, tile, token, sums + token);
+      return AddBlocksVnni<kKind, 4>(w, panel, begin, end, x, tile, token, sums + token);
     case 5:
-      return AddBlocksVnni<kFormat, 5>(w, panel, begin, end, x, tile, token, sums + token);
+      return AddBlocksVnni<kKind, 5>(w, panel, begin, end, x, tile, token, sums + token);
     case 6:
-      return AddBlocksVnni<kFormat, 6>(w, panel, begin, end, x, tile, token, sums + token);
+      return AddBlocksVnni<kKind, 6>(w, panel, begin, end, x, tile, token, sums + token);
     case 7:
-      return AddBlocksVnni<kFormat, 7>(w, panel, begin, end, x, tile, token, sums + token);
+      return AddBlocksVnni<kKind, 7>(w, panel, begin, end, x, tile, token, sums + token);
     default:
       return;
   }

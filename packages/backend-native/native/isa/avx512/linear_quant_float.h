@@ -31,34 +31,68 @@ inline void AddChunk(const float* weights, const float* x, int64_t stride, int64
   }
 }
 
+/// One block, to be widened column by column.
+template <PanelKind kKind>
+struct Weights512 {
+  static constexpr PanelTraits kTraits = TraitsOf(kKind);
+  Scales512 scale;
+  __m512i codes[8];
+  __m512i zeros;
+  __m512 table;
+
+  Weights512(const QuantPanels& w, const uint8_t* scales, const uint8_t* block, int64_t b)
+      : scale(LoadScales<kTraits.scales>(w, scales, b)), zeros(_mm512_setzero_si512()), table(_mm512_setzero_ps()) {
+    if constexpr (kTraits.codes == CodeKind::kTable || kTraits.codes == CodeKind::kFloatTable) {
+      UnpackNarrow<kTraits.code_bits>(block, codes);
+      table = _mm512_loadu_ps(w.grouped.values);
+    } else {
+      LoadSigned<kKind>(w, block, codes);
+    }
+    if constexpr (HasZeros(kTraits.scales)) {
+      zeros = _mm512_sub_epi32(LoadZeros<kTraits.scales>(w, scales, b), _mm512_set1_epi32(SignedZeroOffset(kTraits)));
+    }
+  }
+
+  /// Column 4 * g + i of the 16 rows.
+  __m512 At(int g, int i) const {
+    const __m512 part = scale.parts[PartsOf(kTraits.scales) == 2 ? g / 4 : 0];
+    const __m512i top = _mm512_slli_epi32(codes[g], static_cast<unsigned>(24 - 8 * i));
+    if constexpr (kTraits.codes == CodeKind::kTable || kTraits.codes == CodeKind::kFloatTable) {
+      // Only the lowest four bits of an index count.
+      const __m512i index = _mm512_srli_epi32(codes[g], static_cast<unsigned>(8 * i));
+      return _mm512_mul_ps(_mm512_permutexvar_ps(index, table), part);
+    } else if constexpr (kTraits.codes == CodeKind::kE4m3) {
+      // Its bits where those of a float32 lie, whose exponents begin 120 lower.
+      const __m512i bits = _mm512_and_si512(_mm512_srai_epi32(top, 4), _mm512_set1_epi32(static_cast<int>(0x87f00000u)));
+      return _mm512_mul_ps(_mm512_mul_ps(_mm512_castsi512_ps(bits), _mm512_set1_ps(0x1p120f)), part);
+    } else {
+      const __m512i code = _mm512_srai_epi32(top, 24);
+      const __m512 value = _mm512_cvtepi32_ps(HasZeros(kTraits.scales) ? _mm512_sub_epi32(code, zeros) : code);
+      return HasMin(kTraits.scales) ? _mm512_fmadd_ps(value, part, scale.min) : _mm512_mul_ps(value, part);
+    }
+  }
+};
+
 struct Avx512Quant : Output512 {
-  template <Format kFormat>
+  template <PanelKind kKind>
   static void AddPanel(const QuantPanels& w, const QuantizedActivations& x, int64_t panel, int64_t begin, int64_t end,
                        int64_t tile0, int64_t tile1, float (*sums)[16]) {
     for (int64_t tile = tile0; tile < tile1; tile++)
-      AddTileVnni<kFormat>(w, panel, begin, end, x, tile, sums + (tile - tile0) * kTileTokens);
+      AddTileVnni<kKind>(w, panel, begin, end, x, tile, sums + (tile - tile0) * kTileTokens);
   }
 
   /// Widened weights of blocks [begin, end), [k][16 rows].
-  template <Format kFormat>
+  template <PanelKind kKind>
   static void WidenChunk(const QuantPanels& w, int64_t panel, int64_t begin, int64_t end, float* out) {
-    constexpr QuantTraits kTraits = TraitsOf(kFormat);
+    constexpr PanelTraits kTraits = TraitsOf(kKind);
     const uint8_t* block = w.Codes(panel) + begin * CodeBytesPerBlock(kTraits.code_bits);
     for (int64_t b = begin; b < end; b++, block += CodeBytesPerBlock(kTraits.code_bits), out += 512) {
-      PrefetchBlock<kFormat>(block);
-      __m512i codes[8];
-      LoadSigned<kFormat>(block, codes);
-      const Scales512 scale = LoadScales<kTraits.scales>(w.Scales(panel), b);
+      PrefetchBlock<kKind>(block);
+      Weights512<kKind> weights(w, w.Scales(panel), block, b);
 #pragma GCC unroll 8
       for (int g = 0; g < 8; g++) {
 #pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) {
-          const __m512 code = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(codes[g], 24 - 8 * i), 24));
-          const __m512 part = scale.parts[PartsOf(kTraits.scales) == 2 ? g / 4 : 0];
-          const __m512 weight =
-              HasMin(kTraits.scales) ? _mm512_fmadd_ps(code, part, scale.min) : _mm512_mul_ps(code, part);
-          _mm512_store_ps(out + 16 * (4 * g + i), weight);
-        }
+        for (int i = 0; i < 4; i++) _mm512_store_ps(out + 16 * (4 * g + i), weights.At(g, i));
       }
     }
   }

@@ -9,10 +9,10 @@ namespace {
 constexpr int kMaxTokens = 8;
 
 /// A whole panel times kTokens tokens from `token` on.
-template <Format kFormat, int kTokens>
+template <PanelKind kKind, int kTokens>
 void MultiplyPanel(const WidePanels& w, const WideActivations& x, const QuantTask& task, int64_t panel, int64_t token) {
-  constexpr QuantTraits kTraits = TraitsOf(kFormat);
-  const WideFactors factors = FactorsOf<kFormat>(w, panel);
+  constexpr PanelTraits kTraits = TraitsOf(kKind);
+  const WideFactors factors = FactorsOf<kKind>(w, panel);
   const uint8_t* block = w.panels.Codes(panel);
   const int16_t* pairs = x.pairs + token * x.cols;
   __m512 acc[kTokens];
@@ -23,13 +23,13 @@ void MultiplyPanel(const WidePanels& w, const WideActivations& x, const QuantTas
     const int64_t begin = chunk * kWideBlocks;
     const int64_t end = begin + kWideBlocks < w.panels.blocks ? begin + kWideBlocks : w.panels.blocks;
     for (int64_t b = begin; b < end; b++, block += CodeBytesPerBlock(kTraits.code_bits)) {
-      PrefetchStream<kFormat>(block);
-      const WideScales scales = LoadWideScales<kFormat>(w, panel, b, factors);
+      PrefetchStream<kKind>(block);
+      const WideScales scales = LoadWideScales<kKind>(w, panel, b, factors);
       __m512i codes[8];
-      LoadSigned<kFormat>(block, codes);
+      LoadSigned<kKind>(w.panels, block, codes);
 #pragma GCC unroll 8
       for (int g = 0; g < 8; g++) {
-        const FixedPair fixed = Fix<kFormat>(codes[g], scales, PartOfGroup<kFormat>(g));
+        const FixedPair fixed = Fix<kKind>(codes[g], scales, PartOfGroup<kKind>(g));
 #pragma GCC unroll 8
         for (int t = 0; t < kTokens; t++) {
           int32_t both[2];
@@ -48,36 +48,36 @@ void MultiplyPanel(const WidePanels& w, const WideActivations& x, const QuantTas
 }
 
 /// At most kTokens tokens: the variant for just as many.
-template <Format kFormat, int kTokens>
+template <PanelKind kKind, int kTokens>
 void MultiplyRest(const WidePanels& w, const WideActivations& x, const QuantTask& task, int64_t panel, int64_t token,
                   int64_t tokens) {
   if constexpr (kTokens > 0) {
-    if (tokens == kTokens) return MultiplyPanel<kFormat, kTokens>(w, x, task, panel, token);
-    MultiplyRest<kFormat, kTokens - 1>(w, x, task, panel, token, tokens);
+    if (tokens == kTokens) return MultiplyPanel<kKind, kTokens>(w, x, task, panel, token);
+    MultiplyRest<kKind, kTokens - 1>(w, x, task, panel, token, tokens);
   }
 }
 
-template <Format kFormat>
+template <PanelKind kKind>
 void Multiply(const WidePanels& w, const WideActivations& x, const QuantTask& task) {
   const int64_t token_end = task.tile_end * kTileTokens < x.n ? task.tile_end * kTileTokens : x.n;
   for (int64_t panel = task.panel_begin; panel < task.panel_end; panel++) {
     int64_t token = task.tile_begin * kTileTokens;
     for (; token_end - token >= kMaxTokens; token += kMaxTokens)
-      MultiplyPanel<kFormat, kMaxTokens>(w, x, task, panel, token);
-    MultiplyRest<kFormat, kMaxTokens - 1>(w, x, task, panel, token, token_end - token);
+      MultiplyPanel<kKind, kMaxTokens>(w, x, task, panel, token);
+    MultiplyRest<kKind, kMaxTokens - 1>(w, x, task, panel, token, token_end - token);
   }
 }
 
-template <Format kFormat>
+template <PanelKind kKind>
 __m512 LargestWeights(const QuantPanels& panels, int64_t panel) {
-  constexpr QuantTraits kTraits = TraitsOf(kFormat);
+  constexpr PanelTraits kTraits = TraitsOf(kKind);
   const __m512 code_bound = _mm512_set1_ps(static_cast<float>(1 << (15 - WideShift(kTraits))));
   __m512 largest = _mm512_setzero_ps();
   for (int64_t b = 0; b < panels.blocks; b++) {
-    const Scales512 scales = LoadScales<kTraits.scales>(panels.Scales(panel), b);
+    const Scales512 scales = LoadWideInput<kKind>(panels, panels.Scales(panel), b);
     for (int part = 0; part < PartsOf(kTraits.scales); part++) {
       __m512 bound = _mm512_mul_ps(_mm512_abs_ps(scales.parts[part]), code_bound);
-      if constexpr (HasMin(kTraits.scales)) bound = _mm512_add_ps(bound, _mm512_abs_ps(scales.min));
+      if constexpr (HasWideMin(kTraits)) bound = _mm512_add_ps(bound, _mm512_abs_ps(scales.min));
       // A NaN stays, also where a later bound is none.
       const __mmask16 is_larger = _mm512_cmp_ps_mask(bound, largest, _CMP_NLE_UQ);
       const __mmask16 is_nan = _mm512_cmp_ps_mask(largest, largest, _CMP_UNORD_Q);
@@ -89,8 +89,8 @@ __m512 LargestWeights(const QuantPanels& panels, int64_t panel) {
 
 void WideUnitsAvx512(const QuantPanels& panels, int64_t panel, float* units, float* inverses) {
   alignas(64) float largest[kPanelRows];
-  WithFormat(panels.format, [&](auto format) {
-    _mm512_store_ps(largest, LargestWeights<decltype(format)::value>(panels, panel));
+  WithIntegralKind(panels.kind, [&](auto kind) {
+    _mm512_store_ps(largest, LargestWeights<decltype(kind)::value>(panels, panel));
   });
   for (int r = 0; r < kPanelRows; r++) SetUnit(largest[r], &units[r], &inverses[r]);
 }
@@ -129,7 +129,7 @@ void QuantizeWideAvx512(const WideActivations& out, const float* x, int64_t begi
 }
 
 void LinearWideAvx512(const WidePanels& w, const WideActivations& x, const QuantTask& task) {
-  WithFormat(w.panels.format, [&](auto format) { Multiply<decltype(format)::value>(w, x, task); });
+  WithIntegralKind(w.panels.kind, [&](auto kind) { Multiply<decltype(kind)::value>(w, x, task); });
 }
 
 }  // namespace

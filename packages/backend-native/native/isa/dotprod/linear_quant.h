@@ -8,7 +8,7 @@ namespace {
 
 /// One instruction multiplies 4 rows by 4 k and adds up each row.
 struct DotInstructions {
-  template <int kBits, int kBegin, int kEnd>
+  template <int kLargest, int kBegin, int kEnd>
   static int32x4_t Sum(const int8x16_t (&codes)[8], const TokenCodes& x) {
     int32x4_t sum = vdupq_n_s32(0);
     if constexpr (kBegin == 0) {

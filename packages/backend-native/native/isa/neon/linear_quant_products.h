@@ -6,16 +6,16 @@ namespace octavo {
 
 namespace {
 
-/// How many products of `bits`-bit codes less their offset fit int16 in any case.
-constexpr int ProductsThatFit(int bits) {
-  return bits == 8 ? 2 : 8;  // 2 * 128 * 127, 8 * 32 * 127
+/// How many products by at most 127 fit int16 in any case.
+constexpr int ProductsThatFit(int largest) {
+  return largest <= 32 ? 8 : largest <= 64 ? 4 : 2;
 }
 
 /// Without dot product instructions: products in int16, as many as fit, then pairs of them added in int32.
 struct WidenedProducts {
-  template <int kBits, int kBegin, int kEnd>
+  template <int kLargest, int kBegin, int kEnd>
   static int32x4_t Sum(const int8x16_t (&codes)[8], const TokenCodes& x) {
-    constexpr int kFit = ProductsThatFit(kBits);
+    constexpr int kFit = ProductsThatFit(kLargest);
     int32x4_t rows01 = vdupq_n_s32(0);
     int32x4_t rows23 = vdupq_n_s32(0);
     int16x8_t low = vdupq_n_s16(0);
@@ -52,11 +52,42 @@ struct WidenedProducts {
   }
 };
 
-/// Byte `kByte` of each 32-bit lane, signed, as float32.
-template <int kByte>
-inline float32x4_t CodeAt(int32x4_t codes) {
-  return vcvtq_f32_s32(vshrq_n_s32(vshlq_n_s32(codes, 24 - 8 * kByte), 24));
-}
+/// One block of 4 rows, to be widened column by column.
+template <PanelKind kKind>
+struct Weights128 {
+  static constexpr PanelTraits kTraits = TraitsOf(kKind);
+  static constexpr bool kIsTable = kTraits.codes == CodeKind::kTable || kTraits.codes == CodeKind::kFloatTable;
+  Scales128 scale;
+  int32x4_t zeros;
+  uint8x16x4_t table;  // 16 floats
+
+  Weights128(const QuantPanels& w, const uint8_t* scales, int64_t b, int64_t row)
+      : scale(LoadScales<kTraits.scales>(w, scales, b, row)), zeros(vdupq_n_s32(kTraits.offset)) {
+    if constexpr (HasZeros(kTraits.scales)) zeros = LoadZeros<kKind>(w, scales, b, row);
+    for (int i = 0; i < 4; i++)
+      table.val[i] = kIsTable ? vreinterpretq_u8_f32(vld1q_f32(w.grouped.values + 4 * i)) : vdupq_n_u8(0);
+  }
+
+  /// Column 4 * g + kByte of the 4 rows: byte kByte of each 32-bit lane.
+  template <int kByte>
+  float32x4_t At(uint32x4_t codes, int g) const {
+    const float32x4_t part = scale.parts[PartsOf(kTraits.scales) == 2 ? g / 4 : 0];
+    const int32x4_t top = vshlq_n_s32(vreinterpretq_s32_u32(codes), 24 - 8 * kByte);
+    if constexpr (kIsTable) {
+      // The places of a float's four bytes: 4 * code + 0, 1, 2, 3.
+      const uint32x4_t code = vreinterpretq_u32_s32(vshrq_n_s32(top, 24));
+      const uint32x4_t places = vaddq_u32(vmulq_n_u32(code, 0x04040404u), vdupq_n_u32(0x03020100u));
+      return vmulq_f32(vreinterpretq_f32_u8(vqtbl4q_u8(table, vreinterpretq_u8_u32(places))), part);
+    } else if constexpr (kTraits.codes == CodeKind::kE4m3) {
+      // Its bits where those of a float32 lie, whose exponents begin 120 lower.
+      const int32x4_t bits = vandq_s32(vshrq_n_s32(top, 4), vdupq_n_s32(static_cast<int32_t>(0x87f00000u)));
+      return vmulq_f32(vmulq_n_f32(vreinterpretq_f32_s32(bits), 0x1p120f), part);
+    } else {
+      const float32x4_t value = vcvtq_f32_s32(vsubq_s32(vshrq_n_s32(top, 24), zeros));
+      return HasMin(kTraits.scales) ? vfmaq_f32(scale.min, value, part) : vmulq_f32(value, part);
+    }
+  }
+};
 
 /// totals [kTokens][16], 8 rows of them, += weights [count][16] x kTokens rows of x.
 template <int kTokens>
@@ -94,24 +125,21 @@ inline void AddChunk(const float* weights, const float* x, int64_t stride, int64
 
 struct NeonQuant : NeonInt8<WidenedProducts> {
   /// Widened weights of blocks [begin, end), [k][16 rows].
-  template <Format kFormat>
+  template <PanelKind kKind>
   static void WidenChunk(const QuantPanels& w, int64_t panel, int64_t begin, int64_t end, float* out) {
-    constexpr QuantTraits kTraits = TraitsOf(kFormat);
+    constexpr PanelTraits kTraits = TraitsOf(kKind);
     for (int64_t b = begin; b < end; b++, out += 512) {
       for (int64_t row = 0; row < kPanelRows; row += 4) {
         const uint8_t* block = w.Codes(panel) + b * CodeBytesPerBlock(kTraits.code_bits) + 4 * row;
-        const Scales128 scale = LoadScales<kTraits.scales>(w.Scales(panel), b, row);
+        const Weights128<kKind> weights(w, w.Scales(panel), b, row);
 #pragma GCC unroll 8
         for (int g = 0; g < 8; g++) {
-          const int32x4_t bytes = vreinterpretq_s32_s8(LoadCodes<kTraits.code_bits, kTraits.offset>(block, g));
-          const float32x4_t codes[4] = {CodeAt<0>(bytes), CodeAt<1>(bytes), CodeAt<2>(bytes), CodeAt<3>(bytes)};
-          const float32x4_t part = scale.parts[PartsOf(kTraits.scales) == 2 ? g / 4 : 0];
-#pragma GCC unroll 4
-          for (int i = 0; i < 4; i++) {
-            const float32x4_t weight =
-                HasMin(kTraits.scales) ? vfmaq_f32(scale.min, codes[i], part) : vmulq_f32(codes[i], part);
-            vst1q_f32(out + 16 * (4 * g + i) + row, weight);
-          }
+          const uint32x4_t codes = vreinterpretq_u32_u8(LoadCodes<kTraits.code_bits>(block, g));
+          float* to = out + 64 * g + row;
+          vst1q_f32(to, weights.template At<0>(codes, g));
+          vst1q_f32(to + 16, weights.template At<1>(codes, g));
+          vst1q_f32(to + 32, weights.template At<2>(codes, g));
+          vst1q_f32(to + 48, weights.template At<3>(codes, g));
         }
       }
     }

@@ -10,7 +10,7 @@ namespace octavo {
 namespace {
 
 /// One block of 16 rows times the tokens of one tile.
-void AddBlock(const QuantTraits& traits, const PlainBlock& block, const QuantizedActivations& x, int64_t tile,
+void AddBlock(const PanelTraits& traits, const PlainBlock& block, const QuantizedActivations& x, int64_t tile,
               int64_t b, float (*sums)[16]) {
   const int64_t tokens = x.TokensOf(tile);
   const int64_t at = tile * kTileTokens * x.blocks + b * tokens;
@@ -22,6 +22,7 @@ void AddBlock(const QuantTraits& traits, const PlainBlock& block, const Quantize
       for (int half = 0; half < 2; half++) {
         for (int i = 16 * half; i < 16 * half + 16; i++) dots[half] += block.codes[r][i] * codes[i];
       }
+      if (HasZeros(traits.scales)) dots[0] += block.zeros[r] * x.corrections[at + t];
       float sum = sums[t][r];
       if (PartsOf(traits.scales) == 2) {
         sum = std::fma(static_cast<float>(dots[0]), block.scales[0][r] * scale, sum);
@@ -37,16 +38,11 @@ void AddBlock(const QuantTraits& traits, const PlainBlock& block, const Quantize
 
 /// Widened weights of one chunk, [k][16 rows].
 void WidenBlocks(const QuantPanels& w, int64_t panel, int64_t block_begin, int64_t block_end, float* out) {
-  const bool has_min = HasMin(TraitsOf(w.format).scales);
-  PlainBlock block;
-  for (int64_t b = block_begin; b < block_end; b++) {
-    ReadPanelBlock(w, panel, b, &block);
-    float* to = out + (b - block_begin) * kBlock * 16;
-    for (int k = 0; k < 32; k++) {
-      for (int r = 0; r < 16; r++) {
-        const float scaled = static_cast<float>(block.codes[r][k]) * block.scales[k / 16][r];
-        to[16 * k + r] = has_min ? scaled + block.mins[r] : scaled;
-      }
+  float values[kBlock];
+  for (int64_t b = block_begin; b < block_end; b++, out += kBlock * 16) {
+    for (int r = 0; r < 16; r++) {
+      WidenBlockRow(w, panel, b, r, values);
+      for (int k = 0; k < 32; k++) out[16 * k + r] = values[k];
     }
   }
 }
@@ -64,7 +60,7 @@ void AddChunk(const float* weights, const float* x, int64_t count, float* totals
 /// Blocks [begin, end) of a panel times tiles [tile0, tile1).
 void AddPanelBlocks(const QuantPanels& w, const QuantizedActivations& x, int64_t panel, int64_t begin, int64_t end,
                     int64_t tile0, int64_t tile1, float (*sums)[16]) {
-  const QuantTraits traits = TraitsOf(w.format);
+  const PanelTraits traits = TraitsOf(w.kind);
   PlainBlock block;
   for (int64_t b = begin; b < end; b++) {
     ReadPanelBlock(w, panel, b, &block);
@@ -74,12 +70,12 @@ void AddPanelBlocks(const QuantPanels& w, const QuantizedActivations& x, int64_t
 }
 
 struct ScalarQuant : PlainOutput {
-  template <Format>
+  template <PanelKind>
   static void AddPanel(const QuantPanels& w, const QuantizedActivations& x, int64_t panel, int64_t begin, int64_t end,
                        int64_t tile0, int64_t tile1, float (*sums)[16]) {
     AddPanelBlocks(w, x, panel, begin, end, tile0, tile1, sums);
   }
-  template <Format>
+  template <PanelKind>
   static void WidenChunk(const QuantPanels& w, int64_t panel, int64_t begin, int64_t end, float* out) {
     WidenBlocks(w, panel, begin, end, out);
   }

@@ -12,9 +12,14 @@ namespace {
 /// Of each four columns, in the order in which they are stored.
 constexpr int kPairOrder[4] = {0, 2, 1, 3};
 
+/// A zero is a minimum here.
+float WideMin(const PanelTraits& traits, const PlainBlock& block, int r) {
+  return HasZeros(traits.scales) ? static_cast<float>(-block.zeros[r]) * block.scales[0][r] : block.mins[r];
+}
+
 /// Block `b` of a panel as fixed-point numbers [16 rows][32].
 void ReadFixed(const WidePanels& w, int64_t panel, int64_t b, int32_t (*fixed)[kBlock]) {
-  const QuantTraits traits = TraitsOf(w.panels.format);
+  const PanelTraits traits = TraitsOf(w.panels.kind);
   const int shift = WideShift(traits);
   PlainBlock block;
   ReadPanelBlock(w.panels, panel, b, &block);
@@ -22,7 +27,7 @@ void ReadFixed(const WidePanels& w, int64_t panel, int64_t b, int32_t (*fixed)[k
     const float inverse = w.inverses[panel * kPanelRows + r];
     const float factor = inverse * static_cast<float>(1 << (15 - shift));
     const auto round = [&](float value) { return inverse == 0.0f ? 0 : static_cast<int32_t>(std::lrintf(value)); };
-    const int32_t min = HasMin(traits.scales) ? round(block.mins[r] * inverse) : 0;
+    const int32_t min = HasWideMin(traits) ? round(WideMin(traits, block, r) * inverse) : 0;
     for (int k = 0; k < kBlock; k++) {
       const int32_t m = round(block.scales[PartsOf(traits.scales) == 2 ? k / 16 : 0][r] * factor);
       fixed[r][k] = (((block.codes[r][k] * (1 << shift)) * m + (1 << 14)) >> 15) + min;
@@ -31,7 +36,7 @@ void ReadFixed(const WidePanels& w, int64_t panel, int64_t b, int32_t (*fixed)[k
 }
 
 void WideUnitsScalar(const QuantPanels& panels, int64_t panel, float* units, float* inverses) {
-  const QuantTraits traits = TraitsOf(panels.format);
+  const PanelTraits traits = TraitsOf(panels.kind);
   const float code_bound = static_cast<float>(1 << (15 - WideShift(traits)));
   float largest[kPanelRows] = {};
   PlainBlock block;
@@ -40,7 +45,7 @@ void WideUnitsScalar(const QuantPanels& panels, int64_t panel, float* units, flo
     for (int r = 0; r < kPanelRows; r++) {
       for (int part = 0; part < PartsOf(traits.scales); part++) {
         float bound = std::fabs(block.scales[part][r]) * code_bound;
-        if (HasMin(traits.scales)) bound += std::fabs(block.mins[r]);
+        if (HasWideMin(traits)) bound += std::fabs(WideMin(traits, block, r));
         // A NaN stays, also where a later bound is none.
         if (!std::isnan(largest[r]) && !(bound <= largest[r])) largest[r] = bound;
       }

@@ -1,0 +1,102 @@
+import type { OptionTable } from '@octavo/core'
+
+/** What an evaluation may be told; the command's flags derive from it. */
+export const evaluateOptionTable = {
+  against: {
+    group: 'evaluation',
+    type: { kind: 'text' },
+    default: null,
+    otherwise: 'none: one model alone',
+    doc: 'The original that the models were made from.',
+  },
+  data: {
+    group: 'evaluation',
+    type: { kind: 'names' },
+    default: null,
+    otherwise: 'none',
+    doc: 'JSONL file of tasks, a line `{ messages | prompt, tools?, answer, metric? }` each; may be repeated, files of one name are one set.',
+  },
+  text: {
+    group: 'evaluation',
+    type: { kind: 'names' },
+    default: null,
+    otherwise: 'none',
+    doc: 'Text file for perplexity and divergence; may be repeated.',
+  },
+  windowTokens: {
+    group: 'evaluation',
+    type: { kind: 'integer', min: 2, max: 1_048_576 },
+    unit: 'tokens',
+    default: 512,
+    doc: 'Context in which texts are cut; at most the model has.',
+  },
+  strideTokens: {
+    group: 'evaluation',
+    type: { kind: 'integer', min: 1, max: 1_048_576 },
+    unit: 'tokens',
+    default: null,
+    otherwise: 'a whole window',
+    doc: 'How much later the next window begins; less than a window scores tokens behind more context, and takes longer.',
+  },
+  maxTextTokens: {
+    group: 'evaluation',
+    type: { kind: 'integer', min: 2, max: 1_000_000_000 },
+    unit: 'tokens',
+    default: 32_768,
+    doc: 'Of each text, from its start.',
+  },
+  maxItems: {
+    group: 'evaluation',
+    type: { kind: 'integer', min: 1, max: 1_000_000 },
+    unit: 'entries',
+    default: null,
+    otherwise: 'all',
+    doc: 'Of each set of tasks, from its start.',
+  },
+  maxAnswerTokens: {
+    group: 'evaluation',
+    type: { kind: 'integer', min: 1, max: 65_536 },
+    unit: 'tokens',
+    default: 128,
+    doc: 'Of an answer to a task.',
+  },
+  layerErrors: {
+    group: 'evaluation',
+    type: { kind: 'boolean' },
+    default: true,
+    doc: 'Measure the error of each layer.',
+  },
+  layerTokens: {
+    group: 'evaluation',
+    type: { kind: 'integer', min: 1, max: 1_048_576 },
+    unit: 'tokens',
+    default: 512,
+    doc: 'For the errors of layers.',
+  },
+  speed: { group: 'evaluation', type: { kind: 'boolean' }, default: true, doc: 'Measure rates and memory.' },
+  speedRounds: {
+    group: 'evaluation',
+    type: { kind: 'integer', min: 1, max: 100 },
+    default: 3,
+    doc: 'In which models take turns; the report has medians.',
+  },
+  prefillTokens: {
+    group: 'evaluation',
+    type: { kind: 'integer', min: 1, max: 1_048_576 },
+    unit: 'tokens',
+    default: 512,
+    doc: 'Of the prompt whose prefill is measured.',
+  },
+  seed: {
+    group: 'evaluation',
+    type: { kind: 'integer', min: 0, max: 4_294_967_295 },
+    default: 1,
+    doc: 'Of the resampling behind the intervals.',
+  },
+  cacheMemory: {
+    group: 'evaluation',
+    type: { kind: 'memory' },
+    default: '1GiB',
+    doc: "For the original's hidden states; what is beyond it goes to a temporary file.",
+  },
+} as const satisfies OptionTable
