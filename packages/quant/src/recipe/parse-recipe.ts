@@ -2,7 +2,7 @@ import { InvalidConfigError } from '@octavo/core/backend'
 import { parse, YAMLParseError } from 'yaml'
 import type { LayerPass } from '../decoder-layer.ts'
 import type { SelectsModule } from '../module-selector.ts'
-import type { ModifierTable } from './modifier-table.ts'
+import type { ModifierTable, StatedModifier } from './modifier-table.ts'
 import { modifierTable } from './modifiers.ts'
 import { checkFields, parseFields, refuseAt } from './recipe-error.ts'
 import type { RecipePlace } from './recipe-error.ts'
@@ -44,20 +44,14 @@ export function parseRecipe(value: unknown, table: ModifierTable = modifierTable
   if (modifiers.length === 0) refuseAt([], `has no modifiers; known are ${Object.keys(table).join(', ')}`)
   const passes: LayerPass[] = []
   const selectors: SelectsModule[] = []
-  for (const { name, args, place } of modifiers) {
+  for (const [i, { name, args, place }] of modifiers.entries()) {
     const { fields, foreign, create } = table[name]!
     checkFields(args, { place, known: Object.keys(fields.shape), foreign })
-    const made = create(parseFields(fields, args, place), place)
+    const made = create(parseFields(fields, args, place), { place, later: modifiers.slice(i + 1) })
     passes.push(...made.passes)
     if (made.selects !== null) selectors.push(made.selects)
   }
   return { passes, selects: (module) => selectors.some((selects) => selects(module)) }
-}
-
-interface StatedModifier {
-  readonly name: string
-  readonly args: object
-  readonly place: RecipePlace
 }
 
 function listModifiers(value: unknown, table: ModifierTable): StatedModifier[] {
