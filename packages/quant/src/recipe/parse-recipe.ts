@@ -8,12 +8,6 @@ import { checkFields, parseFields, refuseAt } from './recipe-error.ts'
 import type { RecipePlace } from './recipe-error.ts'
 import type { Recipe } from './recipe.ts'
 
-/** Modifiers by name, in their order. */
-export type RecipeModifiers = Readonly<Record<string, object | null>>
-
-/** A recipe as data: llm-compressor's stages, a map of modifiers, or a list of such maps. */
-export type RecipeInput = object | readonly object[]
-
 const maxRecipeLength = 1024 * 1024
 const maxAliases = 100
 
@@ -35,7 +29,7 @@ export function parseRecipeText(text: string): Recipe {
 }
 
 /**
- * A recipe in llm-compressor's vocabulary.
+ * A recipe in llm-compressor's vocabulary, as data: stages, a map of modifiers, or a list of such maps.
  *
  * @throws InvalidConfigError naming the field that is unknown, with the nearest known one, or whose value is wrong
  */
