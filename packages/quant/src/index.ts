@@ -3,6 +3,8 @@ export { definePass } from './decoder-layer.ts'
 export type { DecoderLayer, LayerModule, LayerPass, ModuleInput, SublayerInput, SublayerKind } from './decoder-layer.ts'
 export type { WeightScheme } from './weight-scheme.ts'
 
+export { convertCheckpoint } from './convert/convert-checkpoint.ts'
+export type { Converted, ConvertOptions } from './convert/convert-checkpoint.ts'
 export { ggufFileTypeNames } from './gguf/gguf-file-type.ts'
 export type { GgufFileType } from './gguf/gguf-file-type.ts'
 export { quantizeRows } from './gguf/quantize-rows.ts'
