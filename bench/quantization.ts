@@ -38,7 +38,10 @@ try {
     modules: [nativeBackend],
     backend: nativeProvider.name,
   })
-  const named = { ...evaluation, models: evaluation.models.map((m, i) => ({ ...m, model: variants[i]?.[0] ?? m.model })) }
+  const named = {
+    ...evaluation,
+    models: evaluation.models.map((m, i) => ({ ...m, model: variants[i]?.[0] ?? m.model })),
+  }
   mkdirSync(results, { recursive: true })
   writeFileSync(join(results, 'quantization.json'), `${JSON.stringify(named, null, 2)}\n`)
   writeFileSync(join(results, 'quantization.html'), evaluationHtml(named))

@@ -1,4 +1,4 @@
-// docs/{engine-options,evaluation-options,environment,endpoints,models}.md, written from the tables in the sources; --check says whether they
+// docs/{engine-options,evaluation-options,quantization-options,environment,endpoints,models}.md, written from the tables in the sources; --check says whether they
 // are current. Sources run as they are (type stripping); the command's tables import types only.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -11,7 +11,11 @@ import { environmentTable } from '../packages/core/src/config/env.ts'
 import { describeType, flagOf } from '../packages/core/src/config/option-table.ts'
 import { parallelOptionTable } from '../packages/parallel/src/parallel-option-table.ts'
 import { parallelEnvironmentTable } from '../packages/parallel/src/parallel-env.ts'
+import { quantizeOptionTable } from '../packages/cli/src/flags/quantize-options.ts'
+import { calibrationOptionTable } from '../packages/quant/src/calibration/calibration-options.ts'
 import { evaluateOptionTable } from '../packages/quant/src/evaluate/evaluate-option-table.ts'
+import { pipelineOptionTable, saveOptionTable } from '../packages/quant/src/pipeline/pipeline-options.ts'
+import { methodOptionTable } from '../packages/quant/src/recipe/method-options.ts'
 import { endpointsPage } from './docs/endpoints.mjs'
 import { modelsPage } from './docs/models.mjs'
 
@@ -21,6 +25,7 @@ const origin = '<!-- Written by scripts/write-docs.mjs from the tables in the so
 const pages = {
   'engine-options.md': engineOptions(),
   'evaluation-options.md': evaluationOptions(),
+  'quantization-options.md': quantizationOptions(),
   'environment.md': environment(),
   'endpoints.md': endpointsPage(origin),
   'models.md': modelsPage(origin),
@@ -65,6 +70,35 @@ In a program: \`nativeBackendWith({ threads })\`.
 Of \`octavo serve\`:
 
 ${optionTable(Object.entries(serveOptionTable))}
+`
+}
+
+function quantizationOptions() {
+  return `${origin}
+
+# Options of a quantization
+
+Of \`octavo quantize MODEL\` as flags, and of \`@octavo/quant\` ([quantization.md](quantization.md)). The command also has \`--threads\`.
+
+## Of the command alone
+
+${optionTable(Object.entries(quantizeOptionTable))}
+
+## \`methodRecipe(options)\`, in place of a recipe
+
+${optionTable(Object.entries(methodOptionTable))}
+
+## \`calibration\` of \`pipeline(model, options)\`, beside its \`data\`
+
+${optionTable(Object.entries(calibrationOptionTable))}
+
+## \`pipeline(model, options)\`
+
+${optionTable(Object.entries(pipelineOptionTable))}
+
+## \`save(folder, options)\`
+
+${optionTable(Object.entries(saveOptionTable))}
 `
 }
 

@@ -108,7 +108,7 @@ function createHeader(shape: BenchShape, tensors: readonly BenchTensor[]): Buffe
   return Buffer.concat([header, Buffer.alloc((alignment - (header.length % alignment)) % alignment)])
 }
 
-interface Vocabulary {
+export interface Vocabulary {
   readonly tokens: readonly string[]
   readonly merges: readonly string[]
   readonly isSpecial: readonly boolean[]
@@ -118,7 +118,7 @@ interface Vocabulary {
  * The embedded model's, filled up to the size that the shape wants: each further token joins two that are there, so that
  * there are about as many merges as in a real tokenizer.
  */
-function createVocabulary(size: number): Vocabulary {
+export function createVocabulary(size: number): Vocabulary {
   const { model, added_tokens: added } = JSON.parse(
     readFileSync(new URL('../../packages/core/models/octavo-tiny/tokenizer.json', import.meta.url), 'utf8'),
   ) as {

@@ -1,6 +1,7 @@
 // docs/models.md: what names a model may have, and which models there are.
 import { supportedArchitectures } from '../../packages/core/src/config/architectures.ts'
 import { ggufArchitectureNames } from '../../packages/core/src/loading/gguf-architecture.ts'
+import { quantizationMethods } from '../../packages/core/src/quantization/create-quantization-scheme.ts'
 import { loadableGgmlTypes } from '../../packages/core/src/loading/gguf-header.ts'
 
 export function modelsPage(origin) {
@@ -30,7 +31,8 @@ A path of this machine goes before a repository of the same name; what begins wi
 | \`tokenizer.json\` | must be there; a checkpoint with only \`tokenizer.model\` or \`vocab.json\` is saved once with \`AutoTokenizer.save_pretrained\` |
 | \`tokenizer_config.json\`, \`special_tokens_map.json\`, \`chat_template.jinja\`, \`additional_chat_templates/*.jinja\` | special tokens and the chat template |
 | \`generation_config.json\` | defaults of sampling, end tokens (\`--generation-config octavo\` leaves its sampling aside) |
-| \`model.safetensors\`, or \`model.safetensors.index.json\` and its shards | the weights: float32, float16, bfloat16 |
+| \`model.safetensors\`, or \`model.safetensors.index.json\` and its shards | the weights: float32, float16, bfloat16, or quantized |
+| \`quantize_config.json\`, \`quant_config.json\`, \`hf_quant_config.json\` | how the weights are quantized, where config.json does not say it |
 
 Nothing else is fetched, and PyTorch pickles (\`.bin\`, \`.pt\`) are never loaded: they can run code. A GGUF file has all of these in itself, and only it is
 fetched. Weights of a file that no layer reads are an error that names them, but for known leftovers; so is a pointer of Git LFS in a file's place.
@@ -46,6 +48,10 @@ ${supportedArchitectures.map(architectureRow).join('\n')}
 
 \`Gemma3ForConditionalGeneration\` serves its text part. An architecture that is not in the table is refused by its name, before anything else of the checkpoint is judged.
 How one is added: [add-a-model.md](add-a-model.md).
+
+## Quantized weights in safetensors
+
+${quantizationMethods.map((name) => `\`${name}\``).join(', ')}, by \`quant_method\`; which variants of each: [quantization.md](quantization.md#formats). All others are refused by their name.
 
 ## Weights in GGUF files
 

@@ -76,9 +76,10 @@ class LinearArguments : public Arguments {
 class GroupedArguments : public Arguments {
  public:
   explicit GroupedArguments(const Napi::CallbackInfo& info)
-      : Arguments(info), activations(static_cast<Activations>(Choice(7, "activations", kActivationFormats))) {
+      : Arguments(info),
+        rows(Integer(0, "rows", 1, INT32_MAX)),
+        activations(static_cast<Activations>(Choice(7, "activations", kActivationFormats))) {
     const Napi::Env env = info.Env();
-    spec.rows = Integer(0, "rows", 1, INT32_MAX);
     spec.cols = Integer(1, "cols", 1, INT32_MAX);
     spec.bits = Integer(2, "bits", 1, 8);
     spec.group_size = Integer(3, "groupSize", 1, INT32_MAX);
@@ -86,7 +87,7 @@ class GroupedArguments : public Arguments {
     spec.has_zeros = !IsNull(10);
     if (LayoutOf(spec.scale_format).block_elements != 1) ThrowType(env, "scaleDtype must be a dtype of single numbers");
     const int64_t num_values = INT64_C(1) << spec.bits, num_groups = spec.NumGroups();
-    if (spec.rows > kMaxBytes / (4 * num_groups)) ThrowRange(env, "the matrix is larger than any memory");
+    if (rows > kMaxBytes / (4 * num_groups)) ThrowRange(env, "the matrix is larger than any memory");
     const float* values = Floats(5, "values", num_values);
     spec.values.assign(values, values + num_values);
     if (IsNull(6)) return;
@@ -107,8 +108,9 @@ class GroupedArguments : public Arguments {
     return planes;
   }
 
-  GroupedSpec spec;
+  const int64_t rows;
   const Activations activations;
+  GroupedSpec spec;
 };
 
 /// Null where the rows could not be read.
@@ -165,7 +167,7 @@ Napi::Value PoolObject::CreateMatrix(const Napi::CallbackInfo& info) {
 /// createGroupedMatrix(...GroupedArguments, planes Uint8Array): Matrix. They are only read.
 Napi::Value PoolObject::CreateGroupedMatrix(const Napi::CallbackInfo& info) {
   const GroupedArguments arguments(info);
-  const int64_t rows = arguments.spec.rows;
+  const int64_t rows = arguments.rows;
   const StoredPlanes planes = arguments.Planes([&](size_t index, const char* name, int64_t row_bytes) {
     return std::make_shared<const StoredRows>(arguments.Bytes(index, name, rows * row_bytes), rows, row_bytes);
   });
@@ -176,7 +178,7 @@ Napi::Value PoolObject::CreateGroupedMatrix(const Napi::CallbackInfo& info) {
 Napi::Value PoolObject::ReadGroupedMatrix(const Napi::CallbackInfo& info) {
   const GroupedArguments arguments(info);
   const StoredPlanes planes = arguments.Planes([&](size_t index, const char* name, int64_t row_bytes) {
-    return OpenRows(arguments, index, name, arguments.spec.rows, row_bytes, files_);
+    return OpenRows(arguments, index, name, arguments.rows, row_bytes, files_);
   });
   if (planes.empty()) return info.Env().Null();
   return MakeObject(info.Env(), MakeGroupedMatrix(arguments.spec, planes, arguments.activations, Live(info.Env())));
@@ -187,7 +189,7 @@ Napi::Value PoolObject::DeferGroupedMatrix(const Napi::CallbackInfo& info) {
   const GroupedArguments arguments(info);
   Live(info.Env());
   StoredPlanes planes = arguments.Planes([&](size_t index, const char* name, int64_t row_bytes) {
-    return OpenRows(arguments, index, name, arguments.spec.rows, row_bytes, files_);
+    return OpenRows(arguments, index, name, arguments.rows, row_bytes, files_);
   });
   if (planes.empty()) return info.Env().Null();
   return Defer(info.Env(), std::make_shared<DeferredMatrix>(

@@ -11,7 +11,7 @@ namespace octavo {
 
 /// w[r][k] = (values[code] - zero) * scale of the column's group; without zeros values[code] * scale.
 struct GroupedSpec {
-  int64_t rows, cols;
+  int64_t cols;
   int64_t bits;                // of a code, 1 to 8
   int64_t group_size;          // neighbouring columns that share a scale
   Format scale_format;         // of single numbers

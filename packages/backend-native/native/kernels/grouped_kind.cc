@@ -123,11 +123,12 @@ bool TryPlanGrouped(const GroupedSpec& spec, GroupedPlan* plan) {
   for (int64_t col = 0; col < spec.cols; col++) counts[static_cast<size_t>(spec.GroupOf(col))]++;
   const int64_t whole_cols = PackedCols(counts, kBlock);
   const int64_t half_cols = PackedCols(counts, kBlock / 2);
-  const bool is_halved = kinds.halves != kinds.whole && half_cols < whole_cols;
+  // A few fillers cost less than a second scale per block.
+  const int64_t few = std::max(spec.cols / 8, kBlock - 1);
+  const bool is_halved = kinds.halves != kinds.whole && whole_cols > spec.cols + few && half_cols < whole_cols;
   plan->kind = is_halved ? kinds.halves : kinds.whole;
   plan->cols = is_halved ? half_cols : whole_cols;
-  // Fillers of an eighth, or of one block in a short row.
-  if (plan->cols > spec.cols + std::max(spec.cols / 8, kBlock - 1)) return false;
+  if (plan->cols > spec.cols + std::max(spec.cols / 2, kBlock - 1)) return false;
   PlaceColumns(spec, counts, is_halved ? kBlock / 2 : kBlock, plan);
   const PanelTraits& traits = TraitsOf(plan->kind);
   const int64_t middle = spec.has_zeros ? SignedZeroOffset(traits) : INT64_C(1) << (spec.bits - 1);

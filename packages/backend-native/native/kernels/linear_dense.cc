@@ -279,7 +279,7 @@ class DenseMatrix final : public PanelMatrix {
 /// A grouped weight whose rows stay as stored: each block of a panel is widened for its products.
 class WidenedMatrix final : public PanelMatrix {
  public:
-  explicit WidenedMatrix(const GroupedSpec& spec) : PanelMatrix(spec.rows, spec.cols), spec_(spec) {}
+  WidenedMatrix(int64_t rows, const GroupedSpec& spec) : PanelMatrix(rows, spec.cols), spec_(spec) {}
 
   /// False where rows could not be read.
   bool Read(const StoredPlanes& planes) {
@@ -361,7 +361,7 @@ std::unique_ptr<Matrix> MakeDenseMatrix(Format format, int64_t cols, const Store
 }
 
 std::unique_ptr<Matrix> MakeWidenedMatrix(const GroupedSpec& spec, const StoredPlanes& planes) {
-  auto matrix = std::make_unique<WidenedMatrix>(spec);
+  auto matrix = std::make_unique<WidenedMatrix>(planes[0]->rows(), spec);
   if (!matrix->Read(planes)) return nullptr;
   return matrix;
 }

@@ -47,8 +47,8 @@ bool HasNaN(const uint8_t* codes, int64_t count) {
 
 class GroupedMatrix final : public QuantizedMatrix {
  public:
-  GroupedMatrix(const GroupedSpec& spec, GroupedPlan plan, Activations activations)
-      : QuantizedMatrix(spec.rows, spec.cols, IsIntegral(TraitsOf(plan.kind)) ? activations : Activations::kFloat32),
+  GroupedMatrix(int64_t rows, const GroupedSpec& spec, GroupedPlan plan, Activations activations)
+      : QuantizedMatrix(rows, spec.cols, IsIntegral(TraitsOf(plan.kind)) ? activations : Activations::kFloat32),
         spec_(spec),
         plan_(std::move(plan)) {
     columns_.swap(plan_.columns);
@@ -130,7 +130,7 @@ std::unique_ptr<Matrix> TryMakeGroupedPanels(const GroupedSpec& spec, const Stor
   GroupedPlan plan{};
   *is_refused = !TryPlanGrouped(spec, &plan);
   if (*is_refused) return nullptr;
-  auto matrix = std::make_unique<GroupedMatrix>(spec, std::move(plan), activations);
+  auto matrix = std::make_unique<GroupedMatrix>(planes[0]->rows(), spec, std::move(plan), activations);
   if (!matrix->Pack(planes, pool, is_refused) || *is_refused) return nullptr;
   matrix->FindUnits(pool);
   return matrix;

@@ -35,6 +35,7 @@ async function convert(source: string, target: string, flags: ConvertFlags): Pro
   const to = targetOf(target, flags)
   const type = flags.type === undefined ? ('exact' as const) : typeOf(flags.type, to)
   const bar = new ProgressBar()
+  const modulesBar = new ProgressBar(process.stderr, String)
   try {
     const path = await locateModel(
       { model: source, revision: flags.revision },
@@ -53,12 +54,13 @@ async function convert(source: string, target: string, flags: ConvertFlags): Pro
         ...notes.map((note) => `note: ${note}`),
       ].join('\n')
     }
-    const onProgress = (share: number): void => bar.update(`writing ${target}`, Math.round(share * 1000), 1000)
+    const onProgress = (done: number, total: number): void => modulesBar.update(`modules of ${target}`, done, total)
     const { weightBytes, numQuantized } = await convertCheckpoint(path, target, { to, onProgress })
-    bar.end()
+    modulesBar.end()
     return `${target}: ${formatBytes(weightBytes)} of tensors, ${numQuantized} quantized modules as ${to}`
   } finally {
     bar.end()
+    modulesBar.end()
   }
 }
 

@@ -13,12 +13,21 @@ export class LayerBar {
   }
 
   update(progress: QuantizationProgress): void {
-    const line = this.#stream.isTTY ? withBar(progress) : withoutBar(progress)
+    if (!this.#stream.isTTY) return this.#log(progress)
+    const line = withBar(progress)
     if (line === this.#last) return
     this.#last = line
-    if (!this.#stream.isTTY) return void this.#stream.write(`${line}\n`)
     this.#stream.write(`\r${line.slice(0, (this.#stream.columns ?? 80) - 1)}\u001B[K`)
     this.#isOpen = true
+  }
+
+  /** A line for each per cent that layers make, and one for the checkpoint, which comes in many small steps. */
+  #log(progress: QuantizationProgress): void {
+    const step = progress.phase === 'checkpoint' ? 'checkpoint' : String(Math.floor(progress.fraction * 100))
+    if (step === this.#last) return
+    this.#last = step
+    const share = progress.phase === 'checkpoint' ? '' : ` ${step}%${leftOf(progress)}`
+    this.#stream.write(`${placeOf(progress)}${share}\n`)
   }
 
   end(): void {
@@ -32,12 +41,6 @@ function withBar(progress: QuantizationProgress): string {
   const filled = Math.round(fraction * barWidth)
   const bar = `[${'#'.repeat(filled)}${' '.repeat(barWidth - filled)}] ${Math.floor(fraction * 100)}%`
   return `${bar} ${placeOf(progress)}${leftOf(progress)}`
-}
-
-/** Writing comes in many small steps. */
-function withoutBar(progress: QuantizationProgress): string {
-  if (progress.phase === 'checkpoint') return placeOf(progress)
-  return `${placeOf(progress)} ${Math.floor(progress.fraction * 100)}%${leftOf(progress)}`
 }
 
 function placeOf({ phase, layer }: QuantizationProgress): string {

@@ -1,4 +1,4 @@
-import { matMul, slice, tidy, type Tensor, type Tensor2D } from '@tensorflow/tfjs-core'
+import { matMul, slice, tidy, transpose, type Tensor, type Tensor2D } from '@tensorflow/tfjs-core'
 import { assert } from '../util/assert.ts'
 import { hasKernel, refuseTape, runOp } from './op.ts'
 
@@ -33,7 +33,7 @@ export function gramComposite(x: Tensor2D, sums: Float64Array): void {
     const size: [number, number] = [Math.min(rowsPerSum, n - first), features]
     const product = tidy(() => {
       const rows = slice(x, [first, 0], size)
-      return matMul(rows, rows, true, false)
+      return matMul(transpose(rows), rows)
     })
     const values = product.dataSync<'float32'>()
     product.dispose()

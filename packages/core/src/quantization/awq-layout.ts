@@ -1,4 +1,4 @@
-import { numGroups, planesOf, type GroupedWeight } from '../tensor/grouped-format.ts'
+import { numGroups, planesOf, type GroupedSpec, type GroupedWeight } from '../tensor/grouped-format.ts'
 import { assert } from '../util/assert.ts'
 import { ceilDiv } from '../util/math.ts'
 import type { EncodedTensor } from './encoded-tensor.ts'
@@ -93,7 +93,19 @@ export function decodeAwqZeros(
   return plane
 }
 
-/** A weight of 4 bits without an order, with a multiple of 8 rows. */
+/** Why the layout can't hold such a weight; `null` where it can. */
+export function awqMismatch({ format, rows, cols }: GroupedSpec): string | null {
+  const { bits, codebook, groupSize, scaleDtype, hasOrder } = format
+  if (codebook !== 'integers' || bits !== 4) return 'AWQ holds integers of 4 bits'
+  if (hasOrder) return 'AWQ has its columns in groups as they stand'
+  if (scaleDtype !== 'float16') return `AWQ's scales are float16, not ${scaleDtype}`
+  if (rows % 8 !== 0) return `AWQ packs 8 outputs in a word, and ${rows} do not fill them`
+  if (groupSize !== 'channel' && cols % groupSize !== 0)
+    return `AWQ has whole groups, and ${cols} are no multiple of ${groupSize}`
+  return null
+}
+
+/** Of a weight without `awqMismatch`. */
 export function encodeAwq(weight: GroupedWeight): EncodedTensor[] {
   const { format, rows, cols, planes: bytes } = weight
   const { bits, scaleDtype, hasOrder } = format

@@ -16,6 +16,9 @@ const schemes: Readonly<Record<string, CreateScheme>> = {
   gptq: createGptqScheme,
 }
 
+/** Those that safetensors can be read in; GGUF files need no configuration. */
+export const quantizationMethods: readonly string[] = Object.keys(schemes).filter((name) => name !== 'gguf')
+
 /**
  * @throws UnsupportedModelError naming a method, or a variant of it, that Octavo does not have
  * @throws CheckpointError for a section that is malformed
@@ -26,7 +29,7 @@ export function createQuantizationScheme(section: QuantizationSection): Quantiza
   if (create !== undefined) return create(section)
   throw new UnsupportedModelError(
     `${section.file}: the weights are quantized with "${name}", which can't be read; those that can are ` +
-      `${Object.keys(schemes).join(', ')}. Use a checkpoint in one of these, an unquantized one, or a GGUF file`,
+      `${quantizationMethods.join(', ')}. Use a checkpoint in one of these, an unquantized one, or a GGUF file`,
   )
 }
 

@@ -1,4 +1,4 @@
-import { numGroups, planesOf, type GroupedWeight } from '../tensor/grouped-format.ts'
+import { numGroups, planesOf, type GroupedSpec, type GroupedWeight } from '../tensor/grouped-format.ts'
 import { assert } from '../util/assert.ts'
 import { ceilDiv } from '../util/math.ts'
 import { readCodes, writeCodes } from './bit-stream.ts'
@@ -61,7 +61,18 @@ function shiftZeros(
   return words.map((word, i) => word + sign * added[(i % wordsPerGroup) % added.length]!)
 }
 
-/** A weight of 2, 3, 4 or 8 bits whose rows and columns fill whole words. */
+/** Why the layout can't hold such a weight; `null` where it can. */
+export function gptqMismatch({ format, rows, cols }: GroupedSpec): string | null {
+  const { bits, codebook, scaleDtype } = format
+  if (codebook !== 'integers') return 'GPTQ holds integers'
+  if (!gptqBits.some((known) => known === bits)) return `GPTQ holds codes of ${gptqBits.join(', ')} bits, not ${bits}`
+  if (scaleDtype !== 'float16') return `GPTQ's scales are float16, not ${scaleDtype}`
+  if ((cols * bits) % 32 !== 0 || (rows * bits) % 32 !== 0)
+    return `GPTQ packs inputs and outputs in whole words of 32 bits, and ${cols} and ${rows} of ${bits} bits do not fill them`
+  return null
+}
+
+/** Of a weight without `gptqMismatch`. */
 export function encodeGptq(weight: GroupedWeight, version: GptqVersion): EncodedTensor[] {
   const { format, rows, cols, planes: bytes } = weight
   const { bits, groupSize, scaleDtype } = format

@@ -1,4 +1,4 @@
-import { numGroups, planesOf, type GroupedWeight } from '../tensor/grouped-format.ts'
+import { numGroups, planesOf, type GroupedSpec, type GroupedWeight } from '../tensor/grouped-format.ts'
 import { assert } from '../util/assert.ts'
 import type { EncodedTensor } from './encoded-tensor.ts'
 import type { PlaneReader } from './grouped-tensors.ts'
@@ -32,7 +32,14 @@ function flipSigns(bytes: Uint8Array): void {
   for (let i = 4 * numWords; i < bytes.length; i++) bytes[i] = bytes[i]! ^ 0x80
 }
 
-/** A weight of 8-bit integers, with scales of rows or groups. */
+/** Why the layout can't hold such a weight; `null` where it can. */
+export function intQuantizedMismatch({ format }: GroupedSpec): string | null {
+  const { bits, codebook, hasOrder } = format
+  if (codebook !== 'integers' || bits !== 8) return 'int-quantized holds integers of 8 bits'
+  return hasOrder ? 'int-quantized has its columns in groups as they stand' : null
+}
+
+/** Of a weight without `intQuantizedMismatch`: scales of rows or groups. */
 export function encodeIntQuantized(weight: GroupedWeight): EncodedTensor[] {
   const { format, rows, cols, planes: bytes } = weight
   const { bits, codebook, scaleDtype, hasOrder } = format

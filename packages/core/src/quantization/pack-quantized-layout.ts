@@ -1,4 +1,4 @@
-import { numGroups, planesOf, type GroupedWeight } from '../tensor/grouped-format.ts'
+import { numGroups, planesOf, type GroupedSpec, type GroupedWeight } from '../tensor/grouped-format.ts'
 import { assert } from '../util/assert.ts'
 import { ceilDiv } from '../util/math.ts'
 import { readCodes, writeCodes } from './bit-stream.ts'
@@ -67,7 +67,12 @@ export function decodePackedZeros(words: Uint32Array, { bits, rows, groups, isPa
   return plane
 }
 
-/** A weight of integers. */
+/** Why the layout can't hold such a weight; `null` where it can. */
+export function packQuantizedMismatch({ format }: GroupedSpec): string | null {
+  return format.codebook === 'integers' ? null : 'pack-quantized holds integers'
+}
+
+/** Of a weight without `packQuantizedMismatch`. */
 export function encodePackQuantized(weight: GroupedWeight): EncodedTensor[] {
   const { format, rows, cols, planes: bytes } = weight
   const { bits, scaleDtype, codebook } = format

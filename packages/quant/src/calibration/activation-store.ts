@@ -1,4 +1,5 @@
 import { closeSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
+import { onDisk } from '../checkpoint/disk-errors.ts'
 import type { CalibrationBatch } from './calibration-batch.ts'
 
 /** The residual stream of all calibration tokens between two layers; a batch is written over when the next layer has run it. */
@@ -34,12 +35,12 @@ function memoryStore(): ActivationStore {
 }
 
 function fileStore(file: string, sizes: readonly number[]): ActivationStore {
-  const fd = openSync(file, 'w+')
+  const fd = onDisk(file, () => openSync(file, 'w+'))
   const starts = [0]
   for (const size of sizes) starts.push(starts.at(-1)! + size)
   try {
     // A full disk says so now, or where files may have holes, at the write.
-    ftruncateSync(fd, starts.at(-1))
+    onDisk(file, () => ftruncateSync(fd, starts.at(-1)))
   } catch (error) {
     closeSync(fd)
     throw error
@@ -54,7 +55,9 @@ function fileStore(file: string, sizes: readonly number[]): ActivationStore {
     },
     write(batch, values) {
       const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
-      transfer(bytes, starts[batch]!, (rest, position) => writeSync(fd, rest, 0, rest.length, position))
+      onDisk(file, () =>
+        transfer(bytes, starts[batch]!, (rest, position) => writeSync(fd, rest, 0, rest.length, position)),
+      )
     },
     dispose() {
       closeSync(fd)

@@ -102,7 +102,7 @@ describe('convertCheckpoint', () => {
     const floats = path.join(folder, 'floats')
     await writeGguf(embeddedModelPath('octavo-tiny')!, file, { type: 'Q4_K_M' })
     await expect(convertCheckpoint(file, path.join(folder, 'k'), { to: 'gptq' })).rejects.toThrow(
-      /its q[46]_k blocks have a minimum or scales of their own kind/,
+      /layers.*: its q[46]_k blocks have a minimum or scales of their own kind/,
     )
     await convertCheckpoint(file, floats, { to: 'safetensors' })
     const generate = async (model: string): Promise<unknown> => {
@@ -112,6 +112,15 @@ describe('convertCheckpoint', () => {
       return { promptTokenIds: output!.promptTokenIds, tokenIds, logprobs }
     }
     expect(await generate(floats)).toEqual(await generate(file))
+  })
+
+  it("widens the embedding of llama.cpp's Q4_0 files, and keeps the rest packed", async () => {
+    const file = path.join(folder, 'tiny-q4.gguf')
+    const target = path.join(folder, 'tiny-gptq')
+    await writeGguf(embeddedModelPath('octavo-tiny')!, file, { type: 'Q4_0' })
+    expect(await convertCheckpoint(file, target, { to: 'gptq' })).toMatchObject({ numQuantized: 35 })
+    const [before, after] = [await describeValues(file), await describeValues(target)]
+    for (const [name, values] of before.values) expect(after.values.get(name), name).toEqual(values)
   })
 
   it('refuses what is no quantized model, and a folder that is there', async () => {

@@ -22,7 +22,7 @@ export interface ConvertOptions {
   readonly to: string
   /** Default: 2 GiB. */
   readonly maxShardBytes?: number
-  readonly onProgress?: (share: number) => void
+  readonly onProgress?: (numModules: number, totalModules: number) => void
 }
 
 export interface Converted {
@@ -90,6 +90,10 @@ function savedModule(
   if (info === null || info.shape.length !== 2) return null
   if (isDense(info.format)) return { ...saved, weight: null }
   const [rows, cols] = [weightRows(info), weightCols(info)]
+  // GGUF files have these in blocks of their own, and as floats they are in every layout.
+  const isWidened = role === 'embedding' || role === 'head'
+  if (isWidened && (format?.name !== 'compressed-tensors' || !isSymmetricBlock(info.format)))
+    return { ...saved, weight: null }
   if (isSymmetricBlock(info.format)) return { ...saved, weight: { format: blockFormatOf(info.format), rows, cols } }
   return format === null ? { ...saved, weight: null } : refuseBlocks(info.format, name)
 }
@@ -118,7 +122,7 @@ function writeTensors(opened: OpenedSource, { modules, saved, format, folder, op
     const weight = module?.weight == null ? null : readModule(opened, name, tensors)
     if (module !== undefined && weight !== null)
       for (const output of outputsOf(weight, { module, format, prefix: view.storedModule(name) })) writer.add(output)
-    options.onProgress?.(++done / modules.size)
+    options.onProgress?.(++done, modules.size)
   }
   for (const name of view.names()) {
     const module = name.slice(0, Math.max(0, name.lastIndexOf('.')))

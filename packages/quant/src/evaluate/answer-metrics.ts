@@ -1,9 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { TaskItem } from './task-set.ts'
 
-/** How an answer is judged. */
-export type Metric = 'exact' | 'f1' | 'json'
-
 /** Of one answer, from 0 to 1. */
 export interface AnswerScore {
   /** By the item's metric. */

@@ -1,7 +1,7 @@
-import type { Metric } from './answer-metrics.ts'
 import type { DivergenceSummary } from './divergence.ts'
 import type { Estimate } from './estimate.ts'
 import type { SpeedFigures } from './measure-speed.ts'
+import type { Metric } from './task-set.ts'
 
 /** What an evaluation found: figures only, no prompt and no answer. All intervals are 95 %. */
 export interface Evaluation {

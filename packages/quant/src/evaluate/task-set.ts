@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { type ChatMessage, InvalidConfigError, type ToolDefinition } from '@octavo/core'
 import { z } from 'zod'
-import type { Metric } from './answer-metrics.ts'
+
+/** How an answer is judged. */
+export type Metric = 'exact' | 'f1' | 'json'
 
 /** A question and what is a right answer to it. */
 export interface TaskItem {

@@ -174,7 +174,9 @@ function modelStates({ model, pack, batches }: FixtureLayers, batch: number, end
   })
   const kv = pack.createKvStorage({ ...stage.kvShape, dtype: 'float32', numBlocks: 32, blockSize: 16 })
   const { metadata, ids } = batches[batch]!
-  const values = tidy(() => stage.forward(ids, { metadata, kv, tokens: null }).dataSync<'float32'>().slice())
+  const output = tidy(() => stage.forward(ids, { metadata, kv, tokens: null }))
+  const values = output.dataSync<'float32'>()
+  output.dispose()
   kv.dispose()
   stage.dispose()
   return values

@@ -120,13 +120,17 @@ export class CheckpointLayer implements DecoderLayer {
         ...block,
         attention: {
           forward(x, context, rows) {
-            tidy(() => watch({ kind: 'attention', batch, input: x }))
+            tidy(() => {
+              watch({ kind: 'attention', batch, input: x })
+            })
             return attention.forward(x, context, rows)
           },
         },
         mlp: {
           forward(x, context) {
-            tidy(() => watch({ kind: 'mlp', batch, input: x }))
+            tidy(() => {
+              watch({ kind: 'mlp', batch, input: x })
+            })
             return mlp.forward(x, context)
           },
         },

@@ -82,14 +82,29 @@ export class CheckpointModule implements LayerModule {
     this.#inputActivations = scheme
   }
 
-  /** The weight for kernels, as float32, so that every backend computes with exactly what is saved. */
+  /** The weight for kernels: as stored while nothing has changed it, else as float32, which is exactly what is saved. */
   packed(): PackedWeight {
-    if (this.#packed !== null) return this.#packed
+    this.#packed ??= this.#values === null && this.#quantized === null ? this.#packStored() : this.#packValues()
+    return this.#packed
+  }
+
+  #packStored(): PackedWeight {
+    const { name, rows, cols } = this
+    const { view, pack, order } = this.#options
+    return loadMatrix(view, pack, {
+      names: [`${name}.weight`],
+      expectedShape: [rows, cols],
+      dtype: 'auto',
+      ...(order && { rows: order }),
+    })
+  }
+
+  #packValues(): PackedWeight {
     const { rows, cols } = this
     const { pack, order } = this.#options
-    const values = this.#quantized === null && this.#values !== null ? this.#values : this.weight()
+    const values = this.#values ?? this.weight()
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
-    this.#packed = pack.packWeight({ format: 'float32', rows, cols }, (target) => {
+    return pack.packWeight({ format: 'float32', rows, cols }, (target) => {
       if (order === null) return target.set(bytes)
       let to = 0
       for (const { start, end } of order) {
@@ -97,7 +112,6 @@ export class CheckpointModule implements LayerModule {
         to += (end - start) * cols * 4
       }
     })
-    return this.#packed
   }
 
   /** Rounds what a pass set to what the checkpoint's dtype can hold: from now on the layer computes with what is saved. */

@@ -75,10 +75,10 @@ export class LayerStream {
     try {
       runtime.batches.forEach((batch, i) => {
         const context = runtime.context(batch)
-        store.write(
-          i,
-          tidy(() => embedding.forward(batch.ids, context).dataSync<'float32'>()),
-        )
+        // Not what a tidy returns: tfjs looks for tensors in each of its elements.
+        tidy(() => {
+          store.write(i, embedding.forward(batch.ids, context).dataSync<'float32'>())
+        })
       })
     } finally {
       embedding.dispose()

@@ -86,7 +86,10 @@ export class ModuleMethods {
     if (this.#watching === null) return
     const { watch, shown } = this.#watching
     tidy(() => {
-      if (shown === null) return watch({ module, input: x })
+      if (shown === null) {
+        watch({ module, input: x })
+        return
+      }
       const tokenOf = (row: number): number => (tokens === null ? row : tokens[row]!)
       const rows = Array.from({ length: x.shape[0] }, (_, row) => row).filter((row) => shown.has(tokenOf(row)))
       if (rows.length > 0) watch({ module, input: gather(x, tensor1d(rows, 'int32')) })

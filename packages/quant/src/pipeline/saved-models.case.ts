@@ -37,9 +37,9 @@ export async function logitsOf(path: string): Promise<Float32Array> {
     const [batch] = createBatches(someSequences(config.vocabSize), 1024)
     const kv = pack.createKvStorage({ ...model.kvShape, dtype: 'float32', numBlocks: batch!.numBlocks, blockSize: 16 })
     const context = { metadata: batch!.metadata, kv, tokens: null }
-    const logits = tidy(() =>
-      model.computeLogits(model.forward(batch!.ids, context), context).dataSync<'float32'>().slice(),
-    )
+    const output = tidy(() => model.computeLogits(model.forward(batch!.ids, context), context))
+    const logits = output.dataSync<'float32'>()
+    output.dispose()
     kv.dispose()
     model.dispose()
     return logits

@@ -4,7 +4,9 @@
  * so that the order is stored (GPTQ's `desc_act`); 'group-aware': sorted inside groups and groups by their largest, so that
  * groups stay whole (GAR, arXiv 2505.14638).
  */
-export type ColumnOrder = 'none' | 'static' | 'group' | 'group-aware'
+export type ColumnOrder = (typeof columnOrders)[number]
+
+export const columnOrders = ['none', 'static', 'group', 'group-aware'] as const
 
 /** The column that is visited i-th; `null` for 'none'. Equals keep their order. */
 export function columnOrder(order: ColumnOrder, diagonal: Float64Array, groupSize: number): Int32Array | null {

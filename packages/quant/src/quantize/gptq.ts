@@ -2,6 +2,7 @@ import { matMul, tensor2d, tidy } from '@tensorflow/tfjs-core'
 import { InvalidConfigError } from '@octavo/core/backend'
 import type { GroupedWeight } from '@octavo/core/quantization'
 import type { WeightScheme } from '../weight-scheme.ts'
+import { columnOrders } from './column-order.ts'
 import type { ColumnOrder } from './column-order.ts'
 import { createGptqFactor } from './gptq-factor.ts'
 import type { GptqFactor } from './gptq-factor.ts'
@@ -24,14 +25,17 @@ export interface GptqOptions {
 
 export interface GptqResult {
   readonly weight: GroupedWeight
-  /** The squared error that this adds to the outputs of all tokens in `gram` together, the damping counted as tokens. */
+  /** The squared error that this adds to the outputs of all tokens together, the damping counted as tokens. */
   readonly loss: number
   /** The column at which the moments were not positive definite, so that weights are only rounded; else `null`. */
   readonly failedAt: number | null
 }
 
-export function resolveGptqOptions(options: GptqOptions = {}): Required<GptqOptions> {
+/** @throws InvalidConfigError */
+export function resolveGptqOptions(options: GptqOptions): Required<GptqOptions> {
   const { order = 'static', dampening = 0.01, blockSize = 128 } = options
+  if (!columnOrders.includes(order))
+    throw new InvalidConfigError('order', `must be one of ${columnOrders.join(', ')}, got ${JSON.stringify(order)}`)
   if (!(dampening >= 0 && dampening < Infinity))
     throw new InvalidConfigError('dampening', `must be 0 or more, got ${dampening}`)
   if (!Number.isInteger(blockSize) || blockSize < 1)
@@ -49,44 +53,39 @@ export function resolveGptqOptions(options: GptqOptions = {}): Required<GptqOpti
 export function quantizeByGptq(
   matrix: WeightMatrix,
   gram: Float64Array,
-  scheme: WeightScheme,
-  options: GptqOptions = {},
+  { scheme, ...options }: GptqOptions & { readonly scheme: WeightScheme },
 ): GptqResult {
-  const { order, dampening, blockSize } = resolveGptqOptions(options)
+  const solver = resolveGptqOptions(options)
   checkScheme(scheme)
-  const groupSize = scheme.strategy === 'group' ? scheme.groupSize! : matrix.cols
-  return walkColumns(matrix, createGptqFactor(gram, matrix.cols, { order, dampening, groupSize }), scheme, {
-    isRegrouped: order === 'group' && scheme.strategy === 'group',
-    blockSize,
-  })
+  const groupSize = sortedGroup(scheme, matrix.cols)
+  const factor = createGptqFactor(gram, matrix.cols, { ...solver, groupSize })
+  return walkColumns(matrix, factor, { ...solver, scheme })
 }
 
-export interface WalkOptions {
-  /** Whether groups are made of neighbours in the order of visits. */
-  readonly isRegrouped: boolean
-  readonly blockSize: number
+/** Columns that the order 'group-aware' keeps together. */
+export function sortedGroup({ strategy, groupSize }: WeightScheme, cols: number): number {
+  return strategy === 'group' ? groupSize! : cols
 }
 
 /** The walk, where the factor is there already. */
 export function walkColumns(
   matrix: WeightMatrix,
   factor: GptqFactor,
-  scheme: WeightScheme,
-  { isRegrouped, blockSize }: WalkOptions,
+  { scheme, order, blockSize }: Required<GptqOptions> & { readonly scheme: WeightScheme },
 ): GptqResult {
   const { rows, cols } = matrix
-  const { order } = factor
-  const regrouping = isRegrouped ? order : null
+  const regrouping = order === 'group' && scheme.strategy === 'group' ? factor.order : null
   const scales = observeScales(regrouping === null ? matrix : permuteColumns(matrix, regrouping), scheme)
   const width = groupWidth(scheme, cols)
-  const walk = new Walk(matrix, factor, blockSize)
   const columnScales = transposeScales(scales, rows, schemeGroups(scheme, cols))
-  const groupOf = (visit: number): number =>
-    Math.floor((regrouping === null && order !== null ? order[visit]! : visit) / width)
-  const loss = walk.run(scheme, (visit) => columnScales[groupOf(visit)]!)
-  const groups = regrouping && groupsOf(regrouping, width)
-  const weight = packWeight(schemeFormat(scheme), [rows, cols], { codes: walk.codes, scales, order: groups })
-  return { weight, loss, failedAt: factor.failedAt }
+  const placed = regrouping === null ? factor.order : null
+  const walk = new Walk(matrix, factor, blockSize)
+  const loss = walk.run(
+    scheme,
+    (visit) => columnScales[Math.floor((placed === null ? visit : placed[visit]!) / width)]!,
+  )
+  const parts = { codes: walk.codes, scales, order: regrouping && groupsOf(regrouping, width) }
+  return { weight: packWeight(schemeFormat(scheme), [rows, cols], parts), loss, failedAt: factor.failedAt }
 }
 
 /** A weight on its way: transposed, columns in the order of visits, so that a column is one run of memory. */
@@ -142,12 +141,12 @@ class Walk {
     const { cols, upper } = this.#factor
     const rows = this.#rows
     const count = end - first
-    const factors = new Float32Array(first * count)
-    for (let visit = 0; visit < first; visit++)
-      factors.set(upper.subarray(visit * cols + first, visit * cols + end), visit * count)
-    const product = tidy(() =>
-      matMul(tensor2d(factors, [first, count]), tensor2d(this.#columns.subarray(0, first * rows), [first, rows]), true),
-    )
+    const factors = new Float32Array(count * first)
+    for (let visit = 0; visit < first; visit++) {
+      for (let i = 0; i < count; i++) factors[i * first + visit] = upper[visit * cols + first + i]!
+    }
+    const errors = this.#columns.subarray(0, first * rows)
+    const product = tidy(() => matMul(tensor2d(factors, [count, first]), tensor2d(errors, [first, rows])))
     const taken = product.dataSync<'float32'>()
     product.dispose()
     const block = this.#columns.subarray(first * rows, end * rows)

@@ -16,7 +16,7 @@ export interface Scales {
 }
 
 /** Extremes of what shares a scale. */
-interface Extremes {
+export interface Extremes {
   readonly min: Float32Array // [units]
   readonly max: Float32Array // [units]
 }
@@ -41,11 +41,17 @@ const zeroScales = { float32: 2 ** -23, float16: 2 ** -10, bfloat16: 2 ** -7, e8
 export function observeScales(matrix: WeightMatrix, scheme: WeightScheme): Scales {
   const groups = schemeGroups(scheme, matrix.cols)
   const unitOf = unitsOf(scheme, groups)
-  const extremes = observeExtremes(matrix, scheme, unitOf)
+  const extremes = observeExtremes(matrix, scheme)
   const makeUnits = createUnits(scheme, globalScale(scheme, extremes))
   const units =
-    scheme.observer === 'mse' ? searchUnits(matrix, scheme, extremes, { unitOf, makeUnits }) : makeUnits(extremes, 1)
-  return spread(units, matrix.rows, groups, unitOf)
+    scheme.observer === 'mse' ? searchUnits(matrix, scheme, { extremes, unitOf, makeUnits }) : makeUnits(extremes, 1)
+  return spread(units, [matrix.rows, groups], unitOf)
+}
+
+/** How units get their scales, once it is known what all of the matrix holds. */
+export function createUnitScales(scheme: WeightScheme, whole: Extremes): (extremes: Extremes) => Scales {
+  const makeUnits = createUnits(scheme, globalScale(scheme, whole))
+  return (extremes) => makeUnits(extremes, 1)
 }
 
 /** Scales of units, of extremes times `shrink`. */
@@ -66,8 +72,10 @@ function unitsOf({ strategy, blockShape }: WeightScheme, groups: number): UnitOf
   }
 }
 
-function observeExtremes({ values, rows, cols }: WeightMatrix, scheme: WeightScheme, unitOf: UnitOf): Extremes {
+/** @throws QuantizationError where a weight is not finite. */
+export function observeExtremes({ values, rows, cols }: WeightMatrix, scheme: WeightScheme): Extremes {
   const groups = schemeGroups(scheme, cols)
+  const unitOf = unitsOf(scheme, groups)
   const numUnits = unitOf(rows - 1, groups - 1) + 1
   const [min, max] = [new Float32Array(numUnits), new Float32Array(numUnits)]
   const width = groupWidth(scheme, cols)
@@ -81,7 +89,7 @@ function observeExtremes({ values, rows, cols }: WeightMatrix, scheme: WeightSch
         if (value > high) high = value
         check += value - value
       }
-      if (check !== 0) throw notFinite(values, start, end, cols)
+      if (check !== 0) throw notFinite(values.subarray(start, end), row, start - row * cols)
       const unit = unitOf(row, group)
       if (low < min[unit]!) min[unit] = low
       if (high > max[unit]!) max[unit] = high
@@ -90,10 +98,10 @@ function observeExtremes({ values, rows, cols }: WeightMatrix, scheme: WeightSch
   return { min, max }
 }
 
-function notFinite(values: Float32Array, start: number, end: number, cols: number): QuantizationError {
-  const at = start + values.subarray(start, end).findIndex((value) => !Number.isFinite(value))
+function notFinite(values: Float32Array, row: number, firstCol: number): QuantizationError {
+  const at = values.findIndex((value) => !Number.isFinite(value))
   return new QuantizationError(
-    `row ${Math.floor(at / cols)}, column ${at % cols} of the weight is ${values[at]}, which has no code; check the checkpoint and the passes before`,
+    `row ${row}, column ${firstCol + at} of the weight is ${values[at]}, which has no code; check the checkpoint and the passes before`,
   )
 }
 
@@ -178,14 +186,15 @@ function powerOfTwo(largest: number, largestCode: number): number {
 }
 
 interface SearchOptions {
+  readonly extremes: Extremes
   readonly unitOf: UnitOf
   readonly makeUnits: MakeUnits
 }
 
 /** The best of ranges that are cut shorter and shorter. */
-function searchUnits(matrix: WeightMatrix, scheme: WeightScheme, extremes: Extremes, options: SearchOptions): Scales {
+function searchUnits(matrix: WeightMatrix, scheme: WeightScheme, options: SearchOptions): Scales {
   const { values, rows, cols } = matrix
-  const { unitOf, makeUnits } = options
+  const { extremes, unitOf, makeUnits } = options
   const rounder = createRounder(scheme)
   const width = groupWidth(scheme, cols)
   const groups = schemeGroups(scheme, cols)
@@ -213,7 +222,7 @@ function searchUnits(matrix: WeightMatrix, scheme: WeightScheme, extremes: Extre
 }
 
 /** What units share, for each group of each row. */
-function spread({ values, zeros }: Scales, rows: number, groups: number, unitOf: UnitOf): Scales {
+function spread({ values, zeros }: Scales, [rows, groups]: readonly [number, number], unitOf: UnitOf): Scales {
   if (values.length === rows * groups) return { values, zeros }
   const units = Int32Array.from({ length: rows * groups }, (_, i) => unitOf(Math.floor(i / groups), i % groups))
   return {

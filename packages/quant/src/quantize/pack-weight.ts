@@ -21,7 +21,8 @@ export function packWeight(
   const planes = new Uint8Array(layout.sizeInBytes)
   const groups = numGroups(format, cols)
   for (let row = 0; row < rows; row++) {
-    packCodes(codes, row * cols, cols, planes, layout.codes.offset + row * layout.codes.stride, format.bits)
+    const stored = planes.subarray(layout.codes.offset + row * layout.codes.stride)
+    packCodes(codes.subarray(row * cols, (row + 1) * cols), stored, format.bits)
     const own = scales.values.subarray(row * groups, (row + 1) * groups)
     encodeRow(format.scaleDtype, own, planes, layout.scales.offset + row * layout.scales.stride)
   }
@@ -31,17 +32,17 @@ export function packWeight(
 }
 
 /** One stream of bits, the lowest first. */
-function packCodes(codes: Uint8Array, from: number, count: number, planes: Uint8Array, to: number, bits: number): void {
-  if (bits === 8) return planes.set(codes.subarray(from, from + count), to)
-  let [pending, numPending] = [0, 0]
-  for (let at = from; at < from + count; at++) {
-    pending |= codes[at]! << numPending
+function packCodes(codes: Uint8Array, stored: Uint8Array, bits: number): void {
+  if (bits === 8) return stored.set(codes)
+  let [pending, numPending, to] = [0, 0, 0]
+  for (let i = 0; i < codes.length; i++) {
+    pending |= codes[i]! << numPending
     numPending += bits
     if (numPending >= 8) {
-      planes[to++] = pending
+      stored[to++] = pending
       pending >>>= 8
       numPending -= 8
     }
   }
-  if (numPending > 0) planes[to] = pending
+  if (numPending > 0) stored[to] = pending
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { LayerPass } from '../decoder-layer.ts'
+import { autoRound } from '../quantize/auto-round-pass.ts'
 import { gptq } from '../quantize/gptq-pass.ts'
 import type { QuantizingOptions } from '../quantize/pass-options.ts'
 import { roundToNearest } from '../quantize/round-to-nearest-pass.ts'
@@ -49,8 +50,28 @@ const gptqModifier = defineModifier({
   },
 })
 
+const autoRoundModifier = defineModifier({
+  fields: z.object({
+    ...quantizationFields,
+    iters: z.int().min(1).default(200),
+    lr: z.number().positive().max(1).nullish(),
+  }),
+  foreign: {
+    ...foreignQuantizationFields,
+    sequential_targets: layerByLayer,
+    batch_size: 'each step takes all calibration tokens, by their moments; leave it out',
+    enable_torch_compile: 'there is no torch here; leave it out',
+    device_ids: 'there are no devices to choose; leave it out',
+  },
+  create: ({ iters: steps, lr, ...args }, place) =>
+    quantizing(resolveGroups(args, place), (options) =>
+      autoRound({ ...options, steps, ...(typeof lr === 'number' && { learningRate: lr }) }),
+    ),
+})
+
 /** llm-compressor's modifiers: one line each. */
 export const modifierTable: ModifierTable = {
   QuantizationModifier: quantization,
   GPTQModifier: gptqModifier,
+  AutoRoundModifier: autoRoundModifier,
 }

@@ -24,7 +24,7 @@ export const foreignQuantizationFields: Readonly<Record<string, string>> = {
   input_observer: 'scales of inputs are found for each token when the model runs; leave it out',
   output_observer: 'outputs are not quantized; leave it out',
   weight_observer: 'say it with the weights of a config group: weights.observer',
-  bypass_divisibility_checks: 'a last group may be shorter; leave it out',
+  bypass_divisibility_checks: 'groups have to divide a row, or whoever runs the model refuses it; leave it out',
 }
 
 /** Modules that share a scheme. */
@@ -86,8 +86,8 @@ export function presetOf(name: string, place: RecipePlace): QuantizationScheme {
 
 const groupFields = {
   targets: names,
-  weights: z.unknown(),
-  input_activations: z.unknown(),
+  weights: z.unknown().optional(),
+  input_activations: z.unknown().optional(),
   output_activations: z.null('outputs are not quantized: it must be null, or left out').optional(),
   format: z.null('the layout follows from the scheme and from the format it is saved in: leave it out').optional(),
 }

@@ -20,14 +20,22 @@ export interface KnownFields {
 
 /** @throws InvalidConfigError naming the field that is not known, and the one that was probably meant */
 export function checkFields(value: object, { place, known, foreign = {}, noun = 'field' }: KnownFields): void {
-  for (const name of Object.keys(value)) {
+  for (const [name, given] of Object.entries(value)) {
     if (known.includes(name)) continue
     const reason = Object.hasOwn(foreign, name) ? foreign[name] : undefined
-    if (reason !== undefined) refuseAt([...place, name], reason)
+    if (reason !== undefined) {
+      // What tools write of what was not asked for.
+      if (isNothing(given)) continue
+      refuseAt([...place, name], reason)
+    }
     const nearest = nearestName(name, known)
     const hint = nearest === null ? '.' : `; did you mean "${nearest}"?`
     refuseAt([...place, name], `there is no ${noun} of this name${hint} Known are ${known.join(', ')}`)
   }
+}
+
+function isNothing(value: unknown): boolean {
+  return value === null || (typeof value === 'object' && Object.keys(value).length === 0)
 }
 
 /** @throws InvalidConfigError naming the field whose value is wrong */

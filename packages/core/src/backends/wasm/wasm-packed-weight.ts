@@ -78,11 +78,19 @@ function createFilled(heap: WasmHeap, weight: WasmPackedWeight, fill: FillWeight
 }
 
 /** Of `Weight` in kernels/weight.ts. */
-const numWords = 13
+const numWords = 14
 
 function descriptionBytes({ format, cols }: PackedWeightSpec): number {
   const tables = isGrouped(format) ? 2 ** format.bits + cols + numGroups(format, cols) : 0
   return 4 * (numWords + tables)
+}
+
+/** `Weight.groupCols`. */
+function vectorGroupCols({ format, cols }: GroupedSpec): number {
+  const { bits, codebook, groupSize, hasZeros, hasOrder } = format
+  const isInteger = codebook === 'integers' && (bits === 4 || (bits === 8 && !hasZeros))
+  const groupCols = groupSize === 'channel' ? cols : groupSize
+  return isInteger && !hasOrder && cols % 32 === 0 && groupCols % 32 === 0 ? groupCols : 0
 }
 
 /** The words of `Weight`, then its tables: values of codes, groups of columns, and room for the scales of one row. */
@@ -99,6 +107,7 @@ function describeGroupedWeight(spec: GroupedSpec, bytes: Uint8Array, pointer: Po
     pointer + codes.offset,
     codes.stride,
     format.bits,
+    vectorGroupCols(spec),
     groups,
     valuesAt,
     groupsAt,

@@ -17,6 +17,8 @@ svg text { fill: var(--ink) } svg .grid { stroke: var(--line); stroke-width: 1 }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; padding: 0; margin: .2rem 0; font-size: .87rem }
 .legend i { display: inline-block; width: .8rem; height: .8rem; margin-right: .4rem; border-radius: 2px; vertical-align: -1px }`
 
+const mebi = 1024 ** 2
+
 /** One file that needs no other, with figures only. */
 export function evaluationHtml(evaluation: Evaluation): string {
   const { original, models } = evaluation
@@ -65,10 +67,10 @@ function paretoSection({ original, models }: Evaluation): string[] {
   const y = { label: `KL, ${name} (mean)`, isLog: true }
   const sizes: Plot = {
     title: 'Size and divergence of each model',
-    x: { label: 'weights', format: formatBytes, include: [original.weightBytes] },
+    x: { label: 'weights, MiB', include: [original.weightBytes / mebi] },
     y,
     kind: 'points',
-    series: models.map((model) => ({ name: model.model, points: [[model.weightBytes, klOf(model)]] })),
+    series: models.map((model) => ({ name: model.model, points: [[model.weightBytes / mebi, klOf(model)]] })),
   }
   const speeds: Plot = {
     title: 'Speed and divergence of each model',

@@ -9,6 +9,8 @@ export class Weight {
   stride: usize
   // The rest is of grouped weights alone.
   bits: i32
+  /** Neighbouring columns that share a scale, whole blocks of 32, of integers of 4 or 8 bits; 0: codes are looked up one by one. */
+  groupCols: i32
   numGroups: i32
   /** What each code stands for, float32. */
   values: usize
