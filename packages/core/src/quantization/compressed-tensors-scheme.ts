@@ -127,6 +127,7 @@ function packedCols(
   const [rows, numWords] = matrixShape(weight)
   const tensor = source.raw(`${module}.weight_shape`)
   if (tensor === null) return Math.floor((numWords * 32) / bits)
+  checkDtype(tensor, ['int64', 'int32'])
   if (tensor.shape.length !== 1 || tensor.shape[0] !== 2)
     throw new CheckpointError(tensor.file, `expected two sizes, found shape [${tensor.shape.join(', ')}]`, {
       tensor: tensor.name,
