@@ -13,9 +13,9 @@ export const awqFormat: CheckpointFormat = {
     const refuse = (reason: string): never => {
       throw new QuantizationError(`AWQ's layout can't hold it: ${reason}; save as compressed-tensors`, { module: name })
     }
+    if (role === 'embedding' || role === 'head') refuse('it has no quantized embedding or head')
     const mismatch = awqMismatch(weight)
     if (mismatch !== null) refuse(mismatch)
-    if (role === 'embedding' || role === 'head') refuse('it has no quantized embedding or head')
     if (weight.format.groupSize === 'channel') refuse('it has groups, not channels')
     if (inputActivations !== null) refuse('inputs are not rounded in it')
     if (weight.rows % outputUnit !== 0) refuse(`${weight.rows} output features are no multiple of ${outputUnit}`)
