@@ -6,6 +6,7 @@ import { WeightView } from '../loading/weight-view.ts'
 import type { LayerRange } from '../models/model.ts'
 import type { QuantizationScheme } from '../quantization/quantization-scheme.ts'
 import { isDense, weightFormats } from '../tensor/dtype.ts'
+import { planesOf } from '../tensor/grouped-format.ts'
 
 interface EstimateOptions {
   readonly dtype: EngineConfig['model']['dtype']
@@ -36,11 +37,14 @@ function createBytesOf(source: WeightSource, { dtype, scheme }: EstimateOptions)
     const info = tryWeight(source, name)
     if (info === null) {
       if (scheme === null) return 0 // a buffer
-      if (dtype === 'auto') return storedBytes(source, name)
+      if (dtype === 'auto' && scheme.name !== 'gguf') return storedBytes(source, name)
       const module = moduleOf(name)
       const quantized = seen.has(module) ? null : scheme.find(view, module, 'linear')
       seen.add(module)
-      return quantized === null ? 0 : quantized.rows * quantized.cols * weightFormats[dtype].blockBytes
+      if (quantized === null) return 0
+      // GGUF's blocks take more as codes and scales than in their file.
+      if (dtype === 'auto') return planesOf(quantized).sizeInBytes
+      return quantized.rows * quantized.cols * weightFormats[dtype].blockBytes
     }
     const numElements = info.shape.reduce((product, dim) => product * dim, 1)
     const isKept = dtype === 'auto' || (info.shape.length < 2 && isDense(info.format))
