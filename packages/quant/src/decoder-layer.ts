@@ -62,9 +62,13 @@ export interface DecoderLayer {
   readonly hasCalibration: boolean
   /** Batches that `observe` goes through, in this order. */
   readonly numBatches: number
+  /** Tokens of a batch, masked ones included. */
+  numTokens(batch: number): number
   /** Norm weights and biases by name in full, as float32: a copy, the caller's to change. `null`: it has none of this name. */
   vector(name: string): Float32Array | null
   setVector(name: string, values: Float32Array): void
+  /** What the checkpoint keeps of such values for this vector, in whose dtype they are saved. */
+  toStored(name: string, values: Float32Array): Float32Array
   /**
    * Runs the layer as it is now over all calibration tokens, masked ones left out of what is shown. Modules of the same input
    * are shown one after the other with the same values.

@@ -92,12 +92,20 @@ export class CheckpointLayer implements DecoderLayer {
     this.#unbuild()
   }
 
+  toStored(name: string, values: Float32Array): Float32Array {
+    return this.#overlay.toStored(name, values)
+  }
+
   get hasCalibration(): boolean {
     return this.numBatches > 0
   }
 
   get numBatches(): number {
     return this.#runtime.batches.length
+  }
+
+  numTokens(batch: number): number {
+    return this.#batch(batch).ids.length
   }
 
   shownRows(batch: number): Int32Array | null {

@@ -40,6 +40,10 @@ export class OverlayWeights implements WeightSource {
     this.#changed.set(name, values)
   }
 
+  toStored(name: string, values: Float32Array): Float32Array {
+    return roundToStored(values, { tensor: name, view: this.#source })
+  }
+
   /** As `CheckpointModule.round`, of the vectors. */
   round(): void {
     for (const [tensor, values] of this.#changed)

@@ -75,6 +75,10 @@ export class SingleModuleLayer implements DecoderLayer {
     throw new QuantizationError(`it has no vectors, and a pass sets ${name}`, { layer: this.name })
   }
 
+  toStored(name: string): Float32Array {
+    throw new QuantizationError(`it has no vectors, and a pass asks for ${name}`, { layer: this.name })
+  }
+
   /** Nothing is given to a table of rows. */
   get hasCalibration(): boolean {
     return this.numBatches > 0
@@ -82,6 +86,10 @@ export class SingleModuleLayer implements DecoderLayer {
 
   get numBatches(): number {
     return this.kind === 'embedding' ? 0 : this.#options.runtime.batches.length
+  }
+
+  numTokens(batch: number): number {
+    return this.#options.runtime.batches[batch]?.ids.length ?? 0
   }
 
   shownRows(batch: number): Int32Array | null {
