@@ -24,7 +24,10 @@ export interface AwqOptions extends QuantizingOptions {
   readonly gridSize?: number
   /** Tokens on which they are tried, in whole batches where attention is among them. Default 2048. */
   readonly maxSearchTokens?: number
-  /** Whether outliers of weights are cut where outputs change less then (AutoAWQ's clipping; not of queries and keys). */
+  /**
+   * Whether outliers of weights are cut where outputs change less then (AutoAWQ's clipping; not of queries and keys).
+   * Default: where all of a row shares a scale.
+   */
   readonly clip?: boolean
 }
 
@@ -48,7 +51,8 @@ export function awq(options: AwqOptions = {}): LayerPass {
  */
 export function awqTransform(options: AwqOptions = {}): LayerPass {
   const plan = planQuantizing(options)
-  const { mappings = null, duoScaling = true, gridSize = 20, maxSearchTokens = 2048, clip = false } = options
+  const { mappings = null, duoScaling = true, gridSize = 20, maxSearchTokens = 2048 } = options
+  const { clip = resolveScheme(options).strategy === 'channel' } = options
   checkOptions(options, { duoScaling, gridSize, maxSearchTokens })
   const transform: Transform = {
     plan,
