@@ -26,7 +26,7 @@ export interface AwqOptions extends QuantizingOptions {
   readonly maxSearchTokens?: number
   /**
    * Whether outliers of weights are cut where outputs change less then (AutoAWQ's clipping; not of queries and keys).
-   * Default: where all of a row shares a scale.
+   * Default: by `awq` where all of a row shares a scale, by `awqTransform` never.
    */
   readonly clip?: boolean
 }
@@ -37,7 +37,8 @@ export interface AwqOptions extends QuantizingOptions {
  * @throws InvalidConfigError
  */
 export function awq(options: AwqOptions = {}): LayerPass {
-  const [transform, round] = [awqTransform(options), roundToNearest(options)]
+  const { clip = resolveScheme(options).strategy === 'channel' } = options
+  const [transform, round] = [awqTransform({ ...options, clip }), roundToNearest(options)]
   return definePass({ name: 'awq', options: transform.identity, needsCalibration: true }, async (layer) => {
     await transform(layer)
     await round(layer)
@@ -51,8 +52,7 @@ export function awq(options: AwqOptions = {}): LayerPass {
  */
 export function awqTransform(options: AwqOptions = {}): LayerPass {
   const plan = planQuantizing(options)
-  const { mappings = null, duoScaling = true, gridSize = 20, maxSearchTokens = 2048 } = options
-  const { clip = resolveScheme(options).strategy === 'channel' } = options
+  const { mappings = null, duoScaling = true, gridSize = 20, maxSearchTokens = 2048, clip = false } = options
   checkOptions(options, { duoScaling, gridSize, maxSearchTokens })
   const transform: Transform = {
     plan,
