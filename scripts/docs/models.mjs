@@ -55,7 +55,7 @@ ${quantizationMethods.map((name) => `\`${name}\``).join(', ')}, by \`quant_metho
 
 ## Weights in GGUF files
 
-${loadableGgmlTypes.join(', ')}; other types (IQ*, Q2_K, Q3_K, TQ*, MXFP4) are refused by their name. A file may mix them: each tensor stays as it is stored.
+${loadableGgmlTypes.join(', ')}; Q2_K is widened to float32, the IQ, TQ, Q3_K and FP4 types run as codes of a table with scales of groups ([quantization.md](quantization.md#gguf)). A file may mix them.
 `
 }
 

@@ -1,4 +1,6 @@
-import type { GroupedFormat, GroupedSpec } from '@octavo/core/backend'
+import { planesOf } from '@octavo/core/backend'
+import type { GroupedSpec } from '@octavo/core/backend'
+import { createGroupedReader } from '@octavo/core/quantization'
 import { afterAll, describe, expect, it } from 'vitest'
 import {
   base,
@@ -128,12 +130,24 @@ describe.skipIf(testedAddon === null)('a grouped weight', () => {
     },
   )
 
-  it('that no kind of panels suits is widened block by block, its rows as stored', () => {
-    const format: GroupedFormat = { ...base, bits: 5, groupSize: 8, hasZeros: true }
+  it.each([
+    ['small groups', { ...base, bits: 5, groupSize: 8, hasZeros: true }],
+    ['a large zero', { ...base, hasZeros: true }],
+    ['a NaN', { ...base, bits: 8, codebook: 'e4m3' }],
+  ] as const)('with %s is widened block by block, its rows as stored', (name, format) => {
     const spec = { format, rows, cols: 352 }
     const planes = randomPlanes(spec, false)
+    if (name === 'a large zero') planes[planesOf(spec).zeros!.offset + 20] = 129
+    if (name === 'a NaN') planes[10] = 0xff
     const packed = pack(spec, planes, { isa: testedIsas.at(-1)!, activations: 'int8' })
-    expect(packed.matrix.bytes).toBeLessThan(planes.length + 1024)
+    expect(packed.matrix.bytes).toBeLessThan(planes.length + 2048)
+    const read = createGroupedReader(spec, planes)
+    const [actual, expected] = [new Float32Array(352), new Float32Array(352)]
+    for (const row of [0, 1, rows - 1]) {
+      packed.readRow(row, actual)
+      read(row, expected)
+      expect(actual).toEqual(expected)
+    }
     packed.dispose()
   })
 })

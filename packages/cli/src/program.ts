@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { addChatCommand } from './commands/chat.ts'
+import { addConvertCommand } from './commands/convert.ts'
 import { addEnvCommand } from './commands/env.ts'
 import { addQuantizeCommand } from './commands/quantize.ts'
 import { addEvaluateCommand } from './commands/evaluate.ts'
@@ -24,6 +25,7 @@ export function createProgram(): Command {
   addRunCommand(program)
   addChatCommand(program)
   addQuantizeCommand(program)
+  addConvertCommand(program)
   addInspectCommand(program)
   addEvaluateCommand(program)
   addEnvCommand(program)

@@ -22,6 +22,8 @@ export { createModuleSelector } from './module-selector.ts'
 export type { ModuleSelection, SelectsModule } from './module-selector.ts'
 export type { ActivationScheme, WeightScheme } from './weight-scheme.ts'
 
+export { convertCheckpoint } from './convert/convert-checkpoint.ts'
+export type { Converted, ConvertOptions } from './convert/convert-checkpoint.ts'
 export { autoRound } from './quantize/auto-round-pass.ts'
 export type { AutoRoundPassOptions } from './quantize/auto-round-pass.ts'
 export { quantizeByAutoRound } from './quantize/auto-round.ts'

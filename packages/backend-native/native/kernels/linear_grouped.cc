@@ -1,4 +1,5 @@
 // Grouped weights in the panels of linear_quant.h.
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 
@@ -58,14 +59,15 @@ class GroupedMatrix final : public QuantizedMatrix {
     Allocate(plan_.kind, plan_.cols, spec.NumGroups() * group_bytes);
   }
 
-  /// False where rows could not be read. `has_nan`: some codes are no numbers, which is not looked for afterwards.
-  bool Pack(const StoredPlanes& planes, ThreadPool& pool, bool* has_nan) {
-    std::atomic<bool> is_complete{true}, is_nan{false};
+  /// False where rows could not be read. `is_refused`: a code is no number, or a zero too large, which kernels do not look for.
+  bool Pack(const StoredPlanes& planes, ThreadPool& pool, bool* is_refused) {
+    std::atomic<bool> is_complete{true}, is_odd{false};
     const bool are_codes_complete = PackPanels(*planes[0], kPanelRows, pool, [&](int64_t panel, const uint8_t* const* rows) {
-      if (!PackCodes(panel, rows)) is_nan = true;
+      if (!PackCodes(panel, rows)) is_odd = true;
       if (!PackScales(panel, planes)) is_complete = false;
+      if (HasLargeZero(panel)) is_odd = true;
     });
-    *has_nan = is_nan;
+    *is_refused = is_odd;
     return are_codes_complete && is_complete;
   }
 
@@ -89,6 +91,18 @@ class GroupedMatrix final : public QuantizedMatrix {
     }
     Kernels().pack.bytes(TraitsOf(panels_.kind).code_bits, packed_rows, panels_.cols, Panel(panel));
     return !is_nan;
+  }
+
+  /// From codes of less than 8 bits, at most 128 can be subtracted.
+  bool HasLargeZero(int64_t panel) {
+    if (!spec_.has_zeros || TraitsOf(panels_.kind).code_bits == 8) return false;
+    const int64_t stride = panels_.grouped.group_bytes;
+    const uint8_t* zeros = Panel(panel) + panels_.scale_start + stride - kPanelRows;
+    uint8_t largest = 0;
+    for (int64_t g = 0; g < spec_.NumGroups(); g++, zeros += stride) {
+      for (int64_t r = 0; r < kPanelRows; r++) largest = std::max(largest, zeros[r]);
+    }
+    return largest > 128;
   }
 
   /// False where they could not be read.

@@ -1,11 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { setBackend } from '@tensorflow/tfjs-core'
 import { describe, expect, it } from 'vitest'
+import { createCpuPack } from '../backends/cpu/cpu-pack.ts'
 import { MemoryWeights } from '../layers/memory-weights.case.ts'
 import { findQuantization } from '../loading/quantization-section.ts'
 import { openSafetensors } from '../loading/safetensors.ts'
 import { storedBytes } from '../loading/weight-source.ts'
 import { WeightView } from '../loading/weight-view.ts'
+import { loadModel } from '../models/golden-models.case.ts'
 import { createQuantizationScheme } from '../quantization/create-quantization-scheme.ts'
 import { estimateWeightBytes } from './estimate-weight-bytes.ts'
 
@@ -39,7 +42,8 @@ describe('estimateWeightBytes', () => {
     const config = JSON.parse(readFileSync(`${path}/config.json`, 'utf8'))
     const weights = openSafetensors(path)
     const scheme = createQuantizationScheme(findQuantization(path, config)!)
-    const stored = weights.names().reduce((sum, name) => sum + storedBytes(weights, name), 0)
+    const isKept = (name: string): boolean => !name.endsWith('.weight_shape')
+    const stored = weights.names().reduce((sum, name) => sum + (isKept(name) ? storedBytes(weights, name) : 0), 0)
     expect(estimateWeightBytes(weights, { ...whole, scheme })).toBe(stored)
     const { rows, cols } = scheme.find(new WeightView(weights), 'model.layers.0.self_attn.q_proj', 'linear')!
     expect([rows, cols]).toEqual([64, 64])
@@ -47,4 +51,24 @@ describe('estimateWeightBytes', () => {
     expect(dense).toBeGreaterThan(6 * stored * 0.7)
     weights.close()
   })
+
+  // Scales become wider than they are stored, experts of a stack are modules, and buffers are left.
+  it.each(['gpt-oss-mxfp4', 'modelopt-nvfp4', 'fp8-fused-experts', 'bnb-nf4-nested'])(
+    'counts what is loaded of %s',
+    async (folder) => {
+      const path = fileURLToPath(new URL(`../../../../fixtures/quantized-floats/${folder}`, import.meta.url))
+      await setBackend('cpu')
+      const model = await loadModel(path, { pack: await createCpuPack() })
+      const { weightBytes } = model
+      model.dispose()
+      const weights = openSafetensors(path)
+      const config = JSON.parse(readFileSync(`${path}/config.json`, 'utf8'))
+      const scheme = createQuantizationScheme(findQuantization(path, config)!)
+      const estimate = estimateWeightBytes(weights, { ...whole, scheme })
+      weights.close()
+      // Vectors become float32.
+      expect(weightBytes / estimate).toBeGreaterThan(0.98)
+      expect(weightBytes / estimate).toBeLessThan(1.05)
+    },
+  )
 })

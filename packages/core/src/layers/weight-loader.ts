@@ -70,7 +70,7 @@ export class WeightLoader implements MethodLoader {
   }
 
   has(name: string): boolean {
-    return this.source.get(name) !== null
+    return this.source.raw(name) !== null
   }
 
   /** Whether these tensors can become one weight without being converted. */

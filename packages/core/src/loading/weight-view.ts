@@ -1,8 +1,8 @@
-import { CheckpointError } from '../errors.ts'
+import { CheckpointError, OctavoError } from '../errors.ts'
 import type { StoredRows } from '../tensor/packed-weight.ts'
 import type { RawTensor } from './raw-tensor.ts'
 import { readWidened } from './stored-weights.ts'
-import { requireWeight, tryWeight, weightRows } from './weight-source.ts'
+import { requireWeight, weightRows } from './weight-source.ts'
 import type { RowRange, WeightInfo, WeightSource } from './weight-source.ts'
 
 /** How a checkpoint's names and matrices become those that the layers know. */
@@ -186,9 +186,18 @@ export class WeightView implements WeightSource {
   }
 }
 
-/** `null` for what is no stack: its layer's own shape check names what is wrong. */
+/** Of a tensor of any dtype; `null` for what is no stack: its layer's own shape check names what is wrong. */
 function stackSize(source: WeightSource, stored: string): number | null {
-  const info = tryWeight(source, stored)
-  const size = info?.shape[0] ?? 0
-  return info === null || info.shape.length < 2 || size > maxExperts ? null : size
+  const shape = tryShape(source, stored)
+  const size = shape?.[0] ?? 0
+  return shape === null || shape.length < 2 || size > maxExperts ? null : size
+}
+
+function tryShape(source: WeightSource, stored: string): readonly number[] | null {
+  try {
+    return source.raw(stored)?.shape ?? null
+  } catch (error) {
+    if (OctavoError.isInstance(error)) return null
+    throw error
+  }
 }

@@ -45,7 +45,7 @@ export interface Golden {
 }
 
 /** Checkpoints beside one golden.json: .gguf files, or folders of quantized weights. */
-export type GoldenKind = 'gguf' | 'quantized'
+export type GoldenKind = 'gguf' | 'quantized' | 'quantized-floats'
 
 export interface GoldenFiles {
   readonly files: readonly {

@@ -86,6 +86,7 @@ export function describeGolden(backend: string, { fixtures, createPack, toleranc
     describeFolders(suite)
     describeFiles(suite, 'gguf')
     describeFiles(suite, 'quantized')
+    describeFiles(suite, 'quantized-floats')
   })
 }
 

@@ -1,13 +1,12 @@
-import { UnsupportedModelError } from '../errors.ts'
 import { llamaDesign } from './decoder-design.ts'
 import { defineDecoder } from './decoder.ts'
 import type { ModelDefinition } from './model.ts'
 
 /**
- * gpt-oss (arXiv:2508.10925): attention sinks, biases everywhere, experts stacked and stored `[in, out]` with the columns
- * of gate and up projection alternating, softmax over the chosen experts only.
+ * gpt-oss (arXiv:2508.10925): attention sinks, biases everywhere, experts stacked and stored `[in, out]` (in MXFP4 `[out, in]`)
+ * with the outputs of gate and up projection alternating, softmax over the chosen experts only.
  */
-const decoder = defineDecoder((config) => {
+export const definition: ModelDefinition = defineDecoder((config) => {
   const base = llamaDesign(config)
   return {
     ...base,
@@ -31,16 +30,3 @@ const decoder = defineDecoder((config) => {
     }),
   }
 })
-
-export const definition: ModelDefinition = {
-  ...decoder,
-  load(context) {
-    const { source } = context
-    if (source.names().some((name) => name.endsWith('_proj_blocks'))) {
-      throw new UnsupportedModelError(
-        `${source.file}: MXFP4 experts are not supported yet. Use a checkpoint whose experts were widened to bfloat16.`,
-      )
-    }
-    return decoder.load(context)
-  },
-}

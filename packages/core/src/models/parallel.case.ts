@@ -58,7 +58,7 @@ export function describeParallelModels(backend: string, { fixtures, createPack }
       table.push(...errors.map((error) => `${backend} | ${folder} | ${error}`))
     })
 
-    const files = (['gguf', 'quantized'] as const).flatMap((kind) =>
+    const files = (['gguf', 'quantized', 'quantized-floats'] as const).flatMap((kind) =>
       readJson<GoldenFiles>(`${fixtures}${kind}/golden.json`).files.map((golden) => ({ kind, ...golden })),
     )
     it.each(files)('$file', { timeout: timeoutMs }, async ({ kind, file, outputs }) => {

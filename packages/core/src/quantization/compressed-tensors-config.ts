@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { CheckpointError, UnsupportedModelError } from '../errors.ts'
 import type { LinearRole } from '../layers/linear-method.ts'
 import type { QuantizationSection } from '../loading/quantization-section.ts'
-import { createModulePattern } from './module-pattern.ts'
+import { createModulePattern, createPatternBudget, type PatternOptions } from './module-pattern.ts'
 import { groupSizeSchema, parseSection } from './section.ts'
 
 const blockSize = z
@@ -67,17 +67,16 @@ export function parseCompressedTensors(section: QuantizationSection): Compressed
   if (sparsity !== 'dense') refuse(`whose weights are stored sparse ("${sparsity}")`)
   if (Object.keys(json.transform_config?.config_groups ?? {}).length > 0)
     refuse('whose activations are transformed as the model runs ("transform_config")')
+  const options = { file, budget: createPatternBudget() }
   const groups = Object.entries(json.config_groups).flatMap(([name, { targets, weights, format }]) => {
     const stated = format ?? json.format ?? ''
     if (/sparse|marlin/.test(stated)) refuse(`in the format "${stated}"`)
     return weights == null
       ? []
-      : [{ targets: targets.map((target) => toTarget(target, file)), weights: toWeights(weights, { file, name }) }]
+      : [{ targets: toTargets(targets, options), weights: toWeights(weights, { file, name }) }]
   })
-  const byName = (names: readonly string[]) =>
-    groups.find(({ targets }) => targets.some(({ isNamed }) => names.some(isNamed)))
-  const byClass = (role: LinearRole) =>
-    groups.find(({ targets }) => targets.some(({ className }) => className === classOf(role)))
+  const byName = (names: readonly string[]) => groups.find(({ targets }) => names.some(targets.isNamed))
+  const byClass = (role: LinearRole) => groups.find(({ targets }) => targets.exact.has(classOf(role)))
   return {
     weightsOf(names, role) {
       const group = byName(names) ?? byClass(role) ?? (groups.length === 1 ? groups[0] : undefined)
@@ -87,15 +86,18 @@ export function parseCompressedTensors(section: QuantizationSection): Compressed
   }
 }
 
-interface Target {
-  readonly className: string | null
+interface Targets {
+  /** Names in full, and classes. */
+  readonly exact: ReadonlySet<string>
   isNamed(name: string): boolean
 }
 
-function toTarget(target: string, file: string): Target {
-  if (target.startsWith('re:'))
-    return { className: null, isNamed: createModulePattern(target.slice('re:'.length), file) }
-  return { className: target, isNamed: (name) => name === target }
+function toTargets(targets: readonly string[], options: PatternOptions): Targets {
+  const exact = new Set(targets.filter((target) => !target.startsWith('re:')))
+  const patterns = targets
+    .filter((target) => target.startsWith('re:'))
+    .map((target) => createModulePattern(target.slice('re:'.length), options))
+  return { exact, isNamed: (name) => exact.has(name) || patterns.some((isFound) => isFound(name)) }
 }
 
 function classOf(role: LinearRole): string {

@@ -3,7 +3,9 @@ import type { QuantizationSection } from '../loading/quantization-section.ts'
 import type { RawTensor } from '../loading/raw-tensor.ts'
 import type { WeightView } from '../loading/weight-view.ts'
 import { checkGrid, gridPlane, repeatedRows, scaleGrid, type ScaleGrid } from './compressed-scales.ts'
+import { findFloatPacked, findFloatQuantized } from './compressed-floats.ts'
 import { parseCompressedTensors, type CompressedWeights } from './compressed-tensors-config.ts'
+import { isFloat8 } from './float8-codes.ts'
 import {
   checkDtype,
   matrixShape,
@@ -44,7 +46,9 @@ export function createCompressedTensorsScheme(section: QuantizationSection): Qua
       }
       const weights = config.weightsOf([module, source.storedModule(module)], role)
       const found = { module, weight, weights }
-      return packed === null ? findIntQuantized(source, found) : findPackQuantized(source, found)
+      if (isFloat8(weight.dtype)) return findFloatQuantized(source, found)
+      if (packed === null) return findIntQuantized(source, found)
+      return packed.dtype === 'uint8' ? findFloatPacked(source, found) : findPackQuantized(source, found)
     },
   }
 }
@@ -123,6 +127,7 @@ function packedCols(
   const [rows, numWords] = matrixShape(weight)
   const tensor = source.raw(`${module}.weight_shape`)
   if (tensor === null) return Math.floor((numWords * 32) / bits)
+  checkDtype(tensor, ['int64', 'int32'])
   if (tensor.shape.length !== 1 || tensor.shape[0] !== 2)
     throw new CheckpointError(tensor.file, `expected two sizes, found shape [${tensor.shape.join(', ')}]`, {
       tensor: tensor.name,

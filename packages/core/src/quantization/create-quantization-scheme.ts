@@ -1,9 +1,13 @@
 import { CheckpointError, UnsupportedModelError } from '../errors.ts'
 import type { QuantizationSection } from '../loading/quantization-section.ts'
 import { createAwqScheme } from './awq-scheme.ts'
+import { createBitsAndBytesScheme } from './bitsandbytes-scheme.ts'
 import { createCompressedTensorsScheme } from './compressed-tensors-scheme.ts'
+import { createFp8Scheme } from './fp8-scheme.ts'
 import { createGgufScheme } from './gguf-scheme.ts'
 import { createGptqScheme } from './gptq-scheme.ts'
+import { createModelOptScheme } from './modelopt-scheme.ts'
+import { createMxfp4Scheme } from './mxfp4-scheme.ts'
 import type { QuantizationScheme } from './quantization-scheme.ts'
 
 type CreateScheme = (section: QuantizationSection) => QuantizationScheme
@@ -11,9 +15,16 @@ type CreateScheme = (section: QuantizationSection) => QuantizationScheme
 /** By `quant_method`: one line per file. */
 const schemes: Readonly<Record<string, CreateScheme>> = {
   awq: createAwqScheme,
+  bitsandbytes: createBitsAndBytesScheme,
   'compressed-tensors': createCompressedTensorsScheme,
+  fbgemm_fp8: createFp8Scheme('fbgemm_fp8'),
+  fp8: createFp8Scheme('fp8'),
   gguf: createGgufScheme,
   gptq: createGptqScheme,
+  modelopt: createModelOptScheme,
+  modelopt_fp4: createModelOptScheme,
+  mxfp4: createMxfp4Scheme,
+  mxfp8: createFp8Scheme('mxfp8'),
 }
 
 /** Those that safetensors can be read in; GGUF files need no configuration. */
@@ -36,6 +47,7 @@ export function createQuantizationScheme(section: QuantizationSection): Quantiza
 function methodOf({ file, method, json }: QuantizationSection): string {
   const stated = json['quant_method'] ?? method
   if (typeof stated === 'string' && stated !== '') return stated.slice(0, 64).toLowerCase()
+  if (json['quant_algo'] !== undefined) return 'modelopt'
   if (json['config_groups'] !== undefined) return 'compressed-tensors'
   if (json['load_in_4bit'] !== undefined || json['load_in_8bit'] !== undefined) return 'bitsandbytes'
   throw new CheckpointError(

@@ -14,7 +14,7 @@ import {
   scaleDtypes,
   type GroupedTensors,
 } from './grouped-tensors.ts'
-import { createModulePattern } from './module-pattern.ts'
+import { createModulePattern, createPatternBudget } from './module-pattern.ts'
 import { readOrder } from './order.ts'
 import type { QuantizationScheme } from './quantization-scheme.ts'
 import { codesInWords, columnsPlane, elementBytesOf, readWords } from './raw-matrix.ts'
@@ -71,10 +71,11 @@ function createConfigOf({ file }: QuantizationSection, json: GptqJson): (names: 
     return { bits, groupSize: groupSizeOf(groupSize), isSymmetric: sym ?? null }
   }
   const base = toConfig(json)
+  const options = { file, budget: createPatternBudget() }
   const overrides = Object.entries(json.dynamic ?? {})
     .filter(([key]) => !key.startsWith('-:'))
     .map(([key, { bits, group_size: groupSize, sym }]) => ({
-      isMeant: createModulePattern(key.replace(/^\+:/, ''), file),
+      isMeant: createModulePattern(key.replace(/^\+:/, ''), options),
       config: toConfig({
         bits: bits ?? json.bits,
         group_size: groupSize ?? json.group_size,

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { CheckpointError } from '../errors.ts'
-import { createModulePattern } from './module-pattern.ts'
+import { createModulePattern, createPatternBudget } from './module-pattern.ts'
+
+const options = () => ({ file: 'config.json', budget: createPatternBudget(1_000_000) })
 
 const names = [
   'lm_head',
@@ -45,14 +47,14 @@ const found: readonly (readonly [pattern: string, names: string])[] = [
 
 describe('createModulePattern', () => {
   it.each(found)('%s', (pattern, expected) => {
-    const isFound = createModulePattern(pattern, 'config.json')
+    const isFound = createModulePattern(pattern, options())
     expect(names.map((name) => (isFound(name) ? '1' : '0')).join('')).toBe(expected)
   })
 
   it.each(['(a+)+$', '(a|a)*b', '(a|aa)+$', '(.*)*x', '(a?){30}a{30}', '([a-z]+)*$'])(
     'does not backtrack: %s',
     (pattern) => {
-      expect(createModulePattern(pattern, 'config.json')('a'.repeat(29) + '!')).toBe(false)
+      expect(createModulePattern(pattern, options())('a'.repeat(29) + '!')).toBe(false)
     },
   )
 
@@ -71,14 +73,14 @@ describe('createModulePattern', () => {
     ['('.repeat(500), /nested too deeply/],
     ['a'.repeat(3000), /3000 characters/],
   ])('refuses %s', (pattern, message) => {
-    const create = (): unknown => createModulePattern(pattern, 'config.json')
+    const create = (): unknown => createModulePattern(pattern, options())
     expect(create).toThrow(CheckpointError)
     expect(create).toThrow(message)
   })
 
   it('gives up on what takes too long', () => {
     const nested = `${'(?=(.*)'.repeat(8)}x${')'.repeat(8)}`
-    const isFound = createModulePattern(`(${nested}|.)*`, 'config.json')
+    const isFound = createModulePattern(`(${nested}|.)*`, options())
     expect(() => isFound('a'.repeat(200))).toThrow(/takes too long/)
   })
 })

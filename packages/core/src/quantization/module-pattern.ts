@@ -5,8 +5,6 @@ export type ModulePattern = (name: string) => boolean
 
 const maxPatternLength = 2000
 const maxSteps = 5000
-/** Steps that all names together may take: about a second. */
-const maxVisits = 30_000_000
 const maxRepeats = 1000
 
 /** One step of a program that looks at all its places at once: its time is bounded by steps times length, whatever the pattern. */
@@ -18,13 +16,28 @@ type Step =
 
 type Program = readonly Step[]
 
+/** Steps that the patterns of a configuration may take for all names together: a hundred large models' worth, some seconds. */
+export interface PatternBudget {
+  visits: number
+}
+
+export function createPatternBudget(visits = 200_000_000): PatternBudget {
+  return { visits }
+}
+
+export interface PatternOptions {
+  /** Where the pattern stands, for messages. */
+  readonly file: string
+  readonly budget: PatternBudget
+}
+
 /**
  * Patterns of configurations are from outside: JavaScript's own engine could be made to backtrack for years, so they run as an
  * automaton (Thompson 1968). Python's syntax without flags and references back.
  *
- * @throws CheckpointError naming the pattern and what of it can't be read
+ * @throws CheckpointError naming the pattern and what of it can't be read; the pattern does, where the budget is spent
  */
-export function createModulePattern(pattern: string, file: string): ModulePattern {
+export function createModulePattern(pattern: string, { file, budget }: PatternOptions): ModulePattern {
   const fail = (reason: string): never => {
     throw new CheckpointError(
       file,
@@ -32,28 +45,22 @@ export function createModulePattern(pattern: string, file: string): ModulePatter
     )
   }
   if (pattern.length > maxPatternLength) fail(`has ${pattern.length} characters; the limit is ${maxPatternLength}`)
-  const budget = {
-    visits: maxVisits,
-    spend: () => fail('takes too long to look for; write it without looking ahead or behind'),
+  const spend = (): void => {
+    if (--budget.visits < 0) fail('takes too long to look for; write fewer and simpler ones')
   }
-  const program = new PatternCompiler(pattern, fail, budget).compile()
-  return (name) => ends(program, { name, start: 0, budget }).length > 0
-}
-
-interface Budget {
-  visits: number
-  /** Called when they are spent. */
-  spend(): never
+  const program = new PatternCompiler(pattern, fail, spend).compile()
+  return (name) => ends(program, { name, start: 0, spend }).length > 0
 }
 
 interface Search {
   readonly name: string
   readonly start: number
-  readonly budget: Budget
+  /** Throws where nothing is left. */
+  spend(): void
 }
 
 /** Where a match that begins at `start` can end. */
-function ends(program: Program, { name, start, budget }: Search): number[] {
+function ends(program: Program, { name, start, spend }: Search): number[] {
   const found: number[] = []
   const enteredAt = new Int32Array(program.length).fill(-1)
   const open: number[] = []
@@ -63,7 +70,7 @@ function ends(program: Program, { name, start, budget }: Search): number[] {
     for (let state = open.pop(); state !== undefined; state = open.pop()) {
       if (enteredAt[state] === at) continue
       enteredAt[state] = at
-      if (--budget.visits < 0) budget.spend()
+      spend()
       const step = program[state]!
       if (step.kind === 'split') open.push(...step.targets)
       else if (step.kind === 'char') states.push(state)
@@ -112,15 +119,15 @@ function isBoundary(name: string, at: number): boolean {
 class PatternCompiler {
   readonly #pattern: string
   readonly #fail: (reason: string) => never
-  readonly #budget: Budget
+  readonly #spend: () => void
   #at = 0
   #depth = 0
   #numSteps = 0
 
-  constructor(pattern: string, fail: (reason: string) => never, budget: Budget) {
+  constructor(pattern: string, fail: (reason: string) => never, spend: () => void) {
     this.#pattern = pattern
     this.#fail = fail
-    this.#budget = budget
+    this.#spend = spend
   }
 
   compile(): Program {
@@ -211,7 +218,7 @@ class PatternCompiler {
     if (look === undefined) return steps
     const program: Program = [...steps, { kind: 'end' }]
     const isNegative = look.endsWith('!')
-    const endsFrom = (name: string, start: number): number[] => ends(program, { name, start, budget: this.#budget })
+    const endsFrom = (name: string, start: number): number[] => ends(program, { name, start, spend: this.#spend })
     const found = (name: string, at: number): boolean =>
       look.startsWith('?<')
         ? Array.from({ length: at + 1 }, (_, start) => start).some((start) => endsFrom(name, start).includes(at))

@@ -7,10 +7,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { BackendPack } from '../backends/backend-pack.ts'
 import { createCpuPack } from '../backends/cpu/cpu-pack.ts'
 import { LLM } from '../engine/llm.ts'
-import { CheckpointError } from '../errors.ts'
+import { CheckpointError, UnsupportedModelError } from '../errors.ts'
 import { openCheckpoint } from '../loading/checkpoint.ts'
 import { openSafetensors } from '../loading/safetensors.ts'
 import { type GoldenFiles, loadModel, readJson } from '../models/golden-models.case.ts'
+import type { CausalLM, LayerRange } from '../models/model.ts'
 import { StepRunner } from '../models/step-runner.case.ts'
 import { planesOf } from '../tensor/grouped-format.ts'
 import { isGrouped, weightBytes, type PackedWeightSpec, type StoredRows } from '../tensor/packed-weight.ts'
@@ -107,6 +108,25 @@ describe('a quantized checkpoint', () => {
     )
   })
 
+  it.each(['ct-int8-tied', 'gptq-dynamic', 'awq-experts'])('gives the same bits in stages: %s', async (name) => {
+    const logitsOf = async (ranges: readonly LayerRange[]): Promise<Float32Array> => {
+      const stages: CausalLM[] = []
+      for (const layers of ranges) stages.push(await loadModel(`${fixtures}${name}`, { pack, layers }))
+      const runner = new StepRunner(stages, pack)
+      const { ids } = goldenOf(name)[1]!
+      const [logits] = runner.step([{ sequence: runner.add(ids), numTokens: ids.length }], 'last')
+      runner.dispose()
+      for (const stage of stages) stage.dispose()
+      return logits!
+    }
+    const whole = await logitsOf([{ start: 0, end: 2 }])
+    const parts = [
+      { start: 0, end: 1 },
+      { start: 1, end: 2 },
+    ]
+    expect(await logitsOf(parts)).toEqual(whole)
+  })
+
   it('has no bias that nothing adds', async () => {
     const path = join(folder, 'bias')
     cpSync(`${fixtures}gptq-v1-bias`, path, { recursive: true })
@@ -169,10 +189,11 @@ function expectStored(source: ReturnType<typeof openSafetensors>, seen: readonly
 }
 
 describe('LLM', () => {
+  const tiny = fileURLToPath(new URL('../../models/octavo-tiny/', import.meta.url))
+
   it('loads a quantized checkpoint as any other', async () => {
     const path = join(folder, 'llm')
     cpSync(`${fixtures}ct-w8a8`, path, { recursive: true })
-    const tiny = fileURLToPath(new URL('../../models/octavo-tiny/', import.meta.url))
     for (const file of ['tokenizer.json', 'tokenizer_config.json']) cpSync(join(tiny, file), join(path, file))
     const llm = await LLM.load(path, { backend: 'cpu', maxModelLen: 64 })
     try {
@@ -187,5 +208,19 @@ describe('LLM', () => {
     } finally {
       await llm.shutdown()
     }
+  })
+
+  it('says what it cannot read', async () => {
+    const path = join(folder, 'quark')
+    cpSync(`${fixtures}ct-w8a8`, path, { recursive: true })
+    const config = JSON.parse(readFileSync(join(path, 'config.json'), 'utf8'))
+    writeFileSync(
+      join(path, 'config.json'),
+      JSON.stringify({ ...config, quantization_config: { quant_method: 'quark' } }),
+    )
+    for (const file of ['tokenizer.json', 'tokenizer_config.json']) cpSync(join(tiny, file), join(path, file))
+    const load = LLM.load(path, { backend: 'cpu', maxModelLen: 64 })
+    await expect(load).rejects.toThrow(UnsupportedModelError)
+    await expect(load).rejects.toThrow(/quantized with "quark", which can't be read/)
   })
 })

@@ -32,7 +32,7 @@ export const calibrationOptionTable = {
   maxSeqLength: {
     group: 'calibration',
     type: { kind: 'integer', min: 8, max: 1_048_576 },
-    default: 512,
+    default: 256,
     unit: 'tokens',
     doc: 'A longer calibration text is cut to this length; a file of plain text is cut into pieces of it.',
   },

@@ -20,12 +20,19 @@ export const ggufFileTypes = {
 
 export type GgufFileType = keyof typeof ggufFileTypes
 
+/** The type that a file is said to have most of whose tensors have this format. */
+export function fileTypeOf(format: WeightFormat): GgufFileType {
+  const own = ggufFileTypeNames.filter((name) => ggufFileTypes[name].format === format)
+  return own.find((name) => name.endsWith('_M')) ?? own[0] ?? 'F32'
+}
+
 export const ggufFileTypeNames: readonly GgufFileType[] = Object.keys(ggufFileTypes).filter(
   (name): name is GgufFileType => Object.hasOwn(ggufFileTypes, name),
 )
 
 export interface MixContext {
-  readonly fileType: GgufFileType
+  /** 'exact': as stored. */
+  readonly fileType: GgufFileType | 'exact'
   readonly numLayers: number
   /** 0 for dense models. */
   readonly numExperts: number
@@ -40,21 +47,25 @@ export interface MixContext {
 export interface MixTensor {
   readonly name: string
   readonly shape: readonly number[]
+  /** What the checkpoint has it in. */
+  readonly stored: WeightFormat
 }
 
 /**
  * The format of one tensor, as llama.cpp's quantizer chooses it (`llama-quant.cpp`, `llama_tensor_get_type`): more bits where
  * errors cost most, other formats where columns are no whole blocks, and float32 for vectors, norms, routers and positions.
  */
-export function chooseFormat({ name, shape }: MixTensor, context: MixContext): WeightFormat {
+export function chooseFormat({ name, shape, stored }: MixTensor, context: MixContext): WeightFormat {
   if (shape.length < 2 || !name.endsWith('.weight') || /(_norm|ffn_gate_inp|position_embd)\.weight$/.test(name))
     return 'float32'
-  const { format } = ggufFileTypes[context.fileType]
+  const { fileType } = context
+  if (fileType === 'exact') return stored
+  const { format } = ggufFileTypes[fileType]
   if (format === 'float32' || format === 'float16' || format === 'bfloat16') return format
-  return fitColumns(mixedFormat(name, shape.at(-1)!, context), shape.at(-1)!)
+  return fitColumns(mixedFormat(name, shape.at(-1)!, { ...context, fileType }), shape.at(-1)!)
 }
 
-function mixedFormat(name: string, cols: number, context: MixContext): WeightFormat {
+function mixedFormat(name: string, cols: number, context: MixContext & { fileType: GgufFileType }): WeightFormat {
   const { fileType, numLayers, numExperts, hasOutput, hasImportance } = context
   const { format } = ggufFileTypes[fileType]
   if (name === 'output.weight' || (name === 'token_embd.weight' && !hasOutput)) {

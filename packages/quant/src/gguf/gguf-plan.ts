@@ -29,7 +29,7 @@ export interface PlannedTensor {
 export interface PlanOptions {
   readonly config: ModelConfig
   readonly architecture: GgufArchitecture
-  readonly fileType: GgufFileType
+  readonly fileType: GgufFileType | 'exact'
   readonly hasImportance: boolean
 }
 
@@ -169,7 +169,8 @@ class Planner {
     const numHeads = part === 'attn_q' ? config.numHeads : part === 'attn_k' ? config.numKvHeads : null
     const isNorm = /(^|_|\.)norm\.weight$/.test(name)
     // Biases of experts are matrices of vectors.
-    const format = name.endsWith('.bias') ? 'float32' : chooseFormat({ name, shape }, this.#mix)
+    const stored = this.#storedFormat(parts)
+    const format = name.endsWith('.bias') ? 'float32' : chooseFormat({ name, shape, stored }, this.#mix)
     this.tensors.push({
       name,
       shape,
@@ -179,6 +180,18 @@ class Planner {
       headDim: architecture.hasInterleavedRotary && numHeads !== null ? shape[0]! / numHeads : null,
       shift: architecture.hasShiftedNorms && isNorm ? 1 : 0,
     })
+  }
+
+  #storedFormat(parts: readonly RowsOf[]): WeightFormat {
+    const [first, ...others] = parts.map(({ name }) => ({ name, format: this.#view.get(name)!.format }))
+    const other = this.#options.fileType === 'exact' && others.find(({ format }) => format !== first!.format)
+    if (other)
+      throw new CheckpointError(
+        this.#view.file,
+        `is ${other.format} and "${first!.name}" is ${first!.format}: GGUF has them in one tensor. Name the type that they should get`,
+        { tensor: other.name },
+      )
+    return first!.format
   }
 
   /** As `[out, in]`; `null` where the checkpoint has no such tensor. */

@@ -4,14 +4,16 @@ import {
   checkAllRead,
   ggufArchitectureOf,
   isDense,
-  openCheckpoint,
   WeightView,
   type Checkpoint,
   type GgufArchitecture,
+  type WeightFormat,
 } from '@octavo/core/loading'
-import { parseModelConfig, type ModelConfig } from '@octavo/core/model'
+import type { ModelConfig } from '@octavo/core/model'
+import { ExpandedSource } from '../convert/expanded-source.ts'
+import { openSource } from '../convert/open-source.ts'
 import { GgufFile, tensorBytes } from './gguf-file.ts'
-import { ggufFileTypes, type GgufFileType } from './gguf-file-type.ts'
+import { fileTypeOf, ggufFileTypes, type GgufFileType } from './gguf-file-type.ts'
 import { modelMetadata } from './gguf-model-metadata.ts'
 import { ggufLayout, planTensors, type PlannedTensor } from './gguf-plan.ts'
 import { tokenizerMetadata } from './gguf-tokenizer-metadata.ts'
@@ -20,8 +22,8 @@ import { QuantizePool } from './quantize-pool.ts'
 import { readPlannedRows, type PlannedRows } from './read-planned-rows.ts'
 
 export interface WriteGgufOptions {
-  /** Default: Q4_K_M. */
-  readonly type?: GgufFileType
+  /** 'exact': each tensor in a type that has its values, a quantized one too. Default: Q4_K_M. */
+  readonly type?: GgufFileType | 'exact'
   /** `general.name`; default: the source's own. */
   readonly name?: string
   /** `[cols]` of a matrix, by the module's name in the checkpoint: how much an error in each column counts. */
@@ -41,21 +43,23 @@ export interface WrittenGguf {
 /**
  * Writes a checkpoint (a folder, or another GGUF file) as one GGUF file, tensor by tensor: a few chunks of rows are in memory at
  * a time. The file is there once it is whole.
+ * @throws QuantizationError for a quantized module whose values no type has, where `type` is 'exact'
  * @throws UnsupportedModelError for an architecture or feature that GGUF can't say
  * @throws TokenizerError for a tokenizer that it can't
  * @throws CheckpointError for tensors that are missing or wrong, and where the file can't be written
  */
 export async function writeGguf(source: string, target: string, options: WriteGgufOptions = {}): Promise<WrittenGguf> {
   const { type = 'Q4_K_M' } = options
-  const checkpoint = await openCheckpoint(source)
-  const config = parseModelConfig(checkpoint.config, checkpoint.path)
+  const opened = await openSource(source)
+  const { checkpoint, config } = opened
   const architecture = ggufArchitectureOf(config.modelType)
-  if (architecture === null)
-    throw new UnsupportedModelError(
-      `${checkpoint.path}: models of the type "${config.modelType}" can't be written to GGUF: Octavo does not know llama.cpp's names for it.`,
-    )
-  const weights = checkpoint.openWeights()
   try {
+    if (architecture === null)
+      throw new UnsupportedModelError(
+        `${checkpoint.path}: models of the type "${config.modelType}" can't be written to GGUF: Octavo does not know llama.cpp's names for it.`,
+      )
+    const weights =
+      opened.scheme === null ? opened.weights : new ExpandedSource(opened, type === 'exact' ? 'blocks' : 'float32')
     const view = new WeightView(weights, ggufLayout(weights, architecture, config))
     const planned = planTensors(view, {
       config,
@@ -76,14 +80,14 @@ export async function writeGguf(source: string, target: string, options: WriteGg
       notes,
     }
   } finally {
-    weights.close()
+    opened.weights.close()
   }
 }
 
 interface Described {
   readonly config: ModelConfig
   readonly architecture: GgufArchitecture
-  readonly type: GgufFileType
+  readonly type: GgufFileType | 'exact'
   readonly options: WriteGgufOptions
   readonly planned: readonly PlannedTensor[]
 }
@@ -96,10 +100,12 @@ function describe(
   const embedding = planned.find(({ name }) => name === 'token_embd.weight')
   const generation = checkpoint.generationConfig?.['eos_token_id']
   const eos = [config.eosTokenIds, generation].flat().filter((id) => typeof id === 'number')
+  const fileType = type === 'exact' ? fileTypeOf(mostFrequent(planned)) : type
+  const { number, format } = ggufFileTypes[fileType]
   const general = new Map<string, GgufValue>([
     ['general.name', text(options.name ?? path.basename(checkpoint.path, '.gguf'))],
-    ['general.file_type', uint32(ggufFileTypes[type].number)],
-    ...(isDense(ggufFileTypes[type].format) ? [] : [['general.quantization_version', uint32(2)] as const]),
+    ['general.file_type', uint32(number)],
+    ...(isDense(format) ? [] : [['general.quantization_version', uint32(2)] as const]),
   ])
   const tokenizer = tokenizerMetadata({
     ...checkpoint.readTokenizer(),
@@ -108,6 +114,13 @@ function describe(
     file: checkpoint.path,
   })
   return { ...model, entries: new Map([...model.entries, ...general, ...tokenizer]) }
+}
+
+/** Of matrices. */
+function mostFrequent(planned: readonly PlannedTensor[]): WeightFormat {
+  const counts = countFormats(planned.filter(({ shape }) => shape.length > 1))
+  const [first] = Object.entries(counts).sort(([, a], [, b]) => b - a)
+  return (first?.[0] ?? 'float32') as WeightFormat // a key of countFormats
 }
 
 function asPlanned({ name, values }: { name: string; values: Float32Array }): PlannedTensor {

@@ -157,11 +157,12 @@ class Walk {
   #spread(errors: Float32Array, visit: number, end: number): void {
     const { cols, upper } = this.#factor
     const rows = this.#rows
+    const columns = this.#columns
     for (let behind = visit + 1; behind < end; behind++) {
       const share = upper[visit * cols + behind]!
       if (share === 0) continue
       const start = behind * rows
-      for (let row = 0; row < rows; row++) this.#columns[start + row]! -= share * errors[row]!
+      for (let row = 0; row < rows; row++) columns[start + row]! -= share * errors[row]!
     }
   }
 }

@@ -11,8 +11,10 @@ export interface InputMoments {
   readonly numTokens: number
 }
 
-/** Of sums that are held at once; modules whose sums alone take more are watched one by one. */
-const maxBytes = 2 ** 30
+export interface CollectOptions {
+  /** Of sums that are held at once; modules whose sums alone take more are watched one by one. Default 1 GiB. */
+  readonly maxBytes?: number
+}
 
 interface Collected {
   readonly modules: LayerModule[]
@@ -33,8 +35,9 @@ interface Collected {
 export async function* collectMoments(
   layer: DecoderLayer,
   modules: readonly LayerModule[],
+  { maxBytes = 2 ** 30 }: CollectOptions = {},
 ): AsyncGenerator<InputMoments> {
-  for (const round of roundsOf(modules)) {
+  for (const round of roundsOf(modules, maxBytes)) {
     const collected = await observeRound(layer, round)
     for (const moments of collected) {
       checkFinite(layer, moments)
@@ -44,7 +47,7 @@ export async function* collectMoments(
 }
 
 /** Modules of the same parent and width mostly share an input: they count once, and stay together. */
-function roundsOf(modules: readonly LayerModule[]): LayerModule[][] {
+function roundsOf(modules: readonly LayerModule[], maxBytes: number): LayerModule[][] {
   const shares = new Map<string, LayerModule[]>()
   for (const module of modules) {
     const key = `${parentOf(module.name)} ${module.cols}`

@@ -13,7 +13,7 @@ import { gptq } from './gptq-pass.ts'
 import type { GptqPassOptions } from './gptq-pass.ts'
 import { quantizeByGptq } from './gptq.ts'
 import { collectMoments } from './input-moments.ts'
-import type { InputMoments } from './input-moments.ts'
+import type { CollectOptions, InputMoments } from './input-moments.ts'
 import { mixedBits } from './mixed-bits-pass.ts'
 import { roundToNearest } from './round-to-nearest-pass.ts'
 import { quantizeToNearest } from './round-to-nearest.ts'
@@ -28,9 +28,9 @@ async function firstLayer(name: string): Promise<DecoderLayer> {
   return fixture.layers[0]!
 }
 
-async function momentsOf(layer: DecoderLayer, modules = layer.modules): Promise<InputMoments[]> {
+async function momentsOf(layer: DecoderLayer, options: CollectOptions = {}): Promise<InputMoments[]> {
   const all: InputMoments[] = []
-  for await (const moments of collectMoments(layer, modules)) all.push(moments)
+  for await (const moments of collectMoments(layer, layer.modules, options)) all.push(moments)
   return all
 }
 
@@ -78,6 +78,17 @@ describe('moments', () => {
       }
     }
     expect(seen).toEqual(new Set(expected.keys()))
+  })
+
+  it('are the same where they are taken in many rounds', async () => {
+    const layer = await firstLayer('mixtral')
+    const plain = ({ modules, sums, numTokens }: InputMoments): unknown => [
+      modules.map(({ name }) => name),
+      sums,
+      numTokens,
+    ]
+    const rounds = await momentsOf(layer, { maxBytes: 1 })
+    expect(rounds.map(plain)).toEqual((await momentsOf(layer)).map(plain))
   })
 
   it('name a module whose inputs are not finite', async () => {

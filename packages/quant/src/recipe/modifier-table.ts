@@ -10,12 +10,25 @@ export interface MadePasses {
   readonly selects: SelectsModule | null
 }
 
+/** A modifier as a recipe states it. */
+export interface StatedModifier {
+  readonly name: string
+  readonly args: object
+  readonly place: RecipePlace
+}
+
+export interface ModifierContext {
+  readonly place: RecipePlace
+  /** Those behind it, not yet checked. */
+  readonly later: readonly StatedModifier[]
+}
+
 /** A modifier by llm-compressor's name: its fields, and the passes that they make. */
 export interface ModifierDefinition {
   readonly fields: z.ZodObject
   /** Fields of llm-compressor that mean nothing here, and what to do. */
   readonly foreign: Readonly<Record<string, string>>
-  create(args: Readonly<Record<string, unknown>>, place: RecipePlace): MadePasses
+  create(args: Readonly<Record<string, unknown>>, context: ModifierContext): MadePasses
 }
 
 export type ModifierTable = Readonly<Record<string, ModifierDefinition>>
@@ -24,9 +37,9 @@ export type ModifierTable = Readonly<Record<string, ModifierDefinition>>
 export function defineModifier<Fields extends z.ZodObject>(definition: {
   readonly fields: Fields
   readonly foreign: Readonly<Record<string, string>>
-  readonly create: (args: z.output<Fields>, place: RecipePlace) => MadePasses
+  readonly create: (args: z.output<Fields>, context: ModifierContext) => MadePasses
 }): ModifierDefinition {
   const { fields, foreign, create } = definition
   // `parseRecipe` hands over what `fields` has parsed.
-  return { fields, foreign, create: (args, place) => create(args as z.output<Fields>, place) }
+  return { fields, foreign, create: (args, context) => create(args as z.output<Fields>, context) }
 }

@@ -101,6 +101,44 @@ describe('parseRecipe', () => {
   })
 })
 
+describe('transforms', () => {
+  it('go before what quantizes, and AWQ searches with its scheme', () => {
+    const { passes, selects } = parseRecipeText(`
+      quant_stage:
+        quant_modifiers:
+          SmoothQuantModifier:
+            smoothing_strength: 0.7
+            mappings: [[['re:.*q_proj', 're:.*k_proj', 're:.*v_proj'], 're:.*input_layernorm']]
+          AWQModifier: { duo_scaling: both, mappings: [{ smooth_layer: 're:.*up_proj', balance_layers: ['re:.*down_proj'] }] }
+          QuantizationModifier: { scheme: W4A16_ASYM, ignore: [lm_head] }
+    `)
+    expect(namesOf(passes)).toEqual(['smoothQuant', 'awqTransform', 'roundToNearest'])
+    expect(identityOf(passes[0]!).options).toMatchObject({ smoothingStrength: 0.7 })
+    expect(identityOf(passes[1]!).options).toMatchObject({
+      plan: { ...schemeOf('W4A16_ASYM'), ignore: ['lm_head'] },
+      duoScaling: 'both',
+      mappings: [{ smoothLayer: 're:.*up_proj', balanceLayers: ['re:.*down_proj'] }],
+    })
+    expect(selects({ name: 'lm_head', role: 'head' })).toBe(false)
+  })
+
+  it('AWQ with a scheme of its own quantizes', () => {
+    const { passes, selects } = parseRecipe({ AWQModifier: { scheme: 'W4A16', ignore: ['lm_head'] } })
+    expect(namesOf(passes)).toEqual(['awq'])
+    expect(selects({ name: 'model.layers.0.mlp.up_proj', role: 'linear' })).toBe(true)
+  })
+
+  it('AWQ without any scheme is refused', () => {
+    expect(() => parseRecipe([{ AWQModifier: {} }])).toThrow(/AWQModifier: has no "scheme", and no modifier behind it/)
+  })
+
+  it.each(['rtn', 'gptq', 'awq', 'auto-round'] as const)('%s is a method in a line', (method) => {
+    const { passes } = methodRecipe({ method, smoothQuant: 0.5 }, { head: false, embedding: false })
+    expect(namesOf(passes)[0]).toBe('smoothQuant')
+    expect(passes).toHaveLength(2)
+  })
+})
+
 describe('what is wrong in a recipe', () => {
   const modifier = (fields: object): object => ({ quant_stage: { quant_modifiers: { GPTQModifier: fields } } })
   const at = 'quant_stage\\.quant_modifiers\\.GPTQModifier'
@@ -192,7 +230,7 @@ describe('modifiers of a table', () => {
       Mine: defineModifier({
         fields: z.object({ strength: z.number().default(0.5) }),
         foreign: { speed: 'has no meaning; leave it out' },
-        create(args, place) {
+        create(args, { place }) {
           seen.push([args, place])
           return { passes: [definePass({ name: 'mine', options: args }, () => {})], selects: null }
         },

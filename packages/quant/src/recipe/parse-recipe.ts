@@ -2,17 +2,11 @@ import { InvalidConfigError } from '@octavo/core/backend'
 import { parse, YAMLParseError } from 'yaml'
 import type { LayerPass } from '../decoder-layer.ts'
 import type { SelectsModule } from '../module-selector.ts'
-import type { ModifierTable } from './modifier-table.ts'
+import type { ModifierTable, StatedModifier } from './modifier-table.ts'
 import { modifierTable } from './modifiers.ts'
 import { checkFields, parseFields, refuseAt } from './recipe-error.ts'
 import type { RecipePlace } from './recipe-error.ts'
 import type { Recipe } from './recipe.ts'
-
-/** Modifiers by name, in their order. */
-export type RecipeModifiers = Readonly<Record<string, object | null>>
-
-/** A recipe as data: llm-compressor's stages, a map of modifiers, or a list of such maps. */
-export type RecipeInput = object | readonly object[]
 
 const maxRecipeLength = 1024 * 1024
 const maxAliases = 100
@@ -35,7 +29,7 @@ export function parseRecipeText(text: string): Recipe {
 }
 
 /**
- * A recipe in llm-compressor's vocabulary.
+ * A recipe in llm-compressor's vocabulary, as data: stages, a map of modifiers, or a list of such maps.
  *
  * @throws InvalidConfigError naming the field that is unknown, with the nearest known one, or whose value is wrong
  */
@@ -44,20 +38,14 @@ export function parseRecipe(value: unknown, table: ModifierTable = modifierTable
   if (modifiers.length === 0) refuseAt([], `has no modifiers; known are ${Object.keys(table).join(', ')}`)
   const passes: LayerPass[] = []
   const selectors: SelectsModule[] = []
-  for (const { name, args, place } of modifiers) {
+  for (const [i, { name, args, place }] of modifiers.entries()) {
     const { fields, foreign, create } = table[name]!
     checkFields(args, { place, known: Object.keys(fields.shape), foreign })
-    const made = create(parseFields(fields, args, place), place)
+    const made = create(parseFields(fields, args, place), { place, later: modifiers.slice(i + 1) })
     passes.push(...made.passes)
     if (made.selects !== null) selectors.push(made.selects)
   }
   return { passes, selects: (module) => selectors.some((selects) => selects(module)) }
-}
-
-interface StatedModifier {
-  readonly name: string
-  readonly args: object
-  readonly place: RecipePlace
 }
 
 function listModifiers(value: unknown, table: ModifierTable): StatedModifier[] {
