@@ -66,12 +66,18 @@ function findTable(source: WeightView, { module, weight, state: stateTensor }: T
   const state = readState(stateTensor)
   const [rows, cols] = state.shape
   if (cols % 2 !== 0)
-    throw new UnsupportedModelError(`${file}: ${name} has ${cols} columns; only an even number of 4-bit codes can be read`)
+    throw new UnsupportedModelError(
+      `${file}: ${name} has ${cols} columns; only an even number of 4-bit codes can be read`,
+    )
   const numBytes = (rows * cols) / 2
   if (weight.sizeInBytes !== numBytes)
-    throw new CheckpointError(file, `expected ${numBytes} bytes for shape [${rows}, ${cols}], found ${weight.sizeInBytes}`, {
-      tensor: name,
-    })
+    throw new CheckpointError(
+      file,
+      `expected ${numBytes} bytes for shape [${rows}, ${cols}], found ${weight.sizeInBytes}`,
+      {
+        tensor: name,
+      },
+    )
   const blocks = readBlocks(source, name, state)
   // Blocks run on from row to row: where rows are not whole blocks, what divides both has one scale.
   const groupSize = gcd(state.blocksize, cols)

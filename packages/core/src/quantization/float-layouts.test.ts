@@ -239,7 +239,9 @@ describe('weights', () => {
   it('are refused where a layout would change them', () => {
     const weight = randomWeight({ rows: 4, cols: 64, groupSize: 16, bits: 4, codebook: 'e2m1' })
     expect(() => encodeNvfp4(weight, { dialect: 'modelopt' })).toThrow(/no e4m3 values times one number, as NVFP4/)
-    expect(() => encodeNvfp4(weight, { dialect: 'compressed-tensors', globalScale: 3 })).toThrow(/divided by one number/)
+    expect(() => encodeNvfp4(weight, { dialect: 'compressed-tensors', globalScale: 3 })).toThrow(
+      /divided by one number/,
+    )
     const mx = randomWeight({ rows: 4, cols: 64, groupSize: 32, bits: 4, codebook: 'e2m1' })
     expect(() => encodeMxfp4(mx)).toThrow(/row 0 has the scale 0\.\d+; MXFP4's are powers of two/)
     expect(mxfp4Mismatch(weight)).toBe('MXFP4 has groups of 32 columns, not 16')
@@ -256,7 +258,10 @@ describe('weights', () => {
 
 // torch 2.13: torch.arange(256, dtype=torch.uint8).view(dtype).float()
 it.each([
-  ['float8_e5m2', { 1: 2 ** -16, 4: 2 ** -14, 60: 1, 123: 57344, 124: Infinity, 125: NaN, 129: -(2 ** -16), 252: -Infinity }],
+  [
+    'float8_e5m2',
+    { 1: 2 ** -16, 4: 2 ** -14, 60: 1, 123: 57344, 124: Infinity, 125: NaN, 129: -(2 ** -16), 252: -Infinity },
+  ],
   ['float8_e4m3fnuz', { 0: 0, 1: 2 ** -10, 8: 2 ** -7, 64: 1, 127: 240, 128: NaN, 129: -(2 ** -10), 255: -240 }],
   ['float8_e5m2fnuz', { 0: 0, 1: 2 ** -17, 4: 2 ** -15, 64: 1, 127: 57344, 128: NaN, 192: -1, 255: -57344 }],
 ] as const)('%s', (dtype, expected) => {

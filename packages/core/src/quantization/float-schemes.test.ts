@@ -93,10 +93,7 @@ describe('values', () => {
     const weight = bytes('weight', 'uint8', [4, 1], 0x11)
     const map = floats('weight.nested_quant_map', [256], [...Array(256).keys()])
     const nested = { nested_blocksize: 2, nested_offset: 0.5, blocksize: 2, shape: [2, 4] }
-    const tensors = [
-      bytes('weight.absmax', 'uint8', [4], [1, 2, 3, 4]),
-      floats('weight.nested_absmax', [2], [10, 100]),
-    ]
+    const tensors = [bytes('weight.absmax', 'uint8', [4], [1, 2, 3, 4]), floats('weight.nested_absmax', [2], [10, 100])]
     const found = find(bnb, [weight, table, map, ...tensors, state('fp4', nested)])
     expect(rowsOf(found)).toEqual([
       [10.5, 10.5, 20.5, 20.5],
@@ -127,13 +124,21 @@ describe('files that are wrong', () => {
 
   it.each<[Json, readonly EncodedTensor[], RegExp]>([
     [fp8, [weight], /"m\.weight": is float8_e4m3 and has no scale; looked for m\.weight_scale_inv/],
-    [fp8, [weight, floats('weight_scale', [3], [1, 1, 1])], /"m\.weight_scale": expected shape .*\[4, 1\].*found \[3\]/],
+    [
+      fp8,
+      [weight, floats('weight_scale', [3], [1, 1, 1])],
+      /"m\.weight_scale": expected shape .*\[4, 1\].*found \[3\]/,
+    ],
     [fp8, [weight, bytes('weight_scale', 'int8', [], 0)], /"m\.weight_scale": expected scales in float16/],
     [fp8, [bytes('weight', 'float8_e4m3', [24], 0), floats('weight_scale', [], [1])], /expected a matrix/],
     [{ ...fp8, weight_block_size: [128] }, [weight], /"weight_block_size/],
     [{ ...fp8, weight_block_size: [0, 128] }, [weight], /"weight_block_size/],
     [{ ...fp8, activation_scheme: 'block' }, [weight], /"activation_scheme"/],
-    [ct({ num_bits: 8, strategy: 'tensor', type: 'int' }), [weight], /"m\.weight": is float8_e4m3, and its config says int8/],
+    [
+      ct({ num_bits: 8, strategy: 'tensor', type: 'int' }),
+      [weight],
+      /"m\.weight": is float8_e4m3, and its config says int8/,
+    ],
     [
       ct({ num_bits: 8, strategy: 'channel' }),
       [weight, floats('weight_scale', [1], [1])],

@@ -57,7 +57,12 @@ export function findFloat4(source: WeightView, found: Float4Module): GroupedTens
     order: null,
     codeUnit: 2,
     codes: codesInBytes(weight, cols, 4),
-    scales: byteScalesPlane({ tensor, cols: numGroups, scales: isMx ? e8m0Scales : nvfp4Scales(scales), dtype: scaleDtype }),
+    scales: byteScalesPlane({
+      tensor,
+      cols: numGroups,
+      scales: isMx ? e8m0Scales : nvfp4Scales(scales),
+      dtype: scaleDtype,
+    }),
     zeros: null,
     names: [weight.name, tensor.name, ...(isMx ? [] : [scales.globalScale.name])],
     unused: unused.map((name) => `${module}.${name}`),
@@ -84,9 +89,13 @@ function nvfp4Scales({ globalScale, isDivisor }: Extract<Float4Scales, { kind: '
 export function readScalars(tensor: RawTensor, count: number): Float32Array {
   const size = tensor.shape.reduce((product, dim) => product * dim, 1)
   if (size < 1 || size > count)
-    throw new CheckpointError(tensor.file, `expected ${count} values at most, found shape [${tensor.shape.join(', ')}]`, {
-      tensor: tensor.name,
-    })
+    throw new CheckpointError(
+      tensor.file,
+      `expected ${count} values at most, found shape [${tensor.shape.join(', ')}]`,
+      {
+        tensor: tensor.name,
+      },
+    )
   const bytes = new Uint8Array(tensor.sizeInBytes)
   const dtype = scaleDtypeOf(tensor)
   tensor.read(bytes)

@@ -41,7 +41,14 @@ export function float8Grid(blockShape: readonly [rows: number, cols: number] | n
     const numBlocks = ceilDiv(rows, blockRows)
     const grids: ScaleGrid[] = [
       // Four dimensions: ModelOpt's.
-      { blockRows, ...blocks, shapes: [[numBlocks, blocks.numGroups], [numBlocks, 1, blocks.numGroups, 1]] },
+      {
+        blockRows,
+        ...blocks,
+        shapes: [
+          [numBlocks, blocks.numGroups],
+          [numBlocks, 1, blocks.numGroups, 1],
+        ],
+      },
       { blockRows: 1, ...channel, shapes: [[rows, 1], [rows]] },
       { blockRows: rows, ...channel, shapes: [[], [1], [1, 1]] },
     ]
