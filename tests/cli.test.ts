@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -250,6 +251,23 @@ describe('octavo run, chat and env', () => {
   })
 })
 
+describe('octavo convert', () => {
+  it('writes a GGUF file that answers', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'octavo-convert-'))
+    try {
+      const file = join(folder, 'tiny.gguf')
+      await using conversion = octavo(['convert', 'octavo-tiny', file, '--type', 'q8_0'])
+      expect(await conversion.exitCode, conversion.stderr).toBe(0)
+      expect(conversion.stdout).toContain('36 q8_0')
+      await using program = octavo(['run', file, 'What is 47 + 35?', '--temperature', '0'])
+      expect(await program.exitCode, program.stderr).toBe(0)
+      expect(program.stdout).toBe('47 + 35 = 82.\n')
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
+})
+
 describe('mistakes', () => {
   it.each([
     [['serve', 'octavo-tiny', '--port', '80000'], '--port'],
@@ -266,6 +284,8 @@ describe('mistakes', () => {
     [['serve'], 'model'],
     [['run', 'octavo-tiny', 'Hi', '--temperature', 'hot'], '--temperature'],
     [['run', 'octavo-tiny', ''], 'empty'],
+    [['convert', 'octavo-tiny', 'somewhere'], '--to gguf'],
+    [['convert', 'octavo-tiny', 'x.gguf', '--type', 'Q4_K_X'], 'did you mean "Q4_K_S"'],
     [['sevre'], 'Did you mean serve'],
   ])('%j exits with 2 and one clear message', async (args, mention) => {
     await using program = octavo(args)

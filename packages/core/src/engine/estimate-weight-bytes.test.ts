@@ -1,10 +1,14 @@
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { setBackend } from '@tensorflow/tfjs-core'
 import { describe, expect, it } from 'vitest'
 import { createCpuPack } from '../backends/cpu/cpu-pack.ts'
 import { MemoryWeights } from '../layers/memory-weights.case.ts'
 import { findQuantization } from '../loading/quantization-section.ts'
+import { openGgufFile } from '../loading/gguf.ts'
+import { ggufBytes } from '../loading/gguf-file.case.ts'
 import { openSafetensors } from '../loading/safetensors.ts'
 import { storedBytes } from '../loading/weight-source.ts'
 import { WeightView } from '../loading/weight-view.ts'
@@ -30,6 +34,18 @@ describe('estimateWeightBytes', () => {
 
   it('counts a share of the weights, and of the experts', () => {
     expect(estimateWeightBytes(source, { ...whole, numRanks: 2, numExpertRanks: 3 })).toBe(4 * (1150 / 2 + 60 / 3))
+  })
+
+  it("counts GGUF's blocks as the codes and scales that they become", () => {
+    const bytes = new Uint8Array(2 * 66)
+    const file = join(mkdtempSync(join(tmpdir(), 'octavo-estimate-')), 'x.gguf')
+    // IQ2_XXS: 2.0625 bits a weight, and 3 bits with a float32 for 32.
+    writeFileSync(file, ggufBytes({ metadata: {}, tensors: [{ name: 'a.weight', type: 16, shape: [2, 256], bytes }] }))
+    const { stored } = openGgufFile(file)
+    const scheme = createQuantizationScheme({ file, method: 'gguf', json: {} })
+    expect(estimateWeightBytes(stored, { ...whole, scheme })).toBe(2 * (96 + 32))
+    stored.close()
+    rmSync(dirname(file), { recursive: true })
   })
 
   it('leaves out the layers of other stages', () => {

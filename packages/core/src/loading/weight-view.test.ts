@@ -70,7 +70,9 @@ describe('WeightView', () => {
 
 describe('checkAllRead', () => {
   function check(names: readonly string[], more: Parameters<typeof checkAllRead>[2] = []): void {
-    const some = new MemoryWeights(Object.fromEntries(names.map((name) => [name, counting([2])])))
+    const some = new MemoryWeights(
+      Object.fromEntries(names.map((name) => [name, { shape: [2], values: Float32Array.of(1, 2) }])),
+    )
     checkAllRead(some, new WeightView(some), more)
   }
 
