@@ -22,7 +22,7 @@ try {
   for (const [name, passes] of variants) {
     const start = performance.now()
     await pipeline(model, {
-      backend: nativeProvider.name,
+      backend: 'auto',
       providers: [nativeProvider],
       calibration: { data: `${fixtures}calibration.jsonl`, numSamples: 256 },
     })
@@ -36,7 +36,10 @@ try {
     data: sets.flatMap((set) => [`${fixtures}${set}.jsonl`, `${fixtures}more/${set}.jsonl`]),
     speed: false, // of 3.4 million parameters it says nothing
     modules: [nativeBackend],
-    backend: nativeProvider.name,
+    backend: 'auto',
+    onProgress: (activity, done, total) => {
+      if (done === total) process.stderr.write(`${activity}: done\n`)
+    },
   })
   const named = {
     ...evaluation,

@@ -54,3 +54,14 @@ describe('examples/parallel', () => {
     expect(program.stdout).toContain('sums of the stages, rank by rank: 11, 11, 1100, 1100\n')
   })
 })
+
+describe('examples/quantize-and-serve', () => {
+  it('quantizes, says what it cost, serves and answers', async () => {
+    const name = createRequire(import.meta.url).resolve('@example/quantize-and-serve/package.json')
+    await using program = new Program([path.join(path.dirname(name), 'quantize-and-serve.ts')])
+    expect(await program.exitCode, program.stderr).toBe(0)
+    expect(program.stdout).toMatch(/octavo-tiny-int4 +\| \d\.\d+ MiB/)
+    expect(program.stdout).toContain('within the interval')
+    expect(program.stdout).toMatch(/\nThe capital of Norway is Oslo\.\n$/)
+  }, 240_000)
+})

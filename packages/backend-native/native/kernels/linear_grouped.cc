@@ -53,6 +53,9 @@ class GroupedMatrix final : public QuantizedMatrix {
         spec_(spec),
         plan_(std::move(plan)) {
     columns_.swap(plan_.columns);
+    for (size_t k = 0; k < columns_.size(); k++) {
+      if (columns_[k] < 0) fillers_.push_back(static_cast<int32_t>(k));
+    }
     const int64_t group_bytes = kPanelRows * (LayoutOf(spec.scale_format).block_bytes + (spec.has_zeros ? 1 : 0));
     panels_.grouped = {plan_.groups.data(), spec.scale_format, group_bytes, plan_.values.data(), plan_.unit, {}};
     std::memcpy(panels_.grouped.table, plan_.table, sizeof plan_.table);

@@ -1,5 +1,6 @@
 #include "linear_quant.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <new>
@@ -106,14 +107,14 @@ void QuantizedMatrix::Multiply(const Output& output, const LinearInput& input, T
   if (n <= 0) return;
   if (columns_.empty()) return MultiplyOrdered(output, x, n, pool);
   const ScratchPool::Block memory(pool.scratch(), static_cast<size_t>(n * panels_.cols) * sizeof(float));
+  const int32_t* const columns = columns_.data();
   ForTokens(n, pool, [&](int64_t begin, int64_t end) {
     for (int64_t token = begin; token < end; token++) {
       const float* from = x + token * cols;
       float* to = memory.As<float>() + token * panels_.cols;
-      for (int64_t k = 0; k < panels_.cols; k++) {
-        const int32_t column = columns_[static_cast<size_t>(k)];
-        to[k] = column < 0 ? 0.0f : from[column];
-      }
+      // No branch: fillers take any column first.
+      for (int64_t k = 0; k < panels_.cols; k++) to[k] = from[std::max(columns[k], 0)];
+      for (const int32_t k : fillers_) to[k] = 0.0f;
     }
   });
   MultiplyOrdered(output, memory.As<float>(), n, pool);

@@ -35,6 +35,7 @@ class QuantizedMatrix : public Matrix {
   QuantPanels panels_{};
   /// The column that lies where, or -1 for a filler; none where all lie in order.
   std::vector<int32_t> columns_;
+  std::vector<int32_t> fillers_;  // where columns_ is -1
 
  private:
   struct FreeDeleter {

@@ -70,7 +70,9 @@ describe('WeightView', () => {
 
 describe('checkAllRead', () => {
   function check(names: readonly string[], more: Parameters<typeof checkAllRead>[2] = []): void {
-    const some = new MemoryWeights(Object.fromEntries(names.map((name) => [name, counting([2])])))
+    const some = new MemoryWeights(
+      Object.fromEntries(names.map((name) => [name, { shape: [2], values: Float32Array.of(1, 2) }])),
+    )
     checkAllRead(some, new WeightView(some), more)
   }
 
@@ -100,9 +102,31 @@ describe('checkAllRead', () => {
     'mtp.layers.0.mlp.up_proj.weight',
     'blk.48.nextn.eh_proj.weight',
     'v_head.summary.weight',
-    'model.layers.0.self_attn.k_proj.k_scale',
   ])('knows %s', (name) => {
     expect(() => check([name])).not.toThrow()
+  })
+
+  it.each([
+    'self_attn.k_scale',
+    'self_attn.v_scale',
+    'self_attn.kv_scale',
+    'self_attn.attn.k_scale',
+    'self_attn.attn.q_scale',
+    'self_attn.k_proj.k_scale',
+    'self_attn.v_proj.v_scale',
+    'self_attn.qkv_proj.v_scale',
+    'self_attn.k_proj.output_scale',
+  ])('knows %s, a scale of the KV cache', (name) => {
+    const checkValues = (values: Float32Array): void => {
+      const some = new MemoryWeights({ [`model.layers.0.${name}`]: { shape: [values.length], values } })
+      checkAllRead(some, new WeightView(some), [])
+    }
+    expect(() => checkValues(Float32Array.of(0.25))).not.toThrow()
+    expect(() => checkValues(Float32Array.of(0.25, 2, 1, 3))).not.toThrow()
+    for (const wrong of [0, -1, NaN, Infinity]) {
+      expect(() => checkValues(Float32Array.of(1, wrong))).toThrow(CheckpointError)
+      expect(() => checkValues(Float32Array.of(1, wrong))).toThrow(`${name}": holds ${wrong}, and a scale of keys`)
+    }
   })
 
   it.each([

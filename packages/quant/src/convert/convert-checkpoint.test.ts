@@ -31,9 +31,9 @@ async function describeValues(model: string): Promise<{ values: Map<string, Floa
 const inputs = /rounds the inputs of its modules too \(input_activations\)/
 const gptqRefusals: Readonly<Record<string, RegExp>> = {
   'ct-int4-fused': /its scale 0\.\d+ \(float32\) is no float16/,
-  'ct-int8-tied': /an embedding; save as compressed-tensors/,
-  'ct-mixed-bits': /it has integers of 2, 3, 4, 8 bits/,
-  'ct-mixed-bits-padded': /it has integers of 2, 3, 4, 8 bits/,
+  'ct-int8-tied': /it has no quantized embedding/,
+  'ct-mixed-bits': /GPTQ holds codes of 2, 3, 4, 8 bits/,
+  'ct-mixed-bits-padded': /GPTQ holds codes of 2, 3, 4, 8 bits/,
   'ct-w8a8': inputs,
   'ct-w8a8-static': inputs,
 }
@@ -45,18 +45,19 @@ const refusals: Readonly<Record<string, Readonly<Record<string, RegExp>>>> = {
   gptq_v2: gptqRefusals,
   awq: {
     awq: /k_proj: .* 48 output features are no multiple of 32/,
-    'ct-int4-act-order': /it has no order of columns/,
+    'ct-int4-act-order': /AWQ has its columns in groups as they stand/,
     'ct-int4-fused': /its scale 0\.\d+ \(float32\) is no float16/,
-    'ct-int8-blocks': /it has integers of 4 bits/,
-    'ct-int8-experts': /it has integers of 4 bits/,
+    'ct-int8-blocks': /AWQ holds integers of 4 bits/,
+    'ct-int8-experts': /AWQ holds integers of 4 bits/,
     'ct-int8-tied': /it has no quantized embedding or head/,
-    'ct-mixed-bits': /it has integers of 4 bits/,
-    'ct-mixed-bits-padded': /it has integers of 4 bits/,
+    'ct-mixed-bits': /AWQ holds integers of 4 bits/,
+    'ct-mixed-bits-padded': /AWQ holds integers of 4 bits/,
     'ct-w8a8': inputs,
     'ct-w8a8-static': inputs,
-    'gptq-2bit-ragged': /it has integers of 4 bits/,
-    'gptq-act-order': /it has no order of columns/,
+    'gptq-2bit-ragged': /AWQ holds integers of 4 bits/,
+    'gptq-act-order': /AWQ has its columns in groups as they stand/,
     'gptq-dynamic': /it has no quantized embedding or head/,
+    'gptq-gpt2': /AWQ holds integers of 4 bits/,
   },
 }
 

@@ -11,6 +11,7 @@ import { tensorOf, type OutputTensor } from '../checkpoint/safetensors-file.ts'
 import { ShardWriter } from '../checkpoint/shard-writer.ts'
 import type { CheckpointFormat, SavedModule } from '../formats/checkpoint-format.ts'
 import { resolveFormat } from '../formats/registry.ts'
+import { sharedRowsOf } from '../formats/shared-rows.ts'
 import { floatsOf } from './expanded-source.ts'
 import { withFloat16Scales } from './fit-weight.ts'
 import { blockFormatOf, blocksToGrouped, isSymmetricBlock, refuseBlocks } from './grouped-blocks.ts'
@@ -84,8 +85,12 @@ function savedModule(
   format: CheckpointFormat | null,
 ): SavedModule | null {
   const role = roleOf(name, design)
-  const saved = { name, role, inputActivations: null }
-  if (tensors !== null) return { ...saved, weight: fitSpec(tensors, format) }
+  const saved = { name, role, inputActivations: null, sharedRows: 1 }
+  if (tensors !== null) {
+    // Only FP8 has scales that rows share, and only the scales tell.
+    const sharedRows = tensors.format.codebook === 'e4m3' ? sharedRowsOf(readGrouped(tensors)) : 1
+    return { ...saved, weight: fitSpec(tensors, format), sharedRows }
+  }
   const info = view.get(`${name}.weight`)
   if (info === null || info.shape.length !== 2) return null
   if (isDense(info.format)) return { ...saved, weight: null }

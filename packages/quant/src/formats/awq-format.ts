@@ -1,5 +1,6 @@
-import { encodeAwq, QuantizationError } from '@octavo/core/quantization'
-import type { CheckpointFormat, SavedModule } from './checkpoint-format.ts'
+import { awqMismatch, encodeAwq, QuantizationError } from '@octavo/core/quantization'
+import type { CheckpointFormat } from './checkpoint-format.ts'
+import { leftOut } from './left-out.ts'
 
 /** AutoAWQ's packer takes whole vectors of 32 outputs. */
 const outputUnit = 32
@@ -9,18 +10,15 @@ export const awqFormat: CheckpointFormat = {
   name: 'awq',
   check({ name, role, weight, inputActivations }) {
     if (weight === null) return
-    const { format, rows } = weight
     const refuse = (reason: string): never => {
       throw new QuantizationError(`AWQ's layout can't hold it: ${reason}; save as compressed-tensors`, { module: name })
     }
-    const { bits, codebook, groupSize, scaleDtype, hasOrder } = format
     if (role === 'embedding' || role === 'head') refuse('it has no quantized embedding or head')
-    if (codebook !== 'integers' || bits !== 4) refuse('it has integers of 4 bits')
-    if (groupSize === 'channel') refuse('it has groups, not channels')
-    if (hasOrder) refuse('it has no order of columns')
-    if (scaleDtype !== 'float16') refuse(`its scales are float16, not ${scaleDtype}`)
+    const mismatch = awqMismatch(weight)
+    if (mismatch !== null) refuse(mismatch)
+    if (weight.format.groupSize === 'channel') refuse('it has groups, not channels')
     if (inputActivations !== null) refuse('inputs are not rounded in it')
-    if (rows % outputUnit !== 0) refuse(`${rows} output features are no multiple of ${outputUnit}`)
+    if (weight.rows % outputUnit !== 0) refuse(`${weight.rows} output features are no multiple of ${outputUnit}`)
   },
   encode: (weight) => encodeAwq(weight),
   section(modules) {
@@ -44,9 +42,4 @@ export const awqFormat: CheckpointFormat = {
       modules_to_not_convert: leftOut(modules),
     }
   },
-}
-
-/** Linear layers that are saved as floats. */
-function leftOut(modules: readonly SavedModule[]): string[] {
-  return modules.flatMap(({ name, role, weight }) => (weight === null && role !== 'embedding' ? [name] : []))
 }

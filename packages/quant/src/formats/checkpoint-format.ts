@@ -9,7 +9,11 @@ export interface SavedModule {
   /** `null`: saved as floats. */
   readonly weight: GroupedSpec | null
   readonly inputActivations: ActivationScheme | null
+  /** Of e4m3 weights: rows that share their scales, those of a square block or all; else 1. */
+  readonly sharedRows: SharedRows
 }
+
+export type SharedRows = number | 'all'
 
 /** How quantized weights are stored: a layout of tensors, and what config.json says of it. */
 export interface CheckpointFormat {

@@ -1,35 +1,79 @@
-import { encodeIntQuantized, encodePackQuantized, QuantizationError } from '@octavo/core/quantization'
-import type { GroupedSpec } from '@octavo/core/quantization'
+import {
+  encodeFloat8,
+  encodeIntQuantized,
+  encodeMxfp4,
+  encodeNvfp4,
+  encodePackQuantized,
+  float8Mismatch,
+  mxfp4Mismatch,
+  nvfp4Mismatch,
+  packQuantizedMismatch,
+  QuantizationError,
+} from '@octavo/core/quantization'
+import type { EncodedTensor, Float8Layout, GroupedSpec, GroupedWeight } from '@octavo/core/quantization'
 import type { ActivationScheme } from '../weight-scheme.ts'
 import type { CheckpointFormat, SavedModule } from './checkpoint-format.ts'
 
-/** compressed-tensors' layouts of integers; which one a module has depends on whether its inputs are rounded too. */
+type LayoutName =
+  | 'float-quantized'
+  | 'int-quantized'
+  | 'mxfp4-pack-quantized'
+  | 'nvfp4-pack-quantized'
+  | 'pack-quantized'
+
+/** One of compressed-tensors' layouts. */
+interface Layout {
+  mismatch(spec: GroupedSpec, module: SavedModule): string | null
+  encode(weight: GroupedWeight, module: SavedModule): readonly EncodedTensor[]
+}
+
+const float8 = ({ sharedRows }: SavedModule): Float8Layout => ({ scaleName: 'weight_scale', sharedRows })
+
+const layouts: Readonly<Record<LayoutName, Layout>> = {
+  'pack-quantized': { mismatch: packQuantizedMismatch, encode: encodePackQuantized },
+  // Chosen only where it fits.
+  'int-quantized': { mismatch: () => null, encode: encodeIntQuantized },
+  'float-quantized': {
+    mismatch: (spec, module) => float8Mismatch(spec, float8(module)),
+    encode: (weight, module) => encodeFloat8(weight, float8(module)),
+  },
+  'mxfp4-pack-quantized': { mismatch: mxfp4Mismatch, encode: encodeMxfp4 },
+  'nvfp4-pack-quantized': {
+    mismatch: nvfp4Mismatch,
+    encode: (weight) => encodeNvfp4(weight, { dialect: 'compressed-tensors' }),
+  },
+}
+
+const mxfp4GroupSize = 32
+
+/** The layout follows from the weight, and for codes of eight bits from whether its inputs are rounded too. */
 export const compressedTensorsFormat: CheckpointFormat = {
   name: 'compressed-tensors',
-  check({ name, weight }) {
-    if (weight !== null && weight.format.codebook !== 'integers')
-      throw new QuantizationError(`compressed-tensors holds it in a layout that is not written yet; save integers`, {
+  check(module) {
+    const { name, weight } = module
+    const mismatch = weight && layouts[layoutOf(module, weight)].mismatch(weight, module)
+    if (mismatch !== null)
+      throw new QuantizationError(`compressed-tensors can't hold it: ${mismatch}; choose another scheme`, {
         module: name,
       })
   },
-  encode: (weight, module) =>
-    layoutOf(module) === 'int-quantized' ? encodeIntQuantized(weight) : encodePackQuantized(weight),
+  encode: (weight, module) => layouts[layoutOf(module, weight)].encode(weight, module),
   section,
 }
 
-type Layout = 'int-quantized' | 'pack-quantized'
-
-/** llm-compressor's choice: codes of eight bits that are multiplied as they are lie unpacked. */
-function layoutOf({ weight, inputActivations }: SavedModule): Layout {
-  const isPlain = weight !== null && weight.format.bits === 8 && !weight.format.hasOrder
-  return isPlain && inputActivations !== null ? 'int-quantized' : 'pack-quantized'
+/** llm-compressor's choice: integers of eight bits that are multiplied as they are lie unpacked. */
+function layoutOf({ inputActivations }: SavedModule, { format }: GroupedSpec): LayoutName {
+  const { bits, codebook, groupSize, hasOrder } = format
+  if (codebook === 'e4m3') return 'float-quantized'
+  if (codebook === 'e2m1') return groupSize === mxfp4GroupSize ? 'mxfp4-pack-quantized' : 'nvfp4-pack-quantized'
+  return bits === 8 && !hasOrder && inputActivations !== null ? 'int-quantized' : 'pack-quantized'
 }
 
 interface ConfigGroup {
   readonly weights: Record<string, unknown>
   readonly input_activations: Record<string, unknown> | null
   readonly output_activations: null
-  readonly format: Layout
+  readonly format: LayoutName
 }
 
 function section(modules: readonly SavedModule[]): Record<string, unknown> {
@@ -47,10 +91,10 @@ function section(modules: readonly SavedModule[]): Record<string, unknown> {
     else same.modules.push(module)
   }
   const all = [...groups.values()]
-  const layouts = new Set(all.map(({ group }) => group.format))
+  const names = new Set(all.map(({ group }) => group.format))
   return {
     quant_method: 'compressed-tensors',
-    format: layouts.size === 1 ? [...layouts][0] : 'mixed-precision',
+    format: names.size === 1 ? [...names][0] : 'mixed-precision',
     quantization_status: 'compressed',
     global_compression_ratio: null,
     kv_cache_scheme: null,
@@ -71,16 +115,16 @@ function targetsOf(modules: readonly SavedModule[], numGroups: number): string[]
   return [...classes].sort()
 }
 
-function groupOf(module: SavedModule, { format }: GroupedSpec): ConfigGroup {
-  const { bits, groupSize, hasZeros, hasOrder } = format
+function groupOf(module: SavedModule, spec: GroupedSpec): ConfigGroup {
+  const { bits, codebook, hasZeros, hasOrder } = spec.format
+  const layout = layoutOf(module, spec)
   return {
     weights: {
       num_bits: bits,
-      type: 'int',
+      type: codebook === 'integers' ? 'int' : 'float',
       symmetric: !hasZeros,
-      strategy: groupSize === 'channel' ? 'channel' : 'group',
-      group_size: groupSize === 'channel' ? null : groupSize,
-      block_structure: null,
+      ...sharing(module, spec),
+      ...(layout === 'mxfp4-pack-quantized' && { scale_dtype: 'torch.uint8' }),
       dynamic: false,
       actorder: hasOrder ? 'group' : null,
       observer: 'minmax',
@@ -88,11 +132,21 @@ function groupOf(module: SavedModule, { format }: GroupedSpec): ConfigGroup {
     },
     input_activations: module.inputActivations && activationArgs(module.inputActivations),
     output_activations: null,
-    format: layoutOf(module),
+    format: layout,
   }
 }
 
-export function activationArgs(scheme: ActivationScheme): Record<string, unknown> {
+/** What shares a scale. */
+function sharing(module: SavedModule, spec: GroupedSpec): Record<string, unknown> {
+  const { groupSize } = spec.format
+  const none = { group_size: null, block_structure: null }
+  if (groupSize === 'channel') return { strategy: module.sharedRows === 'all' ? 'tensor' : 'channel', ...none }
+  if (module.sharedRows !== 1) return { strategy: 'block', ...none, block_structure: [module.sharedRows, groupSize] }
+  const strategy = layoutOf(module, spec) === 'nvfp4-pack-quantized' ? 'tensor_group' : 'group'
+  return { strategy, group_size: groupSize, block_structure: null }
+}
+
+function activationArgs(scheme: ActivationScheme): Record<string, unknown> {
   return {
     num_bits: scheme.numBits,
     type: scheme.type,

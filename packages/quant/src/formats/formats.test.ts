@@ -6,7 +6,12 @@ import { fixtureModels, fixturePath } from '../model/fixture-layers.case.ts'
 import { pipeline } from '../pipeline/pipeline.ts'
 import { logitsOf, temporaryFolder } from '../pipeline/saved-models.case.ts'
 import { simplePass } from '../pipeline/test-passes.case.ts'
+import { roundToNearest } from '../quantize/round-to-nearest-pass.ts'
+import { schemePresets } from '../recipe/schemes.ts'
 import type { SimplePassOptions } from '../pipeline/test-passes.case.ts'
+
+/** Its weights are float32, which holds any product of code and scale. */
+const floatModel = 'llama'
 
 /** The same weights as floats: scales that are powers of two make them exact in every dtype. */
 const dequantize: LayerPass = ({ modules }) => {
@@ -28,7 +33,6 @@ const roundInputs: LayerPass = ({ modules }) => {
 interface Saved {
   readonly format: string
   readonly passes: readonly LayerPass[]
-  readonly options: SimplePassOptions
   readonly head?: boolean
   readonly embedding?: boolean
 }
@@ -41,8 +45,12 @@ async function save(model: string, { format, passes, head = false, embedding = f
   return target
 }
 
-async function expectSameModel(model: string, saved: Omit<Saved, 'passes'>, ...more: LayerPass[]): Promise<string> {
-  const pass = simplePass(saved.options)
+async function expectSameModel(
+  model: string,
+  { options, ...saved }: Omit<Saved, 'passes'> & { readonly options: SimplePassOptions | LayerPass },
+  ...more: LayerPass[]
+): Promise<string> {
+  const pass = typeof options === 'function' ? options : simplePass(options)
   const quantized = await save(model, { ...saved, passes: [pass, ...more] })
   const floats = await save(model, { ...saved, passes: [pass, dequantize], format: 'compressed-tensors' })
   const [actual, expected] = [await logitsOf(quantized), await logitsOf(floats)]
@@ -139,9 +147,9 @@ describe.each(['gptq', 'gptq_v2'])('%s', (format) => {
   })
 
   it.each([
-    [{ bits: 5, groupSize: 16 }, /q_proj: GPTQ's layout can't hold it: it has integers of 2, 3, 4, 8 bits/],
+    [{ bits: 5, groupSize: 16 }, /q_proj: GPTQ's layout can't hold it: GPTQ holds codes of 2, 3, 4, 8 bits, not 5/],
   ] as const)('refuses what it can’t hold by module and remedy', async (options, message) => {
-    await expect(save('llama', { format, passes: [simplePass(options)], options })).rejects.toThrow(message)
+    await expect(save('llama', { format, passes: [simplePass(options)] })).rejects.toThrow(message)
   })
 })
 
@@ -160,16 +168,63 @@ describe('awq', () => {
 
   it('refuses channels by the module', async () => {
     const options = { bits: 4, groupSize: 'channel' } as const
-    await expect(save('llama', { format: 'awq', passes: [simplePass(options)], options })).rejects.toThrow(
+    await expect(save('llama', { format: 'awq', passes: [simplePass(options)] })).rejects.toThrow(
       /model\.layers\.0\.self_attn\.q_proj: AWQ's layout can't hold it: it has groups, not channels/,
     )
+  })
+})
+
+describe('floats', () => {
+  const float8 = { type: 'float', bits: 8 } as const
+  const float4 = { ...schemePresets.MXFP4A16.weights }
+
+  it.each([
+    ['per channel', { ...float8, groupSize: 'channel' }, { strategy: 'channel', num_bits: 8, type: 'float' }],
+    ['per tensor', { ...float8, groupSize: 'tensor' }, { strategy: 'tensor' }],
+    ['in blocks', { ...float8, groupSize: [32, 32] }, { strategy: 'block', block_structure: [32, 32] }],
+    ['in groups', { ...float8, groupSize: 32 }, { strategy: 'group', group_size: 32 }],
+  ] as const)('FP8 %s', async (_, options, weights) => {
+    const path = await expectSameModel(floatModel, { format: 'compressed-tensors', options: roundToNearest(options) })
+    expect(quantizationOf(path)).toMatchObject({ format: 'float-quantized', config_groups: { group_0: { weights } } })
+  })
+
+  it.each([
+    ['MXFP4A16', 'mxfp4-pack-quantized', { strategy: 'group', group_size: 32, num_bits: 4 }],
+    ['NVFP4A16', 'nvfp4-pack-quantized', { strategy: 'tensor_group', group_size: 16, num_bits: 4 }],
+  ] as const)('%s', async (scheme, format, weights) => {
+    const options = roundToNearest({ scheme: schemePresets[scheme].weights })
+    const path = await expectSameModel(floatModel, { format: 'compressed-tensors', options })
+    expect(quantizationOf(path)).toMatchObject({ format, config_groups: { group_0: { weights } } })
+  })
+
+  it('in DeepSeek’s layout', async () => {
+    const options = roundToNearest({ ...float8, groupSize: [32, 32] })
+    const path = await expectSameModel(floatModel, { format: 'fp8', options })
+    expect(quantizationOf(path)).toMatchObject({
+      quant_method: 'fp8',
+      weight_block_size: [32, 32],
+      modules_to_not_convert: ['lm_head'],
+    })
+  })
+
+  it.each([
+    ['fp8', roundToNearest({ ...float8, groupSize: 'channel' }), /q_proj: the fp8 layout can't hold it: .*FP8_BLOCK/],
+    ['gptq', roundToNearest({ scheme: float4 }), /q_proj: GPTQ's layout can't hold it: GPTQ holds integers/],
+    ['awq', roundToNearest({ scheme: float4 }), /q_proj: AWQ's layout can't hold it/],
+    [
+      'compressed-tensors',
+      roundToNearest({ scheme: { ...float4, groupSize: 64 } }),
+      /q_proj: compressed-tensors can't hold it: /,
+    ],
+  ] as const)('are refused by %s where it has no room for them', async (format, pass, message) => {
+    await expect(save(floatModel, { format, passes: [pass] })).rejects.toThrow(message)
   })
 })
 
 describe('a format that does not exist', () => {
   it('is answered with the nearest', async () => {
     const options = { bits: 4, groupSize: 16 } as const
-    await expect(save('llama', { format: 'gptqv2', passes: [simplePass(options)], options })).rejects.toThrow(
+    await expect(save('llama', { format: 'gptqv2', passes: [simplePass(options)] })).rejects.toThrow(
       /there is no format "gptqv2"; did you mean "gptq_v2"\?/,
     )
   })

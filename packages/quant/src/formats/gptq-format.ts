@@ -1,8 +1,6 @@
-import { encodeGptq, QuantizationError } from '@octavo/core/quantization'
+import { encodeGptq, gptqMismatch, QuantizationError } from '@octavo/core/quantization'
 import type { GptqVersion, GroupedSpec } from '@octavo/core/quantization'
 import type { CheckpointFormat, SavedModule } from './checkpoint-format.ts'
-
-const bitWidths: readonly number[] = [2, 3, 4, 8]
 
 /** GPTQ's layout (AutoGPTQ, GPTQModel), version 1 as most readers expect it, or version 2. */
 export function createGptqFormat(version: GptqVersion): CheckpointFormat {
@@ -16,24 +14,16 @@ export function createGptqFormat(version: GptqVersion): CheckpointFormat {
 
 function check({ name, role, weight, inputActivations }: SavedModule): void {
   if (weight === null) return
-  const { format, rows, cols } = weight
   const refuse = (reason: string): never => {
-    throw new QuantizationError(`GPTQ's layout can't hold it: ${reason}`, { module: name })
+    throw new QuantizationError(
+      `GPTQ's layout can't hold it: ${reason}; leave it out (\`ignore\`), take another scheme, or save as compressed-tensors`,
+      { module: name },
+    )
   }
-  const { bits, codebook, scaleDtype } = format
-  if (role === 'embedding') refuse('an embedding; save as compressed-tensors')
-  if (codebook !== 'integers' || !bitWidths.includes(bits))
-    refuse(`it has integers of ${bitWidths.join(', ')} bits; save as compressed-tensors`)
-  if (scaleDtype !== 'float16') refuse(`its scales are ${scaleDtype}, and the layout's are float16`)
-  if (inputActivations !== null) refuse('its inputs are rounded too; save as compressed-tensors')
-  for (const [what, count] of [
-    ['rows', rows],
-    ['columns', cols],
-  ] as const)
-    if ((count * bits) % 32 !== 0)
-      refuse(
-        `${count} ${what} of ${bits} bits do not fill words of 32 bits; leave it out (\`ignore\`) or take other bits`,
-      )
+  const mismatch = gptqMismatch(weight)
+  if (mismatch !== null) refuse(mismatch)
+  if (role === 'embedding') refuse('it has no quantized embedding')
+  if (inputActivations !== null) refuse('inputs are not rounded in it')
 }
 
 interface Shared {

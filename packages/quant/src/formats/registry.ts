@@ -3,6 +3,7 @@ import { nearestName } from '@octavo/core'
 import { awqFormat } from './awq-format.ts'
 import { compressedTensorsFormat } from './compressed-tensors-format.ts'
 import type { CheckpointFormat } from './checkpoint-format.ts'
+import { fp8Format } from './fp8-format.ts'
 import { createGptqFormat } from './gptq-format.ts'
 
 /** One line per format. */
@@ -11,6 +12,7 @@ const formats: readonly CheckpointFormat[] = [
   createGptqFormat('gptq'),
   createGptqFormat('gptq_v2'),
   awqFormat,
+  fp8Format,
 ]
 
 /** @throws InvalidConfigError naming the nearest format */

@@ -5,7 +5,7 @@ import { CheckpointError } from '@octavo/core/backend'
 import type { GroupedFormat } from '@octavo/core/quantization'
 import { tensorOf, writeSafetensorsFile } from '../checkpoint/safetensors-file.ts'
 import type { OutputTensor } from '../checkpoint/safetensors-file.ts'
-import type { SavedModule } from '../formats/checkpoint-format.ts'
+import type { SavedModule, SharedRows } from '../formats/checkpoint-format.ts'
 import type { ModuleChange } from '../model/layer-module.ts'
 import type { LayerChanges } from '../model/checkpoint-layer.ts'
 import type { ActivationScheme } from '../weight-scheme.ts'
@@ -26,6 +26,7 @@ interface ModuleEntry {
   readonly format: GroupedFormat | null
   readonly hasValues: boolean
   readonly inputActivations: ActivationScheme | null
+  readonly sharedRows: SharedRows
 }
 
 interface RecordJson {
@@ -38,12 +39,12 @@ const describing = 'record'
 /** Writes the record to `path`, down to the disk: whoever renames it afterwards has all of it or nothing. */
 export function writeLayerRecord(path: string, { modules, changes }: LayerRecord, shapes: ModuleShapes): void {
   const tensors: OutputTensor[] = []
-  const entries = modules.map(({ name, role, weight, inputActivations }): ModuleEntry => {
+  const entries = modules.map(({ name, role, weight, ...others }): ModuleEntry => {
     const { values = null, quantized = null } = changes.modules.get(name) ?? {}
     const { rows, cols } = shapes(name)
     if (values !== null) tensors.push(floats(`${name}.values`, values))
     if (quantized !== null) tensors.push(bytes(`${name}.planes`, 'uint8', quantized.planes))
-    return { name, role, rows, cols, format: weight?.format ?? null, hasValues: values !== null, inputActivations }
+    return { name, role, rows, cols, format: weight?.format ?? null, hasValues: values !== null, ...others }
   })
   for (const [name, values] of changes.vectors) tensors.push(floats(`${name}.vector`, values))
   const json: RecordJson = { modules: entries, vectors: [...changes.vectors.keys()] }
@@ -67,11 +68,12 @@ export function readLayerRecord(path: string): LayerRecord | null {
       return [[name, { values, quantized, inputActivations }]]
     })
     return {
-      modules: json.modules.map(({ name, role, format, rows, cols, inputActivations }) => ({
+      modules: json.modules.map(({ name, role, format, rows, cols, inputActivations, sharedRows }) => ({
         name,
         role,
         weight: format === null ? null : { format, rows, cols },
         inputActivations,
+        sharedRows,
       })),
       changes: {
         modules: new Map(changed),

@@ -3,6 +3,7 @@ import { QuantizationError } from '@octavo/core/quantization'
 import { createActivationStore } from '../calibration/activation-store.ts'
 import type { LayerPass } from '../decoder-layer.ts'
 import type { SavedModule } from '../formats/checkpoint-format.ts'
+import { sharedRowsOf } from '../formats/shared-rows.ts'
 import { CheckpointLayer } from '../model/checkpoint-layer.ts'
 import type { LayerChanges } from '../model/checkpoint-layer.ts'
 import type { LayerRuntime } from '../model/layer-runtime.ts'
@@ -138,7 +139,13 @@ function recordOf(layer: WorkedLayer): LayerRecord {
   const { changes, modules } = layer
   const saved = modules.map(({ name, role, quantized }): SavedModule => {
     const spec = quantized && { format: quantized.format, rows: quantized.rows, cols: quantized.cols }
-    return { name, role, weight: spec, inputActivations: changes.modules.get(name)?.inputActivations ?? null }
+    return {
+      name,
+      role,
+      weight: spec,
+      inputActivations: changes.modules.get(name)?.inputActivations ?? null,
+      sharedRows: quantized === null ? 1 : sharedRowsOf(quantized),
+    }
   })
   return { modules: saved, changes }
 }

@@ -173,7 +173,7 @@ function resolveParts(
 
 /** Embedding and head where no pass was run on them: they are saved as they were, and the format names them. */
 function unvisited({ design, names }: OpenedModel, parts: RunParts): SavedModule[] {
-  const asStored = { weight: null, inputActivations: null }
+  const asStored = { weight: null, inputActivations: null, sharedRows: 1 }
   return [
     ...(parts.embedding ? [] : [{ name: design.embedding, role: 'embedding', ...asStored } as const]),
     ...(parts.head || names.isTied ? [] : [{ name: design.lmHead, role: 'head', ...asStored } as const]),

@@ -35,4 +35,6 @@ it.each([
     const solved = await divergenceAfter(gptq(scheme))
     expect(solved / rounded).toBeLessThanOrEqual(share)
   },
+  // Four runs of a small model each, in one thread.
+  120_000,
 )

@@ -20,7 +20,7 @@ export const quantizationFields = {
 
 /** Fields of it that mean nothing here. */
 export const foreignQuantizationFields: Readonly<Record<string, string>> = {
-  kv_cache_scheme: 'scales of the KV cache are found by a pass of their own; leave it out',
+  kv_cache_scheme: 'a KV cache of int8 finds its scales when the model runs, for each token and head; leave it out',
   input_observer: 'scales of inputs are found for each token when the model runs; leave it out',
   output_observer: 'outputs are not quantized; leave it out',
   weight_observer: 'say it with the weights of a config group: weights.observer',

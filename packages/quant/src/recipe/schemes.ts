@@ -44,13 +44,7 @@ function both(numBits: number, inputBits: number): QuantizationScheme {
   return { weights: { ...defaults, numBits }, inputActivations: { ...perToken, numBits: inputBits } }
 }
 
-const mx = (numBits: number): WeightScheme => ({
-  ...defaults,
-  numBits,
-  type: 'float',
-  groupSize: 32,
-  scaleDtype: 'e8m0',
-})
+const mxfp4: WeightScheme = { ...defaults, numBits: 4, type: 'float', groupSize: 32, scaleDtype: 'e8m0' }
 const nvfp4: WeightScheme = { ...defaults, numBits: 4, type: 'float', groupSize: 16, scaleDtype: 'e4m3' }
 const int8: QuantizationScheme = { weights: { ...defaults, ...channel }, inputActivations: perToken }
 
@@ -82,10 +76,8 @@ export const schemePresets = {
     inputActivations: inGroups(8, 128),
   },
   NVFP4A16: { weights: nvfp4, inputActivations: null },
-  MXFP4: { weights: mx(4), inputActivations: inGroups(4, 32) },
-  MXFP4A16: { weights: mx(4), inputActivations: null },
-  MXFP8: { weights: mx(8), inputActivations: inGroups(8, 32) },
-  MXFP8A16: { weights: mx(8), inputActivations: null },
+  MXFP4: { weights: mxfp4, inputActivations: inGroups(4, 32) },
+  MXFP4A16: { weights: mxfp4, inputActivations: null },
 } as const satisfies Readonly<Record<string, QuantizationScheme>>
 
 export type SchemeName = keyof typeof schemePresets
@@ -93,5 +85,7 @@ export type SchemeName = keyof typeof schemePresets
 /** Presets of compressed-tensors that are not offered, and what is. */
 export const refusedPresets: Readonly<Record<string, string>> = {
   FP8: 'its inputs have one scale from calibration; FP8_DYNAMIC finds them for each token',
+  MXFP8: 'no layout of it is written; FP8_BLOCK and FP8_DYNAMIC are',
+  MXFP8A16: 'no layout of it is written; FP8_BLOCK and FP8_DYNAMIC are',
   NVFP4: 'its inputs have a scale from calibration; NVFP4A16 leaves them as they are',
 }

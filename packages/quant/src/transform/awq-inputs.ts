@@ -31,7 +31,8 @@ export async function collectAwqInputs(
   const samples = new Map<LayerModule, RowSample>()
   const readers = new Set(places.map(({ balance }) => balance[0]!))
   const stride = Math.max(1, Math.floor(numShown(layer) / maxTokens))
-  for (const { parent } of places) if (typeof parent !== 'string') samples.set(parent, new RowSample(parent.cols, stride))
+  for (const { parent } of places)
+    if (typeof parent !== 'string') samples.set(parent, new RowSample(parent.cols, stride))
   await layer.observe(({ module, input }) => {
     const sample = samples.get(module)
     if (sample === undefined && !readers.has(module)) return
@@ -53,7 +54,8 @@ async function collectSublayers(
   if (!isParent('attention') && !isParent('mlp')) return sublayers
   const batches = chooseBatches(layer, maxTokens)
   await layer.observeSublayers(({ kind, batch, input }) => {
-    if (isParent(kind) && batches.has(batch)) sublayers[kind].push({ batch, values: input.dataSync<'float32'>().slice() })
+    if (isParent(kind) && batches.has(batch))
+      sublayers[kind].push({ batch, values: input.dataSync<'float32'>().slice() })
   })
   return sublayers
 }
@@ -75,8 +77,7 @@ function chooseBatches(layer: DecoderLayer, maxTokens: number): ReadonlySet<numb
 /** Tokens that count, of all batches. */
 export function numShown(layer: DecoderLayer): number {
   let sum = 0
-  for (let batch = 0; batch < layer.numBatches; batch++)
-    sum += layer.shownRows(batch)?.length ?? layer.numTokens(batch)
+  for (let batch = 0; batch < layer.numBatches; batch++) sum += layer.shownRows(batch)?.length ?? layer.numTokens(batch)
   return sum
 }
 

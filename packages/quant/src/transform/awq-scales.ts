@@ -26,7 +26,11 @@ export function awqTrials(duoScaling: DuoScaling, gridSize: number): AwqTrial[] 
 }
 
 /** `x^r`, or `x^r / (w^(1 - r) + 1e-4)`, around 1: divided by the root of the largest times the least. */
-export function awqScales({ ratio, isDuo }: AwqTrial, inputMeans: Float64Array, weightMeans: Float64Array): Float32Array {
+export function awqScales(
+  { ratio, isDuo }: AwqTrial,
+  inputMeans: Float64Array,
+  weightMeans: Float64Array,
+): Float32Array {
   const scales = inputMeans.map((mean, i) =>
     Math.max(mean ** ratio / (isDuo ? weightMeans[i]! ** (1 - ratio) + 1e-4 : 1), 1e-4),
   )
@@ -40,7 +44,11 @@ export function awqScales({ ratio, isDuo }: AwqTrial, inputMeans: Float64Array, 
 }
 
 /** Sums over rows of a weight's magnitudes, each divided by the largest that shares its scale; added to `sums` `[cols]`. */
-export function addRelativeMagnitudes({ values, rows, cols }: WeightMatrix, scheme: WeightScheme, sums: Float64Array): void {
+export function addRelativeMagnitudes(
+  { values, rows, cols }: WeightMatrix,
+  scheme: WeightScheme,
+  sums: Float64Array,
+): void {
   const { height, width } = unitShape(scheme, rows, cols)
   for (let top = 0; top < rows; top += height) {
     const bottom = Math.min(top + height, rows)
@@ -48,7 +56,8 @@ export function addRelativeMagnitudes({ values, rows, cols }: WeightMatrix, sche
       const right = Math.min(left + width, cols)
       let largest = 0
       for (let row = top; row < bottom; row++)
-        for (let at = row * cols + left; at < row * cols + right; at++) largest = Math.max(largest, Math.abs(values[at]!))
+        for (let at = row * cols + left; at < row * cols + right; at++)
+          largest = Math.max(largest, Math.abs(values[at]!))
       const factor = 1 / (largest + 1e-6)
       for (let row = top; row < bottom; row++)
         for (let col = left; col < right; col++) sums[col]! += Math.abs(values[row * cols + col]!) * factor

@@ -46,7 +46,9 @@ export function searchScales(layer: DecoderLayer, place: SmoothPlace, options: A
   if (channels === undefined) return null
   const readers = place.balance.flatMap((module): Reader[] => {
     const scheme = schemes.get(module)
-    return scheme === undefined ? [] : [{ module, scheme: { ...scheme, observer: 'minmax' }, original: module.weight() }]
+    return scheme === undefined
+      ? []
+      : [{ module, scheme: { ...scheme, observer: 'minmax' }, original: module.weight() }]
   })
   const inputMeans = channels.sums.map((sum) => sum / channels.numTokens)
   const weightMeans = meanRelativeMagnitudes(readers, inputMeans.length)
@@ -147,7 +149,9 @@ function measureSublayer(
   const batches = inputs.sublayers[kind]
   const { hiddenSize } = layer.config
   const run = ({ batch, values }: BatchInput): Float32Array =>
-    valuesOf(() => layer.runSublayer({ kind, batch, input: tensor2d(values, [values.length / hiddenSize, hiddenSize]) }))
+    valuesOf(() =>
+      layer.runSublayer({ kind, batch, input: tensor2d(values, [values.length / hiddenSize, hiddenSize]) }),
+    )
   const expected = batches.map((input) => run(input).slice())
   return (scales) => {
     for (const reader of readers) reader.module.setWeight(trialOf(reader, scales))

@@ -24,7 +24,10 @@ export interface AwqOptions extends QuantizingOptions {
   readonly gridSize?: number
   /** Tokens on which they are tried, in whole batches where attention is among them. Default 2048. */
   readonly maxSearchTokens?: number
-  /** Whether outliers of weights are cut where outputs change less then (AutoAWQ's clipping; not of queries and keys). */
+  /**
+   * Whether outliers of weights are cut where outputs change less then (AutoAWQ's clipping; not of queries and keys).
+   * Default: by `awq` where all of a row shares a scale, by `awqTransform` never.
+   */
   readonly clip?: boolean
 }
 
@@ -34,7 +37,8 @@ export interface AwqOptions extends QuantizingOptions {
  * @throws InvalidConfigError
  */
 export function awq(options: AwqOptions = {}): LayerPass {
-  const [transform, round] = [awqTransform(options), roundToNearest(options)]
+  const { clip = resolveScheme(options).strategy === 'channel' } = options
+  const [transform, round] = [awqTransform({ ...options, clip }), roundToNearest(options)]
   return definePass({ name: 'awq', options: transform.identity, needsCalibration: true }, async (layer) => {
     await transform(layer)
     await round(layer)

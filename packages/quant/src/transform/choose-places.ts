@@ -42,7 +42,10 @@ function createMappingChooser(
   index: number,
 ): (layer: DecoderLayer, found: ChosenPlaces) => ChosenPlaces {
   if (balanceLayers.length === 0)
-    throw new InvalidConfigError(`mappings[${index}].balanceLayers`, 'must name the linear layers that read the channels')
+    throw new InvalidConfigError(
+      `mappings[${index}].balanceLayers`,
+      'must name the linear layers that read the channels',
+    )
   const matches = (targets: readonly string[]): ((name: string) => boolean) => {
     const selects = createModuleSelector({ targets })
     return (name) => selects({ name, role: 'linear' })
@@ -50,7 +53,9 @@ function createMappingChooser(
   const isSmooth = matches([smoothLayer])
   const isBalance = matches(balanceLayers)
   return (layer, { places, missing }) => {
-    const chosen = places.filter(({ smooth, balance }) => isSmooth(smooth.name) && balance.some(({ name }) => isBalance(name)))
+    const chosen = places.filter(
+      ({ smooth, balance }) => isSmooth(smooth.name) && balance.some(({ name }) => isBalance(name)),
+    )
     for (const { smooth, balance } of chosen) {
       const others = balance.filter(({ name }) => !isBalance(name)).map(({ name }) => name)
       if (others.length > 0)

@@ -18,10 +18,7 @@ const maxInputBytes = 2 ** 28
  * Cuts weights at the magnitude, of each row or of each of its groups, at which their rounded values change the outputs
  * least. Queries and keys meet in a product of their own, so that theirs are left alone.
  */
-export async function clipWeights(
-  layer: DecoderLayer,
-  schemes: ReadonlyMap<LayerModule, WeightScheme>,
-): Promise<void> {
+export async function clipWeights(layer: DecoderLayer, schemes: ReadonlyMap<LayerModule, WeightScheme>): Promise<void> {
   const { qkv } = layer.design.attention
   const spared = new Set(('qkv' in qkv ? [qkv.qkv] : [qkv.q, qkv.k]).map((name) => `${layer.name}.${name}`))
   const stride = Math.max(1, Math.floor(numShown(layer) / clipTokens))
@@ -129,6 +126,7 @@ function errorsOf(
     return matMul(inputs, tensor2d(part, [rows, width]), false, true)
   })
   const errors = new Float64Array(rows)
-  for (let at = 0; at < outputs.length; at += rows) for (let row = 0; row < rows; row++) errors[row]! += outputs[at + row]! ** 2
+  for (let at = 0; at < outputs.length; at += rows)
+    for (let row = 0; row < rows; row++) errors[row]! += outputs[at + row]! ** 2
   return errors
 }

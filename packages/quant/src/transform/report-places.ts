@@ -16,7 +16,9 @@ export function createPlaceReporter(
       const key = `${names.join().replaceAll(/\d+/g, 'N')}: ${reason}`
       if (said.has(key)) continue
       said.add(key)
-      logger.info(`${pass}: inputs of ${names.slice(0, 4).join(', ')} are not scaled, in ${layer} and in layers like it: ${reason}`)
+      logger.info(
+        `${pass}: inputs of ${names.slice(0, 4).join(', ')} are not scaled, in ${layer} and in layers like it: ${reason}`,
+      )
     }
   }
 }

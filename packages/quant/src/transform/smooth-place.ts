@@ -123,7 +123,8 @@ class PlaceFinder implements SmoothPlaces {
   #addLinear(module: LayerModule, reader: LayerModule, reason: string | null): void {
     const { name } = module
     if (reason !== null) this.missing.push({ kind: 'linear', smooth: name, balance: [reader.name], reason })
-    else this.places.push({ smooth: { kind: 'linear', name, module }, balance: [reader], parent: reader, isDefault: true })
+    else
+      this.places.push({ smooth: { kind: 'linear', name, module }, balance: [reader], parent: reader, isDefault: true })
   }
 
   readonly #module = (name: string): LayerModule => this.#named(`${this.#layer.name}.${name}`)

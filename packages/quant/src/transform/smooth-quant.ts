@@ -99,7 +99,10 @@ async function observeRanges(
   const extremes = new Map(
     places.map(({ balance }) => {
       const [reader] = balance
-      const channels = { min: new Float64Array(reader!.cols).fill(Infinity), max: new Float64Array(reader!.cols).fill(-Infinity) }
+      const channels = {
+        min: new Float64Array(reader!.cols).fill(Infinity),
+        max: new Float64Array(reader!.cols).fill(-Infinity),
+      }
       return [reader!, channels] as const
     }),
   )
