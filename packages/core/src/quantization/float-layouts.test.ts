@@ -5,7 +5,9 @@ import { randomValues } from '../layers/memory-weights.case.ts'
 import { findQuantization } from '../loading/quantization-section.ts'
 import { openSafetensors } from '../loading/safetensors.ts'
 import { WeightView } from '../loading/weight-view.ts'
+import { type GoldenFiles, readJson } from '../models/golden-models.case.ts'
 import { encodeRow } from '../tensor/dequantize.ts'
+import { weightFormats } from '../tensor/dtype.ts'
 import {
   codeValues,
   createGroupedReader,
@@ -20,10 +22,13 @@ import { encodeMxfp4, encodeMxfp4Experts, encodeNvfp4, mxfp4Mismatch, nvfp4Misma
 import { readScalars } from './float4-tensors.ts'
 import { float8Codebook } from './float8-codes.ts'
 import { encodeFloat8, float8Mismatch, type Float8Layout } from './float8-layout.ts'
+import type { GroupedTensors } from './grouped-tensors.ts'
 import { readGrouped } from './load-grouped.ts'
 import { RawWeights } from './raw-weights.case.ts'
 
 const fixtures = fileURLToPath(new URL('../../../../fixtures/quantized-floats/', import.meta.url))
+
+const folders = readJson<GoldenFiles>(`${fixtures}golden.json`).files.map(({ file }) => file)
 
 type Encode = (weight: GroupedWeight, view: WeightView, module: string) => EncodedTensor[]
 
@@ -51,7 +56,10 @@ const files: readonly (readonly [folder: string, encode: Encode])[] = [
 ]
 
 /** Calls back with all modules of a checkpoint whose weights are quantized. */
-function eachModule(folder: string, see: (weight: GroupedWeight, view: WeightView, module: string) => void): number {
+function eachModule(
+  folder: string,
+  see: (weight: GroupedWeight, view: WeightView, module: string, found: GroupedTensors) => void,
+): number {
   const path = `${fixtures}${folder}`
   const source = openSafetensors(path)
   const view = new WeightView(source)
@@ -61,11 +69,38 @@ function eachModule(folder: string, see: (weight: GroupedWeight, view: WeightVie
   for (const module of new Set(view.names().map((name) => name.slice(0, name.lastIndexOf('.'))))) {
     const found = scheme.find(view, module, 'linear')
     if (found === null) continue
-    see(readGrouped(found), view, module)
+    see(readGrouped(found), view, module, found)
     count++
   }
   source.close()
   return count
+}
+
+/** Rows and columns of a plane, at odd places, are those of the whole. */
+function expectRegions({ codes, scales, codeUnit }: GroupedTensors, weight: GroupedWeight): void {
+  const { format, rows, cols, planes } = weight
+  const layout = planesOf(weight)
+  const groups = numGroups(format, cols)
+  for (const [reader, plane, bits, width, unit] of [
+    [codes, layout.codes, format.bits, cols, codeUnit],
+    [scales, layout.scales, 8 * weightFormats[format.scaleDtype].blockBytes, groups, 1],
+  ] as const) {
+    const start = Math.min(unit * Math.floor(width / unit / 3), width - 1)
+    for (const range of [
+      { start: 0, end: 1 },
+      { start: Math.floor(rows / 3), end: rows - 1 },
+    ]) {
+      const [first, numBytes] = [(start * bits) / 8, ((width - start) * bits) / 8]
+      const stride = 4 * Math.ceil(numBytes / 4) + 4
+      const bytes = new Uint8Array((range.end - range.start) * stride)
+      reader.read({ rows: range, cols: { start, end: width } }, { bytes, stride })
+      for (let row = range.start; row < range.end; row++) {
+        const at = plane.offset + row * plane.stride + first
+        const actual = bytes.subarray((row - range.start) * stride).subarray(0, numBytes)
+        expect(actual).toEqual(planes.subarray(at, at + numBytes))
+      }
+    }
+  }
 }
 
 function bytesOf(view: WeightView, name: string): Uint8Array {
@@ -87,6 +122,11 @@ describe('files written by torch', () => {
         expect(bytesOf(view, name)).toEqual(bytes)
       }
     })
+    expect(numModules).toBeGreaterThanOrEqual(8)
+  })
+
+  it.each(folders)('%s is read by rows and columns', (folder) => {
+    const numModules = eachModule(folder, (weight, _, __, found) => expectRegions(found, weight))
     expect(numModules).toBeGreaterThanOrEqual(8)
   })
 
@@ -210,7 +250,9 @@ describe('weights', () => {
     expect(float8Mismatch(weight, layout)).toBe(null)
     const source = new WeightView(new RawWeights({ m: encodeFloat8(weight, layout) }))
     const scheme = createQuantizationScheme({ file: 'config.json', method: null, json })
-    expect(readGrouped(scheme.find(source, 'm', 'linear')!)).toEqual(weight)
+    const found = scheme.find(source, 'm', 'linear')!
+    expect(readGrouped(found)).toEqual(weight)
+    expectRegions(found, weight)
   })
 
   it('MXFP4: all powers of two, read as they were written', () => {
