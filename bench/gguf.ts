@@ -132,6 +132,7 @@ try {
 console.log(
   toMarkdown([
     ['model', 'type', 'equal tokens', 'first differences (margin of Octavo / llama.cpp, nats)', 'known'],
+    ['---', '---', '---', '---', '---'],
     ...rows,
   ]),
 )
