@@ -7,6 +7,7 @@ import {
   ModelWorker,
   type SchedulerOutput,
   singleRank,
+  wholeMachine,
 } from '@octavo/core/engine'
 
 class CountingExecutor implements Executor {
@@ -18,7 +19,7 @@ class CountingExecutor implements Executor {
 
   constructor(context: ExecutorContext, counts: Int32Array) {
     this.#context = context
-    this.#worker = new ModelWorker({ ...context, communicator: singleRank, share: { numLocalWorkers: 1 } })
+    this.#worker = new ModelWorker({ ...context, communicator: singleRank, share: wholeMachine })
     this.#counts = counts
   }
 

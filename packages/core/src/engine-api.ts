@@ -82,6 +82,7 @@ export type {
   WorkerModules,
 } from './engine/worker-modules.ts'
 export type { WarmupReport } from './engine/warm-up.ts'
+export { wholeMachine } from './backends/backend-pack.ts'
 export type { MachineShare } from './backends/backend-pack.ts'
 export { singleRank } from './layers/communicator.ts'
 export type { Communicator } from './layers/communicator.ts'
