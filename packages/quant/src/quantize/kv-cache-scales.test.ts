@@ -1,5 +1,6 @@
 import { cpSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { LLM } from '@octavo/core'
 import { openSafetensors } from '@octavo/core/loading'
 import { InvalidConfigError } from '@octavo/core/backend'
 import { QuantizationError } from '@octavo/core/quantization'
@@ -11,6 +12,7 @@ import { fixtureModels, fixturePath, openFixtureLayers } from '../model/fixture-
 import type { FixtureLayers } from '../model/fixture-layers.case.ts'
 import { pipeline } from '../pipeline/pipeline.ts'
 import { logitsOf, readFolder, temporaryFolder } from '../pipeline/saved-models.case.ts'
+import { parseRecipe } from '../recipe/parse-recipe.ts'
 import { kvCacheScales } from './kv-cache-scales-pass.ts'
 import { roundToNearest } from './round-to-nearest-pass.ts'
 
@@ -133,6 +135,18 @@ describe('a saved model', () => {
     expect(cacheTensorsOf(converted)).toEqual(scales)
   })
 
+  it('from a recipe gives the same tokens', async () => {
+    const groups = { group_0: { targets: ['Linear'], weights: { num_bits: 4, group_size: 16 } } }
+    const recipe = { ignore: ['lm_head'], config_groups: groups }
+    const bare = await save('llama', parseRecipe({ GPTQModifier: recipe }).passes)
+    const cache = { type: 'float', strategy: 'attn_head' }
+    const path = await save('llama', parseRecipe({ GPTQModifier: { ...recipe, kv_cache_scheme: cache } }).passes)
+    expect(Object.keys(cacheTensorsOf(path))).toHaveLength(6)
+    const tokens = await tokensOf(path)
+    expect(tokens).toHaveLength(20)
+    expect(tokens).toEqual(await tokensOf(bare))
+  })
+
   it.each(['phi3', 'gpt2'])('of %s may have scales alone, by head', async (name) => {
     const path = await save(name, [kvCacheScales({ type: 'int', strategy: 'head' })])
     expect(await logitsOf(path)).toEqual(await logitsOf(fixturePath(name)))
@@ -216,6 +230,12 @@ async function saveFrom(model: string, passes: readonly LayerPass[]): Promise<st
     .apply(...passes)
     .save(join(temporaryFolder(), 'saved'))
   return path
+}
+
+async function tokensOf(path: string): Promise<readonly number[]> {
+  await using llm = await LLM.load(path, { backend: 'wasm' })
+  const [output] = await llm.generate(['text number 5'], { maxTokens: 20, temperature: 0, ignoreEos: true })
+  return output!.outputs[0]!.tokenIds
 }
 
 function sectionOf(path: string): Record<string, unknown> {
