@@ -1,7 +1,7 @@
 import { CheckpointError } from '../errors.ts'
 import type { RawTensor } from '../loading/raw-tensor.ts'
 import { encodeRow } from '../tensor/dequantize.ts'
-import type { DType } from '../tensor/dtype.ts'
+import { rowBytes, type DType } from '../tensor/dtype.ts'
 import type { ByteScales } from './float8-codes.ts'
 import type { PlaneReader, Region } from './grouped-tensors.ts'
 import { eachChunk, rowsPlane, withElements } from './raw-matrix.ts'
@@ -61,19 +61,21 @@ export interface ByteScalesPlane {
 /** A plane of scales that the file has as bytes. */
 export function byteScalesPlane({ tensor, cols, scales, dtype }: ByteScalesPlane): PlaneReader {
   const matrix = { tensor: readAhead(tensor), cols, elementBytes: 1 } as const
-  const row = new Float32Array(cols)
+  const width = rowBytes(dtype, 1)
+  const encoded = new Uint8Array(scales.length * width)
+  encodeRow(dtype, scales, encoded, 0)
   return {
-    read(region, target) {
-      const width = region.cols.end - region.cols.start
-      const widened = row.subarray(0, width)
-      eachChunk(matrix, region, ({ bytes, from, count, rowStride, offset }) => {
-        for (let i = 0; i < count; i++) {
-          for (let col = 0, at = i * rowStride + offset; col < width; col++, at++) {
-            const scale = scales[bytes[at]!]!
-            if (!Number.isFinite(scale)) throw noScale(tensor, from + i, bytes[at]!)
-            widened[col] = scale
+    read(region, { bytes: out, stride }) {
+      const count = region.cols.end - region.cols.start
+      eachChunk(matrix, region, (chunk) => {
+        for (let i = 0; i < chunk.count; i++) {
+          const first = i * chunk.rowStride + chunk.offset
+          let to = (chunk.from + i - region.rows.start) * stride
+          for (let at = first; at < first + count; at++) {
+            const code = chunk.bytes[at]!
+            if (!Number.isFinite(scales[code])) throw noScale(tensor, chunk.from + i, code)
+            for (let b = 0; b < width; b++) out[to++] = encoded[code * width + b]!
           }
-          encodeRow(dtype, widened, target.bytes, (from + i - region.rows.start) * target.stride)
         }
       })
     },

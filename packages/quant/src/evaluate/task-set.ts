@@ -21,7 +21,7 @@ export interface TaskSet {
   readonly items: readonly TaskItem[]
 }
 
-const message = z.looseObject({ role: z.string().min(1), content: z.unknown() })
+const message = z.looseObject({ role: z.string().min(1), content: z.unknown().optional() })
 const tool = z.looseObject({ type: z.string(), function: z.looseObject({ name: z.string() }) })
 const itemSchema = z
   .strictObject({

@@ -30,7 +30,7 @@ describe('inspectModel', () => {
   })
 
   it('counts the weights of a quantized checkpoint, not its tensors', async () => {
-    const { numParameters, quantization, formats, parts } = await inspectModel(fixture('quantized/gptq-v2-g32'))
+    const { numParameters, quantization, formats, parts } = await inspectModel(fixture('quantized/gptq-v2'))
     expect(quantization).toBe('gptq')
     const [int4] = formats
     expect(int4!.name).toBe('gptq: int4 in groups of 32 with zeros, scales in float16')
