@@ -1,7 +1,7 @@
-import type { Tensor2D } from '@tensorflow/tfjs-core'
+import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs-core'
 import type { DecoderDesign, LinearRole, ModelConfig } from '@octavo/core/model'
 import type { GroupedWeight } from '@octavo/core/quantization'
-import type { ActivationScheme } from './weight-scheme.ts'
+import type { ActivationScheme, KvCacheScheme } from './weight-scheme.ts'
 
 /** A linear layer as the checkpoint has it: fused ones are one module, each expert's projections are modules. */
 export interface LayerModule {
@@ -43,6 +43,20 @@ export interface SublayerInput {
   readonly input: Tensor2D
 }
 
+/** What a layer puts into the KV cache in a batch; gone when the call returns. */
+export interface CacheRows {
+  /** `[numTokens, numKvHeads, headDim]`, as queries meet them: behind norms and rotary embedding. */
+  readonly keys: Tensor3D
+  readonly values: Tensor3D
+}
+
+/** Scales of a layer's keys and values that are the same for all tokens: by strategy one, or one for each head. */
+export interface CacheScales {
+  readonly scheme: KvCacheScheme
+  readonly keys: Float32Array
+  readonly values: Float32Array
+}
+
 /**
  * One decoder layer in memory, with the calibration activations that reach it: what a pass works on. The embedding and the
  * head, where they are asked for, come as layers of one module and without sublayers.
@@ -80,6 +94,12 @@ export interface DecoderLayer {
   observeSublayers(watch: (given: SublayerInput) => void): Promise<void>
   /** What a sublayer, with its weights of this moment, makes of `input` → `[numTokens, hiddenSize]`, the caller's to dispose. */
   runSublayer(given: SublayerInput): Tensor2D
+  /** As `observe`, of keys and values; masked tokens are in them, as the cache of whoever runs the model has to hold them too. */
+  observeCache(watch: (given: CacheRows) => void): Promise<void>
+  /** What was set; the layer itself computes without. */
+  readonly cacheScales: CacheScales | null
+  /** They are saved beside the layer's weights. */
+  setCacheScales(scales: CacheScales): void
   /** The rows of a batch that count, in order; `null`: all of them. */
   shownRows(batch: number): Int32Array | null
 }

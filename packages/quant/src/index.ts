@@ -17,10 +17,19 @@ export type { QuantizationScheme, SchemeName } from './recipe/schemes.ts'
 export type { SavedModule } from './formats/checkpoint-format.ts'
 
 export { definePass } from './decoder-layer.ts'
-export type { DecoderLayer, LayerModule, LayerPass, ModuleInput, SublayerInput, SublayerKind } from './decoder-layer.ts'
+export type {
+  CacheRows,
+  CacheScales,
+  DecoderLayer,
+  LayerModule,
+  LayerPass,
+  ModuleInput,
+  SublayerInput,
+  SublayerKind,
+} from './decoder-layer.ts'
 export { createModuleSelector } from './module-selector.ts'
 export type { ModuleSelection, SelectsModule } from './module-selector.ts'
-export type { ActivationScheme, WeightScheme } from './weight-scheme.ts'
+export type { ActivationScheme, KvCacheScheme, WeightScheme } from './weight-scheme.ts'
 
 export { convertCheckpoint } from './convert/convert-checkpoint.ts'
 export type { Converted, ConvertOptions } from './convert/convert-checkpoint.ts'
@@ -36,6 +45,8 @@ export { gptq } from './quantize/gptq-pass.ts'
 export type { GptqPassOptions } from './quantize/gptq-pass.ts'
 export { quantizeByGptq } from './quantize/gptq.ts'
 export type { GptqOptions, GptqResult } from './quantize/gptq.ts'
+export { kvCacheScales } from './quantize/kv-cache-scales-pass.ts'
+export type { KvCacheScalesOptions } from './quantize/kv-cache-scales-pass.ts'
 export { mixedBits } from './quantize/mixed-bits-pass.ts'
 export type { MixedBitsOptions } from './quantize/mixed-bits-pass.ts'
 export type { QuantizingOptions } from './quantize/pass-options.ts'

@@ -17,6 +17,13 @@ export interface WeightScheme {
   readonly observer: 'minmax' | 'mse'
 }
 
+/** How whoever runs the saved model may round keys and values, to 8 bits: integers, or floats (e4m3). */
+export interface KvCacheScheme {
+  readonly type: 'int' | 'float'
+  /** What shares a scale: all keys of a layer and all its values, or those of a head. */
+  readonly strategy: 'tensor' | 'head'
+}
+
 /** How inputs of quantized modules are rounded when the model runs; compressed-tensors' `input_activations`. */
 export interface ActivationScheme {
   readonly numBits: number

@@ -40,6 +40,6 @@ export const calibrationOptionTable = {
     group: 'calibration',
     type: { kind: 'boolean' },
     default: false,
-    doc: 'Only answers count: what the `messages` or the `prompt` of a calibration text ask is run, but no algorithm looks at it.',
+    doc: 'Only answers count: what the `messages` or the `prompt` of a calibration text ask is run, but no algorithm looks at it (only scales of a KV cache heed it too).',
   },
 } as const satisfies OptionTable

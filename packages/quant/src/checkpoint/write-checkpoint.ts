@@ -4,8 +4,11 @@ import { assert } from '@octavo/core/backend'
 import { encodeRow, rowBytes } from '@octavo/core/loading'
 import type { DType, RawTensor, WeightInfo } from '@octavo/core/loading'
 import type { CheckpointFormat, SavedModule } from '../formats/checkpoint-format.ts'
+import { noChanges } from '../model/checkpoint-layer.ts'
 import type { LayerChanges } from '../model/checkpoint-layer.ts'
 import type { OpenedModel } from '../model/open-model.ts'
+import type { KvCacheScheme } from '../weight-scheme.ts'
+import { cacheScaleTensors } from './cache-scale-tensors.ts'
 import { copyOtherFiles } from './copy-files.ts'
 import { onDisk } from './disk-errors.ts'
 import { tensorOf } from './safetensors-file.ts'
@@ -18,6 +21,8 @@ export interface WriteCheckpointOptions {
   readonly format: CheckpointFormat
   /** All modules of the model. */
   readonly modules: readonly SavedModule[]
+  /** Of which all decoder layers have scales; `null`: none has. */
+  readonly cacheScheme: KvCacheScheme | null
   /** What was made of the layers, in their order: each is asked for once. */
   readonly layers: readonly { readonly prefix: string; changes(): LayerChanges }[]
   readonly maxShardBytes: number
@@ -29,23 +34,28 @@ const chunkBytes = 8 * 1024 * 1024
 
 /** Writes all files of the quantized model into an empty folder; returns the bytes of its tensors. */
 export async function writeCheckpoint(options: WriteCheckpointOptions): Promise<number> {
-  const { model, folder, format, modules, maxShardBytes, onProgress, signal } = options
+  const { model, folder, format, modules, cacheScheme, maxShardBytes, onProgress, signal } = options
   const writer = new ShardWriter({ folder, maxShardBytes })
   const groups = groupTensors(options)
   const savedModules = new Map(modules.map((module) => [module.name, module]))
   let done = 0
-  for (const { stored, changes } of groups) {
+  for (const { prefix, stored, changes } of groups) {
     const context = { model, format, changes: changes(), savedModules }
-    for (const tensor of stored) for (const output of outputsOf(tensor, context)) writer.add(output)
+    const added = prefix === null ? [] : cacheScaleTensors(model, prefix, context.changes.cacheScales)
+    // A checkpoint of floats may have scales too.
+    const replaced = new Set(added.map(({ name }) => name))
+    for (const tensor of stored)
+      if (!replaced.has(tensor.name)) for (const output of outputsOf(tensor, context)) writer.add(output)
+    for (const output of added) writer.add(output)
     onProgress((done += stored.length) / model.source.names().length)
     signal?.throwIfAborted()
     await new Promise(setImmediate)
   }
   writer.finish()
-  const isQuantized = modules.some(({ weight }) => weight !== null)
+  const isQuantized = cacheScheme !== null || modules.some(({ weight }) => weight !== null)
   const config = {
     ...model.checkpoint.config,
-    ...(isQuantized && { quantization_config: format.section(modules) }),
+    ...(isQuantized && { quantization_config: format.section(modules, cacheScheme) }),
   }
   onDisk(folder, () => writeFileSync(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`))
   copyOtherFiles(model.path, folder)
@@ -59,11 +69,11 @@ interface StoredTensor {
 }
 
 interface TensorGroup {
+  /** Of its layer; `null`: of no layer that was worked on. */
+  readonly prefix: string | null
   readonly stored: readonly StoredTensor[]
   changes(): LayerChanges
 }
-
-const noChanges: LayerChanges = { modules: new Map(), vectors: new Map() }
 
 /** Tensors by layer, so that what was made of one is in memory while its tensors are written. */
 function groupTensors({ model, layers }: WriteCheckpointOptions): TensorGroup[] {
@@ -83,7 +93,7 @@ function groupTensors({ model, layers }: WriteCheckpointOptions): TensorGroup[] 
     const group = prefix === undefined ? undefined : byPrefix.get(prefix)
     ;(group?.stored ?? others).push(tensor)
   }
-  return [{ stored: others, changes: () => noChanges }, ...groups]
+  return [{ prefix: null, stored: others, changes: () => noChanges }, ...groups]
 }
 
 /** `a.b.c` → `a.b`, `a`. */

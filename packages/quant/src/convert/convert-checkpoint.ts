@@ -214,7 +214,12 @@ function writeOtherFiles(
   { saved, format, folder }: Pick<Writing, 'saved' | 'format' | 'folder'>,
 ): void {
   const { quantization_config: _, compression_config: __, ...config } = checkpoint.config
-  const section = format === null ? {} : { quantization_config: format.section(saved) }
+  // The scales themselves are tensors, which stay as they are.
+  const cache = format?.hasCacheScales === true ? checkpoint.quantization?.json['kv_cache_scheme'] : null
+  const section =
+    format === null
+      ? {}
+      : { quantization_config: { ...format.section(saved, null), ...(cache != null && { kv_cache_scheme: cache }) } }
   onDisk(folder, () =>
     writeFileSync(join(folder, 'config.json'), `${JSON.stringify({ ...config, ...section }, null, 2)}\n`),
   )

@@ -8,6 +8,7 @@ const outputUnit = 32
 /** AutoAWQ's "gemm": 4 bits in groups, one scheme for the whole model. */
 export const awqFormat: CheckpointFormat = {
   name: 'awq',
+  hasCacheScales: false,
   check({ name, role, weight, inputActivations }) {
     if (weight === null) return
     const refuse = (reason: string): never => {

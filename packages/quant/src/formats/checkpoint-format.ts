@@ -1,6 +1,6 @@
 import type { LinearRole } from '@octavo/core/model'
 import type { EncodedTensor, GroupedSpec, GroupedWeight } from '@octavo/core/quantization'
-import type { ActivationScheme } from '../weight-scheme.ts'
+import type { ActivationScheme, KvCacheScheme } from '../weight-scheme.ts'
 
 /** A linear layer of the model that is saved. */
 export interface SavedModule {
@@ -18,6 +18,8 @@ export type SharedRows = number | 'all'
 /** How quantized weights are stored: a layout of tensors, and what config.json says of it. */
 export interface CheckpointFormat {
   readonly name: string
+  /** Whether it says of a KV cache what its scales are. */
+  readonly hasCacheScales: boolean
   /**
    * Called for every quantized module before anything is written.
    *
@@ -25,6 +27,6 @@ export interface CheckpointFormat {
    */
   check(module: SavedModule): void
   encode(weight: GroupedWeight, module: SavedModule): readonly EncodedTensor[]
-  /** `quantization_config`; `modules` are all of the model. */
-  section(modules: readonly SavedModule[]): Readonly<Record<string, unknown>>
+  /** `quantization_config`; `modules` are all of the model, `cache` is for a layout that has such scales. */
+  section(modules: readonly SavedModule[], cache: KvCacheScheme | null): Readonly<Record<string, unknown>>
 }

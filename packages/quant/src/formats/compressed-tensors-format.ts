@@ -11,7 +11,7 @@ import {
   QuantizationError,
 } from '@octavo/core/quantization'
 import type { EncodedTensor, Float8Layout, GroupedSpec, GroupedWeight } from '@octavo/core/quantization'
-import type { ActivationScheme } from '../weight-scheme.ts'
+import type { ActivationScheme, KvCacheScheme } from '../weight-scheme.ts'
 import type { CheckpointFormat, SavedModule } from './checkpoint-format.ts'
 
 type LayoutName =
@@ -49,6 +49,7 @@ const mxfp4GroupSize = 32
 /** The layout follows from the weight, and for codes of eight bits from whether its inputs are rounded too. */
 export const compressedTensorsFormat: CheckpointFormat = {
   name: 'compressed-tensors',
+  hasCacheScales: true,
   check(module) {
     const { name, weight } = module
     const mismatch = weight && layouts[layoutOf(module, weight)].mismatch(weight, module)
@@ -76,7 +77,7 @@ interface ConfigGroup {
   readonly format: LayoutName
 }
 
-function section(modules: readonly SavedModule[]): Record<string, unknown> {
+function section(modules: readonly SavedModule[], cache: KvCacheScheme | null): Record<string, unknown> {
   const groups = new Map<string, { readonly group: ConfigGroup; readonly modules: SavedModule[] }>()
   const ignore: string[] = []
   for (const module of modules) {
@@ -94,11 +95,12 @@ function section(modules: readonly SavedModule[]): Record<string, unknown> {
   const names = new Set(all.map(({ group }) => group.format))
   return {
     quant_method: 'compressed-tensors',
-    format: names.size === 1 ? [...names][0] : 'mixed-precision',
+    format: names.size > 1 ? 'mixed-precision' : ([...names][0] ?? 'dense'),
     quantization_status: 'compressed',
     global_compression_ratio: null,
-    kv_cache_scheme: null,
-    ignore,
+    kv_cache_scheme: cache && cacheArgs(cache),
+    // Where nothing is quantized, nothing is left out.
+    ignore: all.length === 0 ? [] : ignore,
     config_groups: Object.fromEntries(
       all.map(({ group, modules: members }, i) => [
         `group_${i}`,
@@ -144,6 +146,21 @@ function sharing(module: SavedModule, spec: GroupedSpec): Record<string, unknown
   if (module.sharedRows !== 1) return { strategy: 'block', ...none, block_structure: [module.sharedRows, groupSize] }
   const strategy = layoutOf(module, spec) === 'nvfp4-pack-quantized' ? 'tensor_group' : 'group'
   return { strategy, group_size: groupSize, block_structure: null }
+}
+
+function cacheArgs({ type, strategy }: KvCacheScheme): Record<string, unknown> {
+  return {
+    num_bits: 8,
+    type,
+    symmetric: true,
+    strategy: strategy === 'head' ? 'attn_head' : 'tensor',
+    group_size: null,
+    block_structure: null,
+    dynamic: false,
+    actorder: null,
+    observer: 'minmax',
+    observer_kwargs: {},
+  }
 }
 
 function activationArgs(scheme: ActivationScheme): Record<string, unknown> {

@@ -8,6 +8,7 @@ const layout = (sharedRows: SharedRows): Float8Layout => ({ scaleName: 'weight_s
 /** DeepSeek's: e4m3 codes with a scale for each square block, as transformers and vLLM read it (`quant_method: fp8`). */
 export const fp8Format: CheckpointFormat = {
   name: 'fp8',
+  hasCacheScales: false,
   check({ name, role, weight, sharedRows }) {
     if (weight === null) return
     const refuse = (reason: string): never => {

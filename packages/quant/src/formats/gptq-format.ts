@@ -6,6 +6,7 @@ import type { CheckpointFormat, SavedModule } from './checkpoint-format.ts'
 export function createGptqFormat(version: GptqVersion): CheckpointFormat {
   return {
     name: version,
+    hasCacheScales: false,
     check,
     encode: (weight) => encodeGptq(weight, version),
     section: (modules) => section(modules, version),

@@ -4,7 +4,7 @@ import { createBlock, runBlock, singleRank, WeightLoader } from '@octavo/core/mo
 import type { DecoderBlock, DecoderDesign, ModelConfig } from '@octavo/core/model'
 import { QuantizationError } from '@octavo/core/quantization'
 import type { ActivationStore } from '../calibration/activation-store.ts'
-import type { DecoderLayer, LayerModule, ModuleInput, SublayerInput } from '../decoder-layer.ts'
+import type { CacheRows, CacheScales, DecoderLayer, LayerModule, ModuleInput, SublayerInput } from '../decoder-layer.ts'
 import { isChanged, restoreModule } from './layer-module.ts'
 import type { ModuleChange } from './layer-module.ts'
 import type { LayerRuntime } from './layer-runtime.ts'
@@ -15,7 +15,10 @@ import { OverlayWeights } from './overlay-weights.ts'
 export interface LayerChanges {
   readonly modules: ReadonlyMap<string, ModuleChange>
   readonly vectors: ReadonlyMap<string, Float32Array>
+  readonly cacheScales: CacheScales | null
 }
+
+export const noChanges: LayerChanges = { modules: new Map(), vectors: new Map(), cacheScales: null }
 
 /** Gives the residual stream before a layer, having run those before it. */
 export type ReachLayer = (index: number) => Promise<ActivationStore>
@@ -46,6 +49,7 @@ export class CheckpointLayer implements DecoderLayer {
   readonly #overlay: OverlayWeights
   readonly #methods: ModuleMethods
   #built: Built | null = null
+  #cacheScales: CacheScales | null = null
 
   constructor({ runtime, index, seed, reach }: CheckpointLayerOptions) {
     const { config, design, view } = runtime.model
@@ -65,15 +69,20 @@ export class CheckpointLayer implements DecoderLayer {
 
   get changes(): LayerChanges {
     const changed = this.#methods.modules.filter(({ change }) => isChanged(change))
-    return { modules: new Map(changed.map(({ name, change }) => [name, change])), vectors: this.#overlay.changes }
+    return {
+      modules: new Map(changed.map(({ name, change }) => [name, change])),
+      vectors: this.#overlay.changes,
+      cacheScales: this.#cacheScales,
+    }
   }
 
   /** Takes over what passes made of it in an earlier run. */
-  restore({ modules, vectors }: LayerChanges): void {
+  restore({ modules, vectors, cacheScales }: LayerChanges): void {
     for (const module of this.#methods.modules) {
       restoreModule(module, modules.get(module.name))
     }
     for (const [name, values] of vectors) this.setVector(name, values)
+    this.#cacheScales = cacheScales
   }
 
   /** What is saved from now on is what it computes with. */
@@ -94,6 +103,21 @@ export class CheckpointLayer implements DecoderLayer {
 
   toStored(name: string, values: Float32Array): Float32Array {
     return this.#overlay.toStored(name, values)
+  }
+
+  get cacheScales(): CacheScales | null {
+    return this.#cacheScales
+  }
+
+  setCacheScales(scales: CacheScales): void {
+    const { keys, values, scheme } = scales
+    const expected = scheme.strategy === 'head' ? this.config.numKvHeads : 1
+    if (keys.length !== expected || values.length !== expected)
+      throw new QuantizationError(
+        `a pass sets ${keys.length} scales of keys and ${values.length} of values; by ${scheme.strategy} there are ${expected} of each`,
+        { layer: this.name },
+      )
+    this.#cacheScales = scales
   }
 
   get hasCalibration(): boolean {
@@ -144,6 +168,19 @@ export class CheckpointLayer implements DecoderLayer {
         },
       }
       this.#forward(batch, input, watched).dispose()
+    })
+  }
+
+  async observeCache(watch: (given: CacheRows) => void): Promise<void> {
+    await this.#run((index, residual) => {
+      const block = this.#block()
+      const batch = this.#batch(index)
+      const context = this.#runtime.context(batch)
+      tidy(() => {
+        const x = block.beforeAttention?.forward(residual) ?? residual
+        block.attention.forward(x, context, this.#runtime.ropeRows(batch, block.isSliding))
+        watch(context.kv.gather(0, batch.metadata.slotMapping))
+      })
     })
   }
 

@@ -4,6 +4,7 @@ import { singleRank } from '@octavo/core/model'
 import type { CausalLM, DecoderDesign, LinearMethods, ModelConfig } from '@octavo/core/model'
 import { QuantizationError } from '@octavo/core/quantization'
 import type { DecoderLayer, LayerModule, ModuleInput } from '../decoder-layer.ts'
+import { noChanges } from './checkpoint-layer.ts'
 import type { LayerChanges, ReachLayer } from './checkpoint-layer.ts'
 import { isChanged, restoreModule } from './layer-module.ts'
 import type { CheckpointModule } from './layer-module.ts'
@@ -21,6 +22,7 @@ export interface SingleModuleLayerOptions {
 export class SingleModuleLayer implements DecoderLayer {
   readonly kind: 'embedding' | 'head'
   readonly index = 0
+  readonly cacheScales = null
   readonly name: string
   readonly seed: number
   readonly config: ModelConfig
@@ -51,7 +53,7 @@ export class SingleModuleLayer implements DecoderLayer {
 
   get changes(): LayerChanges {
     const { name, change } = this.#module
-    return { modules: new Map(isChanged(change) ? [[name, change]] : []), vectors: new Map() }
+    return { ...noChanges, modules: new Map(isChanged(change) ? [[name, change]] : []) }
   }
 
   restore({ modules }: LayerChanges): void {
@@ -119,6 +121,14 @@ export class SingleModuleLayer implements DecoderLayer {
 
   async observeSublayers(): Promise<void> {
     // It has none.
+  }
+
+  async observeCache(): Promise<void> {
+    // It has none.
+  }
+
+  setCacheScales(): void {
+    throw new QuantizationError('it has no keys and values, and a pass sets scales of them', { layer: this.name })
   }
 
   runSublayer(): Tensor2D {

@@ -9,7 +9,7 @@ export type Checked = WeakSet<object>
 
 /** @throws QuantizationError naming layer, module and place of a value that is no number */
 export function checkChanges(
-  { modules, vectors }: LayerChanges,
+  { modules, vectors, cacheScales }: LayerChanges,
   { layer, pass, checked }: { readonly layer: string; readonly pass: string; readonly checked: Checked },
 ): void {
   const refuse = (module: string, what: string): never => {
@@ -29,6 +29,12 @@ export function checkChanges(
   }
   for (const [name, values] of vectors)
     if (isNew(values)) checkValues(values, (what) => refuse(name, `its values ${what}`))
+  if (cacheScales === null) return
+  for (const values of [cacheScales.keys, cacheScales.values]) {
+    const wrong = values.find((value) => !(value > 0 && value < Infinity))
+    const what = values === cacheScales.keys ? 'keys' : 'values'
+    if (wrong !== undefined) refuse(layer, `${wrong} a scale of its ${what}, which is a positive number`)
+  }
 }
 
 function checkValues(values: Float32Array, refuse: (what: string) => never): void {

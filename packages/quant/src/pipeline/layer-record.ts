@@ -8,7 +8,7 @@ import type { OutputTensor } from '../checkpoint/safetensors-file.ts'
 import type { SavedModule, SharedRows } from '../formats/checkpoint-format.ts'
 import type { ModuleChange } from '../model/layer-module.ts'
 import type { LayerChanges } from '../model/checkpoint-layer.ts'
-import type { ActivationScheme } from '../weight-scheme.ts'
+import type { ActivationScheme, KvCacheScheme } from '../weight-scheme.ts'
 
 /** What a run keeps of a finished layer. */
 export interface LayerRecord {
@@ -32,9 +32,13 @@ interface ModuleEntry {
 interface RecordJson {
   readonly modules: readonly ModuleEntry[]
   readonly vectors: readonly string[]
+  /** `null`: the layer has no scales of keys and values. */
+  readonly cacheScheme: KvCacheScheme | null
 }
 
 const describing = 'record'
+const cacheKeys = 'cache.keys'
+const cacheValues = 'cache.values'
 
 /** Writes the record to `path`, down to the disk: whoever renames it afterwards has all of it or nothing. */
 export function writeLayerRecord(path: string, { modules, changes }: LayerRecord, shapes: ModuleShapes): void {
@@ -47,7 +51,13 @@ export function writeLayerRecord(path: string, { modules, changes }: LayerRecord
     return { name, role, rows, cols, format: weight?.format ?? null, hasValues: values !== null, ...others }
   })
   for (const [name, values] of changes.vectors) tensors.push(floats(`${name}.vector`, values))
-  const json: RecordJson = { modules: entries, vectors: [...changes.vectors.keys()] }
+  const { vectors, cacheScales } = changes
+  if (cacheScales !== null) tensors.push(floats(cacheKeys, cacheScales.keys), floats(cacheValues, cacheScales.values))
+  const json: RecordJson = {
+    modules: entries,
+    vectors: [...vectors.keys()],
+    cacheScheme: cacheScales?.scheme ?? null,
+  }
   tensors.push(bytes(describing, 'uint8', new TextEncoder().encode(JSON.stringify(json))))
   writeSafetensorsFile(path, tensors)
 }
@@ -78,6 +88,11 @@ export function readLayerRecord(path: string): LayerRecord | null {
       changes: {
         modules: new Map(changed),
         vectors: new Map(json.vectors.map((name) => [name, readFloats(source, `${name}.vector`)])),
+        cacheScales: json.cacheScheme && {
+          scheme: json.cacheScheme,
+          keys: readFloats(source, cacheKeys),
+          values: readFloats(source, cacheValues),
+        },
       },
     }
   } finally {

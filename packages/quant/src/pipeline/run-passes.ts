@@ -4,7 +4,7 @@ import { createActivationStore } from '../calibration/activation-store.ts'
 import type { LayerPass } from '../decoder-layer.ts'
 import type { SavedModule } from '../formats/checkpoint-format.ts'
 import { sharedRowsOf } from '../formats/shared-rows.ts'
-import { CheckpointLayer } from '../model/checkpoint-layer.ts'
+import { CheckpointLayer, noChanges } from '../model/checkpoint-layer.ts'
 import type { LayerChanges } from '../model/checkpoint-layer.ts'
 import type { LayerRuntime } from '../model/layer-runtime.ts'
 import { LayerStream } from '../model/layer-stream.ts'
@@ -26,7 +26,7 @@ export interface RunPassesOptions {
   readonly progress: ProgressMeter
   readonly signal: AbortSignal | null
   /** Whether the format can hold what was made; throws. */
-  readonly check: (module: SavedModule) => void
+  readonly check: (layer: LayerRecord) => void
 }
 
 /** What beside the decoder layers passes are run on. */
@@ -36,8 +36,6 @@ export interface RunParts {
 }
 
 type WorkedLayer = CheckpointLayer | SingleModuleLayer
-
-const noChanges: LayerChanges = { modules: new Map(), vectors: new Map() }
 
 /** The layers of a run by the names of their records, in order. */
 export function layerNames(numLayers: number, { embedding, head }: RunParts): readonly string[] {
@@ -118,7 +116,7 @@ async function finishLayer(layer: WorkedLayer, record: string, options: RunPasse
   layer.round()
   const finished = recordOf(layer)
   // Before hours are spent on what can't be saved.
-  for (const module of finished.modules) check(module)
+  check(finished)
   work.write(record, finished, (name) => layer.modules.find((module) => module.name === name)!)
   progress.endLayer(layer.name)
   // Timers and signals get their turn also where no pass waits for anything.

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { availableMemory, createBackend, resolveOptions } from '@octavo/core'
 import type { BackendPack, ResolvedOptions } from '@octavo/core'
 import { locateModel } from '@octavo/core/engine'
@@ -17,6 +18,8 @@ import { LayerRuntime } from '../model/layer-runtime.ts'
 import { openModel } from '../model/open-model.ts'
 import type { OpenedModel } from '../model/open-model.ts'
 import type { Recipe } from '../recipe/recipe.ts'
+import type { KvCacheScheme } from '../weight-scheme.ts'
+import type { LayerRecord } from './layer-record.ts'
 import { passIdentity, passName } from './pass-identity.ts'
 import { pipelineOptionTable, saveOptionTable } from './pipeline-options.ts'
 import type { PipelineOptions, SaveOptions } from './pipeline-options.ts'
@@ -106,7 +109,7 @@ async function workOnLayers(run: Run, work: WorkDirectory, progress: ProgressMet
       maxActivationBytes: bytesOf(options.maxActivationMemory),
       progress,
       signal,
-      check: (module) => format.check(module),
+      check: (layer) => checkFormat(format, layer),
     })
   } finally {
     runtime.dispose()
@@ -116,12 +119,18 @@ async function workOnLayers(run: Run, work: WorkDirectory, progress: ProgressMet
 async function writeResult(run: Run, work: WorkDirectory, progress: ProgressMeter): Promise<SaveReport> {
   const { save, format, model, parts, signal } = run
   const names = layerNames(model.config.numLayers, parts)
-  const modules = names.flatMap((name) => work.read(name)?.modules ?? []).concat(unvisited(model, parts))
+  const finished = names.map((name) => {
+    const { modules, changes } = work.read(name)!
+    return { layer: prefixOf(name, model), modules, cacheScheme: changes.cacheScales?.scheme ?? null }
+  })
+  const modules = finished.flatMap((layer) => layer.modules).concat(unvisited(model, parts))
+  const decoders = finished.filter(({ layer }) => layer.startsWith(`${model.design.layers}.`))
   const weightBytes = await writeCheckpoint({
     model,
     folder: work.createCheckpointFolder(),
     format,
     modules,
+    cacheScheme: sharedCacheScheme(decoders),
     layers: names.map((name) => ({ prefix: prefixOf(name, model), changes: () => work.read(name)!.changes })),
     maxShardBytes: bytesOf(save.maxShardSize),
     onProgress: (share) => progress.writing(share),
@@ -131,9 +140,31 @@ async function writeResult(run: Run, work: WorkDirectory, progress: ProgressMete
   return { path: work.target, weightBytes, modules }
 }
 
+function checkFormat(format: CheckpointFormat, { modules, changes }: LayerRecord): void {
+  if (changes.cacheScales !== null && !format.hasCacheScales)
+    throw new QuantizationError(
+      `a pass sets scales of the KV cache, and the layout ${format.name} has none; leave the pass (kv_cache_scheme) out, or save as compressed-tensors`,
+    )
+  for (const module of modules) format.check(module)
+}
+
+/** Of all layers: config.json has one for the model. */
+function sharedCacheScheme(
+  layers: readonly { readonly layer: string; readonly cacheScheme: KvCacheScheme | null }[],
+): KvCacheScheme | null {
+  const scheme = layers[0]?.cacheScheme ?? null
+  const other = layers.find(({ cacheScheme }) => !isDeepStrictEqual(cacheScheme, scheme))
+  if (other !== undefined)
+    throw new QuantizationError(
+      `its scales of the KV cache are not of the kind of the first layer's; a pass has to set those of all layers or of none, by the same scheme`,
+      { layer: other.layer },
+    )
+  return scheme
+}
+
 function identityOf({ plan, options, format, model, parts, pack, calibration }: Run): Record<string, unknown> {
   return {
-    version: 1,
+    version: 2,
     model: fingerprintOf(model),
     passes: plan.passes.map(passIdentity),
     parts,

@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import type { LayerPass } from '../decoder-layer.ts'
 import type { SelectsModule } from '../module-selector.ts'
+import type { KvCacheScheme } from '../weight-scheme.ts'
 import type { RecipePlace } from './recipe-error.ts'
 
 /** What one modifier of a recipe comes to. */
@@ -8,6 +9,8 @@ export interface MadePasses {
   readonly passes: readonly LayerPass[]
   /** Which modules these quantize; `null`: they quantize none. */
   readonly selects: SelectsModule | null
+  /** Of the KV cache, whose scales are found once all passes have changed what makes keys and values. */
+  readonly cacheScheme?: KvCacheScheme | null
 }
 
 /** A modifier as a recipe states it. */

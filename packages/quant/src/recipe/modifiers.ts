@@ -7,29 +7,40 @@ import { roundToNearest } from '../quantize/round-to-nearest-pass.ts'
 import { awq, awqTransform } from '../transform/awq.ts'
 import type { SmoothMapping } from '../transform/choose-places.ts'
 import { logEqualization, smoothQuant } from '../transform/smooth-quant.ts'
+import type { KvCacheScheme } from '../weight-scheme.ts'
+import { parseCacheScheme } from './cache-scheme.ts'
 import { defineModifier } from './modifier-table.ts'
 import type { MadePasses, ModifierContext, ModifierTable } from './modifier-table.ts'
 import { foreignQuantizationFields, quantizationFields, resolveGroups, selectsAny } from './quantization-args.ts'
-import type { SchemeGroup } from './quantization-args.ts'
+import type { QuantizationArgs, SchemeGroup } from './quantization-args.ts'
 import { parseFields, refuseAt } from './recipe-error.ts'
+import type { RecipePlace } from './recipe-error.ts'
 
 const layerByLayer = 'layers are worked on one after the other in any case; leave it out'
 const memory = 'what is kept in memory is said by maxActivationMemory; leave it out'
 
+type CreatePass = (options: QuantizingOptions) => LayerPass
+
 /** A pass for each group of modules that share a scheme. */
-function quantizing(groups: readonly SchemeGroup[], create: (options: QuantizingOptions) => LayerPass): MadePasses {
-  return {
-    passes: groups.map(({ scheme, targets, ignore }) =>
-      create({ scheme: scheme.weights, activations: scheme.inputActivations, targets, ignore }),
-    ),
-    selects: selectsAny(groups),
-  }
+function passesOf(groups: readonly SchemeGroup[], create: CreatePass): LayerPass[] {
+  return groups.map(({ scheme, targets, ignore }) =>
+    create({ scheme: scheme.weights, activations: scheme.inputActivations, targets, ignore }),
+  )
+}
+
+function quantizing(args: QuantizationArgs, place: RecipePlace, create: CreatePass): MadePasses {
+  const groups = resolveGroups(args, place)
+  return { passes: passesOf(groups, create), selects: selectsAny(groups), cacheScheme: cacheSchemeOf(args, place) }
+}
+
+function cacheSchemeOf({ kv_cache_scheme: cache }: QuantizationArgs, place: RecipePlace): KvCacheScheme | null {
+  return parseCacheScheme(cache, [...place, 'kv_cache_scheme'])
 }
 
 const quantization = defineModifier({
   fields: z.object(quantizationFields),
   foreign: foreignQuantizationFields,
-  create: (args, { place }) => quantizing(resolveGroups(args, place), roundToNearest),
+  create: (args, { place }) => quantizing(args, place, roundToNearest),
 })
 
 const orders = {
@@ -50,7 +61,7 @@ const gptqModifier = defineModifier({
   foreign: { ...foreignQuantizationFields, sequential_targets: layerByLayer, offload_hessians: memory },
   create({ block_size: blockSize, dampening_frac: dampening, actorder, ...args }, { place }) {
     const order = actorder === undefined ? 'static' : orders[actorder ?? 'none']
-    return quantizing(resolveGroups(args, place), (options) => gptq({ ...options, blockSize, dampening, order }))
+    return quantizing(args, place, (options) => gptq({ ...options, blockSize, dampening, order }))
   },
 })
 
@@ -68,7 +79,7 @@ const autoRoundModifier = defineModifier({
     device_ids: 'there are no devices to choose; leave it out',
   },
   create: ({ iters: steps, lr, ...args }, { place }) =>
-    quantizing(resolveGroups(args, place), (options) =>
+    quantizing(args, place, (options) =>
       autoRound({ ...options, steps, ...(typeof lr === 'number' && { learningRate: lr }) }),
     ),
 })
@@ -97,10 +108,10 @@ const awqModifier = defineModifier({
   create({ mappings: places = null, duo_scaling: duoScaling, n_grid: gridSize, ...args }, context) {
     const options = { mappings: places, duoScaling, gridSize }
     if (args.scheme !== undefined || args.config_groups !== undefined)
-      return quantizing(resolveGroups(args, context.place), (own) => awq({ ...own, ...options }))
+      return quantizing(args, context.place, (own) => awq({ ...own, ...options }))
     // Without a scheme it is a transform for what quantizes behind it.
-    const groups = laterGroups(context)
-    return { passes: quantizing(groups, (own) => awqTransform({ ...own, ...options })).passes, selects: null }
+    const passes = passesOf(laterGroups(context), (own) => awqTransform({ ...own, ...options }))
+    return { passes, selects: null, cacheScheme: cacheSchemeOf(args, context.place) }
   },
 })
 

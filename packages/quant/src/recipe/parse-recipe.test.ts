@@ -223,6 +223,58 @@ describe('what is wrong in a recipe', () => {
   })
 })
 
+describe('kv_cache_scheme', () => {
+  const cache = { num_bits: 8, type: 'float', strategy: 'tensor', dynamic: false, symmetric: true }
+  const parse = (more: object): readonly LayerPass[] =>
+    parseRecipe({ QuantizationModifier: { kv_cache_scheme: { ...cache, ...more } } }).passes
+
+  it.each(['QuantizationModifier', 'GPTQModifier', 'AWQModifier', 'AutoRoundModifier'])(
+    'of %s is a pass behind all others',
+    (modifier) => {
+      const { passes } = parseRecipe([
+        { [modifier]: { scheme: 'W4A16', targets: 're:.*mlp.*', kv_cache_scheme: cache } },
+        { QuantizationModifier: { scheme: 'W8A16' } },
+      ])
+      expect(passes).toHaveLength(3)
+      expect(identityOf(passes[2]!)).toEqual({ name: 'kvCacheScales', options: { type: 'float', strategy: 'tensor' } })
+      expect(passes[2]!.needsCalibration).toBe(true)
+    },
+  )
+
+  it('may be all that a modifier has, and is null where tools write nothing', () => {
+    const byHead = parse({
+      type: 'int',
+      strategy: 'attn_head',
+      observer: 'minmax',
+      observer_kwargs: {},
+      group_size: null,
+    })
+    expect(byHead.map(identityOf)).toEqual([{ name: 'kvCacheScales', options: { type: 'int', strategy: 'head' } }])
+    const none = parseRecipe({ QuantizationModifier: { scheme: 'W4A16', kv_cache_scheme: null } })
+    expect(namesOf(none.passes)).toEqual(['roundToNearest'])
+    expect(() => parseRecipe({ QuantizationModifier: { kv_cache_scheme: null } })).toThrow(/one of "scheme"/)
+  })
+
+  it.each([
+    [{ num_bits: 4 }, /kv_cache_scheme\.num_bits: scales of a KV cache are for codes of 8 bits/],
+    [{ dynamic: true }, /kv_cache_scheme\.dynamic: .*leave kv_cache_scheme out/],
+    [{ symmetric: false }, /kv_cache_scheme\.symmetric: codes of a KV cache have no zero points/],
+    [{ strategy: 'token' }, /kv_cache_scheme\.strategy: /],
+    [{ group_size: 64 }, /kv_cache_scheme\.group_size: a scale is for a head/],
+    [{ strategie: 'tensor' }, /there is no field of this name; did you mean "strategy"/],
+  ])('refuses %o', (more, message) => {
+    expect(() => parse(more)).toThrow(message)
+    expect(() => parse(more)).toThrow(InvalidConfigError)
+  })
+
+  it('is said once', () => {
+    const modifier = { scheme: 'W4A16', kv_cache_scheme: cache }
+    expect(() => parseRecipe([{ GPTQModifier: modifier }, { QuantizationModifier: modifier }])).toThrow(
+      /QuantizationModifier\.kv_cache_scheme: is said by a modifier before it too/,
+    )
+  })
+})
+
 describe('modifiers of a table', () => {
   it('are given their fields, parsed, and say what they select', () => {
     const seen: unknown[] = []

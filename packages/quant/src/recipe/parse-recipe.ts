@@ -2,6 +2,8 @@ import { InvalidConfigError } from '@octavo/core/backend'
 import { parse, YAMLParseError } from 'yaml'
 import type { LayerPass } from '../decoder-layer.ts'
 import type { SelectsModule } from '../module-selector.ts'
+import { kvCacheScales } from '../quantize/kv-cache-scales-pass.ts'
+import type { KvCacheScheme } from '../weight-scheme.ts'
 import type { ModifierTable, StatedModifier } from './modifier-table.ts'
 import { modifierTable } from './modifiers.ts'
 import { checkFields, parseFields, refuseAt } from './recipe-error.ts'
@@ -38,13 +40,19 @@ export function parseRecipe(value: unknown, table: ModifierTable = modifierTable
   if (modifiers.length === 0) refuseAt([], `has no modifiers; known are ${Object.keys(table).join(', ')}`)
   const passes: LayerPass[] = []
   const selectors: SelectsModule[] = []
+  let cacheScheme: KvCacheScheme | null = null
   for (const [i, { name, args, place }] of modifiers.entries()) {
     const { fields, foreign, create } = table[name]!
     checkFields(args, { place, known: Object.keys(fields.shape), foreign })
     const made = create(parseFields(fields, args, place), { place, later: modifiers.slice(i + 1) })
     passes.push(...made.passes)
     if (made.selects !== null) selectors.push(made.selects)
+    if (made.cacheScheme == null) continue
+    if (cacheScheme !== null)
+      refuseAt([...place, 'kv_cache_scheme'], 'is said by a modifier before it too; a model has one: leave one out')
+    cacheScheme = made.cacheScheme
   }
+  if (cacheScheme !== null) passes.push(kvCacheScales(cacheScheme))
   return { passes, selects: (module) => selectors.some((selects) => selects(module)) }
 }
 

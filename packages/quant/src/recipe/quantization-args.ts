@@ -16,11 +16,11 @@ export const quantizationFields = {
   ignore: names.optional(),
   scheme: z.union([z.string(), z.record(z.string(), names)]).optional(),
   config_groups: z.record(z.string(), z.unknown()).optional(),
+  kv_cache_scheme: z.unknown().optional(),
 }
 
 /** Fields of it that mean nothing here. */
 export const foreignQuantizationFields: Readonly<Record<string, string>> = {
-  kv_cache_scheme: 'a KV cache of int8 finds its scales when the model runs, for each token and head; leave it out',
   input_observer: 'scales of inputs are found for each token when the model runs; leave it out',
   output_observer: 'outputs are not quantized; leave it out',
   weight_observer: 'say it with the weights of a config group: weights.observer',
@@ -32,16 +32,17 @@ export interface SchemeGroup extends Required<ModuleSelection> {
   readonly scheme: QuantizationScheme
 }
 
-type QuantizationArgs = z.output<z.ZodObject<typeof quantizationFields>>
+export type QuantizationArgs = z.output<z.ZodObject<typeof quantizationFields>>
 
 /**
  * The groups that a modifier's arguments come to, none of which has a module of another: those that name modules go before those
- * that name classes, as in compressed-tensors.
+ * that name classes, as in compressed-tensors. None where only a KV cache has a scheme.
  *
  * @throws InvalidConfigError naming the field
  */
 export function resolveGroups(args: QuantizationArgs, place: RecipePlace): readonly SchemeGroup[] {
-  const { targets = ['Linear'], ignore = [], scheme, config_groups: groups } = args
+  const { targets = ['Linear'], ignore = [], scheme, config_groups: groups, kv_cache_scheme: cache } = args
+  if (scheme === undefined && groups === undefined && cache != null) return []
   if ((scheme === undefined) === (groups === undefined))
     refuseAt(place, 'must have one of "scheme" and "config_groups", which say how weights are quantized')
   const stated =
