@@ -43,7 +43,7 @@ describe.skipIf(!isPossible)('the packages as npm installs them where no compile
   beforeAll(async () => {
     root = await mkdtemp(path.join(tmpdir(), 'octavo-installed-'))
     const packed = path.join(root, 'packed')
-    const published = await packTo(packed, ['backend-native', 'cli', 'core', 'parallel', 'sdk', 'server'])
+    const published = await packTo(packed, ['backend-native', 'cli', 'core', 'parallel', 'quant', 'sdk', 'server'])
     prebuilt = await packPrebuilt(packed)
     installation = await Installation.create(path.join(root, 'user'), published)
   }, 300_000)
