@@ -45,7 +45,9 @@ export interface Golden {
 }
 
 /** Checkpoints beside one golden.json: .gguf files, or folders of quantized weights. */
-export type GoldenKind = 'gguf' | 'quantized' | 'quantized-floats'
+export const allGoldenKinds = ['gguf', 'quantized', 'quantized-floats'] as const
+
+export type GoldenKind = (typeof allGoldenKinds)[number]
 
 export interface GoldenFiles {
   readonly files: readonly {

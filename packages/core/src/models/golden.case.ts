@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { BackendPack } from '../backends/backend-pack.ts'
 import { decodeAlone, decodeAlong, decodeTogether, errorOf, type NextToken } from './decode.case.ts'
 import {
+  allGoldenKinds,
   type Golden,
   type GoldenFiles,
   type GoldenKind,
@@ -61,10 +62,13 @@ export interface DescribeGoldenOptions {
    * reference's token, whose logit must be the largest within that.
    */
   readonly tolerance?: number
+  /** Default: all. */
+  readonly kinds?: readonly GoldenKind[]
 }
 
 /** Every model family and GGUF type against logits, tokens and logprobs of the reference implementations. */
-export function describeGolden(backend: string, { fixtures, createPack, tolerance }: DescribeGoldenOptions): void {
+export function describeGolden(backend: string, options: DescribeGoldenOptions): void {
+  const { fixtures, createPack, tolerance, kinds = allGoldenKinds } = options
   const table: string[] = []
   describe(`golden data on the ${backend} backend`, () => {
     let pack: BackendPack
@@ -84,9 +88,7 @@ export function describeGolden(backend: string, { fixtures, createPack, toleranc
       tolerance: tolerance ?? exactTolerance,
     }
     describeFolders(suite)
-    describeFiles(suite, 'gguf')
-    describeFiles(suite, 'quantized')
-    describeFiles(suite, 'quantized-floats')
+    for (const kind of kinds) describeFiles(suite, kind)
   })
 }
 

@@ -8,7 +8,14 @@ import { headSizes } from '../config/parallel-sizes.ts'
 import { InvalidConfigError } from '../errors.ts'
 import { ReplayGroup } from '../layers/replay-group.case.ts'
 import { decodeAlone, decodeTogether, errorOf, type Stepper } from './decode.case.ts'
-import { type GoldenFiles, type Golden, goldenFolders, loadModel, readJson } from './golden-models.case.ts'
+import {
+  allGoldenKinds,
+  type GoldenFiles,
+  type Golden,
+  goldenFolders,
+  loadModel,
+  readJson,
+} from './golden-models.case.ts'
 import type { CausalLM } from './model.ts'
 import { createKQuantModel } from './k-quant-model.case.ts'
 import { RankRunner } from './rank-runner.case.ts'
@@ -58,7 +65,7 @@ export function describeParallelModels(backend: string, { fixtures, createPack }
       table.push(...errors.map((error) => `${backend} | ${folder} | ${error}`))
     })
 
-    const files = (['gguf', 'quantized', 'quantized-floats'] as const).flatMap((kind) =>
+    const files = allGoldenKinds.flatMap((kind) =>
       readJson<GoldenFiles>(`${fixtures}${kind}/golden.json`).files.map((golden) => ({ kind, ...golden })),
     )
     it.each(files)('$file', { timeout: timeoutMs }, async ({ kind, file, outputs }) => {

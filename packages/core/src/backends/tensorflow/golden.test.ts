@@ -7,19 +7,22 @@ import { createTensorflowPack } from './tensorflow-pack.ts'
 
 const fixtures = fileURLToPath(new URL('../../../../../fixtures/', import.meta.url))
 
+/** Quantized weights are dequantized by the same ops whatever computes with them. */
+const kinds = ['gguf'] as const
+
 /** Those of 16 bits are in fixtures/README.md too. */
 const variants = [
   { dtype: 'float32', fusedOps: true },
-  { dtype: 'float32', fusedOps: false },
+  { dtype: 'float32', fusedOps: false, kinds },
   { dtype: 'bfloat16', fusedOps: true, tolerance: 8e-2 },
-  { dtype: 'float16', fusedOps: true, tolerance: 2e-2 },
+  { dtype: 'float16', fusedOps: true, tolerance: 2e-2, kinds },
 ] as const
 
 if (skipReason === null) {
-  for (const { dtype, fusedOps, ...tolerance } of variants) {
+  for (const { dtype, fusedOps, ...options } of variants) {
     describeGolden(`tensorflow, ${dtype}, fused ops: ${fusedOps}`, {
       fixtures,
-      ...tolerance,
+      ...options,
       async createPack() {
         const pack = await createTensorflowPack({ dtype, fusedOps })
         await setBackend(pack.name)
