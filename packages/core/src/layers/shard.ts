@@ -1,6 +1,7 @@
 import { checkHeads } from '../config/parallel-sizes.ts'
 import { InvalidConfigError } from '../errors.ts'
 import type { RowRange } from '../loading/weight-source.ts'
+import { greatestCommonDivisor } from '../util/math.ts'
 import type { Communicator } from './communicator.ts'
 import type { LinearRole } from './linear-method.ts'
 import type { WeightLoader } from './weight-loader.ts'
@@ -75,7 +76,5 @@ export function shareHeads(heads: { numHeads: number; numKvHeads: number }, { ra
 }
 
 function leastCommonMultiple(a: number, b: number): number {
-  let [divisor, rest] = [a, b]
-  while (rest !== 0) [divisor, rest] = [rest, divisor % rest]
-  return (a / divisor) * b
+  return (a / greatestCommonDivisor(a, b)) * b
 }

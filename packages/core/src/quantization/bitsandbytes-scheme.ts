@@ -3,7 +3,7 @@ import { CheckpointError, UnsupportedModelError } from '../errors.ts'
 import type { RawTensor } from '../loading/raw-tensor.ts'
 import type { WeightView } from '../loading/weight-view.ts'
 import { encodeRow } from '../tensor/dequantize.ts'
-import { ceilDiv } from '../util/math.ts'
+import { ceilDiv, greatestCommonDivisor } from '../util/math.ts'
 import { codesHighFirst } from './byte-planes.ts'
 import { readScalars } from './float4-tensors.ts'
 import { matrixShape, requireRaw, type GroupedTensors, type PlaneReader } from './grouped-tensors.ts'
@@ -80,7 +80,7 @@ function findTable(source: WeightView, { module, weight, state: stateTensor }: T
     )
   const blocks = readBlocks(source, name, state)
   // Blocks run on from row to row: where rows are not whole blocks, what divides both has one scale.
-  const groupSize = gcd(state.blocksize, cols)
+  const groupSize = greatestCommonDivisor(state.blocksize, cols)
   return {
     module,
     file,
@@ -231,8 +231,4 @@ function refuseTiles(source: WeightView, name: string): void {
     throw new UnsupportedModelError(
       `${tensor.file}: ${tensor.name} says that the weight's elements lie in tiles; only rows can be read. Save the checkpoint with a current bitsandbytes`,
     )
-}
-
-function gcd(a: number, b: number): number {
-  return b === 0 ? a : gcd(b, a % b)
 }

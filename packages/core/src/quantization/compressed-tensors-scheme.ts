@@ -10,14 +10,13 @@ import {
   checkDtype,
   matrixShape,
   planeInMemory,
-  requireRaw,
   scaleDtypeOf,
   scaleDtypes,
   type GroupedTensors,
   type PlaneReader,
 } from './grouped-tensors.ts'
 import { signedCodes } from './int-quantized-layout.ts'
-import { readOrder } from './order.ts'
+import { findOrder } from './order.ts'
 import { decodePackedZeros, paddedCodes, streamWords } from './pack-quantized-layout.ts'
 import type { QuantizationScheme } from './quantization-scheme.ts'
 import { codesInWords, readIntegers, readWords, rowsPlane } from './raw-matrix.ts'
@@ -178,11 +177,7 @@ function withScales(source: WeightView, found: CodesAndZeros): GroupedTensors {
     })
   const scaleDtype = scaleDtypeOf(scales)
   checkGrid(scales, grid)
-  const gIdx = `${module}.weight_g_idx`
-  const order =
-    source.raw(gIdx) === null
-      ? null
-      : readOrder(requireRaw(source, gIdx, { dtypes: ['int32'], shape: [cols] }), { groupSize, numGroups })
+  const order = findOrder(source, `${module}.weight_g_idx`, { cols, groupSize, numGroups })
   return {
     module,
     file: weight.file,

@@ -15,7 +15,7 @@ import {
   type GroupedTensors,
 } from './grouped-tensors.ts'
 import { createModulePattern, createPatternBudget } from './module-pattern.ts'
-import { readOrder } from './order.ts'
+import { findOrder } from './order.ts'
 import type { QuantizationScheme } from './quantization-scheme.ts'
 import { codesInWords, columnsPlane, elementBytesOf, readWords } from './raw-matrix.ts'
 import { groupSizeOf, groupSizeSchema, parseSection, resolveGroups } from './section.ts'
@@ -116,11 +116,7 @@ function findGptq(source: WeightView, gptq: GptqModule): GroupedTensors {
   const { groupSize, numGroups } = resolveGroups(config.groupSize, cols)
   const scales = requireRaw(source, `${module}.scales`, { dtypes: scaleDtypes, shape: [numGroups, rows] })
   const scaleDtype = scaleDtypeOf(scales)
-  const gIdx = `${module}.g_idx`
-  const order =
-    source.raw(gIdx) === null
-      ? null
-      : readOrder(requireRaw(source, gIdx, { dtypes: ['int32'], shape: [cols] }), { groupSize, numGroups })
+  const order = findOrder(source, `${module}.g_idx`, { cols, groupSize, numGroups })
   const zeros = readZeros(source, gptq, { rows, numGroups })
   const elementBytes = elementBytesOf(scaleDtype)
   return {

@@ -1,12 +1,25 @@
 import { CheckpointError } from '../errors.ts'
-import type { RawTensor } from '../loading/raw-tensor.ts'
+import type { WeightView } from '../loading/weight-view.ts'
+import { requireRaw } from './grouped-tensors.ts'
 import { readInt32 } from './raw-matrix.ts'
 
-/** The group of each column; `null` where columns are in groups as they stand, or where the tensor was never filled. */
-export function readOrder(
-  tensor: RawTensor,
-  { groupSize, numGroups }: { readonly groupSize: number | 'channel'; readonly numGroups: number },
+export interface OrderedColumns {
+  readonly cols: number
+  readonly groupSize: number | 'channel'
+  readonly numGroups: number
+}
+
+/**
+ * The group of each column; `null` where columns are in groups as they stand: there is no such tensor, it was never filled, or
+ * it says so.
+ */
+export function findOrder(
+  source: WeightView,
+  name: string,
+  { cols, groupSize, numGroups }: OrderedColumns,
 ): Int32Array | null {
+  if (source.raw(name) === null) return null
+  const tensor = requireRaw(source, name, { dtypes: ['int32'], shape: [cols] })
   const order = readInt32(tensor)
   if (order.every((group) => group === -1)) return null
   const col = order.findIndex((group) => group < 0 || group >= numGroups)

@@ -12,3 +12,7 @@ export function divideExactly(a: number, b: number): number {
   assert(a % b === 0, `${a} is not divisible by ${b}`)
   return a / b
 }
+
+export function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b)
+}

@@ -1,11 +1,11 @@
 import type { CacheScales } from '../decoder-layer.ts'
-import type { OpenedModel } from '../model/open-model.ts'
+import type { OpenedDecoder } from '../model/open-decoder.ts'
 import { tensorOf } from './safetensors-file.ts'
 import type { OutputTensor } from './safetensors-file.ts'
 
 /** compressed-tensors' names and shapes: `model.layers.3.self_attn.k_scale`, `[1]` or `[numKvHeads, 1, 1]`. */
 export function cacheScaleTensors(
-  { view, design }: OpenedModel,
+  { view, design }: OpenedDecoder,
   layer: string,
   scales: CacheScales | null,
 ): OutputTensor[] {

@@ -6,7 +6,7 @@ import type { DType, RawTensor, WeightInfo } from '@octavo/core/loading'
 import type { CheckpointFormat, SavedModule } from '../formats/checkpoint-format.ts'
 import { noChanges } from '../model/checkpoint-layer.ts'
 import type { LayerChanges } from '../model/checkpoint-layer.ts'
-import type { OpenedModel } from '../model/open-model.ts'
+import type { OpenedDecoder } from '../model/open-decoder.ts'
 import type { KvCacheScheme } from '../weight-scheme.ts'
 import { cacheScaleTensors } from './cache-scale-tensors.ts'
 import { copyOtherFiles } from './copy-files.ts'
@@ -16,7 +16,7 @@ import type { OutputTensor } from './safetensors-file.ts'
 import { ShardWriter } from './shard-writer.ts'
 
 export interface WriteCheckpointOptions {
-  readonly model: OpenedModel
+  readonly model: OpenedDecoder
   readonly folder: string
   readonly format: CheckpointFormat
   /** All modules of the model. */
@@ -58,7 +58,7 @@ export async function writeCheckpoint(options: WriteCheckpointOptions): Promise<
     ...(isQuantized && { quantization_config: format.section(modules, cacheScheme) }),
   }
   onDisk(folder, () => writeFileSync(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`))
-  copyOtherFiles(model.path, folder)
+  copyOtherFiles(model.checkpoint.path, folder)
   return writer.totalBytes
 }
 
@@ -103,7 +103,7 @@ function prefixesOf(name: string): string[] {
 }
 
 interface OutputContext {
-  readonly model: OpenedModel
+  readonly model: OpenedDecoder
   readonly format: CheckpointFormat
   readonly changes: LayerChanges
   readonly savedModules: ReadonlyMap<string, SavedModule>
@@ -210,7 +210,7 @@ function weightModule(name: string): string | null {
   return name.endsWith('.weight') ? name.slice(0, -'.weight'.length) : null
 }
 
-function requireRaw({ source }: OpenedModel, name: string): RawTensor {
+function requireRaw({ source }: OpenedDecoder, name: string): RawTensor {
   const tensor = source.raw(name)
   assert(tensor !== null, `${name} is in the checkpoint`)
   return tensor

@@ -61,7 +61,7 @@ export async function convertCheckpoint(source: string, target: string, options:
     const numQuantized = format === null ? 0 : saved.filter(({ weight }) => weight !== null).length
     return { path: target, weightBytes, numQuantized }
   } finally {
-    opened.weights.close()
+    opened.source.close()
     rmSync(folder, { recursive: true, force: true })
   }
 }
@@ -135,7 +135,7 @@ function writeTensors(opened: OpenedSource, { modules, saved, format, folder, op
     else view.discard(name)
   }
   writer.finish()
-  checkAllRead(opened.weights, view, opened.design.unused)
+  checkAllRead(opened.source, view, opened.design.unused)
   return writer.totalBytes
 }
 

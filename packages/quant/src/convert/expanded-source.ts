@@ -24,7 +24,7 @@ export class ExpandedSource implements WeightSource {
   #last: { readonly name: string; readonly format: WeightFormat; readonly bytes: Uint8Array } | null = null
 
   constructor(opened: OpenedSource, expansion: Expansion) {
-    this.file = opened.weights.file
+    this.file = opened.source.file
     this.#opened = opened
     this.#expansion = expansion
     for (const [module, tensors] of listModules(opened))
@@ -90,7 +90,7 @@ export class ExpandedSource implements WeightSource {
   }
 
   close(): void {
-    this.#opened.weights.close()
+    this.#opened.source.close()
   }
 
   #expand(name: string, module: GroupedTensors): { readonly format: WeightFormat; readonly bytes: Uint8Array } {

@@ -1,44 +1,21 @@
-import { openCheckpoint, WeightView } from '@octavo/core/loading'
-import type { Checkpoint, WeightSource } from '@octavo/core/loading'
-import { getModelDefinition, parseModelConfig, resolveNames, stageLayout } from '@octavo/core/model'
-import type { DecoderDesign, LinearRole, ModelConfig } from '@octavo/core/model'
-import { createQuantizationScheme, QuantizationError } from '@octavo/core/quantization'
+import { openCheckpoint } from '@octavo/core/loading'
+import type { DecoderDesign, LinearRole } from '@octavo/core/model'
+import { createQuantizationScheme } from '@octavo/core/quantization'
 import type { GroupedTensors, QuantizationScheme } from '@octavo/core/quantization'
+import { openDecoder } from '../model/open-decoder.ts'
+import type { OpenedDecoder } from '../model/open-decoder.ts'
 
 /** A checkpoint of any layout that Octavo loads, its weights floats or quantized. */
-export interface OpenedSource {
-  readonly checkpoint: Checkpoint
-  readonly config: ModelConfig
-  readonly design: DecoderDesign
-  readonly weights: WeightSource
-  /** The tensors under the layers' names, each expert a module. */
-  readonly view: WeightView
+export interface OpenedSource extends OpenedDecoder {
   /** `null`: no module is quantized, but for GGUF's blocks that the kernels have formats for. */
   readonly scheme: QuantizationScheme | null
 }
 
-/** The caller closes `weights`. */
+/** The caller closes `source`. */
 export async function openSource(path: string): Promise<OpenedSource> {
   const checkpoint = await openCheckpoint(path)
-  const config = parseModelConfig(checkpoint.config, checkpoint.path)
-  const { design } = await getModelDefinition(config)
-  if (design === undefined)
-    throw new QuantizationError(
-      `${checkpoint.path}: ${config.architecture} is a model of its own making, whose tensors are not known; a decoder made with defineDecoder can be converted`,
-    )
   const scheme = checkpoint.quantization && createQuantizationScheme(checkpoint.quantization)
-  const weights = checkpoint.openWeights()
-  try {
-    const decoder = design(config)
-    const { numLayers } = config
-    const names = resolveNames(weights, decoder, config)
-    const layout = stageLayout(decoder, { names, layers: { start: 0, end: numLayers }, numLayers })
-    const view = new WeightView(weights, layout)
-    return { checkpoint, config, design: decoder, weights, view, scheme }
-  } catch (error) {
-    weights.close()
-    throw error
-  }
+  return { ...(await openDecoder(checkpoint)), scheme }
 }
 
 /** The modules that have a weight, in the order of their first tensors; what a scheme finds of each. */

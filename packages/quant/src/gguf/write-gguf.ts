@@ -59,7 +59,7 @@ export async function writeGguf(source: string, target: string, options: WriteGg
         `${checkpoint.path}: models of the type "${config.modelType}" can't be written to GGUF: Octavo does not know llama.cpp's names for it.`,
       )
     const weights =
-      opened.scheme === null ? opened.weights : new ExpandedSource(opened, type === 'exact' ? 'blocks' : 'float32')
+      opened.scheme === null ? opened.source : new ExpandedSource(opened, type === 'exact' ? 'blocks' : 'float32')
     const view = new WeightView(weights, ggufLayout(weights, architecture, config))
     const planned = planTensors(view, {
       config,
@@ -80,7 +80,7 @@ export async function writeGguf(source: string, target: string, options: WriteGg
       notes,
     }
   } finally {
-    opened.weights.close()
+    opened.source.close()
   }
 }
 

@@ -8,7 +8,7 @@ import { CheckpointLayer } from './checkpoint-layer.ts'
 import { LayerRuntime } from './layer-runtime.ts'
 import { LayerStream } from './layer-stream.ts'
 import { openModel } from './open-model.ts'
-import type { OpenedModel } from './open-model.ts'
+import type { OpenedDecoder } from './open-decoder.ts'
 
 /** Golden models of all families, tiny and random. */
 export const fixtureModels = [
@@ -33,7 +33,7 @@ export function fixturePath(name: string): string {
 }
 
 export interface FixtureLayers {
-  readonly model: OpenedModel
+  readonly model: OpenedDecoder
   readonly pack: BackendPack
   readonly batches: readonly CalibrationBatch[]
   readonly stream: LayerStream

@@ -4,10 +4,10 @@ import type { ForwardContext, RopeRows } from '@octavo/core/model'
 import type { KvStorage } from '@octavo/core/ops'
 import { calibrationBlockSize } from '../calibration/calibration-batch.ts'
 import type { CalibrationBatch } from '../calibration/calibration-batch.ts'
-import type { OpenedModel } from './open-model.ts'
+import type { OpenedDecoder } from './open-decoder.ts'
 
 export interface LayerRuntimeOptions {
-  readonly model: OpenedModel
+  readonly model: OpenedDecoder
   readonly pack: BackendPack
   /** Empty: nothing can be observed. */
   readonly batches: readonly CalibrationBatch[]
@@ -15,7 +15,7 @@ export interface LayerRuntimeOptions {
 
 /** What all layers share while they run: tables of angles, and a KV cache for one layer and one batch. */
 export class LayerRuntime {
-  readonly model: OpenedModel
+  readonly model: OpenedDecoder
   readonly pack: BackendPack
   readonly batches: readonly CalibrationBatch[]
   readonly rope: RotaryEmbedding | null

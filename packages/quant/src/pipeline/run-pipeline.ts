@@ -16,7 +16,7 @@ import type { CheckpointFormat, SavedModule } from '../formats/checkpoint-format
 import { resolveFormat } from '../formats/registry.ts'
 import { LayerRuntime } from '../model/layer-runtime.ts'
 import { openModel } from '../model/open-model.ts'
-import type { OpenedModel } from '../model/open-model.ts'
+import type { OpenedDecoder } from '../model/open-decoder.ts'
 import type { Recipe } from '../recipe/recipe.ts'
 import type { KvCacheScheme } from '../weight-scheme.ts'
 import type { LayerRecord } from './layer-record.ts'
@@ -51,7 +51,7 @@ interface Run {
   readonly options: RunOptions
   readonly save: ResolvedOptions<typeof saveOptionTable>
   readonly format: CheckpointFormat
-  readonly model: OpenedModel
+  readonly model: OpenedDecoder
   readonly parts: RunParts
   readonly pack: BackendPack
   readonly calibration: CalibrationSet | null
@@ -186,7 +186,7 @@ function checkPasses({ passes, options }: PipelinePlan): void {
 }
 
 function resolveParts(
-  { path, names, design }: OpenedModel,
+  { checkpoint, names, design }: OpenedDecoder,
   options: Pick<RunOptions, 'head' | 'embedding'>,
   recipes: readonly Recipe[],
 ): RunParts {
@@ -197,13 +197,13 @@ function resolveParts(
   if (!names.isTied) return { embedding, head: options.head ?? isSelected(design.lmHead, 'head') }
   if (options.head === true && !embedding)
     throw new QuantizationError(
-      `${path}: the head is tied: its weight is the embedding's. Quantize that instead (\`embedding: true\`), which does both, or leave the head out`,
+      `${checkpoint.path}: the head is tied: its weight is the embedding's. Quantize that instead (\`embedding: true\`), which does both, or leave the head out`,
     )
   return { embedding, head: false }
 }
 
 /** Embedding and head where no pass was run on them: they are saved as they were, and the format names them. */
-function unvisited({ design, names }: OpenedModel, parts: RunParts): SavedModule[] {
+function unvisited({ design, names }: OpenedDecoder, parts: RunParts): SavedModule[] {
   const asStored = { weight: null, inputActivations: null, sharedRows: 1 }
   return [
     ...(parts.embedding ? [] : [{ name: design.embedding, role: 'embedding', ...asStored } as const]),
@@ -211,7 +211,7 @@ function unvisited({ design, names }: OpenedModel, parts: RunParts): SavedModule
   ]
 }
 
-function prefixOf(record: string, { design, config }: OpenedModel): string {
+function prefixOf(record: string, { design, config }: OpenedDecoder): string {
   if (record === 'embedding') return design.embedding
   if (record === 'head') return design.lmHead
   const index = Array.from({ length: config.numLayers }, (_, i) => i).find((i) => recordName(i) === record)
@@ -219,8 +219,8 @@ function prefixOf(record: string, { design, config }: OpenedModel): string {
 }
 
 /** Config and weights by size and time: reading them all would take longer than much of the work. */
-function fingerprintOf({ path, checkpoint }: OpenedModel): string {
-  const hash = createHash('sha256').update(JSON.stringify(checkpoint.config))
+function fingerprintOf({ checkpoint: { path, config } }: OpenedDecoder): string {
+  const hash = createHash('sha256').update(JSON.stringify(config))
   for (const name of readdirSync(path).sort()) {
     if (!name.endsWith('.safetensors')) continue
     const { size, mtimeMs } = statSync(join(path, name))

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { tidy } from '@tensorflow/tfjs-core'
 import { createBackend } from '@octavo/core'
-import { openCheckpoint } from '@octavo/core/loading'
-import { getModelDefinition, parseModelConfig, singleRank } from '@octavo/core/model'
-import { createQuantizationScheme, createSchemeMethods } from '@octavo/core/quantization'
+import { openModel } from '@octavo/core/model'
+import type { ModelConfig } from '@octavo/core/model'
 import { onTestFinished } from 'vitest'
 import { createBatches } from '../calibration/calibration-batch.ts'
+import type { CalibrationSequence } from '../calibration/calibration-batch.ts'
 import { someSequences } from '../model/fixture-layers.case.ts'
 
 /** A folder that goes when the test ends. */
@@ -19,32 +19,30 @@ export function temporaryFolder(): string {
 
 /** Logits of every token of a few sequences, by the model as core reads it. */
 export async function logitsOf(path: string): Promise<Float32Array> {
+  const [logits] = await batchLogits(path, ({ vocabSize }) => someSequences(vocabSize))
+  return logits!
+}
+
+/** Logits `[numTokens * vocabSize]` of each batch of the sequences. */
+export async function batchLogits(
+  path: string,
+  sequencesFor: (config: ModelConfig) => readonly CalibrationSequence[],
+): Promise<Float32Array[]> {
   const { pack } = await createBackend('wasm', { env: {} })
-  const checkpoint = await openCheckpoint(path)
-  const config = parseModelConfig(checkpoint.config, path)
-  const definition = await getModelDefinition(config)
-  const { quantization } = checkpoint
-  const source = checkpoint.openWeights()
+  const opened = await openModel(path, { pack })
+  const model = opened.load()
   try {
-    const model = definition.load({
-      config,
-      source,
-      pack,
-      dtype: 'auto',
-      communicator: singleRank,
-      linearMethods: createSchemeMethods(quantization && createQuantizationScheme(quantization)),
+    return createBatches(sequencesFor(opened.config), 1024).map(({ ids, metadata, numBlocks }) => {
+      const kv = pack.createKvStorage({ ...model.kvShape, dtype: 'float32', numBlocks, blockSize: metadata.blockSize })
+      const context = { metadata, kv, tokens: null }
+      const output = tidy(() => model.computeLogits(model.forward(ids, context), context))
+      const logits = output.dataSync<'float32'>()
+      output.dispose()
+      kv.dispose()
+      return logits
     })
-    const [batch] = createBatches(someSequences(config.vocabSize), 1024)
-    const kv = pack.createKvStorage({ ...model.kvShape, dtype: 'float32', numBlocks: batch!.numBlocks, blockSize: 16 })
-    const context = { metadata: batch!.metadata, kv, tokens: null }
-    const output = tidy(() => model.computeLogits(model.forward(batch!.ids, context), context))
-    const logits = output.dataSync<'float32'>()
-    output.dispose()
-    kv.dispose()
-    model.dispose()
-    return logits
   } finally {
-    source.close()
+    model.dispose()
   }
 }
 

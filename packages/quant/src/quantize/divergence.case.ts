@@ -1,15 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { tidy } from '@tensorflow/tfjs-core'
-import { createBackend } from '@octavo/core'
 import { openCheckpoint } from '@octavo/core/loading'
-import { getModelDefinition, parseModelConfig, singleRank } from '@octavo/core/model'
-import { createQuantizationScheme, createSchemeMethods } from '@octavo/core/quantization'
+import { parseModelConfig } from '@octavo/core/model'
 import { createTokenizer } from '@octavo/core/tokenizer'
-import { createBatches } from '../calibration/calibration-batch.ts'
 import type { CalibrationSequence } from '../calibration/calibration-batch.ts'
 import type { CalibrationSample } from '../calibration/calibration-options.ts'
 import { readCalibration } from '../calibration/read-calibration.ts'
+import { batchLogits } from '../pipeline/saved-models.case.ts'
 
 export const tinyModel = fileURLToPath(new URL('../../../core/models/octavo-tiny', import.meta.url))
 const evalFolder = new URL('../../../../fixtures/octavo-tiny-eval/', import.meta.url)
@@ -35,35 +32,16 @@ export async function logProbabilities(
   path: string,
   sequences: readonly CalibrationSequence[],
 ): Promise<Float64Array[]> {
-  const { pack } = await createBackend('wasm', { env: {} })
-  const checkpoint = await openCheckpoint(path)
-  const config = parseModelConfig(checkpoint.config, path)
-  const definition = await getModelDefinition(config)
-  const { quantization } = checkpoint
-  const source = checkpoint.openWeights()
-  const model = definition.load({
-    config,
-    source,
-    pack,
-    dtype: 'auto',
-    communicator: singleRank,
-    linearMethods: createSchemeMethods(quantization && createQuantizationScheme(quantization)),
+  let vocabSize = 0
+  const batches = await batchLogits(path, (config) => {
+    vocabSize = config.vocabSize
+    return sequences
   })
-  try {
-    return createBatches(sequences, 1024).flatMap(({ ids, metadata, numBlocks }) => {
-      const kv = pack.createKvStorage({ ...model.kvShape, dtype: 'float32', numBlocks, blockSize: metadata.blockSize })
-      const context = { metadata, kv, tokens: null }
-      const output = tidy(() => model.computeLogits(model.forward(ids, context), context))
-      const logits = output.dataSync<'float32'>()
-      output.dispose()
-      kv.dispose()
-      const rows = Array.from({ length: ids.length }, (_, row) => row * config.vocabSize)
-      return rows.map((start) => logSoftmax(logits.subarray(start, start + config.vocabSize)))
-    })
-  } finally {
-    model.dispose()
-    source.close()
-  }
+  return batches.flatMap((logits) =>
+    Array.from({ length: logits.length / vocabSize }, (_, row) =>
+      logSoftmax(logits.subarray(row * vocabSize, (row + 1) * vocabSize)),
+    ),
+  )
 }
 
 function logSoftmax(logits: Float32Array): Float64Array {
