@@ -1,0 +1,198 @@
+/** LlamaIndex: agents, its own loop, choices through its extra options, and its ways to structured output. */
+import { tool } from '@llamaindex/core/tools'
+import { OpenAI } from '@llamaindex/openai'
+import { agent, agentToolCallEvent, multiAgent } from '@llamaindex/workflow'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startTinyServer } from './tiny-server.ts'
+import type { TinyServer } from './tiny-server.ts'
+import { person, smallTalk, toyPersons, toyQuestions, toyTools, unseenSchemas } from './toy-world.ts'
+
+type LlamaTool = ReturnType<typeof tool>
+type ChatParams = Parameters<OpenAI['chat']>[0]
+type ChatMessage = ChatParams['messages'][number]
+/** What the client passes on as it is. */
+type ChatOptions = Parameters<OpenAI['chat']>[0]['additionalChatOptions'] & { readonly min_tokens?: number }
+
+const { get_weather: weather, set_timer: timer, add } = toyTools
+
+const createTools = (): LlamaTool[] =>
+  [
+    tool({
+      name: 'get_weather',
+      description: weather.description,
+      parameters: weather.input,
+      execute: weather.execute,
+    }),
+    tool({ name: 'set_timer', description: timer.description, parameters: timer.input, execute: timer.execute }),
+    tool({ name: 'add', description: add.description, parameters: add.input, execute: add.execute }),
+  ] as LlamaTool[]
+
+describe('LlamaIndex', () => {
+  let server: TinyServer
+  let llm: OpenAI
+
+  beforeAll(async () => {
+    server = await startTinyServer()
+    llm = new OpenAI({
+      model: server.model,
+      apiKey: 'none',
+      baseURL: server.baseURL,
+      temperature: 0,
+      maxTokens: 200,
+      maxRetries: 0,
+      additionalSessionOptions: { fetch: server.fetch },
+    })
+  })
+  afterAll(() => server[Symbol.asyncDispose]())
+
+  const asked = (content: string): ChatMessage[] => [{ role: 'user', content }]
+
+  describe('tool loops', () => {
+    it('of an agent', async () => {
+      for (const { question, tool: name, input, answer } of toyQuestions) {
+        const workflow = agent({ llm, tools: createTools(), systemPrompt: 'You are a helpful assistant.' })
+        const called: unknown[] = []
+        const events = workflow.runStream(question)
+        let result: unknown = null
+        for await (const event of events) {
+          if (agentToolCallEvent.include(event)) called.push([event.data.toolName, event.data.toolKwargs])
+          else if ('result' in (event.data as object)) result = (event.data as { result: unknown }).result
+        }
+        expect(called).toEqual([[name, input]])
+        expect(result).toBe(answer)
+      }
+      expect(server.takeSent().every(({ stream }) => stream === true)).toBe(true)
+    })
+
+    it('of exec, not streamed', async () => {
+      for (const { question, tool: name, input, answer } of toyQuestions) {
+        const messages = asked(question)
+        const first = await llm.exec({ messages, tools: createTools() })
+        expect(first.toolCalls).toMatchObject([{ name, input }])
+        const last = await llm.exec({ messages: [...messages, ...first.newMessages], tools: createTools() })
+        expect(last.toolCalls).toEqual([])
+        expect(last.newMessages).toMatchObject([{ role: 'assistant', content: answer }])
+      }
+    })
+
+    it('of exec, streamed', async () => {
+      for (const { question, tool: name, input, answer } of toyQuestions) {
+        const messages = asked(question)
+        const first = await llm.exec({ messages, tools: createTools(), stream: true })
+        expect(first.toolCalls).toMatchObject([{ name, input }])
+        const last = await llm.exec({
+          messages: [...messages, ...first.newMessages()],
+          tools: createTools(),
+          stream: true,
+        })
+        let text = ''
+        for await (const { delta } of last.stream) text += delta
+        expect(text).toBe(answer)
+      }
+    })
+
+    it('of two agents, the first of which hands over', async () => {
+      const second = agent({ name: 'forecaster', llm, tools: createTools(), description: 'Knows the weather.' })
+      const [forecaster] = second.getAgents()
+      const first = agent({
+        name: 'receptionist',
+        llm: withChoice({ type: 'function', function: { name: 'handOff' } }),
+        canHandoffTo: [forecaster!],
+        description: 'Hands over.',
+      })
+      const workflow = multiAgent({ agents: [first, second], rootAgent: first })
+      const called: string[] = []
+      for await (const event of workflow.runStream(toyQuestions[0].question))
+        if (agentToolCallEvent.include(event)) called.push(event.data.toolName)
+      expect(called).toContain('handOff')
+    })
+  })
+
+  /** The same model with a choice in each of its requests. */
+  function withChoice(tool_choice: NonNullable<ChatOptions>['tool_choice']): OpenAI {
+    return new OpenAI({
+      model: server.model,
+      apiKey: 'none',
+      baseURL: server.baseURL,
+      temperature: 0,
+      maxTokens: 200,
+      additionalChatOptions: { tool_choice },
+    })
+  }
+
+  describe('choices', () => {
+    const execWith = (question: string, additionalChatOptions: ChatOptions) =>
+      llm.exec({ messages: asked(question), tools: createTools(), additionalChatOptions })
+
+    it('required and named: calls where it would talk', async () => {
+      const named = { type: 'function', function: { name: 'add' } } as const
+      for (const tool_choice of ['required', named] as const) {
+        const { toolCalls } = await execWith(smallTalk, { tool_choice })
+        expect(toolCalls.length).toBeGreaterThan(0)
+        for (const { name, input } of toolCalls)
+          expect(toyTools[name as keyof typeof toyTools].input.safeParse(input).error).toBeUndefined()
+        if (tool_choice === named) expect(toolCalls).toMatchObject([{ name: 'add' }])
+        const streamed = await llm.exec({
+          messages: asked(smallTalk),
+          tools: createTools(),
+          additionalChatOptions: { tool_choice },
+          stream: true,
+        })
+        const plain = (calls: typeof toolCalls) => calls.map(({ name, input }) => ({ name, input }))
+        expect(plain(streamed.toolCalls)).toEqual(plain(toolCalls))
+      }
+    })
+
+    it('none: talks where it would call', async () => {
+      expect((await execWith(toyQuestions[0].question, { tool_choice: 'none' })).toolCalls).toEqual([])
+    })
+
+    it('several calls in one turn', async () => {
+      const { toolCalls, newMessages } = await execWith(toyQuestions[0].question, {
+        tool_choice: 'required',
+        min_tokens: 48,
+      })
+      expect(toolCalls.length).toBeGreaterThan(1)
+      expect(newMessages).toHaveLength(toolCalls.length + 1)
+    })
+  })
+
+  describe('structured output', () => {
+    it('a zod schema as response format, in chat and complete, streamed and not', async () => {
+      for (const { text, person: expected } of toyPersons) {
+        const request = { messages: asked(text), responseFormat: person }
+        const { message } = await llm.chat(request)
+        expect(JSON.parse(String(message.content))).toEqual(expected)
+        let streamed = ''
+        for await (const { delta } of await llm.chat({ ...request, stream: true })) streamed += delta
+        expect(streamed).toBe(message.content)
+        const completed = await llm.complete({ prompt: text, responseFormat: person })
+        expect(completed.text).toBe(message.content)
+      }
+      expect(server.takeSent().at(-1)?.response_format?.type).toBe('json_schema')
+    })
+
+    it('json mode', async () => {
+      const { text, person: expected } = toyPersons[0]!
+      const { message } = await llm.chat({ messages: asked(text), responseFormat: { type: 'json_object' } })
+      expect(JSON.parse(String(message.content))).toEqual(expected)
+    })
+
+    it('as a call of its format tool, streamed and not', async () => {
+      const { text, person: expected } = toyPersons[0]!
+      const request = {
+        messages: asked(text),
+        responseFormat: person,
+        additionalChatOptions: { tool_choice: 'required' },
+      } as const
+      expect((await llm.exec(request)).object).toEqual(expected)
+      expect((await llm.exec({ ...request, stream: true })).object).toEqual(expected)
+    })
+
+    it.each(Object.entries(unseenSchemas))('%s that the model has never seen', async (_, schema) => {
+      const messages = asked('Tell me the weather in Oslo as JSON.')
+      const { message } = await llm.chat({ messages, responseFormat: schema })
+      expect(schema.safeParse(JSON.parse(String(message.content))).error).toBeUndefined()
+    })
+  })
+})
