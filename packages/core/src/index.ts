@@ -35,6 +35,8 @@ export type {
   OutputTokenLogprobs,
   RequestOutput,
 } from './sequence/outputs.ts'
+export type { MessageDelta, ToolCallDelta } from './chat-format/message-delta.ts'
+export type { ToolChoice } from './chat-format/tool-choice.ts'
 export type { ChatMessage, TextPart, ToolCall, ToolDefinition } from './tokenizer/chat-message.ts'
 export { RawJson } from './tokenizer/raw-json.ts'
 

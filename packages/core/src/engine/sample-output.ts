@@ -192,6 +192,7 @@ export class SampleOutput {
       cumulativeLogprob: hasLogprobs ? this.#cumulativeLogprob : null,
       finishReason,
       stopReason: finishReason === null ? null : this.#stopReason,
+      message: null,
     }
   }
 }

@@ -222,6 +222,7 @@ class FakeSample {
       cumulativeLogprob: null,
       finishReason: this.#finishReason,
       stopReason: this.#stopReason,
+      message: null,
     }
     this.#taken = { text: end, tokens: this.#tokenIds.length, isFinished: !this.isRunning }
     return [output]
