@@ -41,6 +41,9 @@ const chatFieldNames: Readonly<Record<string, string>> = {
   /** `logprobs` is a switch there. */
   logprobs: 'top_logprobs',
   tools: 'tools',
+  toolChoice: 'tool_choice',
+  parallelToolCalls: 'parallel_tool_calls',
+  thinkingTokenBudget: 'thinking_token_budget',
   chatTemplate: 'chat_template',
   chatTemplateKwargs: 'chat_template_kwargs',
   addGenerationPrompt: 'add_generation_prompt',
