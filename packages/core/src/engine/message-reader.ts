@@ -62,6 +62,7 @@ export class MessageReader {
     const cut = this.#waiting
     // A stop string ended inside of it: what is left is no token.
     if (cut !== undefined && cut.at < end) this.#parser.push(cut.text.slice(0, end - cut.at), false)
+    this.#at = end
     this.#nextToken = this.#specialTokens.length = 0
     this.#parser.finish()
   }
