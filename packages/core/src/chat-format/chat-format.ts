@@ -24,7 +24,8 @@ export interface ReasoningSyntax {
 export interface ToolCallSyntax {
   readonly begin: string
   readonly end: string
-  readonly separator: string
+  /** null where the template takes back one call a message only. */
+  readonly separator: string | null
   readonly call: CallSyntax
   /** What ids must look like for the template to take them back. */
   readonly idStyle: 'any' | 'nineAlphanumerics'
@@ -40,7 +41,8 @@ export interface ToolCallSyntax {
  */
 export type CallSyntax = JsonCallSyntax | NamedCallSyntax | TaggedCallSyntax | PythonicCallSyntax | HarmonyCallSyntax
 
-export type CallSlot = 'name' | 'id' | 'arguments'
+/** `index`: a number that counts the calls. */
+export type CallSlot = 'name' | 'id' | 'index' | 'arguments'
 
 /** The text of a call in parts: what is always the same, and what is not. */
 export type CallFrame = readonly (CallSlot | { readonly text: string })[]
@@ -56,6 +58,8 @@ export interface JsonCallSyntax {
   readonly namePath: readonly string[]
   readonly argumentsPath: readonly string[]
   readonly idPath: readonly string[] | null
+  /** Further members that every call has. */
+  readonly constantKeys: readonly string[]
   /** The arguments are not an object but its JSON text as a string. */
   readonly hasTextArguments: boolean
 }
