@@ -7,9 +7,3 @@ export function afterReasoning(format: ChatFormat, promptTail: string, inner: Ta
   void promptTail
   return inner
 }
-
-export function isThinkingOpen(format: ChatFormat, promptTail: string): boolean {
-  void format
-  void promptTail
-  return false
-}

@@ -1,6 +1,7 @@
-import { afterReasoning, isThinkingOpen } from '../chat-format/after-reasoning.ts'
+import { afterReasoning } from '../chat-format/after-reasoning.ts'
 import type { ChatFormat } from '../chat-format/chat-format.ts'
 import { createOutputParser } from '../chat-format/output-parser.ts'
+import { isThinkingOpen } from '../chat-format/is-thinking-open.ts'
 import { toolCallFormat } from '../chat-format/tool-call-format.ts'
 import type { ToolChoice } from '../chat-format/tool-choice.ts'
 import { InvalidRequestError } from '../errors.ts'
