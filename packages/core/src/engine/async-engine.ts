@@ -219,6 +219,7 @@ export class AsyncEngine implements EngineClient {
       params: processed.params,
       sequenceIds,
       outputKind: request.outputKind ?? 'cumulative',
+      messages: processed.messages,
     })
     const active = { queue: new PullQueue(() => outputs.take()), sequenceIds }
     this.#requests.set(request.requestId, active)

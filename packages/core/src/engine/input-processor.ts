@@ -1,6 +1,14 @@
+import type { ChatFormat } from '../chat-format/chat-format.ts'
+import { deriveChatFormat } from '../chat-format/derive-chat-format.ts'
 import { ContextLengthError, InvalidRequestError } from '../errors.ts'
-import { resolveSamplingParams, type SamplingParams, type SamplingParamsInput } from '../sampling-params.ts'
+import {
+  resolveSamplingParams,
+  type SamplingParams,
+  type SamplingParamsInput,
+  type ThinkingLimit,
+} from '../sampling-params.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
+import type { ChatTemplate } from '../tokenizer/chat-template.ts'
 import type { ChatTemplates } from '../tokenizer/chat-templates.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { isJsonObject } from '../util/json-object.ts'
@@ -8,7 +16,9 @@ import { randomSeed, uniformAt } from '../util/random.ts'
 import type { TurnOptions, TurnQueue } from '../util/turn-queue.ts'
 import { encodePrompt } from './encode-prompt.ts'
 import type { GenerateRequest, PromptInput } from './engine-client.ts'
+import { planOutput, type PlanOptions, thinkingTexts } from './output-plan.ts'
 import type { PromptEncoder } from './prompt-encoder.ts'
+import type { MessageSource } from './sample-output.ts'
 
 export interface InputProcessorOptions {
   readonly tokenizer: Tokenizer
@@ -30,6 +40,13 @@ export interface InputProcessorOptions {
   readonly seed: number | null
 }
 
+interface EncodedPrompt {
+  readonly text: string | null
+  readonly tokenIds: readonly number[]
+  /** What rendered a conversation. */
+  readonly template: ChatTemplate | null
+}
+
 interface TokenizeOptions {
   readonly request: GenerateRequest
   readonly addSpecialTokens: boolean
@@ -43,6 +60,7 @@ export interface ProcessedRequest {
   readonly promptTokenIds: readonly number[]
   readonly params: SamplingParams
   readonly sequences: readonly SequenceRequest[]
+  readonly messages: MessageSource
 }
 
 /** Text in, token ids out: renders the chat template, tokenizes, resolves the sampling parameters. */
@@ -78,7 +96,8 @@ export class InputProcessor {
     const freshSeed = request.params.seed == null ? this.#nextSeed() : 0
     // The prompts that come together are one caller's: they have their parameters in common.
     const turn = { caller: request.params, signal }
-    const { text, tokenIds } = await this.#options.turns.run(() => this.#encode(request, signal), turn)
+    const { turns } = this.#options
+    const { text, tokenIds, template } = await turns.run(() => this.#encode(request, signal), turn)
     const promptTokenIds = truncate(tokenIds, request, maxModelLen)
     if (promptTokenIds.length === 0)
       throw new InvalidRequestError('The prompt is empty: it must have at least one token.', 'prompt')
@@ -86,6 +105,11 @@ export class InputProcessor {
 
     const params = await this.#resolveParams(request, freshSeed, turn)
     checkRoom(request, { params, numPromptTokens: promptTokenIds.length, maxModelLen })
+    const format = template === null ? null : await turns.run(() => this.#formatOf(template), turn)
+    const planOptions = { prompt: request.prompt, promptText: text, format, params }
+    const plan = await turns.run(() => planOutput(planOptions), turn)
+    const grammar = plan.grammar === null ? null : JSON.stringify(plan.grammar)
+    const thinking = await this.#thinkingLimit(planOptions, turn)
     const sequences = Array.from({ length: params.n }, (_, index): SequenceRequest => ({
       id: sequenceId(request.requestId, index),
       promptTokenIds,
@@ -94,6 +118,9 @@ export class InputProcessor {
         // For text, which the engine's thread never sees.
         stop: [],
         badWords: [],
+        structuredOutput: null,
+        grammar,
+        thinking,
         seed: (params.seed ?? 0) + index,
         promptLogprobs: index === 0 ? params.promptLogprobs : null,
       },
@@ -104,13 +131,11 @@ export class InputProcessor {
       cacheKeys: this.#cacheKeys(promptTokenIds.length),
       forkOf: index === 0 ? null : sequenceId(request.requestId, 0),
     }))
-    return { requestId: request.requestId, promptText: text, promptTokenIds, params, sequences }
+    const { messages } = plan
+    return { requestId: request.requestId, promptText: text, promptTokenIds, params, sequences, messages }
   }
 
-  async #encode(
-    request: GenerateRequest,
-    signal?: AbortSignal,
-  ): Promise<{ text: string | null; tokenIds: readonly number[] }> {
+  async #encode(request: GenerateRequest, signal?: AbortSignal): Promise<EncodedPrompt> {
     const { prompt } = request
     switch (prompt.type) {
       case 'text':
@@ -121,14 +146,16 @@ export class InputProcessor {
             addSpecialTokens: prompt.addSpecialTokens ?? true,
             signal,
           }),
+          template: null,
         }
       case 'tokens':
         for (const id of prompt.tokenIds) this.#checkTokenId(id)
-        return { text: null, tokenIds: prompt.tokenIds }
+        return { text: null, tokenIds: prompt.tokenIds, template: null }
       case 'chat': {
-        const text = this.#renderChat(prompt)
+        const { text, template } = this.#renderChat(prompt)
         return {
           text,
+          template,
           tokenIds: await this.#tokenize(text, { request, addSpecialTokens: prompt.addSpecialTokens ?? false, signal }),
         }
       }
@@ -159,7 +186,7 @@ export class InputProcessor {
     )
   }
 
-  #renderChat(prompt: Extract<PromptInput, { type: 'chat' }>): string {
+  #renderChat(prompt: Extract<PromptInput, { type: 'chat' }>): { text: string; template: ChatTemplate } {
     checkMessages(prompt.messages)
     if (prompt.messages.length === 0)
       throw new InvalidRequestError([{ field: 'messages' }, ' is empty: at least one message is needed.'], 'messages')
@@ -176,15 +203,34 @@ export class InputProcessor {
         'continueFinalMessage',
       )
     }
-    const hasTools = prompt.tools != null && prompt.tools.length > 0
+    // A model cannot be kept from calling a tool that it was shown.
+    const tools = prompt.toolChoice === 'none' ? null : (prompt.tools ?? null)
+    const hasTools = tools !== null && tools.length > 0
     const template = this.#options.chatTemplates.select(prompt.chatTemplate ?? null, hasTools)
-    return template.render({
+    const text = template.render({
       messages: prompt.messages,
-      tools: prompt.tools ?? null,
+      tools,
       addGenerationPrompt,
       continueFinalMessage,
       extra: prompt.chatTemplateKwargs ?? {},
     })
+    return { text, template }
+  }
+
+  #formatOf(template: ChatTemplate): ChatFormat {
+    const { tokenizer, eosTokenIds } = this.#options
+    const stopTokens = eosTokenIds.map((id) => tokenizer.idToToken(id)).filter((token) => token !== null)
+    return deriveChatFormat(template, { stopTokens })
+  }
+
+  async #thinkingLimit(options: PlanOptions, turn: TurnOptions): Promise<ThinkingLimit | null> {
+    const { promptEncoder, turns } = this.#options
+    const texts = thinkingTexts(options)
+    if (texts === null) return null
+    const encode = (text: string): Promise<number[]> =>
+      turns.run(() => promptEncoder.encode(text, { addSpecialTokens: false }), turn)
+    const { maxTokens, isOpen } = texts
+    return { maxTokens, startTokenIds: await encode(texts.start), endTokenIds: await encode(texts.end), isOpen }
   }
 
   async #resolveParams(

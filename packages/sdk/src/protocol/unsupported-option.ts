@@ -8,15 +8,18 @@ export function unsupportedOption() {
   return z.custom<null>((value) => value === null, { error: 'is not supported yet; leave it out' }).optional()
 }
 
+/** A field that the protocol had once; `remedy` says what took its place. */
+export function removedOption(remedy: string) {
+  return z.custom<null>((value) => value === null, { error: `is not supported any more; ${remedy}` }).optional()
+}
+
 /** As `unsupportedOption`, where one value asks for nothing and is allowed: a literal, `[]` or `{}`. */
 export function onlyNeutral<T extends string | number | boolean | readonly never[] | Readonly<Record<string, never>>>(
   neutral: T,
+  error = `is not supported yet; leave it out or pass ${JSON.stringify(neutral)}`,
 ) {
-  const text = JSON.stringify(neutral)
   return z
-    .custom<T | null>((value) => value === null || value === neutral || isEmptyLike(value, neutral), {
-      error: `is not supported yet; leave it out or pass ${text}`,
-    })
+    .custom<T | null>((value) => value === null || value === neutral || isEmptyLike(value, neutral), { error })
     .optional()
 }
 
