@@ -7,12 +7,11 @@ import { startTinyServer } from './tiny-server.ts'
 import type { TinyServer } from './tiny-server.ts'
 import { person, smallTalk, toyPersons, toyQuestions, toyTools, unseenSchemas } from './toy-world.ts'
 
-const { get_weather: weather, set_timer: timer, add } = toyTools
+const { get_weather: weather, set_timer: timer } = toyTools
 
 const tools = [
   tool({ name: 'get_weather', description: weather.description, parameters: weather.input, execute: weather.execute }),
   tool({ name: 'set_timer', description: timer.description, parameters: timer.input, execute: timer.execute }),
-  tool({ name: 'add', description: add.description, parameters: add.input, execute: add.execute }),
 ]
 
 describe('the Agents SDK', () => {

@@ -7,7 +7,7 @@ import { z } from 'zod'
 import { startTinyServer } from './tiny-server.ts'
 import type { TinyServer } from './tiny-server.ts'
 import { person, smallTalk, toyPersons, toyQuestions, toyTools, unseenSchemas } from './toy-world.ts'
-import type { ToyToolName } from './toy-world.ts'
+import type { ToyTool, ToyToolName } from './toy-world.ts'
 
 type Chat = OpenAI.ChatCompletionCreateParamsNonStreaming
 type Message = OpenAI.ChatCompletionMessageParam
@@ -26,11 +26,11 @@ const tools: OpenAI.ChatCompletionFunctionTool[] = Object.entries(toyTools).map(
 const zodTools = [
   zodFunction({ name: 'get_weather', parameters: toyTools.get_weather.input, function: toyTools.get_weather.execute }),
   zodFunction({ name: 'set_timer', parameters: toyTools.set_timer.input, function: toyTools.set_timer.execute }),
-  zodFunction({ name: 'add', parameters: toyTools.add.input, function: toyTools.add.execute }),
 ]
 
 function run({ name, arguments: json }: ToolCall['function']): string {
-  return toyTools[name as ToyToolName].run(json)
+  const { input, execute } = toyTools[name as ToyToolName] as ToyTool
+  return execute(input.parse(JSON.parse(json)))
 }
 
 describe('openai', () => {
@@ -178,7 +178,10 @@ describe('openai', () => {
     it('allowed tools: calls one of these only', async () => {
       const allowed = { type: 'function', function: { name: 'set_timer' } }
       const { toolCalls } = await both(
-        choose({ type: 'allowed_tools', allowed_tools: { mode: 'required', tools: [allowed] } }, 'Add 12 and 30.'),
+        choose(
+          { type: 'allowed_tools', allowed_tools: { mode: 'required', tools: [allowed] } },
+          toyQuestions[0].question,
+        ),
       )
       expect(toolCalls[0]?.function.name).toBe('set_timer')
     })
