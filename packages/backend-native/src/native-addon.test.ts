@@ -131,7 +131,7 @@ describe.skipIf(testedAddon === null)('the addon', () => {
       frequency: 0,
       presence: 0,
     }
-    const draw = (params: Partial<typeof good>, bias = 1): number => {
+    const draw = (params: Partial<typeof good>, bias = 1, mask = Int32Array.of(4)): number => {
       const out = new Int32Array(1)
       pool.sampleRows(
         out,
@@ -144,10 +144,15 @@ describe.skipIf(testedAddon === null)('the addon', () => {
         new Int32Array(2),
         new Int32Array(0),
         new Int32Array(0),
+        Int32Array.of(0, mask.length),
+        mask,
       )
       return out[0]!
     }
-    expect(draw({ minPOffset: -Infinity }, -Infinity)).toBeGreaterThanOrEqual(0)
+    expect(draw({ minPOffset: -Infinity })).toBe(2)
+    expect(draw({}, -Infinity)).toBe(-1)
+    expect(draw({}, -Infinity, new Int32Array(0))).toBeGreaterThanOrEqual(0)
+    expect(() => draw({}, 1, Int32Array.of(4, 0))).toThrow('mask')
     for (const name of Object.keys(good)) expect(() => draw({ [name]: NaN }), name).toThrow(RangeError)
     for (const name of Object.keys(good)) expect(() => draw({ [name]: Infinity }), name).toThrow(RangeError)
     for (const bias of [NaN, Infinity]) expect(() => draw({}, bias)).toThrow(RangeError)
