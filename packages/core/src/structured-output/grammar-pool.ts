@@ -210,8 +210,7 @@ export class GrammarPool {
       else if (answer?.isSound === false) {
         if (++grammar.numDeaths >= 2) grammar.failure = grammarError(answer.reason)
         await thread.end()
-      }
-      else if (answer !== null) grammar.failure = grammarError(answer.reason)
+      } else if (answer !== null) grammar.failure = grammarError(answer.reason)
       else if (!thread.hasEnded) grammar.home = thread
     }
     this.#forgetIdle(grammar.home)

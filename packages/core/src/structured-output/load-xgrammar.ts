@@ -1,7 +1,8 @@
+import type * as xgrammar from '@mlc-ai/web-xgrammar'
 import { isJsonObject } from '../util/json-object.ts'
 import { assert } from '../util/assert.ts'
 
-export type XGrammar = typeof import('@mlc-ai/web-xgrammar')
+export type XGrammar = typeof xgrammar
 
 /** Where the library prints. */
 export type PrintLine = (line: string) => void
