@@ -3,7 +3,7 @@ import { grammarKey, type GrammarSpec } from './grammar-spec.ts'
 import { createGrammar, deathError, type Grammar, grammarError, type Matcher } from './grammar.ts'
 import type { MaskRequest } from './grammar-messages.ts'
 import { GrammarProver } from './grammar-prover.ts'
-import { GrammarThread, type GrammarThreadEnd } from './grammar-thread.ts'
+import { GrammarThread, type GrammarThreadEnd, type GrammarThreadOptions } from './grammar-thread.ts'
 import { MaskCell, maskOutcomes } from './mask-cell.ts'
 import type { SharedVocabulary } from './shared-vocabulary.ts'
 
@@ -25,6 +25,8 @@ export interface GrammarPoolOptions {
   /** Width of the logits. */
   readonly vocabSize: number
   readonly limits?: Partial<GrammarLimits>
+  /** Default: a `GrammarThread`. */
+  readonly createThread?: (options: GrammarThreadOptions) => GrammarThread
 }
 
 /** A sequence whose next token is drawn in this step. */
@@ -230,10 +232,10 @@ export class GrammarPool {
   }
 
   async #createThread(name: string, niceness: number): Promise<GrammarThread> {
-    const { modelPath, vocabSize } = this.#options
+    const { modelPath, vocabSize, createThread = (options) => new GrammarThread(options) } = this.#options
     const { compileTimeoutMs, maskTimeoutMs, maxMemoryBytes } = this.#limits
     const create = (vocabulary: SharedVocabulary | null): GrammarThread =>
-      new GrammarThread({
+      createThread({
         name,
         vocabulary,
         modelPath,

@@ -57,7 +57,8 @@ function textOf(fields: Readonly<Record<string, unknown>>, name: string): string
 }
 
 function choiceFormat(choices: readonly string[]): TagFormat {
-  if (!Array.isArray(choices) || choices.length === 0) fail(' of type choice needs a list of texts, and not an empty one.')
+  if (!Array.isArray(choices) || choices.length === 0)
+    fail(' of type choice needs a list of texts, and not an empty one.')
   if (choices.length > maxChoices)
     fail(` has ${choices.length} choices; at most ${maxChoices} are allowed. Offer fewer.`)
   for (const choice of choices) {
