@@ -148,7 +148,7 @@ describe('a pool of grammars', () => {
     }
     await pool.compile(specOf(tag))
     const ids = async (output: readonly number[]): Promise<(id: number) => boolean> => {
-      const mask = await nextTokens(pool, rowOf(`m${output.length}`, specOf(tag), output))
+      const mask = await nextTokens(pool, rowOf(`m${output.join()}`, specOf(tag), output))
       if (!(mask instanceof Int32Array)) throw new Error(String(mask))
       return (id) => ((mask[id >>> 5]! >>> (id & 31)) & 1) === 1
     }

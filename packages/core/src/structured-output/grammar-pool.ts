@@ -119,8 +119,10 @@ export class GrammarPool {
     for (const row of rows) {
       const matcher = this.#matchers.get(row.id) ?? this.#createMatcher(row)
       const { grammar } = matcher
-      if (grammar.home === null) void this.#settle(grammar).catch(() => {})
-      else {
+      if (grammar.home === null) {
+        matcher.asked = null
+        this.#settle(grammar).catch(() => {})
+      } else {
         const request = this.#requestOf(matcher, row, grammar.home)
         if (request !== null) requests.set(grammar.home, [...(requests.get(grammar.home) ?? []), request])
       }
