@@ -20,7 +20,7 @@ export function unionOf(sets: readonly CodePoints[]): CodePoints {
 
 export function intersectionOf(a: CodePoints, b: CodePoints): CodePoints {
   const result: [number, number][] = []
-  for (let i = 0, j = 0; i < a.length && j < b.length; ) {
+  for (let i = 0, j = 0; i < a.length && j < b.length;) {
     const first = Math.max(a[i]![0], b[j]![0])
     const last = Math.min(a[i]![1], b[j]![1])
     if (first <= last) result.push([first, last])

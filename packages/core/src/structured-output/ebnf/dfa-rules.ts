@@ -60,7 +60,7 @@ function countEntries(dfa: Dfa): number[] {
 /** Characters that cannot be spelled may cut off states. */
 function findAlive(dfa: Dfa, targets: readonly (readonly { to: number; texts: readonly string[] }[])[]): boolean[] {
   const isAlive = dfa.states.map((state) => state.isAccepting)
-  for (let hasChanged = true; hasChanged; ) {
+  for (let hasChanged = true; hasChanged;) {
     hasChanged = false
     for (let id = isAlive.length - 1; id >= 0; id--) {
       if (isAlive[id] || !targets[id]!.some(({ to, texts }) => texts.length > 0 && isAlive[to])) continue
@@ -72,7 +72,9 @@ function findAlive(dfa: Dfa, targets: readonly (readonly { to: number; texts: re
 }
 
 function group(alternatives: readonly string[]): string {
-  return alternatives.length === 1 && !alternatives[0]!.includes(' ') ? alternatives[0]! : `(${alternatives.join(' | ')})`
+  return alternatives.length === 1 && !alternatives[0]!.includes(' ')
+    ? alternatives[0]!
+    : `(${alternatives.join(' | ')})`
 }
 
 function grouped(body: string): string {

@@ -68,10 +68,16 @@ function escapeCode(code: number): string {
  */
 export function byteClass(ranges: readonly (readonly [number, number])[]): string {
   const parts = ranges.flatMap(([first, last]) =>
-    first === last ? [classCode(first)] : last === first + 1 ? [classCode(first), classCode(last)] : [`${classCode(first)}-${classCode(last)}`],
+    first === last
+      ? [classCode(first)]
+      : last === first + 1
+        ? [classCode(first), classCode(last)]
+        : [`${classCode(first)}-${classCode(last)}`],
   )
   // A class of one number becomes a string, and a string's numbers are characters.
-  return parts.length === 1 && ranges[0]![0] === ranges[0]![1] && ranges[0]![0] > 0x7f ? `[${parts[0]}${parts[0]}]` : `[${parts.join('')}]`
+  return parts.length === 1 && ranges[0]![0] === ranges[0]![1] && ranges[0]![0] > 0x7f
+    ? `[${parts[0]}${parts[0]}]`
+    : `[${parts.join('')}]`
 }
 
 function classCode(code: number): string {

@@ -96,7 +96,8 @@ class RegexParser {
     if (++this.depth > maxNesting) throw this.error(`groups nested deeper than ${maxNesting}`, position)
     const look = this.tryTake('?=') ? '=' : this.tryTake('?!') ? '!' : null
     if (look === null) {
-      if (/^\?<[=!]/.test(this.pattern.slice(this.at, this.at + 3))) throw this.error('lookbehind is not supported', position)
+      if (/^\?<[=!]/.test(this.pattern.slice(this.at, this.at + 3)))
+        throw this.error('lookbehind is not supported', position)
       const prefix = /^(?:\?:|\?P?<[A-Za-z_][A-Za-z_0-9]*>)/.exec(this.pattern.slice(this.at, this.at + 64))
       if (prefix !== null) this.at += prefix[0].length
       else if (this.pattern[this.at] === '?') throw this.error('this kind of group is not supported', position)
@@ -112,7 +113,8 @@ class RegexParser {
     if (range === null) return item
     if (item.type === 'edge' || item.type === 'lookahead') throw this.error('an assertion cannot be repeated', position)
     // A lazy quantifier matches the same texts.
-    if (!this.tryTake('?') && this.pattern[this.at] === '+') throw this.error('possessive quantifiers are not supported')
+    if (!this.tryTake('?') && this.pattern[this.at] === '+')
+      throw this.error('possessive quantifiers are not supported')
     if (/[*+?]/.test(this.pattern[this.at] ?? '')) throw this.error('nothing to repeat')
     return { type: 'repeat', item, ...range }
   }
@@ -178,7 +180,10 @@ class RegexParser {
 
   private parseHex(position: number): number {
     const rest = this.pattern.slice(this.at, this.at + 12)
-    const digits = /^(?:x([0-9a-fA-F]{2})|u\{([0-9a-fA-F]{1,6})\}|u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4}))/.exec(rest)
+    const digits =
+      /^(?:x([0-9a-fA-F]{2})|u\{([0-9a-fA-F]{1,6})\}|u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4}))/.exec(
+        rest,
+      )
     if (digits === null) throw this.error('an escape without its hexadecimal digits', position)
     this.at += digits[0].length
     if (digits[3] !== undefined) {

@@ -1,5 +1,14 @@
 import { allCodePoints, intersectionOf } from '../automaton/code-points.ts'
-import { anyText, createDfa, emptyLanguage, intersectDfas, minimizeDfa, subtractDfa, uniteDfas, type Dfa } from '../automaton/dfa.ts'
+import {
+  anyText,
+  createDfa,
+  emptyLanguage,
+  intersectDfas,
+  minimizeDfa,
+  subtractDfa,
+  uniteDfas,
+  type Dfa,
+} from '../automaton/dfa.ts'
 import type { WorkBudget } from '../work-budget.ts'
 import type { RegexNode } from './regex-node.ts'
 import { RegexError } from './regex-parser.ts'
@@ -43,7 +52,8 @@ function guardedToDfa(node: RegexNode, options: RegexDfaOptions): Dfa {
   let dfa = nfaToDfa({ type: 'sequence', items: [...start, ...rest] }, options)
   for (const guard of guards) {
     if (guard.type !== 'lookahead') continue
-    if (hasLookahead(guard.item)) throw new RegexError('a lookahead inside a lookahead is not supported,', guard.position)
+    if (hasLookahead(guard.item))
+      throw new RegexError('a lookahead inside a lookahead is not supported,', guard.position)
     const anchor: RegexNode = { type: 'edge', side: 'start', position: guard.position }
     const ahead = nfaToDfa({ type: 'sequence', items: [anchor, guard.item] }, { ...options, isWhole: false })
     dfa = (guard.isNegative ? subtractDfa : intersectDfas)(dfa, ahead, options.budget)
@@ -138,7 +148,10 @@ class NfaBuilder {
     }
   }
 
-  private addRepeat(node: { readonly item: RegexNode; readonly min: number; readonly max: number | null }, from: number): number {
+  private addRepeat(
+    node: { readonly item: RegexNode; readonly min: number; readonly max: number | null },
+    from: number,
+  ): number {
     let at = from
     for (let count = 0; count < node.min; count++) at = this.add(node.item, at)
     const end = this.addState()

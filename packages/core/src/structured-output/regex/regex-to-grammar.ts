@@ -92,7 +92,11 @@ function tryWriteNode(node: RegexNode, context: NodeContext): string | null {
   }
 }
 
-function writeRepeat(item: string, range: { readonly min: number; readonly max: number | null }, { writer, budget }: NodeContext): string {
+function writeRepeat(
+  item: string,
+  range: { readonly min: number; readonly max: number | null },
+  { writer, budget }: NodeContext,
+): string {
   const { min, max } = range
   if (max === 0) return '""'
   if (max === null && min === 0) return `(${item})*`
