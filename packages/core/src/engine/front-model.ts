@@ -22,6 +22,8 @@ export interface LoadHooks {
 /** What the front thread knows of a model: everything about text, nothing about weights. */
 export interface FrontModel {
   readonly tokenizer: Tokenizer
+  /** Not the checkpoint's, which the threads know that hold outputs to grammars. */
+  readonly hasOwnTokenizer: boolean
   /** To be closed with whatever uses the model. */
   readonly promptEncoder: PromptEncoder
   readonly chatTemplates: ChatTemplates
@@ -73,6 +75,7 @@ export async function loadFrontModel(
       : withFrontEncoder(checkTokenizer(await createOwn(checkpoint)))
   return {
     tokenizer,
+    hasOwnTokenizer: createOwn !== undefined,
     promptEncoder,
     chatTemplates: new ChatTemplates({
       override: config.model.chatTemplate,

@@ -13,6 +13,8 @@ import type { PromptEncoder } from './prompt-encoder.ts'
 
 export interface InputProcessorOptions {
   readonly tokenizer: Tokenizer
+  /** As `FrontModel`'s; default false. */
+  readonly hasOwnTokenizer?: boolean
   readonly promptEncoder: PromptEncoder
   /** Everything that takes time on this thread goes through it. */
   readonly turns: TurnQueue
@@ -91,6 +93,7 @@ export class InputProcessor {
     const grammar =
       structuredOutput &&
       (await this.#options.turns.run(() => JSON.stringify(resolveStructuredOutput(structuredOutput)), turn))
+    if (grammar !== null && this.#options.hasOwnTokenizer === true) throw ownTokenizerError()
     const sequences = Array.from({ length: params.n }, (_, index): SequenceRequest => ({
       id: sequenceId(request.requestId, index),
       promptTokenIds,
@@ -237,6 +240,16 @@ export class InputProcessor {
     const { seed } = this.#options
     return seed === null ? randomSeed() : Math.floor(uniformAt(seed, this.#numRequests++) * 2 ** 48)
   }
+}
+
+function ownTokenizerError(): InvalidRequestError {
+  return new InvalidRequestError(
+    [
+      { field: 'structuredOutput' },
+      ' needs to know the bytes of every token, which are read from the checkpoint; an engine with a tokenizer of its own (createTokenizer) has no structured output and no tools that must be called.',
+    ],
+    'structuredOutput',
+  )
 }
 
 /** What types promise, but JavaScript does not keep: a template would say something obscure, or nothing. */

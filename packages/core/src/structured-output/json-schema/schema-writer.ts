@@ -35,7 +35,8 @@ export class SchemaWriter {
     this.planAll(root)
     this.findFruitful()
     const first = this.nodes.get(root.key)!
-    if (!this.fruitful.has(root.key)) throw schemaError('#', null, 'allows no value at all; its keywords contradict each other')
+    if (!this.fruitful.has(root.key))
+      throw schemaError('#', null, 'allows no value at all; its keywords contradict each other')
     for (const planned of this.nodes.values()) {
       if (!this.fruitful.has(planned.node.key)) continue
       const ways = planned.plans.flatMap((plan) => this.tryText(plan) ?? [])
@@ -49,7 +50,8 @@ export class SchemaWriter {
     for (const node of pending) {
       if (this.nodes.has(node.key)) continue
       const pointer = node.sites[0]?.pointer ?? '#'
-      if (this.nodes.size >= maxNodes) throw schemaError(pointer, null, `is one of more than ${maxNodes} combined schemas; make the schema smaller`)
+      if (this.nodes.size >= maxNodes)
+        throw schemaError(pointer, null, `is one of more than ${maxNodes} combined schemas; make the schema smaller`)
       const context = { expander: this.expander, writer: this.writer, pointer }
       const plans = this.expander.alternatives(node).flatMap((alternative) => tryPlan(alternative, context) ?? [])
       this.nodes.set(node.key, { node, rule: this.writer.reserve('value'), plans })
@@ -59,7 +61,7 @@ export class SchemaWriter {
 
   /** Least fixpoint: a node has values when one of its plans needs only nodes that have. */
   private findFruitful(): void {
-    for (let hasChanged = true; hasChanged; ) {
+    for (let hasChanged = true; hasChanged;) {
       hasChanged = false
       for (const { node, plans } of this.nodes.values()) {
         this.expander.budget.spend(1)
@@ -77,7 +79,10 @@ export class SchemaWriter {
       const numMembers = members.filter(({ node }) => this.has(node)).length
       const hasExtra = extras.some(({ node }) => this.has(node))
       // Extra ones may be of the same name, so only one of them surely counts.
-      return members.every(({ node, isRequired }) => !isRequired || this.has(node)) && Math.min(numMembers + (hasExtra ? 1 : 0), max ?? Infinity) >= min
+      return (
+        members.every(({ node, isRequired }) => !isRequired || this.has(node)) &&
+        Math.min(numMembers + (hasExtra ? 1 : 0), max ?? Infinity) >= min
+      )
     }
     if (plan.choices !== null) return Math.min(plan.choices.length, plan.max ?? Infinity) >= plan.min
     if (plan.contains !== null) return this.has(plan.contains)
@@ -150,7 +155,10 @@ export class SchemaWriter {
   }
 
   /** At least one item, then as many more as allowed. */
-  private items(prefix: readonly SchemaNode[], { rest, min, max }: { rest: SchemaNode; min: number; max: number | null }): string {
+  private items(
+    prefix: readonly SchemaNode[],
+    { rest, min, max }: { rest: SchemaNode; min: number; max: number | null },
+  ): string {
     const comma = `","${this.space}`
     const numFixed = Math.max(prefix.length, 1)
     let tail = ''

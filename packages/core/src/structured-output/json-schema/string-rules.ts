@@ -1,4 +1,12 @@
-import { intersectDfas, lengthDfa, textsDfa, uniteDfas, emptyLanguage, minimizeDfa, type Dfa } from '../automaton/dfa.ts'
+import {
+  intersectDfas,
+  lengthDfa,
+  textsDfa,
+  uniteDfas,
+  emptyLanguage,
+  minimizeDfa,
+  type Dfa,
+} from '../automaton/dfa.ts'
 import { allCodePoints } from '../automaton/code-points.ts'
 import { spellInJson } from '../ebnf/character-rules.ts'
 import { tryWriteDfa } from '../ebnf/dfa-rules.ts'
@@ -17,7 +25,11 @@ const anyEscape = String.raw`"\\" (["\\/bfnrt] | "u" ([0-9a-cA-CefEF] [0-9a-fA-F
 /** EBNF of a string with its quotes; null where there is none. */
 export function tryWriteString(
   alternative: StringAlternative,
-  { writer, expander, pointer }: { readonly writer: GrammarWriter; readonly expander: SchemaExpander; readonly pointer: string },
+  {
+    writer,
+    expander,
+    pointer,
+  }: { readonly writer: GrammarWriter; readonly expander: SchemaExpander; readonly pointer: string },
 ): string | null {
   const { minLength, maxLength, languages } = alternative
   if (maxLength !== null && maxLength < minLength) return null
@@ -27,19 +39,32 @@ export function tryWriteString(
     return text === null ? null : `"\\"" ${text}`
   }
   const escape = writer.rule('escape', anyEscape)
-  if (minLength === 0 && maxLength === null) return writer.rule('string', `"\\"" ([^\\u0000-\\u001f"\\\\] | ${escape})* "\\""`)
-  if (minLength > maxRepeat) throw schemaError(pointer, 'minLength', `is ${minLength}; only up to ${maxRepeat} can be enforced`)
+  if (minLength === 0 && maxLength === null)
+    return writer.rule('string', `"\\"" ([^\\u0000-\\u001f"\\\\] | ${escape})* "\\""`)
+  if (minLength > maxRepeat)
+    throw schemaError(pointer, 'minLength', `is ${minLength}; only up to ${maxRepeat} can be enforced`)
   const plain = spellInJson(allCodePoints, writer).slice(0, 2)
   const character = writer.rule('char', [...plain, escape].join(' | '))
-  return writer.rule('string', `"\\"" ${character}{${minLength},${maxLength === null ? '' : Math.min(maxLength, maxRepeat)}} "\\""`)
+  return writer.rule(
+    'string',
+    `"\\"" ${character}{${minLength},${maxLength === null ? '' : Math.min(maxLength, maxRepeat)}} "\\""`,
+  )
 }
 
 /** The values of a string alternative as an automaton. */
-export function stringLanguage({ minLength, maxLength, languages }: StringAlternative, expander: SchemaExpander, pointer: string): Dfa {
+export function stringLanguage(
+  { minLength, maxLength, languages }: StringAlternative,
+  expander: SchemaExpander,
+  pointer: string,
+): Dfa {
   const language = expander.intersectLanguages(languages)
   if (minLength === 0 && maxLength === null) return language
   if (minLength > maxCountedLength) {
-    throw schemaError(pointer, 'minLength', `is ${minLength}; beside "pattern", "format" or for names only up to ${maxCountedLength} can be enforced`)
+    throw schemaError(
+      pointer,
+      'minLength',
+      `is ${minLength}; beside "pattern", "format" or for names only up to ${maxCountedLength} can be enforced`,
+    )
   }
   const { budget } = expander
   const most = maxLength === null ? null : Math.min(maxLength, maxCountedLength)
