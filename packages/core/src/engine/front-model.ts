@@ -24,6 +24,8 @@ export interface LoadHooks {
 /** What the front thread knows of a model: everything about text, nothing about weights. */
 export interface FrontModel {
   readonly tokenizer: Tokenizer
+  /** Not the checkpoint's, which the threads know that hold outputs to grammars. */
+  readonly hasOwnTokenizer: boolean
   /** To be closed with whatever uses the model. */
   readonly promptEncoder: PromptEncoder
   readonly chatTemplates: ChatTemplates
@@ -85,6 +87,7 @@ export async function loadFrontModel(
   const eosTokenIds = eosTokenIdsOf(checkpoint, modelConfig, tokenizer).filter((id) => id < modelConfig.vocabSize)
   return {
     tokenizer,
+    hasOwnTokenizer: createOwn !== undefined,
     promptEncoder,
     chatTemplates,
     // While the engine's thread reads the weights; the first request finds it done.

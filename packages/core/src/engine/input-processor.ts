@@ -21,6 +21,8 @@ import type { MessageSource } from './sample-output.ts'
 
 export interface InputProcessorOptions {
   readonly tokenizer: Tokenizer
+  /** As `FrontModel`'s; default false. */
+  readonly hasOwnTokenizer?: boolean
   readonly promptEncoder: PromptEncoder
   /** Everything that takes time on this thread goes through it. */
   readonly turns: TurnQueue
@@ -108,6 +110,7 @@ export class InputProcessor {
     const planOptions = { prompt: request.prompt, promptText: text, format, params }
     const { messages, grammar } = await turns.run(() => planOutput(planOptions), turn)
     const thinking = await this.#thinkingLimit(planOptions, turn)
+    if (grammar !== null && this.#options.hasOwnTokenizer === true) throw ownTokenizerError()
     const sequences = Array.from({ length: params.n }, (_, index): SequenceRequest => ({
       id: sequenceId(request.requestId, index),
       promptTokenIds,
@@ -236,6 +239,16 @@ export class InputProcessor {
     const { seed } = this.#options
     return seed === null ? randomSeed() : Math.floor(uniformAt(seed, this.#numRequests++) * 2 ** 48)
   }
+}
+
+function ownTokenizerError(): InvalidRequestError {
+  return new InvalidRequestError(
+    [
+      { field: 'structuredOutput' },
+      ' needs to know the bytes of every token, which are read from the checkpoint; an engine with a tokenizer of its own (createTokenizer) has no structured output and no tools that must be called.',
+    ],
+    'structuredOutput',
+  )
 }
 
 export function sequenceId(requestId: string, index: number): string {

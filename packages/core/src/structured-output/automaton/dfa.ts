@@ -235,7 +235,7 @@ const maxStatesToMinimize = 600
 /** The smallest automaton of the language (Moore's refinement). */
 export function minimizeDfa(dfa: Dfa, budget: WorkBudget): Dfa {
   if (dfa.states.length > maxStatesToMinimize) return dfa
-  let classes = dfa.states.map((state) => (state.isAccepting ? 1 : 0))
+  let classes = dfa.states.map((state): number => (state.isAccepting ? 1 : 0))
   for (let numClasses = 0; ;) {
     budget.spend(dfa.states.length)
     const ids = new Map<string, number>()
