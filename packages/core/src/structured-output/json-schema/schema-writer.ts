@@ -20,14 +20,16 @@ export class SchemaWriter {
   private readonly nodes = new Map<string, PlannedNode>()
   private readonly fruitful = new Set<string>()
   private readonly space: string
-  private readonly gap: string
+  private readonly comma: string
+  private readonly colon: string
 
   constructor(expander: SchemaExpander) {
     this.expander = expander
     const isSpaced = expander.options.allowWhitespace
     // A space, or a new line with its indentation: no more, or a model could print whitespace for ever.
     this.space = isSpaced ? ` ${this.writer.rule('space', '" "? | "\\n" [ \\t]{0,20}')}` : ''
-    this.gap = isSpaced ? ' " "?' : ''
+    this.comma = isSpaced ? `","${this.space}` : '", "'
+    this.colon = isSpaced ? '":" " "?' : '": "'
   }
 
   write(): string {
@@ -105,13 +107,13 @@ export class SchemaWriter {
 
   private tryObject({ members, extras, min, max }: ObjectPlan): string | null {
     if (members.some(({ node, isRequired }) => isRequired && !this.has(node))) return null
-    const keyed = (key: string, node: SchemaNode): string => `${key} ":"${this.gap} ${this.ruleOf(node)}`
+    const keyed = (key: string, node: SchemaNode): string => `${key} ${this.colon} ${this.ruleOf(node)}`
     const written = members
       .filter(({ node }) => this.has(node))
       .map(({ name, node, isRequired }) => ({ text: keyed(literal(JSON.stringify(name)), node), isRequired }))
     const others = extras.filter(({ node }) => this.has(node)).map(({ key, node }) => keyed(key, node))
     const extra = others.length === 0 ? null : this.writer.rule('extra', others.join(' | '))
-    const body = tryWriteMembers({ members: written, extra, min, max, comma: `","${this.space}` }, this.context)
+    const body = tryWriteMembers({ members: written, extra, min, max, comma: this.comma }, this.context)
     const canBeEmpty = min === 0 && written.every(({ isRequired }) => !isRequired)
     return this.enclose(['{', '}'], body, canBeEmpty)
   }
@@ -131,7 +133,7 @@ export class SchemaWriter {
 
   private tryArray(plan: ArrayPlan): string | null {
     const { min, contains, choices } = plan
-    const comma = `","${this.space}`
+    const { comma } = this
     if (choices !== null) {
       const members = choices.map((text) => ({ text, isRequired: false }))
       const body = tryWriteMembers({ members, extra: null, min, max: plan.max, comma }, this.context)
@@ -151,7 +153,7 @@ export class SchemaWriter {
 
   /** At least one item, then as many more as allowed. */
   private items(prefix: readonly SchemaNode[], { rest, min, max }: { rest: SchemaNode; min: number; max: number | null }): string {
-    const comma = `","${this.space}`
+    const { comma } = this
     const numFixed = Math.max(prefix.length, 1)
     let tail = ''
     if (max === null || max > numFixed) {
