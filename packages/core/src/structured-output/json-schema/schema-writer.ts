@@ -20,14 +20,16 @@ export class SchemaWriter {
   private readonly nodes = new Map<string, PlannedNode>()
   private readonly fruitful = new Set<string>()
   private readonly space: string
-  private readonly gap: string
+  private readonly comma: string
+  private readonly colon: string
 
   constructor(expander: SchemaExpander) {
     this.expander = expander
     const isSpaced = expander.options.allowWhitespace
     // A space, or a new line with its indentation: no more, or a model could print whitespace for ever.
     this.space = isSpaced ? ` ${this.writer.rule('space', '" "? | "\\n" [ \\t]{0,20}')}` : ''
-    this.gap = isSpaced ? ' " "?' : ''
+    this.comma = isSpaced ? `","${this.space}` : '", "'
+    this.colon = isSpaced ? '":" " "?' : '": "'
   }
 
   write(): string {
@@ -35,8 +37,7 @@ export class SchemaWriter {
     this.planAll(root)
     this.findFruitful()
     const first = this.nodes.get(root.key)!
-    if (!this.fruitful.has(root.key))
-      throw schemaError('#', null, 'allows no value at all; its keywords contradict each other')
+    if (!this.fruitful.has(root.key)) throw schemaError('#', null, 'allows no value at all; its keywords contradict each other')
     for (const planned of this.nodes.values()) {
       if (!this.fruitful.has(planned.node.key)) continue
       const ways = planned.plans.flatMap((plan) => this.tryText(plan) ?? [])
@@ -50,8 +51,7 @@ export class SchemaWriter {
     for (const node of pending) {
       if (this.nodes.has(node.key)) continue
       const pointer = node.sites[0]?.pointer ?? '#'
-      if (this.nodes.size >= maxNodes)
-        throw schemaError(pointer, null, `is one of more than ${maxNodes} combined schemas; make the schema smaller`)
+      if (this.nodes.size >= maxNodes) throw schemaError(pointer, null, `is one of more than ${maxNodes} combined schemas; make the schema smaller`)
       const context = { expander: this.expander, writer: this.writer, pointer }
       const plans = this.expander.alternatives(node).flatMap((alternative) => tryPlan(alternative, context) ?? [])
       this.nodes.set(node.key, { node, rule: this.writer.reserve('value'), plans })
@@ -61,7 +61,7 @@ export class SchemaWriter {
 
   /** Least fixpoint: a node has values when one of its plans needs only nodes that have. */
   private findFruitful(): void {
-    for (let hasChanged = true; hasChanged;) {
+    for (let hasChanged = true; hasChanged; ) {
       hasChanged = false
       for (const { node, plans } of this.nodes.values()) {
         this.expander.budget.spend(1)
@@ -79,10 +79,7 @@ export class SchemaWriter {
       const numMembers = members.filter(({ node }) => this.has(node)).length
       const hasExtra = extras.some(({ node }) => this.has(node))
       // Extra ones may be of the same name, so only one of them surely counts.
-      return (
-        members.every(({ node, isRequired }) => !isRequired || this.has(node)) &&
-        Math.min(numMembers + (hasExtra ? 1 : 0), max ?? Infinity) >= min
-      )
+      return members.every(({ node, isRequired }) => !isRequired || this.has(node)) && Math.min(numMembers + (hasExtra ? 1 : 0), max ?? Infinity) >= min
     }
     if (plan.choices !== null) return Math.min(plan.choices.length, plan.max ?? Infinity) >= plan.min
     if (plan.contains !== null) return this.has(plan.contains)
@@ -110,13 +107,13 @@ export class SchemaWriter {
 
   private tryObject({ members, extras, min, max }: ObjectPlan): string | null {
     if (members.some(({ node, isRequired }) => isRequired && !this.has(node))) return null
-    const keyed = (key: string, node: SchemaNode): string => `${key} ":"${this.gap} ${this.ruleOf(node)}`
+    const keyed = (key: string, node: SchemaNode): string => `${key} ${this.colon} ${this.ruleOf(node)}`
     const written = members
       .filter(({ node }) => this.has(node))
       .map(({ name, node, isRequired }) => ({ text: keyed(literal(JSON.stringify(name)), node), isRequired }))
     const others = extras.filter(({ node }) => this.has(node)).map(({ key, node }) => keyed(key, node))
     const extra = others.length === 0 ? null : this.writer.rule('extra', others.join(' | '))
-    const body = tryWriteMembers({ members: written, extra, min, max, comma: `","${this.space}` }, this.context)
+    const body = tryWriteMembers({ members: written, extra, min, max, comma: this.comma }, this.context)
     const canBeEmpty = min === 0 && written.every(({ isRequired }) => !isRequired)
     return this.enclose(['{', '}'], body, canBeEmpty)
   }
@@ -136,7 +133,7 @@ export class SchemaWriter {
 
   private tryArray(plan: ArrayPlan): string | null {
     const { min, contains, choices } = plan
-    const comma = `","${this.space}`
+    const { comma } = this
     if (choices !== null) {
       const members = choices.map((text) => ({ text, isRequired: false }))
       const body = tryWriteMembers({ members, extra: null, min, max: plan.max, comma }, this.context)
@@ -155,11 +152,8 @@ export class SchemaWriter {
   }
 
   /** At least one item, then as many more as allowed. */
-  private items(
-    prefix: readonly SchemaNode[],
-    { rest, min, max }: { rest: SchemaNode; min: number; max: number | null },
-  ): string {
-    const comma = `","${this.space}`
+  private items(prefix: readonly SchemaNode[], { rest, min, max }: { rest: SchemaNode; min: number; max: number | null }): string {
+    const { comma } = this
     const numFixed = Math.max(prefix.length, 1)
     let tail = ''
     if (max === null || max > numFixed) {
