@@ -23,6 +23,9 @@ const room = (name) => `${core}/${name}(/|[.]ts$)`
 /** Pure types of what a backend pack must offer; layers and models receive a pack as a value. */
 const backendPackTypes = `${core}/backends/backend-pack[.]ts$`
 
+/** Pure types of what a request may ask for: a sampling parameter. */
+const structuredOutputTypes = `${core}/structured-output/structured-output[.]ts$`
+
 const levelRules = coreLevels.flatMap((names, level) =>
   names.map((name) => ({
     name: `core-level-${name}`,
@@ -38,7 +41,7 @@ const levelRules = coreLevels.flatMap((names, level) =>
           .filter((other) => other !== name)
           .map(room),
       ],
-      pathNot: backendPackTypes,
+      pathNot: [backendPackTypes, structuredOutputTypes],
     },
   })),
 )

@@ -1,6 +1,7 @@
 import { ContextLengthError, InvalidRequestError } from '../errors.ts'
 import { resolveSamplingParams, type SamplingParams, type SamplingParamsInput } from '../sampling-params.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
+import { resolveStructuredOutput } from '../structured-output/resolve-structured-output.ts'
 import type { ChatTemplates } from '../tokenizer/chat-templates.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { isJsonObject } from '../util/json-object.ts'
@@ -86,6 +87,10 @@ export class InputProcessor {
 
     const params = await this.#resolveParams(request, freshSeed, turn)
     checkRoom(request, { params, numPromptTokens: promptTokenIds.length, maxModelLen })
+    const { structuredOutput } = params
+    const grammar =
+      structuredOutput &&
+      (await this.#options.turns.run(() => JSON.stringify(resolveStructuredOutput(structuredOutput)), turn))
     const sequences = Array.from({ length: params.n }, (_, index): SequenceRequest => ({
       id: sequenceId(request.requestId, index),
       promptTokenIds,
@@ -94,6 +99,8 @@ export class InputProcessor {
         // For text, which the engine's thread never sees.
         stop: [],
         badWords: [],
+        structuredOutput: null,
+        grammar,
         seed: (params.seed ?? 0) + index,
         promptLogprobs: index === 0 ? params.promptLogprobs : null,
       },
