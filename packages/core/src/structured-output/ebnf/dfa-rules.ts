@@ -35,7 +35,8 @@ export function tryWriteDfa(dfa: Dfa, writer: GrammarWriter, options: DfaRulesOp
     const loop = spelledTargets[id]!.find(({ to }) => to === id)?.texts ?? []
     const ways = spelledTargets[id]!.flatMap(({ to, texts }) => {
       if (to === id || texts.length === 0 || !isAlive[to]) return []
-      const isInline = entries[to] === 1 && to !== 0 && depth < maxInlineDepth
+      const isLeaf = spelledTargets[to]!.length === 0
+      const isInline = isLeaf || (entries[to] === 1 && to !== 0 && depth < maxInlineDepth)
       return [`${group(texts)} ${isInline ? grouped(bodyOf(to, depth + 1)) : nameOf(to)}`]
     })
     if (dfa.states[id]!.isAccepting) ways.push(options.tail)
