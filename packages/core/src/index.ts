@@ -25,8 +25,8 @@ export { foreignOptionRemedy } from './config/foreign-options.ts'
 export type { DownloadProgress } from './loading/hub.ts'
 
 export { defaultSamplingParams, resolveSamplingParams } from './sampling-params.ts'
+export type { SamplingLimits, SamplingParams, SamplingParamsInput, ThinkingLimit } from './sampling-params.ts'
 export type { JsonInput, StructuredOutput } from './structured-output/structured-output.ts'
-export type { SamplingLimits, SamplingParams, SamplingParamsInput } from './sampling-params.ts'
 export type {
   CompletionOutput,
   DecodedLogprob,

@@ -5,7 +5,7 @@ import { deriveToolCalls, type ProbedCalls, probeCalls, probeToolCalls } from '.
 import { fallbackFormats, ownFormats } from './known-formats.ts'
 import { createOutputParser } from './output-parser.ts'
 import { longProbeIds, probe, TemplateProbe } from './template-probe.ts'
-import { commonPrefix, commonSuffix } from './text-difference.ts'
+import { commonPrefix } from './text-difference.ts'
 
 export interface DeriveOptions {
   /** Texts of the tokens that end a turn; the model writes them, but they are no part of its calls. */
@@ -32,14 +32,15 @@ function derive(template: ChatTemplate, { stopTokens }: DeriveOptions): ChatForm
   const [call] = probeCalls(longProbeIds)
   const turns = [{ content: probe.content }, { content: probe.content, calls: [call] }, { calls: [call] }]
   const reasoning = deriveReasoning(templateProbe, turns, source)
-  const probed = probeToolCalls(templateProbe, { reasoning, stopTokens })
+  const content = deriveContent(templateProbe, { reasoning, stopTokens })
+  const probed = probeToolCalls(templateProbe, { reasoning, content, stopTokens })
   const derived = typeof probed === 'string' ? probed : verified(deriveToolCalls(probed), probed)
   const fallback = typeof derived === 'string' ? fallbackFormats.find((format) => format.matches(source)) : undefined
   const toolCalls = typeof derived === 'string' ? (fallback?.format.toolCalls ?? null) : derived
   return {
     reasoning,
     toolCalls,
-    content: deriveContent(templateProbe, reasoning),
+    content,
     whyNoToolCalls: toolCalls === null && typeof derived === 'string' ? derived : null,
   }
 }
@@ -78,8 +79,12 @@ function isSame(text: string, value: unknown): boolean {
   }
 }
 
-/** What stands around an answer: tags that the prompt does not open, and that calls do not end with. */
-function deriveContent(template: TemplateProbe, reasoning: ReasoningSyntax | null): ChatFormat['content'] {
+interface ContentOptions extends DeriveOptions {
+  readonly reasoning: ReasoningSyntax | null
+}
+
+/** What stands around an answer: a tag that the prompt does not open, and the one that follows the text. */
+function deriveContent(template: TemplateProbe, { reasoning, stopTokens }: ContentOptions): ChatFormat['content'] {
   const [prompt, answer] = [template.prompt(), template.answer({ content: probe.content })]
   const at = answer?.indexOf(probe.content) ?? -1
   if (prompt === null || answer === null || at === -1) return null
@@ -88,8 +93,7 @@ function deriveContent(template: TemplateProbe, reasoning: ReasoningSyntax | nul
   if (thoughtEnd !== -1) lead = lead.slice(thoughtEnd + reasoning!.end.length)
   const begin = /^\s*(<[^<>\s]+>)\s*$/u.exec(lead)?.[1]
   if (begin === undefined || begin === reasoning?.begin) return null
-  const calls = template.answer({ calls: [probeCalls(longProbeIds)[0]] })
-  const tail = answer.slice(at + probe.content.length)
-  const end = calls === null ? '' : tail.slice(0, tail.length - commonSuffix(tail, calls).length).trim()
-  return { begin, end }
+  const tail = answer.slice(at + probe.content.length).trimStart()
+  const end = /^<[^<>\s]+>/u.exec(tail)?.[0] ?? ''
+  return { begin, end: stopTokens.includes(end) ? '' : end }
 }

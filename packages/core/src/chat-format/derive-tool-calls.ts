@@ -1,5 +1,5 @@
 import { frameOf } from './call-frame.ts'
-import type { CallFrame, CallSyntax, ReasoningSyntax, ToolCallSyntax } from './chat-format.ts'
+import type { CallFrame, ChatFormat, CallSyntax, ReasoningSyntax, ToolCallSyntax } from './chat-format.ts'
 import { locateCall, type LocatedCall } from './locate-call.ts'
 import { withIndex } from './locate-json-call.ts'
 import { longProbeIds, probe, type ProbeCall, probeIds, type TemplateProbe } from './template-probe.ts'
@@ -7,6 +7,7 @@ import { commonPrefix, commonSuffix, splitSeam } from './text-difference.ts'
 
 export interface DeriveCallsOptions {
   readonly reasoning: ReasoningSyntax | null
+  readonly content: ChatFormat['content']
   readonly stopTokens: readonly string[]
 }
 
@@ -51,13 +52,18 @@ interface WrittenTextOptions extends DeriveCallsOptions {
 }
 
 /** Of a conversation that ends with calls, what the model would have written, but for thinking and the end of the turn. */
-function writtenText(text: string, { plain, prompt, calls, reasoning, stopTokens }: WrittenTextOptions): string {
+function writtenText(
+  text: string,
+  { plain, prompt, calls, reasoning, content, stopTokens }: WrittenTextOptions,
+): string {
   const tail = commonSuffix(text, plain)
   let written = text.slice(commonPrefix(text, prompt).length, text.length - tail.length)
   const first = Math.min(...[calls[0]!.name, calls[0]!.id].map((needle) => positionOf(written, needle)))
   const thoughtEnd = reasoning === null ? -1 : written.lastIndexOf(reasoning.end, first)
   if (thoughtEnd !== -1) written = written.slice(thoughtEnd + reasoning!.end.length)
-  return withoutStops(written, stopTokens).trim()
+  written = withoutStops(written, stopTokens).trim()
+  const wrapper = content?.begin ?? ''
+  return written.startsWith(wrapper) ? written.slice(wrapper.length).trimStart() : written
 }
 
 function positionOf(text: string, needle: string): number {

@@ -7,7 +7,7 @@ import { kimi } from './overrides/kimi.ts'
 import { lfm2, llama4 } from './overrides/pythonic.ts'
 
 /** Formats whose templates show something else than what the model writes. */
-export const ownFormats: readonly KnownFormat[] = [harmony]
+export const ownFormats: readonly KnownFormat[] = [harmony, llama4]
 
 /** Formats of templates that tell the model how to call, and do not write calls back, or fail at it. */
-export const fallbackFormats: readonly KnownFormat[] = [llama4, lfm2, kimi, deepseekCalls, granite, hermes]
+export const fallbackFormats: readonly KnownFormat[] = [lfm2, kimi, deepseekCalls, granite, hermes]

@@ -161,7 +161,7 @@ class MessageReader {
   *#bareCalls(): Step<void> {
     const { reader } = this.#options
     reader.mark()
-    yield* reader.skipBlank()
+    yield* reader.skipSpecials()
     if (!(yield* this.#calls())) reader.reset()
   }
 

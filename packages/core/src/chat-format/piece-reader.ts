@@ -126,6 +126,16 @@ export class PieceReader {
     }
   }
 
+  /** White space, and special tokens that stand here. */
+  *skipSpecials(): Step<void> {
+    for (;;) {
+      yield* this.skipBlank()
+      const special = this.#specials.find(({ from }) => from === this.at)
+      if (special === undefined) return
+      this.at = special.to
+    }
+  }
+
   /** Takes words in their order, whatever white space is between them; all or none. */
   *takeWords(words: readonly string[]): Step<boolean> {
     this.mark()

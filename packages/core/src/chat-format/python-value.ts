@@ -1,4 +1,4 @@
-import type { PieceReader, Step } from './piece-reader.ts'
+import { PieceReader, type Step } from './piece-reader.ts'
 
 const words: Readonly<Record<string, string>> = {
   True: 'true',
@@ -11,6 +11,15 @@ const words: Readonly<Record<string, string>> = {
 const escapes: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', b: '\b', f: '\f', '\n': '' }
 const maxDepth = 64
 const number = /^[+-]?(\d[\d_]*)?(\.\d*)?(e[+-]?\d+)?$/iu
+
+/** A text that is a literal of Python, as JSON text; null where it is none. */
+export function parsePythonValue(text: string): string | null {
+  const reader = new PieceReader()
+  reader.push(text, false)
+  reader.end()
+  const { value, done } = readPythonValue(reader).next()
+  return done === true && !reader.hasRest ? value : null
+}
 
 /** A literal of Python as JSON text; null where there is none. */
 export function* readPythonValue(reader: PieceReader, depth = 0): Step<string | null> {

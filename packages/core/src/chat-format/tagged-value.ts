@@ -1,4 +1,5 @@
 import type { ToolDefinition } from '../tokenizer/chat-message.ts'
+import { parsePythonValue } from './python-value.ts'
 
 /**
  * How the text of a tagged argument is meant, by the tool's schema: as it is, as JSON, or as JSON if it is such and as it
@@ -65,15 +66,12 @@ export function escapeText(text: string): string {
   return text.replace(/["\\\p{Cc}]/gu, (char) => JSON.stringify(char).slice(1, -1))
 }
 
-/** Python's way to write what JSON writes otherwise: some templates do it. */
-const pythonWords: Readonly<Record<string, string>> = { True: 'true', False: 'false', None: 'null' }
-
-/** A value's text as JSON; what is no JSON is a string. */
+/** A value's text as JSON, or as Python writes it, as some templates do; what is neither is a string. */
 export function jsonOfText(text: string, kind: ValueKind): string {
   const trimmed = text.trim()
-  const word = kind === 'json' ? pythonWords[trimmed] : undefined
-  if (word !== undefined) return word
-  return isJson(trimmed) ? trimmed : `"${escapeText(kind === 'json' ? trimmed : text)}"`
+  if (isJson(trimmed)) return trimmed
+  const python = kind === 'json' ? parsePythonValue(trimmed) : null
+  return python ?? `"${escapeText(kind === 'json' ? trimmed : text)}"`
 }
 
 /** Strings stand without quotes, so a text in quotes is a string that has them. */

@@ -1,5 +1,3 @@
-import type { ChatFormat } from '../chat-format/chat-format.ts'
-import { deriveChatFormat } from '../chat-format/derive-chat-format.ts'
 import { ContextLengthError, InvalidRequestError } from '../errors.ts'
 import {
   resolveSamplingParams,
@@ -11,17 +9,20 @@ import type { SequenceRequest } from '../sequence/sequence.ts'
 import type { ChatTemplate } from '../tokenizer/chat-template.ts'
 import type { ChatTemplates } from '../tokenizer/chat-templates.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
-import { isJsonObject } from '../util/json-object.ts'
 import { randomSeed, uniformAt } from '../util/random.ts'
 import type { TurnOptions, TurnQueue } from '../util/turn-queue.ts'
+import { chatFormatOf } from './chat-format-of.ts'
 import { encodePrompt } from './encode-prompt.ts'
-import type { GenerateRequest, PromptInput } from './engine-client.ts'
+import type { GenerateRequest } from './engine-client.ts'
 import { planOutput, type PlanOptions, thinkingTexts } from './output-plan.ts'
 import type { PromptEncoder } from './prompt-encoder.ts'
+import { renderChat } from './render-chat.ts'
 import type { MessageSource } from './sample-output.ts'
 
 export interface InputProcessorOptions {
   readonly tokenizer: Tokenizer
+  /** As `FrontModel`'s; default false. */
+  readonly hasOwnTokenizer?: boolean
   readonly promptEncoder: PromptEncoder
   /** Everything that takes time on this thread goes through it. */
   readonly turns: TurnQueue
@@ -105,11 +106,11 @@ export class InputProcessor {
 
     const params = await this.#resolveParams(request, freshSeed, turn)
     checkRoom(request, { params, numPromptTokens: promptTokenIds.length, maxModelLen })
-    const format = template === null ? null : await turns.run(() => this.#formatOf(template), turn)
+    const format = template === null ? null : await turns.run(() => chatFormatOf(template, this.#options), turn)
     const planOptions = { prompt: request.prompt, promptText: text, format, params }
-    const plan = await turns.run(() => planOutput(planOptions), turn)
-    const grammar = plan.grammar === null ? null : JSON.stringify(plan.grammar)
+    const { messages, grammar } = await turns.run(() => planOutput(planOptions), turn)
     const thinking = await this.#thinkingLimit(planOptions, turn)
+    if (grammar !== null && this.#options.hasOwnTokenizer === true) throw ownTokenizerError()
     const sequences = Array.from({ length: params.n }, (_, index): SequenceRequest => ({
       id: sequenceId(request.requestId, index),
       promptTokenIds,
@@ -131,7 +132,6 @@ export class InputProcessor {
       cacheKeys: this.#cacheKeys(promptTokenIds.length),
       forkOf: index === 0 ? null : sequenceId(request.requestId, 0),
     }))
-    const { messages } = plan
     return { requestId: request.requestId, promptText: text, promptTokenIds, params, sequences, messages }
   }
 
@@ -152,7 +152,7 @@ export class InputProcessor {
         for (const id of prompt.tokenIds) this.#checkTokenId(id)
         return { text: null, tokenIds: prompt.tokenIds, template: null }
       case 'chat': {
-        const { text, template } = this.#renderChat(prompt)
+        const { text, template } = renderChat(prompt, this.#options.chatTemplates)
         return {
           text,
           template,
@@ -184,43 +184,6 @@ export class InputProcessor {
       `The prompt has token id ${String(id)}${token == null ? '' : ` (${JSON.stringify(token)})`}, which is out of vocabulary: this model's ids run from 0 to ${vocabSize - 1}. Leave the token out.`,
       'prompt',
     )
-  }
-
-  #renderChat(prompt: Extract<PromptInput, { type: 'chat' }>): { text: string; template: ChatTemplate } {
-    checkMessages(prompt.messages)
-    if (prompt.messages.length === 0)
-      throw new InvalidRequestError([{ field: 'messages' }, ' is empty: at least one message is needed.'], 'messages')
-    const continueFinalMessage = prompt.continueFinalMessage ?? false
-    const addGenerationPrompt = prompt.addGenerationPrompt ?? !continueFinalMessage
-    if (continueFinalMessage && addGenerationPrompt) {
-      throw new InvalidRequestError(
-        [
-          { field: 'continueFinalMessage' },
-          ' and ',
-          { field: 'addGenerationPrompt' },
-          ' exclude each other; set one of them to false.',
-        ],
-        'continueFinalMessage',
-      )
-    }
-    // A model cannot be kept from calling a tool that it was shown.
-    const tools = prompt.toolChoice === 'none' ? null : (prompt.tools ?? null)
-    const hasTools = tools !== null && tools.length > 0
-    const template = this.#options.chatTemplates.select(prompt.chatTemplate ?? null, hasTools)
-    const text = template.render({
-      messages: prompt.messages,
-      tools,
-      addGenerationPrompt,
-      continueFinalMessage,
-      extra: prompt.chatTemplateKwargs ?? {},
-    })
-    return { text, template }
-  }
-
-  #formatOf(template: ChatTemplate): ChatFormat {
-    const { tokenizer, eosTokenIds } = this.#options
-    const stopTokens = eosTokenIds.map((id) => tokenizer.idToToken(id)).filter((token) => token !== null)
-    return deriveChatFormat(template, { stopTokens })
   }
 
   async #thinkingLimit(options: PlanOptions, turn: TurnOptions): Promise<ThinkingLimit | null> {
@@ -278,32 +241,14 @@ export class InputProcessor {
   }
 }
 
-/** What types promise, but JavaScript does not keep: a template would say something obscure, or nothing. */
-function checkMessages(messages: unknown): void {
-  if (!Array.isArray(messages)) {
-    throw new InvalidRequestError(
-      [{ field: 'messages' }, ` must be an array of messages, got ${typeof messages}.`],
-      'messages',
-    )
-  }
-  for (const [index, message] of (messages as unknown[]).entries()) {
-    const isMessage = isJsonObject(message) && typeof message['role'] === 'string' && isContent(message['content'])
-    if (!isMessage) {
-      throw new InvalidRequestError(
-        [
-          { field: 'messages' },
-          `[${index}] must be an object with a role and a content (a text, or parts with a text).`,
-        ],
-        'messages',
-      )
-    }
-  }
-}
-
-function isContent(content: unknown): boolean {
-  const isPart = (part: unknown): boolean =>
-    typeof part === 'string' || (isJsonObject(part) && typeof part['text'] === 'string')
-  return content == null || typeof content === 'string' || (Array.isArray(content) && content.every(isPart))
+function ownTokenizerError(): InvalidRequestError {
+  return new InvalidRequestError(
+    [
+      { field: 'structuredOutput' },
+      ' needs to know the bytes of every token, which are read from the checkpoint; an engine with a tokenizer of its own (createTokenizer) has no structured output and no tools that must be called.',
+    ],
+    'structuredOutput',
+  )
 }
 
 export function sequenceId(requestId: string, index: number): string {

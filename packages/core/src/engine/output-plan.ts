@@ -15,7 +15,8 @@ import type { MessageSource } from './sample-output.ts'
 /** What an output must be, and how it is read. */
 export interface OutputPlan {
   readonly messages: MessageSource
-  readonly grammar: TagFormat | null
+  /** A `TagFormat` as JSON text. */
+  readonly grammar: string | null
 }
 
 export interface PlanOptions {
@@ -33,7 +34,7 @@ const promptTailLength = 4096
 /** @throws InvalidRequestError */
 export function planOutput({ prompt, promptText, format, params }: PlanOptions): OutputPlan {
   const structured = params.structuredOutput === null ? null : resolveOnce(params.structuredOutput)
-  if (prompt.type !== 'chat' || format === null) return { messages: 'none', grammar: structured }
+  if (prompt.type !== 'chat' || format === null) return { messages: 'none', grammar: toText(structured) }
   const offered = offeredTools(prompt)
   if (offered !== null && format.toolCalls === null && (prompt.parseOutput === true || isForced(offered.choice)))
     throw new InvalidRequestError([{ field: 'tools' }, `: ${format.whyNoToolCalls ?? ''}`], 'tools')
@@ -41,8 +42,12 @@ export function planOutput({ prompt, promptText, format, params }: PlanOptions):
   const grammar = answerGrammar(structured, { prompt, format, offered })
   return {
     messages: prompt.parseOutput === true ? messageSource(format, { offered, promptTail, params }) : 'none',
-    grammar: grammar && afterReasoning(format, promptTail, grammar),
+    grammar: toText(grammar && afterReasoning(format, promptTail, grammar)),
   }
+}
+
+function toText(grammar: TagFormat | null): string | null {
+  return grammar && JSON.stringify(grammar)
 }
 
 /** What follows the reasoning. An answer that must be of a kind may still be a call of a tool. */

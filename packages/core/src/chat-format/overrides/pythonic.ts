@@ -3,7 +3,7 @@ import type { KnownFormat } from '../known-format.ts'
 /** Llama 4: calls in Python's form. The template describes it, and writes calls back as JSON. */
 export const llama4: KnownFormat = {
   name: 'llama4-pythonic',
-  matches: (source) => source.includes('<|python_start|>') || /\[func_name1\(/u.test(source),
+  matches: (source) => /\[func_name1\(/u.test(source),
   format: {
     reasoning: null,
     toolCalls: { begin: '[', end: ']', separator: ', ', call: { type: 'pythonic' }, idStyle: 'any' },
