@@ -175,7 +175,11 @@ describe('the AI SDK', () => {
       for (const provider of ['structured', 'plain'] as const) {
         const request = { ...settings(provider), prompt: text, schema: person }
         expect((await generateObject(request)).object).toEqual(expected)
-        expect(await streamObject(request).object).toEqual(expected)
+        const stream = streamObject(request)
+        const partials: unknown[] = []
+        for await (const partial of stream.partialObjectStream) partials.push(partial)
+        expect(partials.at(-1)).toEqual(expected)
+        expect(await stream.object).toEqual(expected)
       }
     })
 
