@@ -1,4 +1,4 @@
-import { afterReasoning } from '../chat-format/after-reasoning.ts'
+import { afterReasoning, asContent } from '../chat-format/after-reasoning.ts'
 import type { ChatFormat } from '../chat-format/chat-format.ts'
 import { createOutputParser, type OutputParser } from '../chat-format/output-parser.ts'
 import { isThinkingOpen } from '../chat-format/is-thinking-open.ts'
@@ -6,6 +6,7 @@ import { toolCallFormat } from '../chat-format/tool-call-format.ts'
 import type { ToolChoice } from '../chat-format/tool-choice.ts'
 import { InvalidRequestError } from '../errors.ts'
 import type { SamplingParams } from '../sampling-params.ts'
+import { eitherFormat } from '../structured-output/either-format.ts'
 import { resolveStructuredOutput } from '../structured-output/resolve-structured-output.ts'
 import type { TagFormat } from '../structured-output/structural-tag.ts'
 import type { PromptInput } from './engine-client.ts'
@@ -39,7 +40,8 @@ export function planOutput({ prompt, promptText, format, params }: PlanOptions):
   if (offered !== null && format.toolCalls === null && (prompt.parseOutput === true || isForced(offered.choice)))
     throw new InvalidRequestError([{ field: 'tools' }, `: ${format.whyNoToolCalls ?? ''}`], 'tools')
   const promptTail = (promptText ?? '').slice(-promptTailLength)
-  const grammar = answerGrammar(structured, { prompt, format, offered })
+  const content = structured && asContent(format, structured)
+  const grammar = answerGrammar(content, { prompt, format, offered })
   return {
     messages: prompt.parseOutput === true ? messageSource(format, { prompt, offered, promptTail, params }) : 'none',
     grammar: toText(grammar && afterReasoning(format, promptTail, grammar)),
@@ -62,7 +64,7 @@ function answerGrammar(
   const mayCall = typeof choice === 'object' && 'allowed' in choice ? choice.allowed : null
   const forced: ToolChoice = mayCall === null ? 'required' : { allowed: mayCall, mode: 'required' }
   const calls = toolCallFormat(format, { tools, choice: forced, parallel })
-  return calls === null ? structured : { type: 'or', elements: [structured, calls] }
+  return calls === null ? structured : eitherFormat(structured, calls)
 }
 
 interface MessageOptions extends Pick<PlanOptions, 'params'> {
