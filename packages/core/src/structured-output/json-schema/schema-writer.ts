@@ -1,3 +1,6 @@
+import { spellPlain } from '../automaton/byte-dfa.ts'
+import { textsDfa } from '../automaton/dfa.ts'
+import { tryWriteDfa } from '../ebnf/dfa-rules.ts'
 import { GrammarWriter, literal } from '../ebnf/grammar-writer.ts'
 import type { SchemaNode } from './alternative.ts'
 import { tryWriteMembers } from './member-list.ts'
@@ -20,14 +23,16 @@ export class SchemaWriter {
   private readonly nodes = new Map<string, PlannedNode>()
   private readonly fruitful = new Set<string>()
   private readonly space: string
-  private readonly gap: string
+  private readonly comma: string
+  private readonly colon: string
 
   constructor(expander: SchemaExpander) {
     this.expander = expander
     const isSpaced = expander.options.allowWhitespace
     // A space, or a new line with its indentation: no more, or a model could print whitespace for ever.
     this.space = isSpaced ? ` ${this.writer.rule('space', '" "? | "\\n" [ \\t]{0,20}')}` : ''
-    this.gap = isSpaced ? ' " "?' : ''
+    this.comma = isSpaced ? `","${this.space}` : '", "'
+    this.colon = isSpaced ? '":" " "?' : '": "'
   }
 
   write(): string {
@@ -35,12 +40,10 @@ export class SchemaWriter {
     this.planAll(root)
     this.findFruitful()
     const first = this.nodes.get(root.key)!
-    if (!this.fruitful.has(root.key))
-      throw schemaError('#', null, 'allows no value at all; its keywords contradict each other')
+    if (!this.fruitful.has(root.key)) throw schemaError('#', null, 'allows no value at all; its keywords contradict each other')
     for (const planned of this.nodes.values()) {
       if (!this.fruitful.has(planned.node.key)) continue
-      const ways = planned.plans.flatMap((plan) => this.tryText(plan) ?? [])
-      this.writer.define(planned.rule, [...new Set(ways)].join(' | '))
+      this.writer.define(planned.rule, this.valueBody(planned.plans))
     }
     return this.writer.text(first.rule)
   }
@@ -50,8 +53,7 @@ export class SchemaWriter {
     for (const node of pending) {
       if (this.nodes.has(node.key)) continue
       const pointer = node.sites[0]?.pointer ?? '#'
-      if (this.nodes.size >= maxNodes)
-        throw schemaError(pointer, null, `is one of more than ${maxNodes} combined schemas; make the schema smaller`)
+      if (this.nodes.size >= maxNodes) throw schemaError(pointer, null, `is one of more than ${maxNodes} combined schemas; make the schema smaller`)
       const context = { expander: this.expander, writer: this.writer, pointer }
       const plans = this.expander.alternatives(node).flatMap((alternative) => tryPlan(alternative, context) ?? [])
       this.nodes.set(node.key, { node, rule: this.writer.reserve('value'), plans })
@@ -61,7 +63,7 @@ export class SchemaWriter {
 
   /** Least fixpoint: a node has values when one of its plans needs only nodes that have. */
   private findFruitful(): void {
-    for (let hasChanged = true; hasChanged;) {
+    for (let hasChanged = true; hasChanged; ) {
       hasChanged = false
       for (const { node, plans } of this.nodes.values()) {
         this.expander.budget.spend(1)
@@ -79,10 +81,7 @@ export class SchemaWriter {
       const numMembers = members.filter(({ node }) => this.has(node)).length
       const hasExtra = extras.some(({ node }) => this.has(node))
       // Extra ones may be of the same name, so only one of them surely counts.
-      return (
-        members.every(({ node, isRequired }) => !isRequired || this.has(node)) &&
-        Math.min(numMembers + (hasExtra ? 1 : 0), max ?? Infinity) >= min
-      )
+      return members.every(({ node, isRequired }) => !isRequired || this.has(node)) && Math.min(numMembers + (hasExtra ? 1 : 0), max ?? Infinity) >= min
     }
     if (plan.choices !== null) return Math.min(plan.choices.length, plan.max ?? Infinity) >= plan.min
     if (plan.contains !== null) return this.has(plan.contains)
@@ -103,20 +102,32 @@ export class SchemaWriter {
     return this.nodes.get(node.key)!.rule
   }
 
-  private tryText(plan: ValuePlan): string | null {
-    if (plan.type === 'text') return plan.text
-    return plan.type === 'object' ? this.tryObject(plan) : this.tryArray(plan)
+  /**
+   * Alternatives of a value, each a rule of its own, and all literal ones in one automaton: where alternatives of one
+   * rule begin alike, the library takes wrong texts (see dfa-rules.ts).
+   */
+  private valueBody(plans: readonly ValuePlan[]): string {
+    const literals = plans.flatMap((plan) => (plan.type === 'text' && plan.isLiteral ? [plan.text] : []))
+    const ways = plans.flatMap((plan) => {
+      if (plan.type === 'text') return plan.isLiteral ? [] : [plan.text]
+      const text = plan.type === 'object' ? this.tryObject(plan) : this.tryArray(plan)
+      return text === null ? [] : [this.writer.rule(plan.type, text)]
+    })
+    const { budget } = this.expander
+    const constants = tryWriteDfa(textsDfa(literals, budget), this.writer, { spell: spellPlain, tail: '', hint: 'const', budget })
+    return [...new Set([...ways, ...(constants === null ? [] : [constants])])].join(' | ')
   }
 
   private tryObject({ members, extras, min, max }: ObjectPlan): string | null {
     if (members.some(({ node, isRequired }) => isRequired && !this.has(node))) return null
-    const keyed = (key: string, node: SchemaNode): string => `${key} ":"${this.gap} ${this.ruleOf(node)}`
+    // Rules of their own: names that begin alike must not meet in one rule.
+    const keyed = (key: string, node: SchemaNode): string => this.writer.rule('member', `${key} ${this.colon} ${this.ruleOf(node)}`)
     const written = members
       .filter(({ node }) => this.has(node))
       .map(({ name, node, isRequired }) => ({ text: keyed(literal(JSON.stringify(name)), node), isRequired }))
     const others = extras.filter(({ node }) => this.has(node)).map(({ key, node }) => keyed(key, node))
     const extra = others.length === 0 ? null : this.writer.rule('extra', others.join(' | '))
-    const body = tryWriteMembers({ members: written, extra, min, max, comma: `","${this.space}` }, this.context)
+    const body = tryWriteMembers({ members: written, extra, min, max, comma: this.comma }, this.context)
     const canBeEmpty = min === 0 && written.every(({ isRequired }) => !isRequired)
     return this.enclose(['{', '}'], body, canBeEmpty)
   }
@@ -127,18 +138,16 @@ export class SchemaWriter {
 
   /** Between brackets: something, nothing, or either. */
   private enclose([open, close]: readonly [string, string], body: string | null, canBeEmpty: boolean): string | null {
-    const ways = [
-      ...(canBeEmpty ? [`${literal(open)}${this.space} ${literal(close)}`] : []),
-      ...(body === null ? [] : [`${literal(open)}${this.space} ${body}${this.space} ${literal(close)}`]),
-    ]
-    return ways.length === 0 ? null : ways.join(' | ')
+    if (body === null) return canBeEmpty ? `${literal(open)}${this.space} ${literal(close)}` : null
+    const content = `${body}${this.space}`
+    return `${literal(open)}${this.space} ${canBeEmpty ? `(${content})?` : content} ${literal(close)}`
   }
 
   private tryArray(plan: ArrayPlan): string | null {
     const { min, contains, choices } = plan
-    const comma = `","${this.space}`
+    const { comma } = this
     if (choices !== null) {
-      const members = choices.map((text) => ({ text, isRequired: false }))
+      const members = choices.map((text) => ({ text: this.writer.rule('choice', this.valueBody([{ type: 'text', text, isLiteral: true }])), isRequired: false }))
       const body = tryWriteMembers({ members, extra: null, min, max: plan.max, comma }, this.context)
       return this.enclose(['[', ']'], body, min === 0)
     }
@@ -155,11 +164,8 @@ export class SchemaWriter {
   }
 
   /** At least one item, then as many more as allowed. */
-  private items(
-    prefix: readonly SchemaNode[],
-    { rest, min, max }: { rest: SchemaNode; min: number; max: number | null },
-  ): string {
-    const comma = `","${this.space}`
+  private items(prefix: readonly SchemaNode[], { rest, min, max }: { rest: SchemaNode; min: number; max: number | null }): string {
+    const { comma } = this
     const numFixed = Math.max(prefix.length, 1)
     let tail = ''
     if (max === null || max > numFixed) {
