@@ -48,8 +48,8 @@ function isEmpty(alternative: Alternative | null, expander: SchemaExpander, dept
     case 'array':
       return (
         alternative.minItems > (alternative.maxItems ?? Infinity) ||
-        Array.from({ length: Math.min(alternative.minItems, 16) }, (_, index) => itemSites(alternative, index)).some(
-          (sites) => isNodeEmpty(sites, expander, depth),
+        Array.from({ length: Math.min(alternative.minItems, 16) }, (_, index) => itemSites(alternative, index)).some((sites) =>
+          isNodeEmpty(sites, expander, depth),
         )
       )
     default:

@@ -64,17 +64,12 @@ export class SchemaExpander {
       throw schemaError(site.pointer, '$ref', 'leads back to itself without a property or an item between')
     }
     if (this.expanding.size >= maxExpansionDepth) {
-      throw schemaError(
-        site.pointer,
-        null,
-        `lies behind more than ${maxExpansionDepth} nested schemas and references; make the schema flatter`,
-      )
+      throw schemaError(site.pointer, null, `lies behind more than ${maxExpansionDepth} nested schemas and references; make the schema flatter`)
     }
     this.budget.place = `the schema at ${site.pointer}`
     this.budget.spend(10)
     this.expanding.add(site)
-    const result =
-      typeof site.schema === 'boolean' ? (site.schema ? anyValue : []) : this.expandObject(site, site.schema)
+    const result = typeof site.schema === 'boolean' ? (site.schema ? anyValue : []) : this.expandObject(site, site.schema)
     this.expanding.delete(site)
     this.ofSite.set(site, result)
     return result
@@ -83,8 +78,7 @@ export class SchemaExpander {
   private expandObject(site: Site, schema: SchemaObject): readonly Alternative[] {
     checkKeywords(site)
     const { document } = this
-    const child = (value: unknown, path: string): readonly Alternative[] =>
-      this.expand(document.child(site, value, path))
+    const child = (value: unknown, path: string): readonly Alternative[] => this.expand(document.child(site, value, path))
     let result = ownAlternatives(site, schema, this)
     const narrow = (others: readonly Alternative[]): void => {
       result = this.intersect(result, others, site)
@@ -92,19 +86,12 @@ export class SchemaExpander {
     const values = schema['const'] === undefined ? readList(schema, 'enum', site) : [schema['const']]
     if (values !== null) {
       narrow(uniqueConsts(values as readonly JsonValue[]))
-      if (schema['const'] !== undefined && schema['enum'] !== undefined)
-        narrow(uniqueConsts(readList(schema, 'enum', site) as readonly JsonValue[]))
+      if (schema['const'] !== undefined && schema['enum'] !== undefined) narrow(uniqueConsts(readList(schema, 'enum', site) as readonly JsonValue[]))
     }
     if (schema['$ref'] !== undefined) narrow(this.expand(document.resolve(site, schema['$ref'])))
     readList(schema, 'allOf', site)?.forEach((branch, index) => narrow(child(branch, `allOf/${index}`)))
     const anyOf = readList(schema, 'anyOf', site)
-    if (anyOf !== null)
-      narrow(
-        this.union(
-          anyOf.map((branch, index) => child(branch, `anyOf/${index}`)),
-          site,
-        ),
-      )
+    if (anyOf !== null) narrow(this.union(anyOf.map((branch, index) => child(branch, `anyOf/${index}`)), site))
     const oneOf = readList(schema, 'oneOf', site)
     if (oneOf !== null) {
       const branches = oneOf.map((branch, index) => this.intersect(result, child(branch, `oneOf/${index}`), site))
@@ -128,10 +115,7 @@ export class SchemaExpander {
     const then = this.expand(this.document.child(site, schema['then'] ?? true, 'then'))
     const otherwise = this.expand(this.document.child(site, schema['else'] ?? true, 'else'))
     return this.union(
-      [
-        this.intersect(this.expand(condition), then, site),
-        this.intersect(this.expandNegated(condition), otherwise, site),
-      ],
+      [this.intersect(this.expand(condition), then, site), this.intersect(this.expandNegated(condition), otherwise, site)],
       site,
     )
   }
@@ -148,10 +132,7 @@ export class SchemaExpander {
       const absent = this.expand(this.document.child(site, { properties: { [name]: false } }, path))
       const present = this.expand(this.document.child(site, { required: [name], properties: { [name]: true } }, path))
       const held = this.intersect(present, this.expand(this.document.child(site, dependent, path)), site)
-      return this.union(
-        [absent, held.filter((alternative) => alternative.type === 'object' || isConstObject(alternative))],
-        site,
-      )
+      return this.union([absent, held.filter((alternative) => alternative.type === 'object' || isConstObject(alternative))], site)
     })
   }
 
@@ -185,11 +166,7 @@ export class SchemaExpander {
   private limit(alternatives: readonly Alternative[], site: Site): readonly Alternative[] {
     const number = alternatives.filter((alternative) => alternative.type !== 'const').length
     if (number > maxAlternatives) {
-      throw schemaError(
-        site.pointer,
-        null,
-        `comes to ${number} combined alternatives, more than ${maxAlternatives}; combine fewer anyOf, oneOf, if and type lists`,
-      )
+      throw schemaError(site.pointer, null, `comes to ${number} combined alternatives, more than ${maxAlternatives}; combine fewer anyOf, oneOf, if and type lists`)
     }
     return alternatives
   }
@@ -204,9 +181,7 @@ export class SchemaExpander {
         language = regexToDfa(node, { isWhole: kind === 'format', budget: this.budget })
       } catch (error) {
         if (!(error instanceof RegexError)) throw error
-        throw schemaError(site.pointer, 'pattern', `cannot be enforced: ${error.message}; write it without`, {
-          cause: error,
-        })
+        throw schemaError(site.pointer, 'pattern', `cannot be enforced: ${error.message}; write it without`, { cause: error })
       }
       if (kind === 'except') language = subtractDfa(anyText, language, this.budget)
       this.languages.set(key, language)
@@ -226,10 +201,5 @@ function uniqueConsts(values: readonly JsonValue[]): readonly Alternative[] {
 }
 
 function isConstObject(alternative: Alternative): boolean {
-  return (
-    alternative.type === 'const' &&
-    typeof alternative.value === 'object' &&
-    alternative.value !== null &&
-    !Array.isArray(alternative.value)
-  )
+  return alternative.type === 'const' && typeof alternative.value === 'object' && alternative.value !== null && !Array.isArray(alternative.value)
 }
