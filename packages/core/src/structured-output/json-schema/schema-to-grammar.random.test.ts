@@ -21,7 +21,6 @@ describe('schemaToGrammar', () => {
     let numAccepted = 0
     let numSamples = 0
     let numEndless = 0
-    const endless: string[] = [] // debug
     for (let numTried = 0; numAccepted < numSchemas; numTried++) {
       expect(numTried).toBeLessThan(2 * numSchemas)
       const schema = generator.document()
@@ -32,7 +31,7 @@ describe('schemaToGrammar', () => {
       const compiled = await sampler.compile(grammar)
       for (let count = 0; count < samplesPerSchema; count++) {
         const text = await sampler.sample(compiled, random)
-        if (text === null) { numEndless++; endless.push(JSON.stringify(schema)) }
+        if (text === null) numEndless++
         else {
           numSamples++
           if (!validate(tryParse(text))) invalid.push({ schema, text, errors: validate.errors })
@@ -40,7 +39,6 @@ describe('schemaToGrammar', () => {
       }
       compiled.dispose()
     }
-    process.stderr.write(JSON.stringify(invalid.map((x: any) => [x.schema, x.text]).slice(0,6)) + String(numSamples)) // debug
     expect(invalid.slice(0, 3)).toEqual([])
     expect(numSamples).toBeGreaterThan(1.9 * numSchemas)
     expect(numEndless).toBeLessThan(0.05 * numSchemas)

@@ -115,7 +115,8 @@ export class SchemaWriter {
     })
     const { budget } = this.expander
     const constants = tryWriteDfa(textsDfa(literals, budget), this.writer, { spell: spellPlain, tail: '', hint: 'const', budget })
-    return [...new Set([...ways, ...(constants === null ? [] : [constants])])].join(' | ')
+    const all = [...new Set([...ways, ...(constants === null ? [] : [constants])])]
+    return all.length === 1 ? all[0]! : all.map((way) => this.writer.guarded(way)).join(' | ')
   }
 
   private tryObject({ members, extras, min, max }: ObjectPlan): string | null {
