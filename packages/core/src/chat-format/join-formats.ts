@@ -1,5 +1,8 @@
 import type { Tag, TagFormat } from '../structured-output/structural-tag.ts'
 
+/** No text at all. */
+export const nothing: TagFormat = { type: 'grammar', grammar: 'root ::= ""\n' }
+
 /** Texts and formats one behind the other; neighbouring texts become one, and empty ones none. */
 export function joinFormats(parts: readonly (string | TagFormat)[]): TagFormat {
   const elements = merge(parts).map((part): TagFormat =>

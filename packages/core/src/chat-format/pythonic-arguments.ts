@@ -1,6 +1,6 @@
 import type { TagFormat } from '../structured-output/structural-tag.ts'
 import { type ArgumentsContext, type Schema, toolError } from './arguments-context.ts'
-import { joinFormats } from './join-formats.ts'
+import { joinFormats, nothing } from './join-formats.ts'
 import { propertiesOf, type ToolProperty } from './properties-of.ts'
 
 type Parts = readonly (string | TagFormat)[]
@@ -22,7 +22,7 @@ export function pythonicArguments(context: ArgumentsContext): Parts {
   const first = required.flatMap((property, i) => [i === 0 ? '' : ', ', ...argumentOf(property, context)])
   if (required.length > 0)
     return [...first, ...optional.map((property) => maybe([', ', ...argumentOf(property, context)]))]
-  if (optional.length === 0) return []
+  if (optional.length === 0) return [nothing]
   if (optional.length > maxOptional)
     throw toolError(
       context.tool,
@@ -36,8 +36,6 @@ export function pythonicArguments(context: ArgumentsContext): Parts {
   )
   return [{ type: 'or', elements: [...beginnings, nothing] }]
 }
-
-const nothing: TagFormat = { type: 'grammar', grammar: 'root ::= ""\n' }
 
 function maybe(parts: Parts): TagFormat {
   return { type: 'or', elements: [joinFormats(parts), nothing] }

@@ -1,7 +1,7 @@
 import type { TagFormat } from '../structured-output/structural-tag.ts'
 import { type ArgumentsContext, type Schema, toolError } from './arguments-context.ts'
 import type { TaggedCallSyntax } from './chat-format.ts'
-import { joinFormats, tagOf } from './join-formats.ts'
+import { joinFormats, nothing, tagOf } from './join-formats.ts'
 import { escapeKey, propertiesOf } from './properties-of.ts'
 import { typesOf } from './tagged-value.ts'
 import { wordsOf } from './words-of.ts'
@@ -22,14 +22,12 @@ export function taggedArguments({ parameter }: TaggedCallSyntax, context: Argume
   })
 }
 
-const nothing: TagFormat = { type: 'grammar', grammar: 'root ::= ""\n' }
-
 /** A tool that names no parameters, but takes some. */
 function anyParameters(
   { begin, keyEnd, end, separator }: TaggedCallSyntax['parameter'],
   { parameters }: ArgumentsContext,
 ): Parts {
-  if (parameters['additionalProperties'] === false || parameters['properties'] !== undefined) return []
+  if (parameters['additionalProperties'] === false || parameters['properties'] !== undefined) return [nothing]
   const key: TagFormat = { type: 'regex', pattern: '[A-Za-z0-9_.-]{1,64}' }
   const tag = tagOf([begin, key, keyEnd, ...textUntil(end)])
   return [{ type: 'tags_with_separator', tags: [tag], separator, at_least_one: false }]

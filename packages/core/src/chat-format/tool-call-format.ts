@@ -1,9 +1,10 @@
 import { InvalidRequestError } from '../errors.ts'
 import type { Tag, TagFormat } from '../structured-output/structural-tag.ts'
 import type { ToolDefinition } from '../tokenizer/chat-message.ts'
+import { beginOfCall, endOfCall } from './call-frame.ts'
 import { callTag } from './call-tag.ts'
 import type { ChatFormat, ToolCallSyntax } from './chat-format.ts'
-import { joinFormats } from './join-formats.ts'
+import { joinFormats, tagOf } from './join-formats.ts'
 import type { ToolChoice } from './tool-choice.ts'
 import { wordsOf } from './words-of.ts'
 
@@ -66,24 +67,40 @@ function chosenTools({ tools, choice }: ToolCallFormatOptions): readonly ToolDef
 }
 
 function forcedCalls(syntax: ToolCallSyntax, tags: readonly Tag[], isOne: boolean): TagFormat {
-  return joinFormats([syntax.begin, callList(syntax, tags, isOne), syntax.end])
+  if (!isOne) return callList(syntax, tags)
+  return joinFormats([syntax.begin, anyOf(tags), syntax.end])
 }
 
-function callList({ separator }: ToolCallSyntax, tags: readonly Tag[], isOne: boolean): TagFormat {
-  return {
+function anyOf(tags: readonly Tag[]): TagFormat {
+  return tags.length === 1 ? tags[0]! : { type: 'or', elements: tags }
+}
+
+/**
+ * Calls with the separator between them. What all calls begin and end with is made part of the separator and of what is
+ * around the list: the library takes no empty separator, and wants to know how a list ends.
+ */
+function callList({ begin, end, separator, call }: ToolCallSyntax, tags: readonly Tag[]): TagFormat {
+  const [head, tail] = [beginOfCall(call), endOfCall(call)]
+  const list: TagFormat = {
     type: 'tags_with_separator',
-    tags,
-    separator: separator ?? '',
+    tags: tags.map((tag) => ({
+      ...tag,
+      begin: tag.begin.slice(head.length),
+      end: tag.end.slice(0, tag.end.length - tail.length),
+    })),
+    separator: `${tail}${separator ?? ''}${head}`,
     at_least_one: true,
-    stop_after_first: isOne,
   }
+  const [first, last] = [begin + head, tail + end]
+  return last === '' ? joinFormats([first, list]) : { type: 'tag', begin: first, content: list, end: last }
 }
 
 /** Text in which a call, once begun, is one of the tools'. */
 function freeText(syntax: ToolCallSyntax, tags: readonly Tag[], isOne: boolean): TagFormat {
   const [first] = wordsOf(syntax.begin)
   if (first !== undefined && first.length > 1) {
-    const section: Tag = { type: 'tag', begin: syntax.begin, content: callList(syntax, tags, isOne), end: syntax.end }
+    const calls = isOne ? null : callList(syntax, tags)
+    const section = calls?.type === 'tag' ? calls : tagOf([syntax.begin, anyOf(tags), syntax.end])
     return { type: 'triggered_tags', triggers: [first], tags: [section], stop_after_first: true }
   }
   // A call that begins without a word of its own is known by its whole beginning.
