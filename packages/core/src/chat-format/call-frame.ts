@@ -1,4 +1,4 @@
-import type { CallFrame } from './chat-format.ts'
+import type { CallFrame, CallSyntax } from './chat-format.ts'
 
 /** The text in front of a call's first slot. */
 export function beginOf(frame: CallFrame): string {
@@ -23,4 +23,18 @@ export function frameOf(parts: CallFrame): CallFrame {
     else frame.push(part)
   }
   return frame
+}
+
+/** What all calls of a dialect begin with. */
+export function beginOfCall(call: CallSyntax): string {
+  if (call.type === 'json') return call.begin + beginOf(call.frame)
+  if (call.type === 'harmony') return '<|channel|>commentary to=functions.'
+  return call.type === 'pythonic' ? '' : beginOf(call.frame)
+}
+
+/** What all calls of a dialect end with. */
+export function endOfCall(call: CallSyntax): string {
+  if (call.type === 'json') return endOf(call.frame) + call.end
+  if (call.type === 'harmony') return ''
+  return call.type === 'pythonic' ? ')' : endOf(call.frame)
 }

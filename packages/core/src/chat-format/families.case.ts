@@ -106,11 +106,10 @@ export interface Written {
 const handWritten: Readonly<Record<string, (turn: Turn) => string>> = {
   'llama-4': ({ calls }) => `[${calls.map(pythonicCall).join(', ')}]`,
   lfm2: ({ content, calls }) => `${content}<|tool_call_start|>[${calls.map(pythonicCall).join(', ')}]<|tool_call_end|>`,
-  'granite-3': ({ calls }) =>
-    `<|tool_call|>${JSON.stringify(calls.map(({ name, arguments: args }) => ({ name, arguments: args })))}`,
+  'granite-3': ({ calls }) => `<|tool_call|>[${calls.map(jsonCall).join(', ')}]`,
   smollm3: ({ reasoning, content, calls }) =>
     `<think>\n${reasoning}\n</think>\n${content}${calls
-      .map(({ name, arguments: args }) => `\n<tool_call>\n${JSON.stringify({ name, arguments: args })}\n</tool_call>`)
+      .map((call) => `\n<tool_call>\n${jsonCall(call)}\n</tool_call>`)
       .join('')}`,
   'gpt-oss': ({ reasoning, content, calls }) =>
     [
@@ -122,6 +121,10 @@ const handWritten: Readonly<Record<string, (turn: Turn) => string>> = {
           : ` to=functions.${name}<|channel|>commentary json<|message|>${JSON.stringify(args)}`,
       ),
     ].join('<|start|>assistant'),
+}
+
+function jsonCall({ name, arguments: args }: TestCall): string {
+  return `{"name": ${JSON.stringify(name)}, "arguments": ${JSON.stringify(args)}}`
 }
 
 function pythonicCall({ name, arguments: args }: TestCall): string {

@@ -1,7 +1,7 @@
 import { CallWriter } from './call-writer.ts'
 import type { ChatFormat, ReasoningSyntax, ToolCallSyntax } from './chat-format.ts'
 import type { ToolDefinition } from '../tokenizer/chat-message.ts'
-import { beginOf } from './call-frame.ts'
+import { beginOfCall } from './call-frame.ts'
 import { createCallId } from './create-call-id.ts'
 import { isThinkingOpen } from './is-thinking-open.ts'
 import type { MessageDelta } from './message-delta.ts'
@@ -12,7 +12,7 @@ import { readJsonCall } from './read-json-call.ts'
 import { readNamedCall } from './read-named-call.ts'
 import { readPythonicCall } from './read-pythonic-call.ts'
 import { readTaggedCall } from './read-tagged-call.ts'
-import { createValueKinds, type ValueKind } from './tagged-value.ts'
+import { createValueTypes, type ValueTypes } from './tagged-value.ts'
 import { wordsOf } from './words-of.ts'
 
 export interface OutputParserOptions {
@@ -52,7 +52,7 @@ export function createOutputParser(format: ChatFormat, options: OutputParserOpti
           reasoning: format.reasoning,
           wrapper: format.content,
           keepSpecialTokens,
-          kindOf: createValueKinds(tools ?? []),
+          typesOf: createValueTypes(tools ?? []),
         }).read(isThinkingOpen(format, promptTail))
   return {
     push(text, isSpecial) {
@@ -75,7 +75,7 @@ interface ReaderOptions {
   readonly reasoning: ReasoningSyntax | null
   readonly wrapper: ChatFormat['content']
   readonly keepSpecialTokens: boolean
-  readonly kindOf: (tool: string, key: string) => ValueKind
+  readonly typesOf: (tool: string, key: string) => ValueTypes
 }
 
 /** What turns out to be no call is looked through again for one, but not over and over. */
@@ -96,7 +96,7 @@ class MessageReader {
     this.#options = options
     this.#beginWords = calls === null ? [] : wordsOf(calls.begin)
     this.#endWords = calls === null ? [] : wordsOf(calls.end)
-    const first = calls === null ? '' : (wordsOf(calls.begin + beginOfCall(calls)).at(0) ?? '{')
+    const first = calls === null ? '' : (wordsOf(calls.begin + beginOfCall(calls.call)).at(0) ?? '{')
     this.#isBare = /^[[{]$/u.test(first)
     const markers = [
       ...(first === '' || this.#isBare ? [] : [first]),
@@ -199,20 +199,15 @@ class MessageReader {
 
   /** One call; the last mark is released where there is one. */
   *#call(): Step<boolean> {
-    const { calls, kindOf, message, reader } = this.#options
+    const { calls, typesOf, message, reader } = this.#options
     const call = new CallWriter(message, () => reader.release())
     const { call: syntax } = calls!
     if (syntax.type === 'json') yield* readJsonCall(reader, syntax, { isBare: this.#isBare, call })
     else if (syntax.type === 'named') yield* readNamedCall(reader, syntax, call)
-    else if (syntax.type === 'tagged') yield* readTaggedCall(reader, syntax, { call, kindOf })
+    else if (syntax.type === 'tagged') yield* readTaggedCall(reader, syntax, { call, typesOf })
     else if (syntax.type === 'pythonic') yield* readPythonicCall(reader, call)
     if (!call.hasBegun) return false
     if (reader.hasRest || !reader.hasEnded) call.end()
     return true
   }
-}
-
-function beginOfCall({ call }: ToolCallSyntax): string {
-  if (call.type === 'json') return call.begin
-  return call.type === 'named' || call.type === 'tagged' ? beginOf(call.frame) : ''
 }

@@ -3,7 +3,7 @@ import type { TaggedCallSyntax } from './chat-format.ts'
 import { endOf } from './call-frame.ts'
 import type { PieceReader, Step } from './piece-reader.ts'
 import { readHead } from './read-frame.ts'
-import { escapeText, jsonOfText, type ValueKind } from './tagged-value.ts'
+import { escapeText, isText, jsonOfText, type ValueTypes } from './tagged-value.ts'
 import { wordsOf } from './words-of.ts'
 
 const maxKeyLength = 256
@@ -15,7 +15,7 @@ const maxKeyLength = 256
 export function* readTaggedCall(
   reader: PieceReader,
   syntax: TaggedCallSyntax,
-  { call, kindOf }: { readonly call: CallWriter; readonly kindOf: (tool: string, key: string) => ValueKind },
+  { call, typesOf }: { readonly call: CallWriter; readonly typesOf: (tool: string, key: string) => ValueTypes },
 ): Step<void> {
   const { begin, keyEnd, end, separator } = syntax.parameter
   const [parameterWords, callEnds] = [wordsOf(begin), wordsOf(endOf(syntax.frame))]
@@ -32,7 +32,7 @@ export function* readTaggedCall(
     call.write(`${numRead === 0 ? '{' : ', '}${JSON.stringify(key)}: `)
     const value = new ValueReader(reader, { call, keyEnd, end })
     // The end of the text inside a value: what comes is not known, so nothing is closed.
-    if (!(yield* value.read(kindOf(head.name, key)))) return
+    if (!(yield* value.read(typesOf(head.name, key)))) return
   }
   yield* reader.skipBlank()
   if (call.hasBegun && reader.takeCutOff(firsts)) return
@@ -97,12 +97,12 @@ class ValueReader {
   }
 
   /** False where the text ends before the value does. */
-  *read(kind: ValueKind): Step<boolean> {
-    const isText = kind === 'text'
+  *read(types: ValueTypes): Step<boolean> {
+    const isPlain = isText(types)
     if (this.#begin !== '') yield* this.#skipBegin()
-    if (isText) this.#call.write('"')
+    if (isPlain) this.#call.write('"')
     const write = (text: string): void => {
-      if (isText) this.#call.write(escapeText(text))
+      if (isPlain) this.#call.write(escapeText(text))
       else this.#held += text
     }
     const trim = new EndTrimmer(this.#end, write)
@@ -112,12 +112,12 @@ class ValueReader {
     )
     if (end === null) {
       trim.flush()
-      if (!isText) this.#call.write(this.#held)
+      if (!isPlain) this.#call.write(this.#held)
       return false
     }
     trim.finish()
     yield* this.#reader.takeWords(this.#ends)
-    this.#call.write(isText ? '"' : jsonOfText(this.#held, kind))
+    this.#call.write(isPlain ? '"' : jsonOfText(this.#held, types))
     return true
   }
 

@@ -1,36 +1,32 @@
 import type { ToolDefinition } from '../tokenizer/chat-message.ts'
 import { parsePythonValue } from './python-value.ts'
 
-/**
- * How the text of a tagged argument is meant, by the tool's schema: as it is, as JSON, or as JSON if it is such and as it
- * is otherwise (a schema that allows both, or none).
- */
-export type ValueKind = 'text' | 'json' | 'either'
+/** The types that a tool's schema allows an argument; null where it does not say. */
+export type ValueTypes = ReadonlySet<string> | null
 
 type Schema = Readonly<Record<string, unknown>>
 
-export function createValueKinds(tools: readonly ToolDefinition[]): (tool: string, key: string) => ValueKind {
+export function createValueTypes(tools: readonly ToolDefinition[]): (tool: string, key: string) => ValueTypes {
   const byName = new Map(tools.map((tool) => [tool.function.name, tool.function.parameters ?? null]))
   return (tool, key) => {
     const schema = byName.get(tool)
-    if (schema == null) return 'either'
+    if (schema == null) return null
     const properties = schema.properties
     const property = isSchema(properties) && Object.hasOwn(properties, key) ? properties[key] : undefined
-    return kindOf(typesOf(property, schema))
+    return typesOf(property, schema)
   }
 }
 
-function kindOf(types: ReadonlySet<string> | null): ValueKind {
-  if (types === null) return 'either'
-  if (!types.has('string')) return 'json'
-  return types.size === 1 ? 'text' : 'either'
+/** A text is a string and nothing else: it needs no look at its end. */
+export function isText(types: ValueTypes): boolean {
+  return types !== null && types.size === 1 && types.has('string')
 }
 
 /** A schema of schemas may refer to itself. */
 const maxDepth = 16
 
 /** The types that a schema allows; null where it does not say. */
-export function typesOf(schema: unknown, root: unknown, depth = 0): ReadonlySet<string> | null {
+export function typesOf(schema: unknown, root: unknown, depth = 0): ValueTypes {
   if (!isSchema(schema) || depth > maxDepth) return null
   const { type } = schema
   if (typeof type === 'string') return new Set([type])
@@ -66,19 +62,28 @@ export function escapeText(text: string): string {
   return text.replace(/["\\\p{Cc}]/gu, (char) => JSON.stringify(char).slice(1, -1))
 }
 
-/** A value's text as JSON, or as Python writes it, as some templates do; what is neither is a string. */
-export function jsonOfText(text: string, kind: ValueKind): string {
+/**
+ * A value's text as JSON, or as Python writes it, as some templates do. A string stands without quotes, so that what is
+ * neither is one, and where strings are allowed, all that is of no other allowed type.
+ */
+export function jsonOfText(text: string, types: ValueTypes): string {
   const trimmed = text.trim()
-  if (isJson(trimmed)) return trimmed
-  const python = kind === 'json' ? parsePythonValue(trimmed) : null
-  return python ?? `"${escapeText(kind === 'json' ? trimmed : text)}"`
+  const takesText = types === null || types.has('string')
+  const type = jsonTypeOf(trimmed)
+  if (type !== null && (types === null ? type !== 'string' : !takesText || allows(types, type))) return trimmed
+  const python = takesText ? null : parsePythonValue(trimmed)
+  return python ?? `"${escapeText(takesText ? text : trimmed)}"`
 }
 
-/** Strings stand without quotes, so a text in quotes is a string that has them. */
-function isJson(text: string): boolean {
+function allows(types: ReadonlySet<string>, type: string): boolean {
+  if (type === 'string') return false
+  return types.has(type) || (type === 'number' && types.has('integer'))
+}
+
+function jsonTypeOf(text: string): string | null {
   try {
-    return typeof JSON.parse(text) !== 'string'
+    return typeOfValue(JSON.parse(text))
   } catch {
-    return false
+    return null
   }
 }

@@ -26,7 +26,7 @@ export interface ChatOptions extends TruncationOptions {
   readonly tools?: readonly ToolDefinition[] | string
   /** Default 'auto' where there are tools. */
   readonly toolChoice?: ToolChoice
-  /** Default true; false: no more than one call where calls are held by a grammar. */
+  /** Default true; false: the first call alone is reported, and no other is made where calls are held by a grammar. */
   readonly parallelToolCalls?: boolean
   /** Read reasoning, content and tool calls of the text: `output.message`. Default true. */
   readonly parseOutput?: boolean

@@ -1,11 +1,12 @@
-import { afterReasoning } from '../chat-format/after-reasoning.ts'
+import { afterReasoning, asContent } from '../chat-format/after-reasoning.ts'
 import type { ChatFormat } from '../chat-format/chat-format.ts'
-import { createOutputParser } from '../chat-format/output-parser.ts'
+import { createOutputParser, type OutputParser } from '../chat-format/output-parser.ts'
 import { isThinkingOpen } from '../chat-format/is-thinking-open.ts'
 import { toolCallFormat } from '../chat-format/tool-call-format.ts'
 import type { ToolChoice } from '../chat-format/tool-choice.ts'
 import { InvalidRequestError } from '../errors.ts'
 import type { SamplingParams } from '../sampling-params.ts'
+import { eitherFormat } from '../structured-output/either-format.ts'
 import { resolveStructuredOutput } from '../structured-output/resolve-structured-output.ts'
 import type { TagFormat } from '../structured-output/structural-tag.ts'
 import type { PromptInput } from './engine-client.ts'
@@ -39,9 +40,10 @@ export function planOutput({ prompt, promptText, format, params }: PlanOptions):
   if (offered !== null && format.toolCalls === null && (prompt.parseOutput === true || isForced(offered.choice)))
     throw new InvalidRequestError([{ field: 'tools' }, `: ${format.whyNoToolCalls ?? ''}`], 'tools')
   const promptTail = (promptText ?? '').slice(-promptTailLength)
-  const grammar = answerGrammar(structured, { prompt, format, offered })
+  const content = structured && asContent(format, structured)
+  const grammar = answerGrammar(content, { prompt, format, offered })
   return {
-    messages: prompt.parseOutput === true ? messageSource(format, { offered, promptTail, params }) : 'none',
+    messages: prompt.parseOutput === true ? messageSource(format, { prompt, offered, promptTail, params }) : 'none',
     grammar: toText(grammar && afterReasoning(format, promptTail, grammar)),
   }
 }
@@ -62,17 +64,34 @@ function answerGrammar(
   const mayCall = typeof choice === 'object' && 'allowed' in choice ? choice.allowed : null
   const forced: ToolChoice = mayCall === null ? 'required' : { allowed: mayCall, mode: 'required' }
   const calls = toolCallFormat(format, { tools, choice: forced, parallel })
-  return calls === null ? structured : { type: 'or', elements: [structured, calls] }
+  return calls === null ? structured : eitherFormat(structured, calls)
 }
 
-function messageSource(
-  format: ChatFormat,
-  { offered, promptTail, params }: { offered: OfferedTools | null; promptTail: string; params: SamplingParams },
-): MessageSource {
+interface MessageOptions extends Pick<PlanOptions, 'params'> {
+  readonly prompt: ChatPrompt
+  readonly offered: OfferedTools | null
+  readonly promptTail: string
+}
+
+function messageSource(format: ChatFormat, { prompt, offered, promptTail, params }: MessageOptions): MessageSource {
   const readsCalls = offered !== null && format.toolCalls !== null
   if (!params.detokenize || (format.reasoning === null && format.content === null && !readsCalls)) return 'plain'
   const tools = readsCalls ? offered.tools : null
-  return () => createOutputParser(format, { tools, promptTail, keepSpecialTokens: !params.skipSpecialTokens })
+  const options = { tools, promptTail, keepSpecialTokens: !params.skipSpecialTokens }
+  const create = (): OutputParser => createOutputParser(format, options)
+  return (prompt.parallelToolCalls ?? true) ? create : () => withFirstCallOnly(create())
+}
+
+/** A model that no grammar holds may make further calls nevertheless. */
+function withFirstCallOnly(parser: OutputParser): OutputParser {
+  return {
+    push: (text, isSpecial) => parser.push(text, isSpecial),
+    finish: () => parser.finish(),
+    take() {
+      const message = parser.take()
+      return { ...message, toolCalls: message.toolCalls.filter(({ index }) => index === 0) }
+    },
+  }
 }
 
 /** Texts whose tokens limit thinking; `null` where the request sets no limit. */

@@ -39,8 +39,8 @@ export const chatCompletionRequestSchema = z
     include_reasoning_content: z.boolean().nullish(),
     documents: boundedArray(jsonObjectSchema, { max: 1024 }).nullish(),
 
-    functions: onlyNeutral([], 'is the old form of tools; write [{"type": "function", "function": {…}}] as tools'),
-    function_call: onlyNeutral('none', 'is the old form of tool_choice; write tool_choice'),
+    functions: onlyNeutral([], 'is the old form of tools; write [{"type": "function", "function": {…}}] as tools,'),
+    function_call: onlyNeutral('none', 'is the old form of tool_choice; write that,'),
     audio: unsupportedOption(),
     modalities: z
       .custom<['text']>((value) => Array.isArray(value) && value.length === 1 && value[0] === 'text', {

@@ -1,11 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
-import { AsyncEngine, uniformAt } from '@octavo/core'
-import { chatCompletionSchema } from '@octavo/sdk/protocol'
+import { uniformAt } from '@octavo/core'
 import { afterAll, describe, expect, it } from 'vitest'
-import { createApp } from '../app.ts'
-import { joinChunks } from '../testing/join-chunks.ts'
-import { readEvents } from '../testing/read-events.ts'
+import { openLiveChat } from '../testing/live-chat.ts'
 
 interface Item {
   readonly messages: readonly object[]
@@ -19,58 +16,18 @@ const items = lines
   .trim()
   .split('\n')
   .map((line) => JSON.parse(line) as Item)
-const engine = await AsyncEngine.create({ model: 'octavo-tiny' })
-const app = createApp({ engine, version: '0' })
+const chat = await openLiveChat()
 
-afterAll(async () => {
-  await app.close()
-  await engine.shutdown()
-})
-
-async function send(body: object) {
-  const response = await app.inject({ method: 'POST', url: '/v1/chat/completions', payload: body })
-  return { status: response.statusCode, body: response.body }
-}
-
-async function whole(body: object) {
-  const response = await send(body)
-  expect(response.status, response.body).toBe(200)
-  return chatCompletionSchema.parse(JSON.parse(response.body))
-}
-
-/** As `whole` says it, without the ids of calls, which are drawn. */
-async function wholeChoices(body: object) {
-  const { choices } = await whole(body)
-  return choices.map((choice) => ({
-    role: choice.message.role,
-    content: choice.message.content ?? '',
-    reasoning: choice.message.reasoning ?? '',
-    toolCalls: (choice.message.tool_calls ?? []).map(({ function: call }) => [call.name, call.arguments]),
-    logprobs: choice.logprobs?.content ?? [],
-    tokenIds: choice.token_ids ?? [],
-    finishReason: choice.finish_reason,
-    stopReason: choice.stop_reason,
-  }))
-}
-
-async function streamedChoices(body: object) {
-  const response = await send({ ...body, stream: true })
-  expect(response.status, response.body).toBe(200)
-  return joinChunks(readEvents(response.body)).map((choice) => ({
-    ...choice,
-    toolCalls: choice.toolCalls.map((call) => [call.name, call.arguments]),
-  }))
-}
+afterAll(() => chat.close())
 
 describe("the embedded model's tools", () => {
   const isRight = async ({ messages, tools, answer, metric }: Item, isStreamed: boolean): Promise<boolean> => {
     const body = { messages, tools, temperature: 0 }
-    const [choice] = isStreamed ? await streamedChoices(body) : await wholeChoices(body)
+    const [choice] = isStreamed ? await chat.streamed(body) : await chat.whole(body)
     if (metric === 'exact') return choice!.content === answer && choice!.toolCalls.length === 0
     const [call] = choice!.toolCalls
-    const [name, text] = call ?? ['', '']
-    const isCall = choice!.finishReason === 'tool_calls' && choice!.content === ''
-    return isCall && isDeepStrictEqual({ name, arguments: JSON.parse(String(text)) }, answer)
+    if (call === undefined || choice!.finishReason !== 'tool_calls' || choice!.content !== '') return false
+    return isDeepStrictEqual({ name: call.name, arguments: JSON.parse(call.arguments) }, answer)
   }
 
   it.each([false, true])(
@@ -124,7 +81,7 @@ describe('a streamed answer', () => {
     let numCalls = 0
     const check = async (number: number): Promise<void> => {
       const body = request(number)
-      const [expected, streamed] = await Promise.all([wholeChoices(body), streamedChoices(body)])
+      const [expected, streamed] = await Promise.all([chat.whole(body), chat.streamed(body)])
       numCalls += expected.filter(({ toolCalls }) => toolCalls.length > 0).length
       expect(streamed, JSON.stringify(body)).toEqual(expected)
     }
@@ -135,12 +92,12 @@ describe('a streamed answer', () => {
   it('has the arguments as far as they came at the length limit', async () => {
     const { messages, tools } = items.find(({ metric }) => metric === 'json')!
     const body = { messages, tools, temperature: 0, max_tokens: 14 }
-    const [choice] = await wholeChoices(body)
+    const [choice] = await chat.whole(body)
     expect(choice).toMatchObject({ finishReason: 'length', content: '' })
-    const [[name, text]] = choice!.toolCalls as [[string, string]]
+    const [{ name, arguments: text }] = choice!.toolCalls as [{ name: string; arguments: string }]
     expect(name).toBe('search')
     expect(() => JSON.parse(text) as unknown).toThrow(SyntaxError)
     expect('{"query": "big restaurants in Cairo"}'.startsWith(text)).toBe(true)
-    expect(await streamedChoices(body)).toEqual([choice])
+    expect(await chat.streamed(body)).toEqual([choice])
   })
 })
