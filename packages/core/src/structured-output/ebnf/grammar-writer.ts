@@ -40,6 +40,11 @@ export class GrammarWriter {
     return name
   }
 
+  /** A rule of this body that the library does not put in the place of its name: one that begins with nothing. */
+  guarded(body: string): string {
+    return this.rule('way', `${this.rule('nothing', '""')} ${body}`)
+  }
+
   /** The grammar that begins with `root`. */
   text(root: string): string {
     return `root ::= ${root}\n${this.lines.join('')}`

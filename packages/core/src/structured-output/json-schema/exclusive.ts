@@ -2,26 +2,16 @@ import type { Alternative, ObjectAlternative, StringAlternative } from './altern
 import { itemSites } from './alternative.ts'
 import { propertySites, tryIntersect } from './intersect.ts'
 import type { Site } from './schema-document.ts'
-import { schemaError } from './schema-error.ts'
 import type { SchemaExpander } from './schema-expander.ts'
 import { stringLanguage } from './string-rules.ts'
 
 const maxProofDepth = 6
 
-/** Proves for each `oneOf` that no value is valid by two of its branches, or refuses it. */
-export function proveExclusive(expander: SchemaExpander): void {
-  for (const { site, branches } of expander.exclusive) {
-    branches.forEach((left, index) => {
-      for (const [offset, right] of branches.slice(index + 1).entries()) {
-        if (areDisjoint(left, right, expander)) continue
-        throw schemaError(
-          site.pointer,
-          'oneOf',
-          `has branches ${index} and ${index + 1 + offset}, which a value might both match; use "anyOf", or give each a required property with a "const" of its own`,
-        )
-      }
-    })
-  }
+/** The schemas with a `oneOf` of which it is not sure that no value is valid by two of its branches. */
+export function findOverlapping(expander: SchemaExpander): readonly Site[] {
+  return expander.exclusive.flatMap(({ site, branches }) =>
+    branches.every((left, index) => branches.slice(index + 1).every((right) => areDisjoint(left, right, expander))) ? [] : [site],
+  )
 }
 
 function areDisjoint(left: readonly Alternative[], right: readonly Alternative[], expander: SchemaExpander): boolean {

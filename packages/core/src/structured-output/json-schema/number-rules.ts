@@ -1,5 +1,5 @@
 import { createDfa, minimizeDfa, type Dfa } from '../automaton/dfa.ts'
-import { spellPlain } from '../ebnf/character-rules.ts'
+import { spellPlain } from '../automaton/byte-dfa.ts'
 import { tryWriteDfa } from '../ebnf/dfa-rules.ts'
 import { literal, type GrammarWriter } from '../ebnf/grammar-writer.ts'
 import type { WorkBudget } from '../work-budget.ts'
@@ -48,8 +48,8 @@ function tryWriteInteger({ min, max, divisors }: NumberAlternative, options: Num
   const ways: string[] = []
   if (low <= 0n && high >= 0n) ways.push('"0"')
   const dfa = digitsDfa({ ranges: signedRanges(low, high), maxFraction: 0, divisor: Number(factor), mayBeZero: false }, budget)
-  const nonzero = tryWriteDfa(dfa, writer, { spell: spellPlain, tail: literal('0'.repeat(numZeros)), hint: 'int' })
-  if (nonzero !== null) ways.push(nonzero)
+  const nonzero = tryWriteDfa(dfa, writer, { spell: spellPlain, tail: '', hint: 'int', budget })
+  if (nonzero !== null) ways.push(numZeros === 0 ? nonzero : `${nonzero} ${literal('0'.repeat(numZeros))}`)
   return ways.length === 0 ? null : `(${ways.join(' | ')})`
 }
 
@@ -64,7 +64,7 @@ function tryWriteDecimal({ min, max }: NumberAlternative, { writer, budget, poin
     ...rangeAbove(negate(max), negate(min) ?? most, true),
   ]
   const dfa = digitsDfa({ ranges, maxFraction: maxDigits - 1, divisor: 1, mayBeZero: true }, budget)
-  return tryWriteDfa(dfa, writer, { spell: spellPlain, tail: '""', hint: 'num' })
+  return tryWriteDfa(dfa, writer, { spell: spellPlain, tail: '', hint: 'num', budget })
 }
 
 function tooLarge(pointer: string): Error {

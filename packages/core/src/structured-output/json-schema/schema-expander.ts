@@ -35,11 +35,17 @@ export class SchemaExpander {
   private readonly ofNode = new Map<string, readonly Alternative[]>()
   private readonly expanding = new Set<Site>()
   private readonly languages = new Map<string, Dfa>()
+  private readonly overlapping: ReadonlySet<Site>
 
-  constructor(document: SchemaDocument, options: SchemaGrammarOptions, budget: WorkBudget) {
+  /** `overlapping`: schemas whose `oneOf` has branches that may share values, which are to be taken out. */
+  constructor(
+    document: SchemaDocument,
+    { options, budget, overlapping }: { readonly options: SchemaGrammarOptions; readonly budget: WorkBudget; readonly overlapping: ReadonlySet<Site> },
+  ) {
     this.document = document
     this.options = options
     this.budget = budget
+    this.overlapping = overlapping
   }
 
   node(sites: readonly Site[]): SchemaNode {
@@ -93,15 +99,24 @@ export class SchemaExpander {
     const anyOf = readList(schema, 'anyOf', site)
     if (anyOf !== null) narrow(this.union(anyOf.map((branch, index) => child(branch, `anyOf/${index}`)), site))
     const oneOf = readList(schema, 'oneOf', site)
-    if (oneOf !== null) {
-      const branches = oneOf.map((branch, index) => this.intersect(result, child(branch, `oneOf/${index}`), site))
-      this.exclusive.push({ site, branches })
-      result = this.union(branches, site)
-    }
+    if (oneOf !== null) result = this.union(this.expandOneOf(site, oneOf, result), site)
     if (schema['not'] !== undefined) narrow(this.expandNegated(document.child(site, schema['not'], 'not')))
     if (schema['if'] !== undefined) narrow(this.expandIf(site, schema))
     for (const condition of this.dependencies(site, schema)) narrow(condition)
     return result
+  }
+
+  private expandOneOf(site: Site, oneOf: readonly unknown[], common: readonly Alternative[]): (readonly Alternative[])[] {
+    const sites = oneOf.map((branch, index) => this.document.child(site, branch, `oneOf/${index}`))
+    const branches = sites.map((branch) => this.intersect(common, this.expand(branch), site))
+    if (!this.overlapping.has(site)) {
+      this.exclusive.push({ site, branches })
+      return branches
+    }
+    const negated = sites.map((branch) => this.expandNegated(branch))
+    return branches.map((branch, index) =>
+      negated.reduce((rest, other, at) => (at === index ? rest : this.intersect(rest, other, site)), branch),
+    )
   }
 
   private expandNegated(site: Site): readonly Alternative[] {

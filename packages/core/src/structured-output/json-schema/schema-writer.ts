@@ -1,3 +1,6 @@
+import { spellPlain } from '../automaton/byte-dfa.ts'
+import { textsDfa } from '../automaton/dfa.ts'
+import { tryWriteDfa } from '../ebnf/dfa-rules.ts'
 import { GrammarWriter, literal } from '../ebnf/grammar-writer.ts'
 import type { SchemaNode } from './alternative.ts'
 import { tryWriteMembers } from './member-list.ts'
@@ -40,8 +43,7 @@ export class SchemaWriter {
     if (!this.fruitful.has(root.key)) throw schemaError('#', null, 'allows no value at all; its keywords contradict each other')
     for (const planned of this.nodes.values()) {
       if (!this.fruitful.has(planned.node.key)) continue
-      const ways = planned.plans.flatMap((plan) => this.tryText(plan) ?? [])
-      this.writer.define(planned.rule, [...new Set(ways)].join(' | '))
+      this.writer.define(planned.rule, this.valueBody(planned.plans))
     }
     return this.writer.text(first.rule)
   }
@@ -100,14 +102,27 @@ export class SchemaWriter {
     return this.nodes.get(node.key)!.rule
   }
 
-  private tryText(plan: ValuePlan): string | null {
-    if (plan.type === 'text') return plan.text
-    return plan.type === 'object' ? this.tryObject(plan) : this.tryArray(plan)
+  /**
+   * Alternatives of a value, each a rule of its own, and all literal ones in one automaton: where alternatives of one
+   * rule begin alike, the library takes wrong texts (see dfa-rules.ts).
+   */
+  private valueBody(plans: readonly ValuePlan[]): string {
+    const literals = plans.flatMap((plan) => (plan.type === 'text' && plan.isLiteral ? [plan.text] : []))
+    const ways = plans.flatMap((plan) => {
+      if (plan.type === 'text') return plan.isLiteral ? [] : [plan.text]
+      const text = plan.type === 'object' ? this.tryObject(plan) : this.tryArray(plan)
+      return text === null ? [] : [this.writer.rule(plan.type, text)]
+    })
+    const { budget } = this.expander
+    const constants = tryWriteDfa(textsDfa(literals, budget), this.writer, { spell: spellPlain, tail: '', hint: 'const', budget })
+    const all = [...new Set([...ways, ...(constants === null ? [] : [constants])])]
+    return all.length === 1 ? all[0]! : all.map((way) => this.writer.guarded(way)).join(' | ')
   }
 
   private tryObject({ members, extras, min, max }: ObjectPlan): string | null {
     if (members.some(({ node, isRequired }) => isRequired && !this.has(node))) return null
-    const keyed = (key: string, node: SchemaNode): string => `${key} ${this.colon} ${this.ruleOf(node)}`
+    // Rules of their own: names that begin alike must not meet in one rule.
+    const keyed = (key: string, node: SchemaNode): string => this.writer.rule('member', `${key} ${this.colon} ${this.ruleOf(node)}`)
     const written = members
       .filter(({ node }) => this.has(node))
       .map(({ name, node, isRequired }) => ({ text: keyed(literal(JSON.stringify(name)), node), isRequired }))
@@ -124,18 +139,16 @@ export class SchemaWriter {
 
   /** Between brackets: something, nothing, or either. */
   private enclose([open, close]: readonly [string, string], body: string | null, canBeEmpty: boolean): string | null {
-    const ways = [
-      ...(canBeEmpty ? [`${literal(open)}${this.space} ${literal(close)}`] : []),
-      ...(body === null ? [] : [`${literal(open)}${this.space} ${body}${this.space} ${literal(close)}`]),
-    ]
-    return ways.length === 0 ? null : ways.join(' | ')
+    if (body === null) return canBeEmpty ? `${literal(open)}${this.space} ${literal(close)}` : null
+    const content = `${body}${this.space}`
+    return `${literal(open)}${this.space} ${canBeEmpty ? `(${content})?` : content} ${literal(close)}`
   }
 
   private tryArray(plan: ArrayPlan): string | null {
     const { min, contains, choices } = plan
     const { comma } = this
     if (choices !== null) {
-      const members = choices.map((text) => ({ text, isRequired: false }))
+      const members = choices.map((text) => ({ text: this.writer.rule('choice', this.valueBody([{ type: 'text', text, isLiteral: true }])), isRequired: false }))
       const body = tryWriteMembers({ members, extra: null, min, max: plan.max, comma }, this.context)
       return this.enclose(['[', ']'], body, min === 0)
     }

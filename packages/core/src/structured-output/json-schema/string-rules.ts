@@ -1,6 +1,5 @@
 import { intersectDfas, lengthDfa, textsDfa, uniteDfas, emptyLanguage, minimizeDfa, type Dfa } from '../automaton/dfa.ts'
-import { allCodePoints } from '../automaton/code-points.ts'
-import { spellInJson } from '../ebnf/character-rules.ts'
+import { spellInJson, spellPlain } from '../automaton/byte-dfa.ts'
 import { tryWriteDfa } from '../ebnf/dfa-rules.ts'
 import type { GrammarWriter } from '../ebnf/grammar-writer.ts'
 import type { Alternative, StringAlternative } from './alternative.ts'
@@ -14,6 +13,20 @@ const maxRepeat = 20_000
 
 const anyEscape = String.raw`"\\" (["\\/bfnrt] | "u" ([0-9a-cA-CefEF] [0-9a-fA-F] [0-9a-fA-F] [0-9a-fA-F] | [dD] ([0-7] [0-9a-fA-F] [0-9a-fA-F] | [89abAB] [0-9a-fA-F] [0-9a-fA-F] "\\u" [dD] [c-fC-F] [0-9a-fA-F] [0-9a-fA-F])))`
 
+/** One character that UTF-8 writes with several bytes. */
+const beyondAscii: Dfa = {
+  states: [
+    {
+      isAccepting: false,
+      edges: [
+        { first: 0x80, last: 0xd7ff, to: 1 },
+        { first: 0xe000, last: 0x10ffff, to: 1 },
+      ],
+    },
+    { isAccepting: true, edges: [] },
+  ],
+}
+
 /** EBNF of a string with its quotes; null where there is none. */
 export function tryWriteString(
   alternative: StringAlternative,
@@ -23,14 +36,14 @@ export function tryWriteString(
   if (maxLength !== null && maxLength < minLength) return null
   if (languages.length > 0) {
     const language = stringLanguage(alternative, expander, pointer)
-    const text = tryWriteDfa(language, writer, { spell: spellInJson, tail: '"\\""', hint: 'text' })
+    const text = tryWriteDfa(language, writer, { spell: spellInJson, tail: '"', hint: 'text', budget: expander.budget })
     return text === null ? null : `"\\"" ${text}`
   }
   const escape = writer.rule('escape', anyEscape)
   if (minLength === 0 && maxLength === null) return writer.rule('string', `"\\"" ([^\\u0000-\\u001f"\\\\] | ${escape})* "\\""`)
   if (minLength > maxRepeat) throw schemaError(pointer, 'minLength', `is ${minLength}; only up to ${maxRepeat} can be enforced`)
-  const plain = spellInJson(allCodePoints, writer).slice(0, 2)
-  const character = writer.rule('char', [...plain, escape].join(' | '))
+  const utf8 = tryWriteDfa(beyondAscii, writer, { spell: spellPlain, tail: '', hint: 'utf8', budget: expander.budget })
+  const character = writer.rule('char', `[\\u0020!#-\\u005b\\u005d-\\u007f] | ${utf8} | ${escape}`)
   return writer.rule('string', `"\\"" ${character}{${minLength},${maxLength === null ? '' : Math.min(maxLength, maxRepeat)}} "\\""`)
 }
 

@@ -1,8 +1,8 @@
 import type { Dfa } from '../automaton/dfa.ts'
 import { intersectDfas, subtractDfa, textsDfa } from '../automaton/dfa.ts'
-import { spellInJson } from '../ebnf/character-rules.ts'
+import { spellInJson } from '../automaton/byte-dfa.ts'
 import { tryWriteDfa } from '../ebnf/dfa-rules.ts'
-import { literal, type GrammarWriter } from '../ebnf/grammar-writer.ts'
+import type { GrammarWriter } from '../ebnf/grammar-writer.ts'
 import { itemSites, type Alternative, type ArrayAlternative, type ObjectAlternative, type SchemaNode } from './alternative.ts'
 import { accepts, propertySites } from './intersect.ts'
 import { tryWriteNumber } from './number-rules.ts'
@@ -17,6 +17,8 @@ export type ValuePlan = TextPlan | ObjectPlan | ArrayPlan
 export interface TextPlan {
   readonly type: 'text'
   readonly text: string
+  /** The text itself, rather than EBNF. */
+  readonly isLiteral: boolean
 }
 
 export interface ObjectPlan {
@@ -36,7 +38,7 @@ export interface ArrayPlan {
   readonly max: number | null
   /** What one of the items must be. */
   readonly contains: SchemaNode | null
-  /** Where items must differ: all there can be, each once, in this order. */
+  /** Where items must differ: the texts of all there can be, each once, in this order. */
   readonly choices: readonly string[] | null
 }
 
@@ -52,7 +54,7 @@ export function tryPlan(alternative: Alternative, context: PlanContext): ValuePl
   const { budget } = expander
   switch (alternative.type) {
     case 'const':
-      return { type: 'text', text: literal(JSON.stringify(alternative.value)) }
+      return { type: 'text', text: JSON.stringify(alternative.value), isLiteral: true }
     case 'number':
       return textPlan(tryWriteNumber(alternative, { writer, budget, pointer }))
     case 'string':
@@ -65,7 +67,7 @@ export function tryPlan(alternative: Alternative, context: PlanContext): ValuePl
 }
 
 function textPlan(text: string | null): TextPlan | null {
-  return text === null ? null : { type: 'text', text }
+  return text === null ? null : { type: 'text', text, isLiteral: false }
 }
 
 /** Longer lists are not written; a minimum above is refused. */
@@ -94,7 +96,7 @@ function planArray(array: ArrayAlternative, { expander, pointer }: PlanContext):
 
 function uniqueChoices(alternatives: readonly Alternative[], prefix: readonly SchemaNode[], pointer: string): readonly string[] {
   if (prefix.length === 0 && alternatives.every((alternative) => alternative.type === 'const')) {
-    return alternatives.map(({ value }) => literal(JSON.stringify(value)))
+    return alternatives.map(({ value }) => JSON.stringify(value))
   }
   throw schemaError(pointer, 'uniqueItems', 'can be enforced only where "items" is an "enum"; leave it out, or list the values')
 }
@@ -149,7 +151,7 @@ function planExtras(object: ObjectAlternative, names: readonly string[], context
       return own.length > 0 || layer.additional === null ? own : [layer.additional]
     })
     if (sites.some(({ schema }) => schema === false)) return []
-    const key = tryWriteDfa(language, writer, { spell: spellInJson, tail: '"\\""', hint: 'name' })
+    const key = tryWriteDfa(language, writer, { spell: spellInJson, tail: '"', hint: 'name', budget })
     return key === null ? [] : [{ key: `"\\"" ${key}`, node: expander.node(sites) }]
   })
 }

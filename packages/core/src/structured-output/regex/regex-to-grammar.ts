@@ -1,5 +1,6 @@
 import { InvalidRequestError } from '../../errors.ts'
-import { spellPlain } from '../ebnf/character-rules.ts'
+import { spellPlain } from '../automaton/byte-dfa.ts'
+import { allCodePoints, intersectionOf, type CodePoints } from '../automaton/code-points.ts'
 import { tryWriteDfa } from '../ebnf/dfa-rules.ts'
 import { GrammarWriter } from '../ebnf/grammar-writer.ts'
 import { WorkBudget } from '../work-budget.ts'
@@ -7,23 +8,29 @@ import type { RegexNode } from './regex-node.ts'
 import { parseRegex, RegexError } from './regex-parser.ts'
 import { regexToDfa } from './regex-to-dfa.ts'
 
+/** More states than that, and counted repetitions are written as such where the pattern has no alternatives. */
+const maxCountedStates = 1000
+/** Counted repetitions multiply when they nest. */
+const maxExpansion = 100_000
+
 /**
  * EBNF (rule `root`) of the texts that `pattern` matches as a whole.
  * @throws InvalidRequestError that names the construct and its position.
  */
 export function regexToGrammar(pattern: string): string {
   try {
-    const budget = new WorkBudget('the regular expression')
     const node = parseRegex(pattern)
-    const writer = new GrammarWriter()
-    // Rules in the pattern's own shape where it has one: an automaton may need exponentially many states.
+    const budget = new WorkBudget('the regular expression')
+    const context = { writer: new GrammarWriter(), budget }
     const plain = stripEnds(node)
-    checkExpansion(plain, 1)
-    const root = hasAssertion(plain)
-      ? tryWriteDfa(regexToDfa(node, { isWhole: true, budget }), writer, { spell: spellPlain, tail: '""', hint: 're' })
-      : tryWriteNode(plain, { writer, budget })
+    const length = longestText(plain)
+    if (length > maxExpansion) throw new RegexError(`nested repetitions come to ${length} characters, more than ${maxExpansion}`)
+    const root =
+      isPlain(plain) && length > maxCountedStates
+        ? tryWriteNode(plain, context)
+        : tryWriteDfa(regexToDfa(node, { isWhole: true, budget }), context.writer, { spell: spellPlain, tail: '', hint: 're', budget })
     if (root === null) throw new RegexError('no text matches the pattern')
-    return writer.text(root)
+    return context.writer.text(root)
   } catch (error) {
     if (!(error instanceof RegexError)) throw error
     throw new InvalidRequestError(
@@ -36,28 +43,32 @@ export function regexToGrammar(pattern: string): string {
 
 /** `^` and `$` at the ends say what holds anyway. */
 function stripEnds(node: RegexNode): RegexNode {
-  if (node.type === 'choice') return { type: 'choice', items: node.items.map(stripEnds) }
   const items = node.type === 'sequence' ? node.items : [node]
   const begin = items.findIndex((item) => item.type !== 'edge' || item.side !== 'start')
   const end = items.findLastIndex((item) => item.type !== 'edge' || item.side !== 'end')
   return { type: 'sequence', items: begin === -1 ? [] : items.slice(begin, end + 1) }
 }
 
-function hasAssertion(node: RegexNode): boolean {
-  if (node.type === 'edge' || node.type === 'lookahead') return true
-  if (node.type === 'repeat') return hasAssertion(node.item)
-  return (node.type === 'sequence' || node.type === 'choice') && node.items.some(hasAssertion)
+/** Characters, sequences and repetitions: written in their own shape they have no alternatives, which the library needs with unlike beginnings. */
+function isPlain(node: RegexNode): boolean {
+  if (node.type === 'repeat') return isPlain(node.item)
+  return node.type === 'set' || (node.type === 'sequence' && node.items.every(isPlain))
 }
 
-/** Counted repetitions multiply when they nest. */
-const maxExpansion = 100_000
-
-function checkExpansion(node: RegexNode, factor: number): void {
-  if (node.type === 'sequence' || node.type === 'choice') for (const item of node.items) checkExpansion(item, factor)
-  if (node.type !== 'repeat') return
-  const product = factor * Math.max(1, node.max ?? node.min)
-  if (product > maxExpansion) throw new RegexError(`nested repetitions that come to more than ${maxExpansion}`)
-  checkExpansion(node.item, product)
+/** Characters of the longest text, endless repetitions counted by their minimum. */
+function longestText(node: RegexNode): number {
+  switch (node.type) {
+    case 'set':
+      return 1
+    case 'sequence':
+      return node.items.reduce((total, item) => total + longestText(item), 0)
+    case 'choice':
+      return Math.max(...node.items.map(longestText))
+    case 'repeat':
+      return longestText(node.item) * Math.max(1, node.max ?? node.min)
+    default:
+      return 0
+  }
 }
 
 interface NodeContext {
@@ -65,43 +76,36 @@ interface NodeContext {
   readonly budget: WorkBudget
 }
 
-/** EBNF of a node without assertions: one element, or alternatives in parentheses; null where it matches nothing. */
+/** EBNF of a plain node; null where it matches nothing. */
 function tryWriteNode(node: RegexNode, context: NodeContext): string | null {
   context.budget.spend(10)
-  switch (node.type) {
-    case 'set': {
-      const texts = spellPlain(node.set, context.writer)
-      return texts.length === 0 ? null : texts.length === 1 ? texts[0]! : `(${texts.join(' | ')})`
-    }
-    case 'sequence': {
-      const items = node.items.map((item) => tryWriteNode(item, context))
-      if (items.includes(null)) return null
-      return items.length === 0 ? '""' : items.length === 1 ? items[0]! : `(${items.join(' ')})`
-    }
-    case 'choice': {
-      const items = node.items.map((item) => tryWriteNode(item, context)).filter((item) => item !== null)
-      return items.length === 0 ? null : `(${items.join(' | ')})`
-    }
-    case 'repeat': {
-      const item = tryWriteNode(node.item, context)
-      if (item === null) return node.min === 0 ? '""' : null
-      return writeRepeat(item, node, context)
-    }
-    default:
-      throw new RegexError('this assertion is not supported,', node.position)
+  if (node.type === 'set') return tryWriteSet(node.set, context)
+  if (node.type === 'repeat') {
+    const item = tryWriteNode(node.item, context)
+    if (item === null) return node.min === 0 ? '""' : null
+    return writeRepeat(item, node, context.writer)
   }
+  const items = node.type === 'sequence' ? node.items.map((item) => tryWriteNode(item, context)) : [null]
+  if (items.includes(null)) return null
+  return items.length === 0 ? '""' : items.length === 1 ? items[0]! : `(${items.join(' ')})`
 }
 
-function writeRepeat(
-  item: string,
-  range: { readonly min: number; readonly max: number | null },
-  { writer, budget }: NodeContext,
-): string {
-  const { min, max } = range
+function tryWriteSet(set: CodePoints, { writer, budget }: NodeContext): string | null {
+  const edges = intersectionOf(set, allCodePoints).map(([first, last]) => ({ first, last, to: 1 }))
+  if (edges.length === 0) return null
+  const dfa = {
+    states: [
+      { isAccepting: false, edges },
+      { isAccepting: true, edges: [] },
+    ],
+  }
+  return tryWriteDfa(dfa, writer, { spell: spellPlain, tail: '', hint: 'set', budget })
+}
+
+function writeRepeat(item: string, { min, max }: { readonly min: number; readonly max: number | null }, writer: GrammarWriter): string {
   if (max === 0) return '""'
   if (max === null && min === 0) return `(${item})*`
   if (max === null && min === 1) return `(${item})+`
   if (min === 0 && max === 1) return `(${item})?`
-  budget.spend(max ?? min)
   return `${writer.rule('re', item)}{${min},${max ?? ''}}`
 }
