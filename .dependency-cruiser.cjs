@@ -10,7 +10,7 @@ const coreLevels = [
   ['config'],
   ['ops', 'sequence', 'tokenizer', 'loading'],
   ['backends', 'layers', 'kv-cache', 'sampling', 'structured-output'],
-  ['scheduler', 'models', 'quantization', 'lora', 'speculative'],
+  ['scheduler', 'models', 'quantization', 'lora', 'speculative', 'chat-format'],
   ['engine'],
 ]
 

@@ -181,11 +181,12 @@ class MessageReader {
     const { calls, reader } = this.#options
     if (!(yield* reader.takeWords(this.#beginWords))) return false
     if (!(yield* this.#call())) return false
-    const separators = wordsOf(calls!.separator ?? '')
+    // Llama writes this between calls, of which its template takes one only.
+    const separators = calls!.separator === null ? [';'] : wordsOf(calls!.separator)
     for (;;) {
       reader.mark()
       yield* reader.skipBlank()
-      if (!(yield* reader.takeWords(separators)) && this.#isBare) yield* reader.take(';')
+      yield* reader.takeWords(separators)
       if (yield* this.#call()) continue
       reader.reset()
       break
