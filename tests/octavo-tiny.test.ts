@@ -82,7 +82,11 @@ describe('octavo-tiny through the server', () => {
   async function ask(item: Item): Promise<Answer> {
     const { choices } = await client.chat.completions.create(requestOf(item))
     const message = choices[0]!.message
-    return { content: message.content ?? '', calls: (message.tool_calls ?? []).map((call) => call.function) }
+    const calls = (message.tool_calls ?? []).map((call) => call.function)
+    return {
+      content: message.content ?? '',
+      calls: calls.map(({ name, arguments: json }) => ({ name, arguments: String(json) })),
+    }
   }
 
   const answered = new Map<string, Promise<Answer[]>>()

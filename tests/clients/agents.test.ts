@@ -3,6 +3,7 @@ import { Agent, OpenAIProvider, Runner, handoff, tool } from '@openai/agents'
 import type { ModelSettings } from '@openai/agents'
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { z } from 'zod'
 import { startTinyServer } from './tiny-server.ts'
 import type { TinyServer } from './tiny-server.ts'
 import { person, smallTalk, toyPersons, toyQuestions, toyTools, unseenSchemas } from './toy-world.ts'
@@ -125,6 +126,7 @@ describe('the Agents SDK', () => {
       handoff(agent, { inputFilter: (data) => ({ ...data, preHandoffItems: [], newItems: [] }) })
 
     it.each([false, true])('from a receptionist to the agent that answers, stream: %s', async (stream) => {
+      server.takeSent()
       const receptionist = new Agent({
         name: 'Receptionist',
         instructions: 'Hand over to the agent that knows.',
@@ -137,11 +139,31 @@ describe('the Agents SDK', () => {
         : await runner.run(receptionist, question, { stream: false })
       if ('completed' in result) await result.completed
       expect(result.lastAgent?.name).toBe('Forecaster')
-      expect(callsOf(result)).toEqual([
-        { name: 'transfer_to_Forecaster', input: {} },
-        { name: 'get_weather', input },
-      ])
+      expect(callsOf(result)).toEqual([{ name: 'get_weather', input }])
       expect(result.finalOutput).toBe(answer)
+      const choices = server.takeSent().map(({ tool_choice }) => tool_choice)
+      expect(choices).toMatchObject([{ function: { name: 'transfer_to_Forecaster' } }, undefined, undefined])
+    })
+
+    it('with the whole transcript', async () => {
+      const cities = z.object({ city: z.enum(['Oslo', 'Rome']) })
+      const specialist = new Agent({
+        name: 'Specialist',
+        tools: [tool({ name: 'get_weather', description: '', parameters: cities, execute: weather.execute })],
+        modelSettings: settings({ toolChoice: 'get_weather', parallelToolCalls: false }),
+      })
+      const receptionist = new Agent({
+        name: 'Receptionist',
+        handoffs: [specialist],
+        modelSettings: settings({ toolChoice: 'transfer_to_Specialist' }),
+      })
+      const result = await runner.run(receptionist, toyQuestions[0].question)
+      expect(callsOf(result)).toEqual([
+        { name: 'transfer_to_Specialist', input: {} },
+        { name: 'get_weather', input: { city: expect.stringMatching(/^(Oslo|Rome)$/) } },
+      ])
+      expect(result.lastAgent?.name).toBe('Specialist')
+      expect(typeof result.finalOutput).toBe('string')
     })
 
     it('to one of several, where any is required', async () => {

@@ -91,6 +91,8 @@ describe('the AI SDK', () => {
         tools,
         stopWhen: isStepCount(4),
         prompt: question,
+        // The model, left to itself, would call again and again.
+        prepareStep: ({ stepNumber }) => (stepNumber === 0 ? {} : { toolChoice: 'none' }),
         output: Output.object({ schema: unseenSchemas['an enum']! }),
       })
       expect(result.steps[0]?.toolCalls).toMatchObject([{ toolName: name }])
@@ -103,7 +105,8 @@ describe('the AI SDK', () => {
       '%j: calls where it would talk',
       async (choice) => {
         const whole = await generateText({ ...settings(), tools, toolChoice: choice, prompt: smallTalk })
-        expect(whole.finishReason).toBe('tool-calls')
+        // As OpenAI and vLLM have it: a named call is what was asked for, and ends with "stop".
+        expect(whole.finishReason).toBe(choice === 'required' ? 'tool-calls' : 'stop')
         expect(whole.toolCalls.length).toBeGreaterThan(0)
         for (const call of whole.toolCalls) expect(call).not.toMatchObject({ invalid: true })
         if (choice !== 'required') expect(whole.toolCalls.map(({ toolName }) => toolName)).toEqual(['set_timer'])

@@ -5,6 +5,7 @@ import { tool } from '@langchain/core/tools'
 import type { StructuredToolInterface } from '@langchain/core/tools'
 import { ChatOpenAI } from '@langchain/openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { z } from 'zod'
 import { startTinyServer } from './tiny-server.ts'
 import type { TinyServer } from './tiny-server.ts'
 import { person, smallTalk, toyPersons, toyQuestions, toyTools, unseenSchemas } from './toy-world.ts'
@@ -116,21 +117,30 @@ describe('LangChain', () => {
   })
 
   describe('withStructuredOutput', () => {
-    const methods = [
+    async function lastOf(stream: AsyncIterable<unknown>): Promise<unknown> {
+      let last: unknown = null
+      for await (const part of stream) last = part
+      return last
+    }
+
+    it.each([
       ['jsonSchema', { method: 'jsonSchema' }],
       ['jsonSchema, strict', { method: 'jsonSchema', strict: true }],
-      ['functionCalling', { method: 'functionCalling' }],
-      ['functionCalling, strict', { method: 'functionCalling', strict: true }],
       ['jsonMode', { method: 'jsonMode' }],
-    ] as const
-
-    it.each(methods)('%s', async (_, config) => {
+    ] as const)('%s', async (_, config) => {
       const structured = model.withStructuredOutput(person, { name: 'person', ...config })
       for (const { text, person: expected } of toyPersons) {
         expect(await structured.invoke(text)).toEqual(expected)
-        let last: unknown = null
-        for await (const part of await structured.stream(text)) last = part
-        expect(last).toEqual(expected)
+        expect(await lastOf(await structured.stream(text))).toEqual(expected)
+      }
+    })
+
+    it.each([undefined, true])('functionCalling, strict: %s', async (strict) => {
+      for (const { question, tool: name, input } of toyQuestions) {
+        const schema: z.ZodType<Record<string, unknown>> = toyTools[name].input
+        const structured = model.withStructuredOutput(schema, { name, method: 'functionCalling', strict })
+        expect(await structured.invoke(question)).toEqual(input)
+        expect(await lastOf(await structured.stream(question))).toEqual(input)
       }
     })
 
