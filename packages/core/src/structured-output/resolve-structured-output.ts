@@ -1,4 +1,5 @@
 import { InvalidRequestError, type MessagePart } from '../errors.ts'
+import { checkStructuralTag } from './check-structural-tag.ts'
 import { checkGrammar } from './ebnf/check-grammar.ts'
 import type { SchemaGrammarOptions } from './json-schema/schema-grammar-options.ts'
 import { jsonObjectGrammar, schemaToGrammar } from './json-schema/schema-to-grammar.ts'
@@ -31,7 +32,7 @@ export function resolveStructuredOutput(wanted: StructuredOutput): TagFormat {
     case 'grammar':
       return { type: 'grammar', grammar: checkGrammar(textOf(fields, 'grammar')) }
     case 'structuralTag':
-      return wanted.tag as never
+      return checkStructuralTag(wanted.tag, optionsOf({}))
     default:
       return fail(
         ` has type ${JSON.stringify(fields['type'])}; the known ones are json, jsonObject, regex, choice, grammar and structuralTag.`,
