@@ -1,6 +1,6 @@
 /** LlamaIndex: agents, its own loop, choices through its extra options, and its ways to structured output. */
 import { tool } from '@llamaindex/core/tools'
-import { OpenAI } from '@llamaindex/openai'
+import { OpenAI, OpenAIAgent } from '@llamaindex/openai'
 import { agent, agentToolCallEvent, stopAgentEvent } from '@llamaindex/workflow'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startTinyServer } from './tiny-server.ts'
@@ -68,6 +68,16 @@ describe('LlamaIndex', () => {
         expect(result).toBe(answer)
       }
       expect(server.takeSent().every(({ stream }) => stream === true)).toBe(true)
+    })
+
+    it.each([false, true])('of its older agent, stream: %s', async (stream) => {
+      const [{ question, answer }] = toyQuestions
+      const older = new OpenAIAgent({ llm, tools: createTools() })
+      if (stream) {
+        let text = ''
+        for await (const { delta } of await older.chat({ message: question, stream })) text += delta
+        expect(text).toBe(answer)
+      } else expect((await older.chat({ message: question })).message.content).toBe(answer)
     })
 
     it('of exec, not streamed', async () => {
