@@ -5,6 +5,7 @@ export {
   columnGroups,
   createGroupedReader,
   describeGrouped,
+  groupedFormat,
   numGroups,
   planesOf,
 } from './tensor/grouped-format.ts'

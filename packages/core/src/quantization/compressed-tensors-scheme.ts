@@ -2,6 +2,7 @@ import { CheckpointError, UnsupportedModelError } from '../errors.ts'
 import type { QuantizationSection } from '../loading/quantization-section.ts'
 import type { RawTensor } from '../loading/raw-tensor.ts'
 import type { WeightView } from '../loading/weight-view.ts'
+import { groupedFormat } from '../tensor/grouped-format.ts'
 import { checkGrid, gridPlane, repeatedRows, scaleGrid, type ScaleGrid } from './compressed-scales.ts'
 import { findFloatPacked, findFloatQuantized } from './compressed-floats.ts'
 import { parseCompressedTensors, type CompressedWeights } from './compressed-tensors-config.ts'
@@ -17,7 +18,7 @@ import {
 } from './grouped-tensors.ts'
 import { signedCodes } from './int-quantized-layout.ts'
 import { findOrder } from './order.ts'
-import { decodePackedZeros, paddedCodes, streamWords } from './pack-quantized-layout.ts'
+import { arePackedZerosMiddle, decodePackedZeros, paddedCodes, streamWords } from './pack-quantized-layout.ts'
 import type { QuantizationScheme } from './quantization-scheme.ts'
 import { codesInWords, readIntegers, readWords, rowsPlane } from './raw-matrix.ts'
 
@@ -183,15 +184,7 @@ function withScales(source: WeightView, found: CodesAndZeros): GroupedTensors {
     file: weight.file,
     rows,
     cols,
-    format: {
-      kind: 'grouped',
-      bits,
-      codebook: 'integers',
-      groupSize,
-      scaleDtype,
-      hasZeros: zeros !== null,
-      hasOrder: order !== null,
-    },
+    format: groupedFormat({ bits, groupSize, scaleDtype, hasZeros: zeros !== null, hasOrder: order !== null }),
     order,
     codeUnit,
     codes,
@@ -216,7 +209,9 @@ function packedZeros(
       `expected shape [${expected}, ${numGroups}], found [${numWords}, ${groups}]`,
       { tensor: tensor.name },
     )
-  return zerosPlane(decodePackedZeros(readWords(tensor), { bits, rows: points, groups, isPadded }), { grid, bits })
+  const words = readWords(tensor)
+  const packed = { bits, rows: points, groups, isPadded }
+  return arePackedZerosMiddle(words, packed) ? null : zerosPlane(() => decodePackedZeros(words, packed), grid)
 }
 
 /** Signed integers, one for each scale. */
@@ -234,16 +229,13 @@ function plainZeros(tensor: RawTensor, { grid, bits }: Found): PlaneReader | nul
         tensor: tensor.name,
       },
     )
-  return zerosPlane(
-    Uint8Array.from(points, (point) => point + middle),
-    { grid, bits },
-  )
+  if (points.every((point) => point === 0)) return null
+  return zerosPlane(() => Uint8Array.from(points, (point) => point + middle), grid)
 }
 
-function zerosPlane(points: Uint8Array, { grid, bits }: Pick<Found, 'grid' | 'bits'>): PlaneReader | null {
-  if (points.every((point) => point === 2 ** (bits - 1))) return null
-  const plane = planeInMemory(points, grid.numGroups)
-  return grid.blockRows === 1 ? plane : repeatedRows(plane, grid.blockRows)
+function zerosPlane(make: () => Uint8Array, { numGroups, blockRows }: ScaleGrid): PlaneReader {
+  const plane = planeInMemory(make, numGroups)
+  return blockRows === 1 ? plane : repeatedRows(plane, blockRows)
 }
 
 function greatestPowerOfTwo(value: number): number {

@@ -3,8 +3,9 @@ import { CheckpointError, UnsupportedModelError } from '../errors.ts'
 import type { QuantizationSection } from '../loading/quantization-section.ts'
 import type { RawTensor } from '../loading/raw-tensor.ts'
 import type { WeightView } from '../loading/weight-view.ts'
+import { groupedFormat } from '../tensor/grouped-format.ts'
 import { ceilDiv } from '../util/math.ts'
-import { decodeGptqZeros, gptqBits, type GptqVersion } from './gptq-layout.ts'
+import { areGptqZerosMiddle, decodeGptqZeros, gptqBits, type GptqVersion } from './gptq-layout.ts'
 import {
   checkDtype,
   matrixShape,
@@ -13,6 +14,7 @@ import {
   scaleDtypeOf,
   scaleDtypes,
   type GroupedTensors,
+  type PlaneReader,
 } from './grouped-tensors.ts'
 import { createModulePattern, createPatternBudget } from './module-pattern.ts'
 import { findOrder } from './order.ts'
@@ -124,51 +126,39 @@ function findGptq(source: WeightView, gptq: GptqModule): GroupedTensors {
     file: qweight.file,
     rows,
     cols,
-    format: {
-      kind: 'grouped',
-      bits,
-      codebook: 'integers',
-      groupSize,
-      scaleDtype,
-      hasZeros: zeros !== null,
-      hasOrder: order !== null,
-    },
+    format: groupedFormat({ bits, groupSize, scaleDtype, hasZeros: zeros !== null, hasOrder: order !== null }),
     order,
     codeUnit: bits === 3 ? 32 : 32 / bits,
     codes: codesInWords(columnsPlane({ tensor: qweight, cols: rows, elementBytes: 4 }), bits),
     scales: columnsPlane({ tensor: scales, cols: rows, elementBytes }),
-    zeros: zeros && planeInMemory(zeros, numGroups),
+    zeros,
     names: [qweight.name, scales.name, `${module}.qzeros`],
     unused: [],
   }
 }
 
-/** `[rows, numGroups]`, or `null` where all are in the middle. */
+/** `null` where all are in the middle. */
 function readZeros(
   source: WeightView,
   { module, config, version, isGptqModel }: GptqModule,
   { rows, numGroups }: { readonly rows: number; readonly numGroups: number },
-): Uint8Array | null {
+): PlaneReader | null {
   const { bits, isSymmetric } = config
   const name = `${module}.qzeros`
   if (isSymmetric === true && source.raw(name) === null) return null
   const tensor = requireRaw(source, name, { dtypes: ['int32'], shape: [numGroups, ceilDiv(rows * bits, 32)] })
   const words = readWords(tensor)
-  const middle = 2 ** (bits - 1)
-  const decode = (other: { version: GptqVersion; isGptqModel: boolean }): Uint8Array =>
-    decodeGptqZeros(words, { bits, rows, groups: numGroups, ...other })
-  const isMiddle = (zeros: Uint8Array): boolean => zeros.every((zero) => zero === middle)
-  const zeros = decode({ version, isGptqModel })
-  if (isMiddle(zeros)) return null
-  if (isSymmetric !== true) return zeros
+  const zeros = { bits, rows, groups: numGroups, version, isGptqModel }
+  if (areGptqZerosMiddle(words, zeros)) return null
+  if (isSymmetric !== true) return planeInMemory(() => decodeGptqZeros(words, zeros), numGroups)
   // Symmetric files are written with either version's zeros under either's name, and all readers take the middle.
   const others = (['gptq', 'gptq_v2'] as const).flatMap((other) =>
-    [true, false].map((isOfGptqModel) => decode({ version: other, isGptqModel: isOfGptqModel })),
+    [true, false].map((isOfGptqModel) => ({ ...zeros, version: other, isGptqModel: isOfGptqModel })),
   )
-  if (others.some(isMiddle)) return null
+  if (others.some((other) => areGptqZerosMiddle(words, other))) return null
   throw new CheckpointError(
     tensor.file,
-    `holds zeros other than ${middle} though its quantization is said to be symmetric ("sym": true)`,
+    `holds zeros other than ${2 ** (bits - 1)} though its quantization is said to be symmetric ("sym": true)`,
     { tensor: name },
   )
 }

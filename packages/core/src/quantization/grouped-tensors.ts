@@ -46,10 +46,15 @@ export interface GroupedTensors {
   readonly unused: readonly string[]
 }
 
-/** A plane that is small enough to have been made at once: `[rows, cols]` elements. */
-export function planeInMemory(plane: Uint8Array, cols: number): PlaneReader {
+/**
+ * A plane that is small enough to be made at once: `[rows, cols]` elements. It is made when it is first read, as most of what
+ * asks for a module only wants to know its size.
+ */
+export function planeInMemory(make: () => Uint8Array, cols: number): PlaneReader {
+  let made: Uint8Array | null = null
   return {
     read({ rows, cols: { start, end } }, { bytes, stride }) {
+      const plane = (made ??= make())
       for (let row = rows.start; row < rows.end; row++)
         bytes.set(plane.subarray(row * cols + start, row * cols + end), (row - rows.start) * stride)
     },

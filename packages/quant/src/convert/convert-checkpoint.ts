@@ -48,7 +48,7 @@ export async function convertCheckpoint(source: string, target: string, options:
   try {
     if (format !== null) refuseRoundedInputs(opened)
     const modules = listModules(opened)
-    const saved = [...modules].flatMap(([name, tensors]) => savedModule(name, tensors, opened, format) ?? [])
+    const saved = [...modules].flatMap(([name, tensors]) => savedModule({ name, tensors }, opened, format) ?? [])
     if (format !== null) {
       if (saved.every(({ weight }) => weight === null))
         throw new QuantizationError(`${opened.checkpoint.path} has no quantized weights; quantize it (octavo quantize)`)
@@ -79,8 +79,7 @@ function refuseRoundedInputs({ checkpoint: { quantization } }: OpenedSource): vo
 
 /** `null` for what is no linear layer. */
 function savedModule(
-  name: string,
-  tensors: GroupedTensors | null,
+  { name, tensors }: { readonly name: string; readonly tensors: GroupedTensors | null },
   { view, design }: OpenedSource,
   format: CheckpointFormat | null,
 ): SavedModule | null {

@@ -15,8 +15,8 @@ import type { LayerPass } from '../decoder-layer.ts'
 import type { CheckpointFormat, SavedModule } from '../formats/checkpoint-format.ts'
 import { resolveFormat } from '../formats/registry.ts'
 import { LayerRuntime } from '../model/layer-runtime.ts'
-import { openModel } from '../model/open-model.ts'
 import type { OpenedDecoder } from '../model/open-decoder.ts'
+import { openFloatDecoder } from '../model/open-float-decoder.ts'
 import type { Recipe } from '../recipe/recipe.ts'
 import type { KvCacheScheme } from '../weight-scheme.ts'
 import type { LayerRecord } from './layer-record.ts'
@@ -68,7 +68,7 @@ export async function runPipeline(
   const options = resolveOptions(pipelineOptionTable, rest)
   const format = resolveFormat(save.format)
   checkPasses(plan)
-  const model = await openModel(await locateModel({ model: plan.model, revision: options.revision }))
+  const model = await openFloatDecoder(await locateModel({ model: plan.model, revision: options.revision }))
   try {
     const parts = resolveParts(model, options, plan.recipes)
     const { seed } = options

@@ -11,7 +11,7 @@ import type { OpenedDecoder } from './open-decoder.ts'
  *
  * @throws QuantizationError for GGUF files, for what is quantized already, and for models that have no layers to work on
  */
-export async function openModel(path: string): Promise<OpenedDecoder> {
+export async function openFloatDecoder(path: string): Promise<OpenedDecoder> {
   const checkpoint = await openCheckpoint(path)
   refuseGguf(checkpoint)
   refuseQuantized(checkpoint)
