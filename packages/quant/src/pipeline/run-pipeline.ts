@@ -24,6 +24,7 @@ import { passIdentity, passName } from './pass-identity.ts'
 import { pipelineOptionTable, saveOptionTable } from './pipeline-options.ts'
 import type { PipelineOptions, SaveOptions } from './pipeline-options.ts'
 import { ProgressMeter } from './progress.ts'
+import { RunLock } from './run-lock.ts'
 import { layerNames, recordName, runPasses } from './run-passes.ts'
 import type { RunParts } from './run-passes.ts'
 import { WorkDirectory } from './work-directory.ts'
@@ -82,17 +83,26 @@ export async function runPipeline(
           })
     const { pack } = await createBackend(options.backend, { providers })
     const run: Run = { plan, options, save, format, model, parts, pack, calibration: set, signal: signal ?? null }
-    const { overwrite, restart } = save
-    const work = WorkDirectory.open({ target: dir, identity: identityOf(run), overwrite, restart })
-    if (work === null) return { path: dir, weightBytes: null, modules: [] }
-    const names = layerNames(model.config.numLayers, parts)
-    const done = names.filter((name) => work.has(name)).length
-    const progress = new ProgressMeter(onProgress, { numLayers: names.length, done })
-    await workOnLayers(run, work, progress)
-    return await writeResult(run, work, progress)
+    const lock = RunLock.acquire(dir)
+    try {
+      return await runOn(dir, run, onProgress)
+    } finally {
+      lock.release()
+    }
   } finally {
     model.source.close()
   }
+}
+
+async function runOn(dir: string, run: Run, onProgress: SaveOptions['onProgress']): Promise<SaveReport> {
+  const { overwrite, restart } = run.save
+  const work = WorkDirectory.open({ target: dir, identity: identityOf(run), overwrite, restart })
+  if (work === null) return { path: dir, weightBytes: null, modules: [] }
+  const names = layerNames(run.model.config.numLayers, run.parts)
+  const done = names.filter((name) => work.has(name)).length
+  const progress = new ProgressMeter(onProgress, { numLayers: names.length, done })
+  await workOnLayers(run, work, progress)
+  return await writeResult(run, work, progress)
 }
 
 async function workOnLayers(run: Run, work: WorkDirectory, progress: ProgressMeter): Promise<void> {

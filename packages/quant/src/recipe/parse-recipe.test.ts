@@ -336,6 +336,17 @@ describe('methodRecipe', () => {
     expect(selects({ name: 'model.layers.0.self_attn.k_proj', role: 'linear' })).toBe(false)
   })
 
+  it.each(['rtn', 'gptq', 'awq', 'auto-round'] as const)('finds scales of the KV cache behind %s', (method) => {
+    for (const [kvCacheScales, type] of [
+      ['fp8', 'float'],
+      ['int8', 'int'],
+    ] as const) {
+      const last = methodRecipe({ method, kvCacheScales }, layersOnly).passes.at(-1)!
+      expect(last.identity).toMatchObject({ name: 'kvCacheScales', options: { type, strategy: 'tensor' } })
+      expect(last.needsCalibration).toBe(true)
+    }
+  })
+
   it('refuses by its options', () => {
     expect(() => methodRecipe({ method: 'magic' as 'rtn' }, layersOnly)).toThrow(/method: must be one of rtn, gptq/)
     expect(() => methodRecipe({ scheme: 'W4' }, layersOnly)).toThrow(/there is no scheme "W4"/)
