@@ -16,7 +16,7 @@ import {
 } from './grouped-tensors.ts'
 import type { QuantizationScheme } from './quantization-scheme.ts'
 import { columnsPlane, elementBytesOf, readWords } from './raw-matrix.ts'
-import { groupSizeOf, groupSizeSchema, parseSection, resolveGroups } from './section.ts'
+import { describeGroups, groupSizeOf, groupSizeSchema, parseSection, resolveGroups } from './section.ts'
 
 const schema = z.object({
   bits: z.int().nullish(),
@@ -66,7 +66,11 @@ function findAwq(source: WeightView, { module, qweight, groupSize: stated, hasZe
   const [cols, wordCols] = matrixShape(qweight)
   const rows = 8 * wordCols
   const { groupSize, numGroups } = resolveGroups(stated, cols)
-  const scales = requireRaw(source, `${module}.scales`, { dtypes: scaleDtypes, shape: [numGroups, rows] })
+  const scales = requireRaw(source, `${module}.scales`, {
+    dtypes: scaleDtypes,
+    shape: [numGroups, rows],
+    because: describeGroups(4, stated),
+  })
   const scaleDtype = scaleDtypeOf(scales)
   const zerosName = `${module}.qzeros`
   const words =

@@ -40,7 +40,11 @@ export function createCompressedTensorsScheme(section: QuantizationSection): Qua
     find(source, module, role) {
       const packed = source.raw(`${module}.weight_packed`)
       const weight = packed ?? source.raw(`${module}.weight`)
-      if (weight === null || scaleDtypes.some((dtype) => dtype === weight.dtype)) {
+      if (weight === null) {
+        refuseScaleAlone(source, module)
+        return null
+      }
+      if (scaleDtypes.some((dtype) => dtype === weight.dtype)) {
         refuseUncompressed(source, module)
         return null
       }
@@ -51,6 +55,14 @@ export function createCompressedTensorsScheme(section: QuantizationSection): Qua
       return packed.dtype === 'uint8' ? findFloatPacked(source, found) : findPackQuantized(source, found)
     },
   }
+}
+
+function refuseScaleAlone(source: WeightView, module: string): void {
+  const scale = source.raw(`${module}.weight_scale`)
+  if (scale !== null)
+    throw new CheckpointError(scale.file, `missing, and there is "${scale.name}"; download the checkpoint again`, {
+      tensor: `${module}.weight_packed`,
+    })
 }
 
 /** Files that were saved before they were compressed: the weights are those of before, and not what was asked for. */
@@ -206,7 +218,7 @@ function packedZeros(
   if (numWords !== expected || groups !== numGroups)
     throw new CheckpointError(
       tensor.file,
-      `expected shape [${expected}, ${numGroups}], found [${numWords}, ${groups}]`,
+      `expected shape [${expected}, ${numGroups}], as the config says ${grid.because}, found [${numWords}, ${groups}]`,
       { tensor: tensor.name },
     )
   const words = readWords(tensor)

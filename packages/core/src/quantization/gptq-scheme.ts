@@ -16,11 +16,11 @@ import {
   type GroupedTensors,
   type PlaneReader,
 } from './grouped-tensors.ts'
-import { createModulePattern, createPatternBudget } from './module-pattern.ts'
+import { createModulePattern, createPatternBudget, refusePattern } from './module-pattern.ts'
 import { findOrder } from './order.ts'
 import type { QuantizationScheme } from './quantization-scheme.ts'
 import { codesInWords, columnsPlane, elementBytesOf, readWords } from './raw-matrix.ts'
-import { groupSizeOf, groupSizeSchema, parseSection, resolveGroups } from './section.ts'
+import { describeGroups, groupSizeOf, groupSizeSchema, parseSection, resolveGroups } from './section.ts'
 
 const moduleShape = {
   bits: z.int(),
@@ -73,7 +73,7 @@ function createConfigOf({ file }: QuantizationSection, json: GptqJson): (names: 
     return { bits, groupSize: groupSizeOf(groupSize), isSymmetric: sym ?? null }
   }
   const base = toConfig(json)
-  const options = { file, budget: createPatternBudget() }
+  const options = { budget: createPatternBudget(), refuse: refusePattern(file) }
   const overrides = Object.entries(json.dynamic ?? {})
     .filter(([key]) => !key.startsWith('-:'))
     .map(([key, { bits, group_size: groupSize, sym }]) => ({
@@ -116,7 +116,11 @@ function findGptq(source: WeightView, gptq: GptqModule): GroupedTensors {
       tensor: qweight.name,
     })
   const { groupSize, numGroups } = resolveGroups(config.groupSize, cols)
-  const scales = requireRaw(source, `${module}.scales`, { dtypes: scaleDtypes, shape: [numGroups, rows] })
+  const scales = requireRaw(source, `${module}.scales`, {
+    dtypes: scaleDtypes,
+    shape: [numGroups, rows],
+    because: describeGroups(bits, config.groupSize),
+  })
   const scaleDtype = scaleDtypeOf(scales)
   const order = findOrder(source, `${module}.g_idx`, { cols, groupSize, numGroups })
   const zeros = readZeros(source, gptq, { rows, numGroups })

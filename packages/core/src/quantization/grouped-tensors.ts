@@ -61,21 +61,30 @@ export function planeInMemory(make: () => Uint8Array, cols: number): PlaneReader
   }
 }
 
+export interface ExpectedTensor {
+  readonly dtypes: readonly RawDType[]
+  readonly shape: readonly number[]
+  /** What of the configuration the shape follows from. */
+  readonly because?: string
+}
+
 /** A tensor of the dtypes and shape that its layout asks for. */
-export function requireRaw(
-  source: WeightView,
-  name: string,
-  expected: { readonly dtypes: readonly RawDType[]; readonly shape: readonly number[] },
-): RawTensor {
+export function requireRaw(source: WeightView, name: string, expected: ExpectedTensor): RawTensor {
   const tensor = source.raw(name)
   if (tensor === null)
-    throw new CheckpointError(source.file, `missing among ${source.names().length} tensors`, { tensor: name })
+    throw new CheckpointError(
+      source.file,
+      `missing among ${source.names().length} tensors, and its module has others of a quantized weight; download the checkpoint again`,
+      { tensor: name },
+    )
   checkDtype(tensor, expected.dtypes)
-  const { shape } = expected
+  const { shape, because } = expected
   if (tensor.shape.length !== shape.length || shape.some((size, i) => size !== tensor.shape[i]))
-    throw new CheckpointError(tensor.file, `expected shape [${shape.join(', ')}], found [${tensor.shape.join(', ')}]`, {
-      tensor: name,
-    })
+    throw new CheckpointError(
+      tensor.file,
+      `expected shape [${shape.join(', ')}]${because === undefined ? '' : `, as the config says ${because}`}, found [${tensor.shape.join(', ')}]`,
+      { tensor: name },
+    )
   return tensor
 }
 

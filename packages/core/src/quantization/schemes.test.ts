@@ -318,6 +318,9 @@ describe('compressed-tensors', () => {
     expect(() => find(ctConfig({}), [floats, scale])).toThrow(
       /m has a "weight_scale" and its weight is not quantized yet/,
     )
+    expect(() => find(ctConfig({}), [scale])).toThrow(
+      /tensor "m.weight_packed": missing, and there is "m.weight_scale"; download the checkpoint again/,
+    )
   })
 
   it('chooses a group by a name, a pattern, then a class', () => {

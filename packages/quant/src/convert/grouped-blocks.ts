@@ -102,7 +102,8 @@ export function groupedToBlocks(weight: GroupedWeight, format: SymmetricBlock): 
   return out
 }
 
-function scalesOf(weight: GroupedWeight): Float32Array {
+/** `[rows, groups]` */
+export function scalesOf(weight: GroupedWeight): Float32Array {
   const { format, rows, cols, planes } = weight
   const { scales } = planesOf(weight)
   const values = new Float32Array(rows * numGroups(format, cols))

@@ -19,6 +19,7 @@ import type { OpenedDecoder } from '../model/open-decoder.ts'
 import { openFloatDecoder } from '../model/open-float-decoder.ts'
 import type { Recipe } from '../recipe/recipe.ts'
 import type { KvCacheScheme } from '../weight-scheme.ts'
+import { checkTarget } from './check-target.ts'
 import type { LayerRecord } from './layer-record.ts'
 import { passIdentity, passName } from './pass-identity.ts'
 import { pipelineOptionTable, saveOptionTable } from './pipeline-options.ts'
@@ -69,7 +70,9 @@ export async function runPipeline(
   const options = resolveOptions(pipelineOptionTable, rest)
   const format = resolveFormat(save.format)
   checkPasses(plan)
-  const model = await openFloatDecoder(await locateModel({ model: plan.model, revision: options.revision }))
+  const path = await locateModel({ model: plan.model, revision: options.revision })
+  checkTarget(dir, { model: path, overwrite: save.overwrite })
+  const model = await openFloatDecoder(path)
   try {
     const parts = resolveParts(model, options, plan.recipes)
     const { seed } = options
@@ -101,7 +104,13 @@ async function runOn(dir: string, run: Run, onProgress: SaveOptions['onProgress'
   const names = layerNames(run.model.config.numLayers, run.parts)
   const done = names.filter((name) => work.has(name)).length
   const progress = new ProgressMeter(onProgress, { numLayers: names.length, done })
-  await workOnLayers(run, work, progress)
+  try {
+    await workOnLayers(run, work, progress)
+  } catch (error) {
+    // Of nothing there is nothing to go on with, and what was wrong may be set right.
+    if (!names.some((name) => work.has(name))) work.remove()
+    throw error
+  }
   return await writeResult(run, work, progress)
 }
 
@@ -134,6 +143,10 @@ async function writeResult(run: Run, work: WorkDirectory, progress: ProgressMete
     return { layer: prefixOf(name, model), modules, cacheScheme: changes.cacheScales?.scheme ?? null }
   })
   const modules = finished.flatMap((layer) => layer.modules).concat(unvisited(model, parts))
+  if (run.plan.passes.some(({ quantizes }) => quantizes === true) && modules.every(({ weight }) => weight === null)) {
+    work.remove()
+    throw nothingQuantized(modules)
+  }
   const decoders = finished.filter(({ layer }) => layer.startsWith(`${model.design.layers}.`))
   const weightBytes = await writeCheckpoint({
     model,
@@ -148,6 +161,13 @@ async function writeResult(run: Run, work: WorkDirectory, progress: ProgressMete
   })
   work.publish()
   return { path: work.target, weightBytes, modules }
+}
+
+function nothingQuantized(modules: readonly SavedModule[]): QuantizationError {
+  const names = modules.slice(0, 3).map(({ name }) => name)
+  return new QuantizationError(
+    `no module is quantized: \`targets\` and \`ignore\` leave none of the model's ${modules.length}, such as ${names.join(', ')}. Names are those of the checkpoint, in full, or \`re:\` and a pattern from their start`,
+  )
 }
 
 function checkFormat(format: CheckpointFormat, { modules, changes }: LayerRecord): void {

@@ -210,7 +210,11 @@ describe('what is wrong in a recipe', () => {
     ['no modifiers', {}, /^recipe: has no modifiers; known are QuantizationModifier/],
     ['no object', 'GPTQ', /^recipe: must be an object of stages/],
     ['a modifier that is no object', { GPTQModifier: 4 }, /^GPTQModifier: must be an object of its fields/],
-    ['a pattern that is none', modifier({ scheme: 'W4A16', ignore: ['re:(('] }), /"re:\(\(" is no regular expression/],
+    [
+      'a pattern that is none',
+      modifier({ scheme: 'W4A16', ignore: ['re:(('] }),
+      /ignore: the pattern "\(\(" for names/,
+    ],
   ])('%s', (_, recipe, message) => {
     expect(() => parseRecipe(recipe)).toThrow(message)
     expect(() => parseRecipe(recipe)).toThrow(InvalidConfigError)
