@@ -140,10 +140,11 @@ async function writeResult(run: Run, work: WorkDirectory, progress: ProgressMete
   const names = layerNames(model.config.numLayers, parts)
   const finished = names.map((name) => {
     const { modules, changes } = work.read(name)!
-    return { layer: prefixOf(name, model), modules, cacheScheme: changes.cacheScales?.scheme ?? null }
+    const cacheScheme = changes.cacheScales?.scheme ?? null
+    return { layer: prefixOf(name, model), modules, cacheScheme, isChanged: changes.modules.size > 0 }
   })
   const modules = finished.flatMap((layer) => layer.modules).concat(unvisited(model, parts))
-  if (run.plan.passes.some(({ quantizes }) => quantizes === true) && modules.every(({ weight }) => weight === null)) {
+  if (run.plan.passes.some(({ quantizes }) => quantizes === true) && !finished.some(({ isChanged }) => isChanged)) {
     work.remove()
     throw nothingQuantized(modules)
   }
