@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { chatCompletionRequestSchema } from './chat-completion-request.ts'
 import { completionRequestSchema } from './completion-request.ts'
+import { chatFieldName, completionFieldName } from './field-names.ts'
 import { jsonObjectSchema } from './json-object.ts'
 
 const messages = [{ role: 'user', content: 'hi' }]
@@ -184,6 +185,21 @@ describe('completion requests', () => {
 
   it('allow no tokens for an echo only', () => {
     expect(completionRequestSchema.safeParse({ prompt: 'a', max_tokens: 0, echo: true }).success).toBe(true)
+  })
+})
+
+describe('the field that says what an output must be', () => {
+  it('is the one that the body has', () => {
+    const format = { type: 'json_object' }
+    const tools = [{}]
+    expect(chatFieldName('structuredOutput', { response_format: format, tools })).toBe('response_format')
+    expect(chatFieldName('structuredOutput', { structured_outputs: {}, response_format: { type: 'text' } })).toBe(
+      'structured_outputs',
+    )
+    expect(chatFieldName('structuredOutput', { response_format: { type: 'text' }, tools })).toBe('tools')
+    expect(completionFieldName('structuredOutput', { response_format: format })).toBe('response_format')
+    for (const body of [{}, null, 'a', { response_format: null }])
+      expect(completionFieldName('structuredOutput', body)).toBe('structured_outputs')
   })
 })
 
