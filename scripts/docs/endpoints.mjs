@@ -26,10 +26,19 @@ const notes = {
   priority: 'under `--scheduling-policy priority`; lower runs earlier',
   request_id: 'the header X-Request-Id goes before it',
   stream_options: '`include_usage`, `continuous_usage_stats`',
-  response_format: '`{ "type": "text" }` alone, so far',
-  tools: 'empty, or with `tool_choice: "none"`, so far: calls are not parsed yet',
-  tool_choice: '`auto` needs tools; see there',
-  parallel_tool_calls: 'true alone, beside tools',
+  response_format: '`text`, `json_object`, `json_schema`, `structural_tag`: what the content must be',
+  structured_outputs:
+    'one of `json`, `regex`, `choice`, `grammar`, `json_object`, `structural_tag`; not with a `response_format`',
+  tools:
+    'functions with names of their own, 1 to 128 letters, digits, `_`, `.`, `:`, `/` or `-`; empty is as good as absent',
+  tool_choice:
+    '`none`, `auto` (the default with tools), `required`, a function, or `allowed_tools`; all but `none` need tools',
+  parallel_tool_calls:
+    'false: the first call alone; no other is made where calls are held by a grammar (`required`, a function, `strict` tools)',
+  reasoning_effort: 'for the template, with `enable_thinking`, which is false for `none` alone',
+  thinking_token_budget: 'tokens of thinking, after which its end is forced; -1: no limit',
+  include_reasoning: 'false leaves the reasoning out of the answer',
+  include_reasoning_content: "true says `reasoning` under its older name `reasoning_content` too; Octavo's own",
   chat_template: 'under `--trust-request-chat-template` alone',
   continue_final_message: 'not with `add_generation_prompt: true`',
   modalities: '`["text"]` alone',
@@ -52,16 +61,13 @@ export function endpointsPage(origin) {
   const chat = chatCompletionRequestSchema.shape
   const completion = completionRequestSchema.shape
   const names = [...new Set([...Object.keys(completion), ...Object.keys(chat)])]
-  const fields = names.map((name) => ({
-    name,
-    schema: completion[name] ?? chat[name],
-    where:
-      name in generationOptionShape || (name in chat && name in completion)
-        ? ''
-        : name in chat
-          ? 'chat'
-          : 'completions',
-  }))
+  const supports = (shape, name) => name in shape && refusalOf(shape[name]).kind === 'supported'
+  const fields = names.map((name) => {
+    const isBoth = name in chat && name in completion && supports(chat, name) === supports(completion, name)
+    const isChat = supports(chat, name) || !(name in completion)
+    const schema = isBoth || !isChat ? completion[name] : chat[name]
+    return { name, schema, where: isBoth || name in generationOptionShape ? '' : isChat ? 'chat' : 'completions' }
+  })
   const kinds = Map.groupBy(fields, ({ schema }) => refusalOf(schema).kind)
   return `${origin}
 
@@ -125,6 +131,13 @@ With a 400 that names the field, unless it is \`null\`: ${kinds
     .get('refused')
     .map(({ name }) => `\`${name}\``)
     .join(', ')}.
+
+Fields that vLLM had once, with a 400 that says what took their place:
+
+${kinds
+  .get('removed')
+  .map(({ name, schema }) => `- \`${name}\`: ${refusalOf(schema).remedy}`)
+  .join('\n')}
 `
 }
 
@@ -132,8 +145,10 @@ With a 400 that names the field, unless it is \`null\`: ${kinds
 function refusalOf(schema) {
   const { error } = schema.safeParse({ 'docs/endpoints.md': true })
   const message = error?.issues[0]?.message ?? ''
-  const [, neutral] = /^is not supported yet; leave it out or pass (.*)$/.exec(message) ?? []
+  const [, neutral] = /^is .* or pass (.*)$/.exec(message) ?? []
   if (neutral !== undefined) return { kind: 'neutral', neutral }
+  const [, remedy] = /^is not supported any more; (.*)$/.exec(message) ?? []
+  if (remedy !== undefined) return { kind: 'removed', remedy }
   return { kind: message.startsWith('is not supported yet') ? 'refused' : 'supported' }
 }
 

@@ -17,3 +17,24 @@ export interface MessageDelta {
   readonly content: string
   readonly toolCalls: readonly ToolCallDelta[]
 }
+
+/** The pieces of a message as one; of each call too. */
+export function joinMessages(deltas: readonly MessageDelta[]): MessageDelta {
+  return {
+    reasoning: deltas.map(({ reasoning }) => reasoning).join(''),
+    content: deltas.map(({ content }) => content).join(''),
+    toolCalls: joinToolCalls(deltas.flatMap(({ toolCalls }) => toolCalls)),
+  }
+}
+
+function joinToolCalls(deltas: readonly ToolCallDelta[]): ToolCallDelta[] {
+  const calls = new Map<number, { index: number; id: string | null; name: string | null; pieces: string[] }>()
+  for (const { index, id, name, arguments: piece } of deltas) {
+    const call = calls.get(index) ?? { index, id: null, name: null, pieces: [] }
+    calls.set(index, call)
+    call.id ??= id
+    call.name ??= name
+    call.pieces.push(piece)
+  }
+  return [...calls.values()].map(({ index, id, name, pieces }) => ({ index, id, name, arguments: pieces.join('') }))
+}

@@ -42,7 +42,7 @@ export type PromptInput =
       readonly tools?: readonly ToolDefinition[] | string | null
       /** Default 'auto' where there are tools. What the model must call is held by a grammar. */
       readonly toolChoice?: ToolChoice | null
-      /** Default true; false: no more than one call where calls are held by a grammar. */
+      /** Default true; false: the first call alone is reported, and no other is made where calls are held by a grammar. */
       readonly parallelToolCalls?: boolean
       /** Fill `CompletionOutput.message`. Default false. */
       readonly parseOutput?: boolean

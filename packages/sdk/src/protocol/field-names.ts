@@ -41,6 +41,9 @@ const chatFieldNames: Readonly<Record<string, string>> = {
   /** `logprobs` is a switch there. */
   logprobs: 'top_logprobs',
   tools: 'tools',
+  toolChoice: 'tool_choice',
+  parallelToolCalls: 'parallel_tool_calls',
+  thinkingTokenBudget: 'thinking_token_budget',
   chatTemplate: 'chat_template',
   chatTemplateKwargs: 'chat_template_kwargs',
   addGenerationPrompt: 'add_generation_prompt',
@@ -48,13 +51,19 @@ const chatFieldNames: Readonly<Record<string, string>> = {
 }
 
 /** In /v1/completions. A name that it does not have stays as it is. */
-export function completionFieldName(field: string): string {
-  return completionFieldNames[field] ?? field
+export function completionFieldName(field: string, body?: unknown): string {
+  return field === 'structuredOutput' ? constraintField(body) : (completionFieldNames[field] ?? field)
 }
 
 /** In /v1/chat/completions; of its two names for `maxTokens`, the one that the body uses. */
 export function chatFieldName(field: string, body: unknown): string {
   const hasNewName = typeof body === 'object' && body !== null && 'max_completion_tokens' in body
   if (field === 'maxTokens' && hasNewName && body.max_completion_tokens != null) return 'max_completion_tokens'
-  return chatFieldNames[field] ?? field
+  return field === 'structuredOutput' ? constraintField(body) : (chatFieldNames[field] ?? field)
+}
+
+/** Of the two that say what the output must be, the one that the body uses. */
+function constraintField(body: unknown): string {
+  const hasFormat = typeof body === 'object' && body !== null && 'response_format' in body
+  return hasFormat && body.response_format != null ? 'response_format' : 'structured_outputs'
 }

@@ -40,11 +40,39 @@ describe('chat completion requests', () => {
     ['logprobs', [true, false], [1]],
     [
       'response_format',
-      [{ type: 'text' }],
-      [{ type: 'json_object' }, { type: 'json_schema', json_schema: {} }, 'text'],
+      [
+        { type: 'text' },
+        { type: 'json_object' },
+        { type: 'json_schema', json_schema: { name: 'a', schema: { type: 'object' }, strict: true } },
+        { type: 'structural_tag', format: { type: 'any_text' } },
+      ],
+      [{ type: 'json_schema', json_schema: {} }, { type: 'json_schema' }, { type: 'xml' }, {}, 'text'],
     ],
+    [
+      'structured_outputs',
+      [
+        { json: {} },
+        { json: '{}' },
+        { json: false },
+        { regex: 'a' },
+        { choice: ['a'] },
+        { json_object: true, json: null },
+      ],
+      [
+        {},
+        { json: {}, regex: 'a' },
+        { json_object: false },
+        { choice: [] },
+        { regex: '' },
+        { json: {}, whitespace_pattern: 'a' },
+      ],
+    ],
+    ['guided_json', [null], [{}]],
+    ['guided_choice', [null], [['a']]],
+    ['thinking_token_budget', [-1, 0, 5], [-2, 1.5]],
+    ['reasoning_effort', ['none', 'high'], ['', 3]],
     ['modalities', [['text']], [['text', 'audio'], []]],
-    ['include_reasoning', [true], [false]],
+    ['include_reasoning', [true, false], ['no']],
     ['best_of', [1], [2]],
     ['length_penalty', [1], [1.5]],
     ['functions', [null, []], [[{ name: 'f' }], {}]],
@@ -53,6 +81,42 @@ describe('chat completion requests', () => {
   ] as [string, unknown[], unknown[]][])('hold %s to its range', (field, good, bad) => {
     for (const value of good) expect([value, accepts({ [field]: value })]).toEqual([value, true])
     for (const value of bad) expect([value, accepts({ [field]: value })]).toEqual([value, false])
+  })
+
+  it('name the tool that is wrong, or the choice of one', () => {
+    const tool = (name: unknown) => ({ type: 'function', function: { name } })
+    const named = (name: string) => ({ tool_choice: tool(name) })
+    const allowed = (...names: string[]) => ({
+      tool_choice: { type: 'allowed_tools', allowed_tools: { mode: 'auto', tools: names.map(tool) } },
+    })
+    const issueOf = (body: object) => {
+      const issue = chatCompletionRequestSchema.safeParse({ messages, ...body }).error?.issues[0]
+      return issue && `${issue.path.join('.')}: ${issue.message}`
+    }
+    const tools = [tool('a'), tool('mcp/b.c:d-é_1')]
+    for (const choice of ['none', 'auto', 'required', null])
+      expect(issueOf({ tools, tool_choice: choice })).toBeUndefined()
+    expect(issueOf({ tools, ...named('a') })).toBeUndefined()
+    expect(issueOf({ tools, ...allowed('a', 'mcp/b.c:d-é_1') })).toBeUndefined()
+    expect(issueOf({ tool_choice: 'none' })).toBeUndefined()
+    expect(issueOf({ tools: [], tool_choice: 'none' })).toBeUndefined()
+    expect(issueOf({ tool_choice: 'required' })).toBe('tool_choice: needs tools')
+    expect(issueOf({ tools: [], ...named('a') })).toBe('tool_choice: needs tools')
+    expect(issueOf({ tools, ...named('c') })).toMatch(/^tool_choice: names "c", which is none of the tools \(a, mcp/)
+    expect(issueOf({ tools, ...allowed('a', 'c') })).toMatch(/^tool_choice: names "c"/)
+    expect(issueOf({ tools: [tool('a'), tool('b'), tool('a')] })).toBe(
+      'tools.2.function.name: names the tool "a" a second time',
+    )
+    expect(issueOf({ tools: [tool(undefined)] })).toMatch(/^tools.0.function.name: is required/)
+    for (const name of ['', 'a b', 'a"', '<a>', 'a'.repeat(129), 'a\n'])
+      expect(issueOf({ tools: [tool(name)] })).toMatch(/^tools.0.function.name: must be 1 to 128 letters/)
+    expect(issueOf({ tools: [{ type: 'web_search' }] })).toMatch(/^tools.0.type: must be "function"/)
+  })
+
+  it('take one constraint, not two', () => {
+    const format = { type: 'json_object' }
+    expect(accepts({ structured_outputs: { regex: 'a' }, response_format: { type: 'text' } })).toBe(true)
+    expect(accepts({ structured_outputs: { regex: 'a' }, response_format: format })).toBe(false)
   })
 
   it('take every role, and text in parts', () => {
