@@ -41,7 +41,11 @@ function* readHeader(reader: PieceReader, message: MessageWriter): Step<string |
     if (stop === null) return null
     reader.at += stop.length
     if (stop === '<|message|>') return header
-    header = stop === '<|channel|>' || stop === '<|start|>' ? header + stop : ''
+    if (stop === '<|channel|>' || stop === '<|start|>') header += stop
+    else {
+      message.writeContent(header.replaceAll(/<\|\w+\|>/gu, ''))
+      header = ''
+    }
   }
 }
 
@@ -49,7 +53,9 @@ function* readCall(reader: PieceReader, message: MessageWriter, recipient: strin
   const call = new CallWriter(message, () => undefined)
   yield* reader.skipBlank()
   call.begin(recipient.replace(/^functions\./u, ''))
-  if ((yield* reader.peek()) === '{') yield* readArguments(reader, call, ends)
-  yield* reader.passUntil(ends, (from, to) => call.write(reader.slice(from, to).trim()))
-  if (!reader.hasEnded) call.end()
+  if ((yield* reader.peek()) === '{') {
+    yield* readArguments(reader, call, ends)
+    yield* reader.passUntil(ends, (from, to) => message.writeContent(reader.plainSlice(from, to)))
+  } else yield* reader.passUntil(ends, (from, to) => call.write(reader.slice(from, to)))
+  call.end()
 }

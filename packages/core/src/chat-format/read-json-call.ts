@@ -23,8 +23,7 @@ export function* readJsonCall(reader: PieceReader, syntax: JsonCallSyntax, optio
   if (!(yield* reader.takeWords(wordsOf(syntax.begin)))) return
   yield* reader.skipBlank()
   const object = new ObjectReader(reader, syntax, options)
-  if (!(yield* object.read())) return
-  object.complete()
+  if (yield* object.read()) object.complete()
   for (const word of call.hasBegun ? wordsOf(syntax.end) : []) {
     yield* reader.skipBlank()
     if (!(yield* reader.takeOrCutOff(word))) break

@@ -2,7 +2,7 @@ import type { CallWriter } from './call-writer.ts'
 import type { TaggedCallSyntax } from './chat-format.ts'
 import { endOf } from './call-frame.ts'
 import type { PieceReader, Step } from './piece-reader.ts'
-import { readHead } from './read-frame.ts'
+import { type CallHead, readHead } from './read-frame.ts'
 import { escapeText, isText, jsonOfText, type ValueTypes } from './tagged-value.ts'
 import { wordsOf } from './words-of.ts'
 
@@ -35,16 +35,21 @@ export function* readTaggedCall(
     if (!(yield* value.read(typesOf(head.name, key)))) return
   }
   yield* reader.skipBlank()
-  if (call.hasBegun && reader.takeCutOff(firsts)) return
-  yield* endCall(reader, { call, head, ends: callEnds })
+  yield* endCall(reader, { call, head, ends: callEnds, cutOff: firsts })
 }
 
-function* endCall(
-  reader: PieceReader,
-  { call, head, ends }: { call: CallWriter; head: { name: string; id: string | null }; ends: readonly string[] },
-): Step<void> {
+interface EndOptions {
+  readonly call: CallWriter
+  readonly head: CallHead
+  readonly ends: readonly string[]
+  /** What may have been about to come where the text ends. */
+  readonly cutOff: readonly string[]
+}
+
+function* endCall(reader: PieceReader, { call, head, ends, cutOff }: EndOptions): Step<void> {
   const [first, ...others] = ends
   const isEnd = first !== undefined && (yield* reader.take(first))
+  if (!isEnd && call.hasBegun && reader.takeCutOff(cutOff)) return
   if (call.hasBegun) call.write('}')
   else if (isEnd) call.begin(head.name, head.id)
   else return

@@ -1,3 +1,4 @@
+import { choiceGrammar } from '../structured-output/regex/choice-grammar.ts'
 import type { TagFormat } from '../structured-output/structural-tag.ts'
 import { type ArgumentsContext, type Schema, toolError } from './arguments-context.ts'
 import type { TaggedCallSyntax } from './chat-format.ts'
@@ -52,8 +53,8 @@ function valueOf(key: string, schema: unknown, { parameter: { end }, context }: 
   if (!types.has('string')) return [grammarOf(withDefinitions(schema as Schema, parameters)), end]
   const { enum: members, const: constant } = schema as Schema
   const texts = Array.isArray(members) ? members : constant === undefined ? null : [constant]
-  if (texts !== null && texts.every((text) => typeof text === 'string' && text !== '')) {
-    return [{ type: 'or', elements: texts.map((value: string) => ({ type: 'const_string', value })) }, end]
+  if (texts !== null && texts.every((text) => typeof text === 'string')) {
+    return [{ type: 'grammar', grammar: choiceGrammar(texts as string[]) }, end]
   }
   const keyword = textKeywords.find((name) => (schema as Schema)[name] !== undefined)
   if (keyword === undefined) return textUntil(end)

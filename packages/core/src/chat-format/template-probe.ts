@@ -37,10 +37,15 @@ function toolOf(name: string): ToolDefinition {
 
 const tools = probe.names.map(toolOf)
 
-/** Renders a short conversation; the same one is rendered once. */
+/** Real templates take milliseconds; one rendering alone may take the interpreter's whole time. */
+const maxMs = 5_000
+
+/** Renders short conversations; the same one is rendered once. */
 export class TemplateProbe {
   readonly #template: ChatTemplate
+  readonly #rendered = new Map<string, string | null>()
   #error: string | null = null
+  #spentMs = 0
 
   constructor(template: ChatTemplate) {
     this.#template = template
@@ -52,8 +57,8 @@ export class TemplateProbe {
   }
 
   /** The prompt that a model answers. */
-  prompt(extra: Readonly<Record<string, unknown>> = {}): string | null {
-    return this.#render([{ role: 'user', content: probe.user }], { addGenerationPrompt: true, extra })
+  prompt(): string | null {
+    return this.#render([{ role: 'user', content: probe.user }], { addGenerationPrompt: true })
   }
 
   /** The conversation with the answer. */
@@ -73,16 +78,26 @@ export class TemplateProbe {
     return this.#render([{ role: 'user', content: probe.user }, answer], { addGenerationPrompt: false })
   }
 
-  #render(
-    messages: readonly ChatMessage[],
-    options: { addGenerationPrompt: boolean; extra?: Readonly<Record<string, unknown>> },
-  ): string | null {
+  #render(messages: readonly ChatMessage[], options: { readonly addGenerationPrompt: boolean }): string | null {
+    const key = JSON.stringify([messages, options])
+    const known = this.#rendered.get(key)
+    if (known !== undefined) return known
+    const rendered = this.#try(() => this.#template.render({ messages, tools, ...options }))
+    this.#rendered.set(key, rendered)
+    return rendered
+  }
+
+  #try(render: () => string): string | null {
+    const startedAt = performance.now()
+    if (this.#spentMs > maxMs) return null
     try {
-      return this.#template.render({ messages, tools, ...options })
+      return render()
     } catch (error) {
       if (!(error instanceof ChatTemplateError)) throw error
       this.#error = error.message
       return null
+    } finally {
+      this.#spentMs += performance.now() - startedAt
     }
   }
 }

@@ -201,7 +201,9 @@ describe.each(families)('$name', (family) => {
 
   it('leaves text free around strict calls', async () => {
     const tag = toolCallFormat(family.format, { tools, choice: 'auto', parallel: true })!
-    expect(await accepts(tag, 'Hello, no call.')).toBe(true)
+    const { content } = family.format
+    const text = content === null ? 'Hello, no call.' : `${content.begin}Hello, no call.${content.end}`
+    expect(await accepts(tag, text)).toBe(true)
     const call = written(family, [shortCall])
     expect(await accepts(tag, call), call).toBe(true)
     const wrong = written(family, [{ ...weatherCall, arguments: { city: 'x', days: 'two' } }])
@@ -222,5 +224,21 @@ describe.each(families)('$name', (family) => {
     expect(
       await accepts(afterReasoning(format, `${begin}${end}\n`, inner), `${begin}Hm.${end}${afterEnd}${call}`),
     ).toBe(false)
+  })
+})
+
+describe('names that share beginnings and ends', () => {
+  const alike = ['abd', 'zyc', 'abc', 'ab'].map((name) => ({ ...now, function: { ...now.function, name } }))
+
+  it.each(families)('are told apart by $name', async (family) => {
+    for (const choice of ['required', { allowed: alike.map((tool) => tool.function.name), mode: 'auto' }] as const) {
+      for (const parallel of [true, false]) {
+        const tag = toolCallFormat(family.format, { tools: alike, choice, parallel })!
+        for (const name of ['abd', 'zyc', 'abc', 'ab'])
+          expect(await accepts(tag, written(family, [{ ...nowCall, name }])), name).toBe(true)
+        for (const name of ['zyd', 'abcd', 'a', 'zy', 'abdc'])
+          expect(await accepts(tag, written(family, [{ ...nowCall, name }])), name).toBe(false)
+      }
+    }
   })
 })
