@@ -1,4 +1,5 @@
-import type { CallFrame, CallSyntax } from './chat-format.ts'
+import type { CallFrame, CallSyntax, ToolCallSyntax } from './chat-format.ts'
+import { wordsOf } from './words-of.ts'
 
 /** The text in front of a call's first slot. */
 export function beginOf(frame: CallFrame): string {
@@ -37,4 +38,9 @@ export function endOfCall(call: CallSyntax): string {
   if (call.type === 'json') return endOf(call.frame) + call.end
   if (call.type === 'harmony') return ''
   return call.type === 'pythonic' ? ')' : endOf(call.frame)
+}
+
+/** Calls have no markup of their own: they are known by a bracket that the answer begins with. */
+export function isBareCall({ begin, call }: ToolCallSyntax): boolean {
+  return /^[[{]?$/u.test(wordsOf(begin + beginOfCall(call)).at(0) ?? '')
 }

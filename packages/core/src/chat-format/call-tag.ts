@@ -8,7 +8,9 @@ import { taggedArguments } from './tagged-arguments.ts'
 
 const digits: TagFormat = { type: 'regex', pattern: '[0-9]{1,3}' }
 /** The text of a JSON string. */
-const textGrammar = 'root ::= "\\"" ([^"\\\\\\x00-\\x1f] | "\\\\" ["\\\\/bfnrt])* "\\""\n'
+const textGrammar = String.raw`root ::= "\"" [^"\\\x00-\x1f]* (escape [^"\\\x00-\x1f]*)* "\""
+escape ::= "\\" ["\\/bfnrt]
+`
 
 /** One call of a tool in the model's dialect. */
 export function callTag(syntax: ToolCallSyntax, tool: ToolDefinition, isHeld: boolean): Tag {

@@ -1,6 +1,7 @@
 import { frameOf } from './call-frame.ts'
 import type { CallFrame, ChatFormat, CallSyntax, ReasoningSyntax, ToolCallSyntax } from './chat-format.ts'
-import { locateCall, type LocatedCall } from './locate-call.ts'
+import { locateCall } from './locate-call.ts'
+import type { LocatedCall } from './located-call.ts'
 import { withIndex } from './locate-json-call.ts'
 import { longProbeIds, probe, type ProbeCall, probeIds, type TemplateProbe } from './template-probe.ts'
 import { commonPrefix, commonSuffix, splitSeam } from './text-difference.ts'

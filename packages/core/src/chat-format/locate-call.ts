@@ -1,31 +1,9 @@
 import { frameOf } from './call-frame.ts'
 import type { CallFrame } from './chat-format.ts'
 import { JsonScanner } from './json-scanner.ts'
-import { locateJsonCall, type LocatedJson } from './locate-json-call.ts'
+import { locateJsonCall } from './locate-json-call.ts'
+import type { LocatedCall } from './located-call.ts'
 import { probe, type ProbeCall } from './template-probe.ts'
-
-/** Where in a text a call is, from its first slot or bracket to its last, and how it is written. */
-export interface LocatedCall {
-  readonly from: number
-  readonly to: number
-  readonly syntax: LocatedJson | LocatedNamed | LocatedTagged
-  /** Tagged: the text between two parameters. */
-  readonly betweenParameters: string
-}
-
-export interface LocatedNamed {
-  readonly type: 'named'
-  readonly frame: CallFrame
-  readonly hasNameInId: boolean
-}
-
-export interface LocatedTagged {
-  readonly type: 'tagged'
-  /** Up to the name, or what else comes before the parameters. */
-  readonly frame: CallFrame
-  /** `begin`: all between the name and the first key. */
-  readonly parameter: { readonly begin: string; readonly keyEnd: string }
-}
 
 /** Finds the first call of a text, which is known; null where it is in no known form. */
 export function locateCall(text: string, call: ProbeCall): LocatedCall | null {

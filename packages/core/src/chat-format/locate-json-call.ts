@@ -1,10 +1,8 @@
 import { frameOf } from './call-frame.ts'
-import type { CallFrame, JsonCallSyntax } from './chat-format.ts'
+import type { CallFrame } from './chat-format.ts'
 import { JsonScanner } from './json-scanner.ts'
-import type { LocatedCall } from './locate-call.ts'
+import type { LocatedCall, LocatedJson } from './located-call.ts'
 import type { ProbeCall } from './template-probe.ts'
-
-export type LocatedJson = Omit<JsonCallSyntax, 'begin' | 'end'>
 
 type Json = Readonly<Record<string, unknown>>
 

@@ -1,7 +1,7 @@
 import { CallWriter } from './call-writer.ts'
 import type { ChatFormat, ReasoningSyntax, ToolCallSyntax } from './chat-format.ts'
 import type { ToolDefinition } from '../tokenizer/chat-message.ts'
-import { beginOfCall } from './call-frame.ts'
+import { beginOfCall, isBareCall } from './call-frame.ts'
 import { createCallId } from './create-call-id.ts'
 import { isThinkingOpen } from './is-thinking-open.ts'
 import type { MessageDelta } from './message-delta.ts'
@@ -44,7 +44,7 @@ export function createOutputParser(format: ChatFormat, options: OutputParserOpti
   const calls = tools === null ? null : format.toolCalls
   const run =
     format.toolCalls?.call.type === 'harmony'
-      ? readHarmony(reader, message, calls !== null)
+      ? readHarmony(reader, message, { parsesCalls: calls !== null, promptTail })
       : new MessageReader({
           reader,
           message,
@@ -96,10 +96,10 @@ class MessageReader {
     this.#options = options
     this.#beginWords = calls === null ? [] : wordsOf(calls.begin)
     this.#endWords = calls === null ? [] : wordsOf(calls.end)
-    const first = calls === null ? '' : (wordsOf(calls.begin + beginOfCall(calls.call)).at(0) ?? '{')
-    this.#isBare = /^[[{]$/u.test(first)
+    this.#isBare = calls !== null && isBareCall(calls)
+    const first = calls === null || this.#isBare ? '' : wordsOf(calls.begin + beginOfCall(calls.call))[0]!
     const markers = [
-      ...(first === '' || this.#isBare ? [] : [first]),
+      first,
       ...(reasoning === null ? [] : [reasoning.begin]),
       ...(wrapper === null ? [] : [wrapper.begin.trim(), wrapper.end.trim()]),
     ]

@@ -1,7 +1,7 @@
 import { InvalidRequestError } from '../errors.ts'
 import type { Tag, TagFormat } from '../structured-output/structural-tag.ts'
 import type { ToolDefinition } from '../tokenizer/chat-message.ts'
-import { beginOfCall, endOfCall } from './call-frame.ts'
+import { beginOfCall, endOfCall, isBareCall } from './call-frame.ts'
 import { callTag } from './call-tag.ts'
 import type { ChatFormat, ToolCallSyntax } from './chat-format.ts'
 import { joinFormats, tagOf } from './join-formats.ts'
@@ -41,7 +41,7 @@ export function toolCallFormat(format: ChatFormat, options: ToolCallFormatOption
   const isOne = !parallel || syntax.separator === null || (typeof choice === 'object' && 'name' in choice)
   // Without a choice only strict tools are held to their schemas, as OpenAI does.
   const tags = tools.map((tool) => callTag(syntax, tool, isForced || isStrict(tool)))
-  return isForced ? forcedCalls(syntax, tags, isOne) : freeText(syntax, tags, isOne)
+  return isForced ? forcedCalls(syntax, tags, isOne) : freeText(format.content, { syntax, tags, isOne })
 }
 
 function isStrict(tool: ToolDefinition): boolean {
@@ -95,19 +95,32 @@ function callList({ begin, end, separator, call }: ToolCallSyntax, tags: readonl
   return last === '' ? joinFormats([first, list]) : { type: 'tag', begin: first, content: list, end: last }
 }
 
+interface FreeText {
+  readonly syntax: ToolCallSyntax
+  readonly tags: readonly Tag[]
+  readonly isOne: boolean
+}
+
 /** Text in which a call, once begun, is one of the tools'. */
-function freeText(syntax: ToolCallSyntax, tags: readonly Tag[], isOne: boolean): TagFormat {
+function freeText(content: ChatFormat['content'], { syntax, tags, isOne }: FreeText): TagFormat {
+  // Special tokens come only where a grammar names them: an answer between such is the one, calls are the other.
+  const isWrapped = content !== null && /^<[|｜]/u.test(content.begin)
+  const other = isWrapped ? joinFormats([content.begin, anyText, content.end]) : otherText
+  if (isWrapped || isBareCall(syntax)) return { type: 'or', elements: [forcedCalls(syntax, tags, isOne), other] }
   const [first] = wordsOf(syntax.begin)
-  if (first !== undefined && first.length > 1) {
+  if (first !== undefined) {
     const calls = isOne ? null : callList(syntax, tags)
     const section = calls?.type === 'tag' ? calls : tagOf([syntax.begin, anyOf(tags), syntax.end])
     return { type: 'triggered_tags', triggers: [first], tags: [section], stop_after_first: true }
   }
-  // A call that begins without a word of its own is known by its whole beginning.
-  const begun = tags.map((tag): Tag => ({ ...tag, begin: syntax.begin + tag.begin }))
-  const triggers = begun.map(({ begin }) => {
-    const [word] = wordsOf(begin)
-    return word !== undefined && word.length > 1 ? word : begin
-  })
-  return { type: 'triggered_tags', triggers: [...new Set(triggers)], tags: begun, stop_after_first: isOne }
+  const [word] = wordsOf(beginOfCall(syntax.call))
+  return { type: 'triggered_tags', triggers: [word!], tags, stop_after_first: isOne }
+}
+
+/** Without the character that stands before a special token in grammars (`specialMark`). */
+const anyText: TagFormat = { type: 'grammar', grammar: String.raw`root ::= [^\x00\x1e]*` + '\n' }
+/** A text that does not begin like a call without markup: only a whole answer is one. */
+const otherText: TagFormat = {
+  type: 'grammar',
+  grammar: String.raw`root ::= "" | [^\x00\x1e\[{ \t\r\n] [^\x00\x1e]*` + '\n',
 }
