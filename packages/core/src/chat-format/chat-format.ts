@@ -4,6 +4,8 @@ export interface ChatFormat {
   readonly toolCalls: ToolCallSyntax | null
   /** Why `toolCalls` is null, for those who ask for calls: a sentence. */
   readonly whyNoToolCalls: string | null
+  /** What begins the turn of an answer, without white space around it; null where the template shows none. */
+  readonly turn: string | null
   /** Texts around an answer, which is no part of it (`<|START_RESPONSE|>`). */
   readonly content: { readonly begin: string; readonly end: string } | null
 }

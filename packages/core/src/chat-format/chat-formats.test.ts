@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import type { ToolDefinition } from '../tokenizer/chat-message.ts'
 import { families, type Family, tokensOf, type Turn, type Written, write } from './families.case.ts'
+import { fallbackFormats, ownFormats } from './known-formats.ts'
 import { mergeDeltas, type ParsedMessage } from './merge-deltas.case.ts'
 import { createOutputParser } from './output-parser.ts'
 import { createRandom, randomCall } from './random-calls.case.ts'
@@ -131,7 +133,21 @@ describe.each(families)('$name', (family) => {
 })
 
 it('derives the formats of most families without an override', () => {
+  for (const { name, template, format, isOverride } of families) {
+    const isKnown = ownFormats.some((own) => own.matches(template.source))
+    const { call } = format.toolCalls!
+    const isFallback = fallbackFormats.some((known) => known.format.toolCalls?.call === call)
+    expect([name, isKnown || isFallback]).toEqual([name, isOverride])
+  }
   const derived = families.filter(({ isOverride }) => !isOverride)
   expect(derived.length).toBeGreaterThanOrEqual(12)
   expect(families.length * numCallsPerFamily).toBeGreaterThanOrEqual(2000)
+})
+
+it('docs/tools.md says which formats are derived', () => {
+  const docs = readFileSync(new URL('../../../../docs/tools.md', import.meta.url), 'utf8')
+  const rows = docs.split('\n').flatMap((line) => [...line.matchAll(/^\| `([^`]+)`[^|]*\|[^|]*\| (derived|override)/g)])
+  expect(rows.map(([, name, way]) => [name, way === 'override'])).toEqual(
+    families.map(({ name, isOverride }) => [name, isOverride]),
+  )
 })

@@ -1,4 +1,5 @@
 import type { ChatTemplate } from '../tokenizer/chat-template.ts'
+import { messageOf } from '../util/message-of.ts'
 import type { ChatFormat, ReasoningSyntax, ToolCallSyntax } from './chat-format.ts'
 import { deriveReasoning } from './derive-reasoning.ts'
 import { deriveToolCalls, type ProbedCalls, probeCalls, probeToolCalls } from './derive-tool-calls.ts'
@@ -19,9 +20,20 @@ const known = new WeakMap<ChatTemplate, ChatFormat>()
  * comparing. Never throws: what cannot be found out is null. Computed once per template.
  */
 export function deriveChatFormat(template: ChatTemplate, options: DeriveOptions): ChatFormat {
-  const format = known.get(template) ?? derive(template, options)
+  const format = known.get(template) ?? tryDerive(template, options)
   known.set(template, format)
   return format
+}
+
+const nothing: ChatFormat = { reasoning: null, toolCalls: null, whyNoToolCalls: null, turn: null, content: null }
+
+/** Templates come from anybody: whatever goes wrong with one, its model can still be used. */
+function tryDerive(template: ChatTemplate, options: DeriveOptions): ChatFormat {
+  try {
+    return derive(template, options)
+  } catch (error) {
+    return { ...nothing, whyNoToolCalls: `The chat template cannot be looked at: ${messageOf(error)}.` }
+  }
 }
 
 function derive(template: ChatTemplate, { stopTokens }: DeriveOptions): ChatFormat {
@@ -40,6 +52,7 @@ function derive(template: ChatTemplate, { stopTokens }: DeriveOptions): ChatForm
   return {
     reasoning,
     toolCalls,
+    turn: deriveTurn(templateProbe, reasoning),
     content,
     whyNoToolCalls: toolCalls === null && typeof derived === 'string' ? derived : null,
   }
@@ -55,7 +68,7 @@ function verified(toolCalls: ToolCallSyntax | string, probed: ProbedCalls): Tool
 }
 
 function reads(toolCalls: ToolCallSyntax, text: string, calls: ProbedCalls['calls'][number][]): boolean {
-  const format = { reasoning: null, toolCalls, content: null, whyNoToolCalls: null }
+  const format = { ...nothing, toolCalls }
   const parser = createOutputParser(format, { tools: [], promptTail: '' })
   parser.push(text, false)
   parser.finish()
@@ -77,6 +90,17 @@ function isSame(text: string, value: unknown): boolean {
   } catch {
     return false
   }
+}
+
+/** What the template writes between a question and its answer, but for thinking that it opens or ends. */
+function deriveTurn(template: TemplateProbe, reasoning: ReasoningSyntax | null): string | null {
+  const prompt = template.prompt()
+  const at = prompt?.lastIndexOf(probe.user) ?? -1
+  if (prompt === null || at === -1) return null
+  const turn = prompt.slice(at + probe.user.length)
+  const thought = reasoning === null || reasoning.begin === '' ? -1 : turn.indexOf(reasoning.begin)
+  const trimmed = (thought === -1 ? turn : turn.slice(0, thought)).trim()
+  return trimmed === '' ? null : trimmed
 }
 
 interface ContentOptions extends DeriveOptions {

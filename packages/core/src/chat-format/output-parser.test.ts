@@ -207,6 +207,15 @@ describe('reasoning', () => {
     ['opened by the model', '<think>\nHm.\n</think>\n\nYes.', '', 'Hm.', 'Yes.'],
     ['opened by the prompt', 'Hm.\n</think>\n\nYes.', '<|im_start|>assistant\n<think>\n', 'Hm.', 'Yes.'],
     ['over in the prompt', 'Yes.', '<think>\n\n</think>\n\n', '', 'Yes.'],
+    [
+      'continued',
+      'more.\n</think>\nYes.',
+      '<think>x</think><|im_end|>\n<|im_start|>assistant\n<think>\nHm,',
+      'more.',
+      'Yes.',
+    ],
+    ['continued after it', 'Yes.', '<|im_end|>\n<|im_start|>assistant\n<think>\nHm.\n</think>\nOh', '', 'Yes.'],
+    ['in the question', 'Yes.', 'What is <think><|im_end|>\n<|im_start|>assistant\n', '', 'Yes.'],
     ['empty', '<think>\n\n</think>\n\nYes.', '', '', 'Yes.'],
     ['unfinished', '<think>Hm, ', '', 'Hm,', ''],
     ['spoken about', 'Write <think> first.</think>', '', '', 'Write <think> first.</think>'],
@@ -284,6 +293,20 @@ describe('harmony', () => {
     ['<|channel|>final<|message|>a < b', '', 'a < b', []],
   ])('%s', (text, reasoning, content, toolCalls) => {
     expect(parse(gptOss, text)).toEqual({ reasoning, content, toolCalls })
+  })
+})
+
+describe('a harmony message that goes on', () => {
+  const gptOss = formatOf('gpt-oss')
+  const start = '<|start|>user<|message|>Hi<|end|><|start|>assistant<|channel|>'
+
+  it('is of the channel that the prompt opened', () => {
+    const rest = 'Hm.<|end|><|start|>assistant<|channel|>final<|message|>Yes.'
+    expect(parse(gptOss, rest, { promptTail: `${start}analysis<|message|>` })).toMatchObject({
+      reasoning: 'Hm.',
+      content: 'Yes.',
+    })
+    expect(parse(gptOss, 'Yes.', { promptTail: `${start}final<|message|>Oh, ` })).toMatchObject({ content: 'Yes.' })
   })
 })
 

@@ -44,7 +44,7 @@ export function createOutputParser(format: ChatFormat, options: OutputParserOpti
   const calls = tools === null ? null : format.toolCalls
   const run =
     format.toolCalls?.call.type === 'harmony'
-      ? readHarmony(reader, message, calls !== null)
+      ? readHarmony(reader, message, { parsesCalls: calls !== null, promptTail })
       : new MessageReader({
           reader,
           message,

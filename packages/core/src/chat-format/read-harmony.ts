@@ -7,13 +7,26 @@ const ends = ['<|end|>', '<|call|>', '<|return|>', '<|start|>', '<|channel|>']
 const begins = ['<|message|>', ...ends]
 const maxHeaderLength = 512
 
+export interface HarmonyOptions {
+  readonly parsesCalls: boolean
+  readonly promptTail: string
+}
+
+/** The header of a message that the prompt leaves open, for the model to go on with. */
+function openHeader(promptTail: string): string | null {
+  const turn = promptTail.slice(promptTail.lastIndexOf('<|start|>assistant'))
+  const [header, text, ...others] = turn.split('<|message|>')
+  return text !== undefined && others.length === 0 && !ends.some((end) => text.includes(end)) ? header! : null
+}
+
 /**
  * OpenAI's harmony: messages of channels, `<|start|>assistant<|channel|>NAME<|message|>…<|end|>`. The analysis channel is
  * reasoning, a message to `functions.NAME` a call, all else content; the first header begins in the prompt.
  */
-export function* readHarmony(reader: PieceReader, message: MessageWriter, parsesCalls: boolean): Step<void> {
+export function* readHarmony(reader: PieceReader, message: MessageWriter, options: HarmonyOptions): Step<void> {
+  const { parsesCalls, promptTail } = options
   for (let isFirst = true; ; isFirst = false) {
-    const header = yield* readHeader(reader, message)
+    const header = (isFirst ? openHeader(promptTail) : null) ?? (yield* readHeader(reader, message))
     if (header === null) return
     const channel = /<\|channel\|>\s*(\w+)/u.exec(header)?.[1] ?? 'final'
     const recipient = /\bto=([^\s<]+)/u.exec(header)?.[1] ?? null

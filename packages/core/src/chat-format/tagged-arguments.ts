@@ -2,11 +2,12 @@ import { choiceGrammar } from '../structured-output/regex/choice-grammar.ts'
 import type { TagFormat } from '../structured-output/structural-tag.ts'
 import { type ArgumentsContext, type Schema, toolError } from './arguments-context.ts'
 import type { TaggedCallSyntax } from './chat-format.ts'
-import { joinFormats, nothing, tagOf } from './join-formats.ts'
+import { joinFormats, nothing } from './join-formats.ts'
 import { escapeKey, propertiesOf } from './properties-of.ts'
 import { typesOf } from './tagged-value.ts'
 import { wordsOf } from './words-of.ts'
 
+type Parameter = TaggedCallSyntax['parameter']
 type Parts = readonly (string | TagFormat)[]
 
 /** What text between tags cannot be held to. */
@@ -23,15 +24,17 @@ export function taggedArguments({ parameter }: TaggedCallSyntax, context: Argume
   })
 }
 
+/** The library takes no list of open length in the middle of a call. */
+const maxUnnamed = 8
+
 /** A tool that names no parameters, but takes some. */
-function anyParameters(
-  { begin, keyEnd, end, separator }: TaggedCallSyntax['parameter'],
-  { parameters }: ArgumentsContext,
-): Parts {
+function anyParameters({ begin, keyEnd, end, separator }: Parameter, { parameters }: ArgumentsContext): Parts {
   if (parameters['additionalProperties'] === false || parameters['properties'] !== undefined) return [nothing]
   const key: TagFormat = { type: 'regex', pattern: '[A-Za-z0-9_.-]{1,64}' }
-  const tag = tagOf([begin, key, keyEnd, ...textUntil(end)])
-  return [{ type: 'tags_with_separator', tags: [tag], separator, at_least_one: false }]
+  const one = [begin, key, keyEnd, ...textUntil(end)]
+  return Array.from({ length: maxUnnamed }, (_, i): TagFormat => {
+    return { type: 'or', elements: [joinFormats(i === 0 ? one : [separator, ...one]), nothing] }
+  })
 }
 
 /** Any text up to the tag that ends it, and what the template writes behind that. */
@@ -42,7 +45,7 @@ function textUntil(end: string): Parts {
 }
 
 interface ValueOptions {
-  readonly parameter: TaggedCallSyntax['parameter']
+  readonly parameter: Parameter
   readonly context: ArgumentsContext
 }
 

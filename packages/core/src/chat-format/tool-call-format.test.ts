@@ -1,9 +1,11 @@
 import type { CompiledGrammar, GrammarCompiler, GrammarMatcher, TokenizerInfo } from '@mlc-ai/web-xgrammar'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { InvalidRequestError } from '../errors.ts'
 import { loadXGrammar, type XGrammar } from '../structured-output/load-xgrammar.ts'
 import type { TagFormat } from '../structured-output/structural-tag.ts'
 import type { ToolDefinition } from '../tokenizer/chat-message.ts'
-import { afterReasoning } from './after-reasoning.ts'
+import { afterReasoning, asContent } from './after-reasoning.ts'
+import type { ChatFormat } from './chat-format.ts'
 import { families, type Family, type TestCall, write } from './families.case.ts'
 import { mergeDeltas } from './merge-deltas.case.ts'
 import { createOutputParser } from './output-parser.ts'
@@ -240,5 +242,105 @@ describe('names that share beginnings and ends', () => {
           expect(await accepts(tag, written(family, [{ ...nowCall, name }])), name).toBe(false)
       }
     }
+  })
+})
+
+describe('choices', () => {
+  const { format } = families.find(({ name }) => name === 'qwen2.5')!
+  const coder = families.find(({ name }) => name === 'qwen3-coder')!.format
+  const pythonic = families.find(({ name }) => name === 'lfm2')!.format
+  const toolWith = (name: string, parameters: Record<string, unknown> | null, strict = false): ToolDefinition => ({
+    type: 'function',
+    function: { name, parameters, strict },
+  })
+  const force = (of: ChatFormat, tool: ToolDefinition) =>
+    toolCallFormat(of, { tools: [tool], choice: 'required', parallel: true })
+
+  it('hold nothing without a strict tool, and nothing with none', () => {
+    expect(toolCallFormat(format, { tools: [now], choice: 'auto', parallel: true })).toBeNull()
+    expect(toolCallFormat(format, { tools, choice: 'none', parallel: true })).toBeNull()
+    expect(toolCallFormat(format, { tools, choice: 'auto', parallel: true })).not.toBeNull()
+  })
+
+  it('leave out tools that are not allowed', async () => {
+    const tag = toolCallFormat(format, { tools, choice: { allowed: ['now'], mode: 'auto' }, parallel: true })!
+    const qwen = families.find(({ name }) => name === 'qwen2.5')!
+    expect(await accepts(tag, written(qwen, [nowCall]))).toBe(true)
+    expect(await accepts(tag, written(qwen, [shortCall]))).toBe(false)
+  })
+
+  it('hold tools without parameters to none', async () => {
+    const tag = force(format, toolWith('now', null))!
+    expect(await accepts(tag, '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>')).toBe(true)
+    expect(await accepts(tag, '<tool_call>\n{"name": "now", "arguments": {"a": 1}}\n</tool_call>')).toBe(false)
+    expect(
+      await accepts(force(coder, toolWith('now', null))!, '<tool_call>\n<function=now>\n</function>\n</tool_call>'),
+    ).toBe(true)
+  })
+
+  it('take any parameters where a schema names none', async () => {
+    const tag = force(coder, toolWith('f', { type: 'object' }))!
+    const text = '<tool_call>\n<function=f>\n<parameter=a>\nx\n</parameter>\n</function>\n</tool_call>'
+    expect(await accepts(tag, text)).toBe(true)
+  })
+
+  it.each([
+    [
+      'a tool that there is not',
+      () => toolCallFormat(format, { tools, choice: { name: 'x' }, parallel: true }),
+      /tool "x".*"get_weather", "now"/,
+    ],
+    [
+      'no tool',
+      () => toolCallFormat(format, { tools, choice: { allowed: [], mode: 'auto' }, parallel: true }),
+      /names no tool/,
+    ],
+    [
+      'a model without calls',
+      () =>
+        toolCallFormat(
+          { ...format, toolCalls: null, whyNoToolCalls: 'It has none.' },
+          { tools, choice: 'required', parallel: true },
+        ),
+      /It has none\./,
+    ],
+    ['parameters that are no object', () => force(format, toolWith('f', { type: 'string' })), /"f".*"string"/],
+    [
+      'a schema that cannot be held',
+      () => force(format, toolWith('f', { type: 'object', properties: { a: { type: 'strin' } } })),
+      /"f" whose parameters cannot be held.*a/,
+    ],
+    [
+      'a pattern without quotes',
+      () => force(coder, toolWith('f', { type: 'object', properties: { 'a/b': { type: 'string', pattern: 'x' } } })),
+      /"pattern" at "\/properties\/a~1b"/,
+    ],
+    [
+      'a key that is no name in Python',
+      () => force(pythonic, toolWith('f', { type: 'object', properties: { 'a-b': {} } })),
+      /"a-b"/,
+    ],
+    [
+      'too many optional ones in Python',
+      () =>
+        force(
+          pythonic,
+          toolWith('f', {
+            type: 'object',
+            properties: Object.fromEntries(Array.from({ length: 25 }, (_, i) => [`a${i}`, {}])),
+          }),
+        ),
+      /at most 24/,
+    ],
+  ] as const)('refuse %s', (_, run, message) => {
+    expect(run).toThrow(InvalidRequestError)
+    expect(run).toThrow(message)
+  })
+
+  it('hold answers in what stands around them', async () => {
+    const command = families.find(({ name }) => name === 'command-r7b')!.format
+    const tag = asContent(command, { type: 'grammar', grammar: 'root ::= "yes"\n' })
+    expect(await accepts(tag, '<|START_RESPONSE|>yes<|END_RESPONSE|>')).toBe(true)
+    expect(asContent(format, tag)).toBe(tag)
   })
 })

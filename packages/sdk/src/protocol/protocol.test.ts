@@ -118,6 +118,12 @@ describe('chat completion requests', () => {
     const format = { type: 'json_object' }
     expect(accepts({ structured_outputs: { regex: 'a' }, response_format: { type: 'text' } })).toBe(true)
     expect(accepts({ structured_outputs: { regex: 'a' }, response_format: format })).toBe(false)
+    const tools = [{ type: 'function', function: { name: 'a' } }]
+    const constrained = (choice: unknown) => accepts({ structured_outputs: { regex: 'a' }, tools, tool_choice: choice })
+    for (const choice of ['auto', 'none']) expect(constrained(choice)).toBe(true)
+    for (const choice of ['required', { type: 'function', function: { name: 'a' } }])
+      expect(constrained(choice)).toBe(false)
+    expect(accepts({ response_format: format, tools, tool_choice: 'required' })).toBe(true)
   })
 
   it('take every role, and text in parts', () => {

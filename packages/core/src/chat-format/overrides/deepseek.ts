@@ -23,6 +23,7 @@ export const deepseekCalls: KnownFormat = {
       },
       idStyle: 'any',
     },
+    turn: null,
     content: null,
   },
 }

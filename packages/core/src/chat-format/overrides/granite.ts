@@ -23,6 +23,7 @@ export const granite: KnownFormat = {
       },
       idStyle: 'any',
     },
+    turn: null,
     content: null,
   },
 }

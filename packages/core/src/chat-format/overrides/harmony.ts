@@ -13,6 +13,7 @@ export const harmony: KnownFormat = {
       afterEnd: '<|start|>assistant',
     },
     toolCalls: { begin: '', end: '', separator: null, call: { type: 'harmony' }, idStyle: 'any' },
+    turn: '<|start|>assistant',
     content: { begin: '<|channel|>final<|message|>', end: '' },
   },
 }

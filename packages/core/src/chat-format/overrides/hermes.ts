@@ -23,6 +23,7 @@ export const hermes: KnownFormat = {
       },
       idStyle: 'any',
     },
+    turn: null,
     content: null,
   },
 }

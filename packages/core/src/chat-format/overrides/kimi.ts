@@ -23,6 +23,7 @@ export const kimi: KnownFormat = {
       },
       idStyle: 'any',
     },
+    turn: null,
     content: null,
   },
 }

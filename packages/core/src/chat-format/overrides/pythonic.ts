@@ -7,6 +7,7 @@ export const llama4: KnownFormat = {
   format: {
     reasoning: null,
     toolCalls: { begin: '[', end: ']', separator: ', ', call: { type: 'pythonic' }, idStyle: 'any' },
+    turn: '<|header_start|>assistant<|header_end|>',
     content: null,
   },
 }
@@ -24,6 +25,7 @@ export const lfm2: KnownFormat = {
       call: { type: 'pythonic' },
       idStyle: 'any',
     },
+    turn: null,
     content: null,
   },
 }
