@@ -36,6 +36,9 @@ export type {
   OutputTokenLogprobs,
   RequestOutput,
 } from './sequence/outputs.ts'
+export { joinMessages } from './chat-format/message-delta.ts'
+export type { MessageDelta, ToolCallDelta } from './chat-format/message-delta.ts'
+export type { ToolChoice } from './chat-format/tool-choice.ts'
 export type { ChatMessage, TextPart, ToolCall, ToolDefinition } from './tokenizer/chat-message.ts'
 export { RawJson } from './tokenizer/raw-json.ts'
 

@@ -36,7 +36,7 @@ export interface SamplingParams {
   readonly structuredOutput: StructuredOutput | null
   /** A `TagFormat` as JSON text, which the output matches: what the engine makes of `structuredOutput` and of tools. */
   readonly grammar: string | null
-  /** Tokens of thinking at most, before its end is forced; `null` = as many as the model likes. For models whose format marks thinking. */
+  /** Tokens of thinking at most, before its end is forced; `null` or -1 = as many as the model likes. For models whose format marks thinking. */
   readonly thinkingTokenBudget: number | null
   /** What the engine makes of `thinkingTokenBudget`. */
   readonly thinking: ThinkingLimit | null
@@ -151,6 +151,7 @@ export function resolveSamplingParams(
     topP: isGreedy ? 1 : params.topP,
     minP: isGreedy ? 0 : params.minP,
     seed: params.seed === -1 ? null : params.seed,
+    thinkingTokenBudget: params.thinkingTokenBudget === -1 ? null : params.thinkingTokenBudget,
     // A copy, by which what is compiled of it is found again.
     stop: [...params.stop],
     // Looked through at every token: without repetitions they are no more than the vocabulary.
@@ -184,7 +185,7 @@ function checkRanges(params: SamplingParams): void {
   checkNumber('repetitionPenalty', params.repetitionPenalty, [0, Number.MAX_VALUE])
   if (params.repetitionPenalty === 0) fail('repetitionPenalty', 'must be greater than 0, got 0')
   if (params.thinkingTokenBudget !== null)
-    checkInteger('thinkingTokenBudget', params.thinkingTokenBudget, [0, Number.MAX_SAFE_INTEGER])
+    checkInteger('thinkingTokenBudget', params.thinkingTokenBudget, [-1, Number.MAX_SAFE_INTEGER])
   if (params.seed !== null) checkInteger('seed', params.seed, [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER])
 }
 

@@ -1,7 +1,9 @@
 import { InvalidRequestError, type MessagePart } from '../errors.ts'
+import { checkStructuralTag } from './check-structural-tag.ts'
 import { checkGrammar } from './ebnf/check-grammar.ts'
 import type { SchemaGrammarOptions } from './json-schema/schema-grammar-options.ts'
 import { jsonObjectGrammar, schemaToGrammar } from './json-schema/schema-to-grammar.ts'
+import { choiceGrammar } from './regex/choice-grammar.ts'
 import { regexToGrammar } from './regex/regex-to-grammar.ts'
 import type { StructuredOutput } from './structured-output.ts'
 import type { TagFormat } from './structural-tag.ts'
@@ -30,7 +32,7 @@ export function resolveStructuredOutput(wanted: StructuredOutput): TagFormat {
     case 'grammar':
       return { type: 'grammar', grammar: checkGrammar(textOf(fields, 'grammar')) }
     case 'structuralTag':
-      return wanted.tag as never
+      return checkStructuralTag(wanted.tag, optionsOf({}))
     default:
       return fail(
         ` has type ${JSON.stringify(fields['type'])}; the known ones are json, jsonObject, regex, choice, grammar and structuralTag.`,
@@ -62,21 +64,12 @@ function choiceFormat(choices: readonly string[]): TagFormat {
   if (choices.length > maxChoices)
     fail(` has ${choices.length} choices; at most ${maxChoices} are allowed. Offer fewer.`)
   for (const choice of choices) {
-    if (typeof choice !== 'string' || !choice.isWellFormed())
-      fail(` has a choice that is no text of whole characters: ${JSON.stringify(choice)}.`)
+    if (typeof choice !== 'string' || !choice.isWellFormed() || choice.includes('\0'))
+      fail(` has a choice that is no text of whole characters (and without NUL): ${JSON.stringify(choice)}.`)
   }
   const length = choices.reduce((total, choice) => total + choice.length, 0)
   if (length > maxLength) fail(` has choices of ${length} characters; at most ${maxLength} are allowed. Shorten them.`)
-  return { type: 'grammar', grammar: `root ::= ${[...new Set(choices)].map(quote).join(' | ')}\n` }
-}
-
-/** A text as EBNF writes it. */
-function quote(text: string): string {
-  const escape = (char: string): string => {
-    const code = char.codePointAt(0) ?? 0
-    return code > 0xffff ? `\\U${code.toString(16).padStart(8, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`
-  }
-  return `"${text.replace(/[^ !#-[\]-~]/gu, escape)}"`
+  return { type: 'grammar', grammar: choiceGrammar([...new Set(choices)]) }
 }
 
 function fail(reason: string): never {
