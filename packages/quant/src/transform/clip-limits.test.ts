@@ -56,19 +56,13 @@ describe.each(schemes)('limits of %o', (options) => {
 
   it('are those of least error over all tokens, of all shares on the grid', () => {
     const found = errorsOf(values, roundedAt(values, limits, scheme), width)
-    for (let step = 0; step <= 12; step++) {
-      const tried = largest.map((value) => Math.fround(value * (1 - step / 20)))
+    for (let step = 0; step <= 25; step++) {
+      const tried = largest.map((value) => Math.fround(value * (1 - step / 50)))
       const errors = errorsOf(values, roundedAt(values, tried, scheme), width)
       errors.forEach((error, place) => expect(found[place]! / error, `place ${place}`).toBeLessThan(1 + 1e-4))
     }
     expect(limits.some((limit, place) => limit < largest[place]!)).toBe(true)
-    expect(limits.every((limit, place) => limit <= largest[place]! && limit > 0.3 * largest[place]!)).toBe(true)
-  })
-
-  it('are finer than the grid where that is better', () => {
-    const coarse = new Set(Array.from({ length: 13 }, (_, step) => (1 - step / 20).toFixed(3)))
-    const shares = Array.from(limits, (limit, place) => (limit / largest[place]!).toFixed(3))
-    expect(shares.some((share) => !coarse.has(share))).toBe(true)
+    expect(limits.every((limit, place) => limit <= largest[place]! && limit > 0.49 * largest[place]!)).toBe(true)
   })
 
   it('leave weights alone that nothing reads', () => {

@@ -5,10 +5,8 @@ import type { WeightScheme } from '../weight-scheme.ts'
 import { valuesOf } from './awq-search.ts'
 import { roundValues } from './round-values.ts'
 
-/** Shares of the largest magnitude at which every row is cut: down to 40 % in steps of 5 %. */
-const shares = Array.from({ length: 13 }, (_, i) => 1 - i / 20)
-/** By how much each row's best one is moved then. */
-const moves = [-0.03, -0.02, -0.01, 0.01, 0.02, 0.03]
+/** Shares of the largest magnitude that are tried: down to 50 % in steps of 2 %. */
+const shares = Array.from({ length: 26 }, (_, i) => 1 - i / 50)
 
 /** Of a group of a row, by its place among all. */
 type OfPlace = (place: number) => number
@@ -50,9 +48,7 @@ export class GroupMoments implements Disposable {
  */
 export function searchLimits(matrix: WeightMatrix, scheme: WeightScheme, moments: GroupMoments): Float32Array {
   const search = new LimitSearch(matrix, { ...scheme, observer: 'minmax' }, moments)
-  for (const share of shares) search.tryShares(() => share)
-  const coarse = search.shares.slice()
-  for (const move of moves) search.tryShares((place) => Math.min(coarse[place]! + move, 1))
+  for (const share of shares) search.tryShare(share)
   return search.limits
 }
 
@@ -63,7 +59,6 @@ export function cutWeights(values: Float32Array, limits: Float32Array): Float32A
 
 class LimitSearch {
   readonly limits: Float32Array // [rows, groups]
-  readonly shares: Float64Array // [rows, groups]
   readonly #matrix: WeightMatrix
   readonly #scheme: WeightScheme
   readonly #moments: GroupMoments
@@ -83,15 +78,14 @@ class LimitSearch {
       this.#largest[place] = Math.max(this.#largest[place]!, Math.abs(values[at]!))
     }
     this.limits = this.#largest.slice()
-    this.shares = new Float64Array(this.limits.length).fill(1)
     this.#leastErrors = new Float64Array(this.limits.length).fill(Infinity)
     this.#trial = new Float32Array(values.length)
   }
 
-  tryShares(shareOf: OfPlace): void {
+  tryShare(share: number): void {
     const { values, rows, cols } = this.#matrix
     const trial = this.#trial
-    const limitOf: OfPlace = (place) => Math.fround(this.#largest[place]! * shareOf(place))
+    const limitOf: OfPlace = (place) => Math.fround(this.#largest[place]! * share)
     cutInto(trial, { values, width: this.#moments.width }, limitOf)
     roundValues({ values: trial, rows, cols }, this.#scheme)
     for (let at = 0; at < trial.length; at++) trial[at]! -= values[at]!
@@ -102,7 +96,6 @@ class LimitSearch {
         const place = row * count + group
         if (errors[row]! >= this.#leastErrors[place]!) continue
         this.#leastErrors[place] = errors[row]!
-        this.shares[place] = shareOf(place)
         this.limits[place] = limitOf(place)
       }
     }
