@@ -50,7 +50,8 @@ void CheckParams(const Napi::Env& env, const double* params, int64_t num_logit_r
 
 /// sampleRows(out Int32Array[rows], logits[logitRows, n], n, params Float64Array[rows, 9],
 ///   biasStarts Int32Array[rows + 1], biasIds Int32Array, biases Float64Array,
-///   seenStarts Int32Array[rows + 1], seenIds Int32Array, seenCounts Int32Array)
+///   seenStarts Int32Array[rows + 1], seenIds Int32Array, seenCounts Int32Array,
+///   maskStarts Int32Array[rows + 1], masks Int32Array)
 /// A row's parameters: logit row (each once), scale (0 = greedy), minPOffset, topK (0 = off), topP, uniform, repetition, frequency
 /// and presence penalty.
 void PoolObject::SampleRows(const Napi::CallbackInfo& info) {
@@ -72,6 +73,10 @@ void PoolObject::SampleRows(const Napi::CallbackInfo& info) {
   const int32_t* seen_counts = arguments.Integers(9, "seenCounts", num_seen);
   CheckStarts(env, bias_starts, num_rows, num_biases);
   CheckStarts(env, seen_starts, num_rows, num_seen);
+  const int32_t* mask_starts = arguments.Integers(10, "maskStarts", num_rows + 1);
+  const int64_t num_words = arguments.Length(11, "masks");
+  const int32_t* masks = arguments.Integers(11, "masks", num_words);
+  CheckStarts(env, mask_starts, num_rows, num_words);
   CheckIds(env, bias_ids, num_biases, n);
   CheckBiases(env, biases, num_biases);
   CheckIds(env, seen_ids, num_seen, n);
@@ -83,10 +88,13 @@ void PoolObject::SampleRows(const Napi::CallbackInfo& info) {
     const auto row = static_cast<size_t>(p[kRow]);
     if (is_taken[row]) ThrowRange(env, "a row of logits is drawn from twice");
     is_taken[row] = true;
+    const int64_t num_mask_words = mask_starts[i + 1] - mask_starts[i];
+    if (num_mask_words > (n + 31) / 32) ThrowRange(env, "a mask is longer than the vocabulary");
     rows[static_cast<size_t>(i)] = {logits + static_cast<int64_t>(row) * n, p[kScale], p[kMinPOffset], p[kTopP], p[kUniform],
                                     p[kRepetition], p[kFrequency], p[kPresence], static_cast<int64_t>(p[kTopK]),
                                     bias_starts[i + 1] - bias_starts[i], bias_ids + bias_starts[i], biases + bias_starts[i],
-                                    seen_starts[i + 1] - seen_starts[i], seen_ids + seen_starts[i], seen_counts + seen_starts[i]};
+                                    seen_starts[i + 1] - seen_starts[i], seen_ids + seen_starts[i], seen_counts + seen_starts[i],
+                                    num_mask_words, masks + mask_starts[i]};
   }
   octavo::SampleRows(out, rows, n, sample_scratch_, Live(env));
 }

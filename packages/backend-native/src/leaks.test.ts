@@ -80,7 +80,7 @@ function run(pool: NativePool, step: Step, kv: NativeKvCache): void {
   matrix.dispose()
   pool.sampleRows(
     ...([step.drawn, logits, vocabSize, step.params, noStarts, none.ids, none.values] as const),
-    ...([noStarts, none.ids, none.ids] as const),
+    ...([noStarts, none.ids, none.ids, noStarts, none.ids] as const),
   )
 }
 

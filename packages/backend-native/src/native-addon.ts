@@ -226,6 +226,8 @@ export interface NativePool {
     seenStarts: Int32Array, // [rows + 1]
     seenIds: Int32Array,
     seenCounts: Int32Array,
+    maskStarts: Int32Array, // [rows + 1]: where a row's words begin in the next one; no words = no mask
+    masks: Int32Array,
   ): void
   /** The upper triangle of `sums` += xᵀx. */
   addGram(sums: Float64Array /* [width, width] */, x: Float32Array /* [n, width] */, n: number, width: number): void

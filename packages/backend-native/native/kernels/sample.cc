@@ -1,5 +1,6 @@
 #include "sample.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -23,6 +24,7 @@ class RowSampler {
  public:
   RowSampler(const SampleRow& row, int64_t n, SampleScratch& scratch, ThreadPool* pool)
       : row_(row),
+        logits_(row.logits),
         n_(n),
         num_spans_(CeilDiv(n, kSampleSpan)),
         scratch_(scratch),
@@ -37,18 +39,19 @@ class RowSampler {
   }
 
  private:
-  /// Biases and penalties, as `processLogits` of packages/core/src/sampling/logits-processors.ts.
+  /// Mask, biases and penalties, as `applyDraw` of packages/core/src/sampling/draw-token.ts.
   void Apply() {
+    if (row_.num_mask_words > 0) Mask();
     scratch_.saved.clear();
     // All over a row that lies in no cache yet.
-    for (int64_t i = 0; i < row_.num_seen; i++) __builtin_prefetch(row_.logits + row_.seen_ids[i], 1);
+    for (int64_t i = 0; i < row_.num_seen; i++) __builtin_prefetch(logits_ + row_.seen_ids[i], 1);
     for (int64_t i = 0; i < row_.num_biases; i++) {
-      float& logit = row_.logits[row_.bias_ids[i]];
+      float& logit = logits_[row_.bias_ids[i]];
       scratch_.saved.push_back(logit);
       logit = row_.biases[i] == kNothing ? kNothing : static_cast<float>(logit + row_.biases[i]);
     }
     for (int64_t i = 0; i < row_.num_seen; i++) {
-      float& logit = row_.logits[row_.seen_ids[i]];
+      float& logit = logits_[row_.seen_ids[i]];
       scratch_.saved.push_back(logit);
       if (row_.repetition_penalty != 1.0) {
         const double value = logit;
@@ -59,23 +62,35 @@ class RowSampler {
     }
   }
 
+  /// Goes on with a copy: putting a row back would take as long.
+  void Mask() {
+    scratch_.masked.resize(static_cast<size_t>(n_));
+    logits_ = scratch_.masked.data();
+    EachSpan([this](int64_t begin, int64_t end) {
+      const int64_t last = row_.num_mask_words * 32;
+      const int64_t known = end < last ? end : (begin < last ? last : begin);
+      if (known > begin) kernels_.mask(logits_ + begin, row_.logits + begin, row_.mask + begin / 32, known - begin);
+      std::fill(logits_ + known, logits_ + end, kNothing);
+    });
+  }
+
   void Restore() const {
     int64_t at = row_.num_biases + row_.num_seen;
-    for (int64_t i = row_.num_seen; i-- > 0;) row_.logits[row_.seen_ids[i]] = Saved(--at);
-    for (int64_t i = row_.num_biases; i-- > 0;) row_.logits[row_.bias_ids[i]] = Saved(--at);
+    for (int64_t i = row_.num_seen; i-- > 0;) logits_[row_.seen_ids[i]] = Saved(--at);
+    for (int64_t i = row_.num_biases; i-- > 0;) logits_[row_.bias_ids[i]] = Saved(--at);
   }
   float Saved(int64_t at) const { return scratch_.saved[static_cast<size_t>(at)]; }
 
   int32_t DrawProcessed() {
     EachSpan([this](int64_t begin, int64_t end) {
-      kernels_.block_max(&scratch_.block_max[static_cast<size_t>(begin / kSampleBlock)], row_.logits + begin, end - begin);
+      kernels_.block_max(&scratch_.block_max[static_cast<size_t>(begin / kSampleBlock)], logits_ + begin, end - begin);
     });
     const float largest = Largest();
     if (row_.scale == 0.0 || !std::isfinite(largest)) return FirstOf(largest);
     double threshold = static_cast<double>(largest) + row_.min_p_offset;
     if (row_.top_k > 0) {
       scratch_.top_k.resize(static_cast<size_t>(n_));
-      const double kth = FindTopK(row_.logits, scratch_.block_max.data(), scratch_.top_k.data(), n_, row_.top_k);
+      const double kth = FindTopK(logits_, scratch_.block_max.data(), scratch_.top_k.data(), n_, row_.top_k);
       threshold = kth > threshold ? kth : threshold;
     }
     const uint64_t total = Weigh(largest, threshold);
@@ -120,7 +135,7 @@ class RowSampler {
     int64_t block = 0;
     while (scratch_.block_max[static_cast<size_t>(block)] != value) block++;
     int64_t i = block * kSampleBlock;
-    while (row_.logits[i] != value) i++;
+    while (logits_[i] != value) i++;
     return static_cast<int32_t>(i);
   }
 
@@ -133,7 +148,7 @@ class RowSampler {
         uint32_t* const weights = &scratch_.weights[static_cast<size_t>(start)];
         const double top = scratch_.block_max[static_cast<size_t>(start / kSampleBlock)];
         if (top >= threshold && (top - largest) * row_.scale > kNoWeight) {
-          mass += kernels_.weights(weights, row_.logits + start, length, largest, row_.scale, threshold);
+          mass += kernels_.weights(weights, logits_ + start, length, largest, row_.scale, threshold);
         } else {
           std::memset(weights, 0, sizeof(uint32_t) * static_cast<size_t>(length));
         }
@@ -190,6 +205,7 @@ class RowSampler {
   }
 
   const SampleRow& row_;
+  float* logits_;  // of the row, or the scratch's
   const int64_t n_;
   const int64_t num_spans_;
   SampleScratch& scratch_;

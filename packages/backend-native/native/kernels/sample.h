@@ -24,6 +24,8 @@ struct SampleRow {
   int64_t num_seen;
   const int32_t* seen_ids;     // inside [0, n), each once
   const int32_t* seen_counts;  // in the output
+  int64_t num_mask_words;      // at most those for n tokens; 0 = no mask
+  const int32_t* mask;         // bit id % 32 of word id / 32 is 0 where a token is banned, as those beyond the mask are
 };
 
 /// Elements of a block: what is skipped as a whole.
@@ -39,6 +41,8 @@ struct SampleKernels {
   void (*block_max)(float* out, const float* x, int64_t n);
   /// Weights of a block, 0 for logits that are not >= threshold; returns their sum.
   uint64_t (*weights)(uint32_t* out, const float* x, int64_t n, double largest, double scale, double threshold);
+  /// out = x where the mask has a 1, else -infinity. `mask` begins with x[0] and has a word for every 32 elements begun.
+  void (*mask)(float* out, const float* x, const int32_t* mask, int64_t n);
   /// Copies the weights >= least to out, which has room for n; returns how many.
   int64_t (*collect)(uint32_t* out, const uint32_t* weights, int64_t n, uint32_t least);
   /// Returns the sum of the weights above threshold; *ties = how many equal it.
@@ -48,6 +52,7 @@ struct SampleKernels {
 /// What one thread needs for one row of n logits; kept from call to call, since fresh memory costs page faults.
 struct SampleScratch {
   std::vector<float> saved;            // logits before biases and penalties
+  std::vector<float> masked;           // [n] once a mask is given: the logits that it leaves
   std::vector<float> block_max;        // [blocks]
   std::vector<float> top_k;            // [n] once top-k is asked for
   std::vector<uint32_t> weights;       // [n]

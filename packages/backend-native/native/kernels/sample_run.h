@@ -50,6 +50,22 @@ struct SampleRun {
     return sum;
   }
 
+  static void Mask(float* out, const float* x, const int32_t* mask, int64_t n) {
+    constexpr float kBanned = -std::numeric_limits<float>::infinity();
+    for (int64_t start = 0; start < n; start += 32) {
+      const auto word = static_cast<uint32_t>(mask[start / 32]);
+      float* const to = out + start;
+      const float* const from = x + start;
+      if (n - start < 32) {
+        for (int64_t i = 0; i < n - start; i++) to[i] = (word >> i & 1) != 0 ? from[i] : kBanned;
+      } else if (word == 0) {
+        for (int i = 0; i < 32; i++) to[i] = kBanned;  // without a read: grammars ban most tokens
+      } else {
+        for (int i = 0; i < 32; i++) to[i] = (word >> i & 1) != 0 ? from[i] : kBanned;
+      }
+    }
+  }
+
   static int64_t Collect(uint32_t* out, const uint32_t* weights, int64_t n, uint32_t least) {
     int64_t count = 0;
     int64_t i = 0;
@@ -81,7 +97,7 @@ struct SampleRun {
     return above;
   }
 
-  static SampleKernels Kernels() { return {BlockMax, Weights, Collect, Mass}; }
+  static SampleKernels Kernels() { return {BlockMax, Weights, Mask, Collect, Mass}; }
 
  private:
   static constexpr double kC1 = 0.6931471807045334;

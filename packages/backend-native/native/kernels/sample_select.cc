@@ -17,16 +17,29 @@ constexpr int64_t kMostHeap = 1024;
 constexpr int64_t kFewWeights = 512;
 constexpr int kBuckets = 512;
 
+/// Elements that are compared without a branch each.
+constexpr int64_t kSome = 32;
+
+bool HasAbove(const float* x, float limit) {
+  int is_above = 0;
+  for (int64_t i = 0; i < kSome; i++) is_above |= x[i] > limit ? 1 : 0;
+  return is_above != 0;
+}
+
 float FindByHeap(const float* x, const float* block_max, float* heap, int64_t n, int64_t k) {
   std::fill_n(heap, k, -std::numeric_limits<float>::infinity());  // a min-heap
   for (int64_t start = 0; start < n; start += kSampleBlock) {
     if (!(block_max[start / kSampleBlock] > heap[0])) continue;
     const int64_t end = std::min(n, start + kSampleBlock);
-    for (int64_t i = start; i < end; i++) {
-      if (!(x[i] > heap[0])) continue;
-      std::pop_heap(heap, heap + k, std::greater<float>());
-      heap[k - 1] = x[i];
-      std::push_heap(heap, heap + k, std::greater<float>());
+    for (int64_t some = start; some < end; some += kSome) {
+      const int64_t length = std::min(kSome, end - some);
+      if (length == kSome && !HasAbove(x + some, heap[0])) continue;
+      for (int64_t i = some; i < some + length; i++) {
+        if (!(x[i] > heap[0])) continue;
+        std::pop_heap(heap, heap + k, std::greater<float>());
+        heap[k - 1] = x[i];
+        std::push_heap(heap, heap + k, std::greater<float>());
+      }
     }
   }
   return heap[0];

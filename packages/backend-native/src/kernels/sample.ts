@@ -15,6 +15,9 @@ export const sampleConfig = nativeKernel<SampleAttrs>(sampleKernel, ({ inputs, a
     seenIds.set(seen.tokenIds, seenStarts[i])
     seenCounts.set(seen.counts, seenStarts[i])
   })
+  const maskStarts = startsOf(rows, ({ draw }) => draw.mask?.length ?? 0)
+  const masks = new Int32Array(maskStarts[rows.length]!)
+  rows.forEach(({ draw: { mask } }, i) => mask && masks.set(mask, maskStarts[i]))
   backend.pool.sampleRows(
     tokenIds,
     valuesOf(backend, inputs.logits),
@@ -26,6 +29,8 @@ export const sampleConfig = nativeKernel<SampleAttrs>(sampleKernel, ({ inputs, a
     seenStarts,
     seenIds,
     seenCounts,
+    maskStarts,
+    masks,
   )
   return backend.makeTensorInfo([rows.length], 'int32', tokenIds)
 })

@@ -1,4 +1,5 @@
 import type { AttentionMetadata } from '../ops/attention-metadata.ts'
+import { createTokenMask } from '../ops/token-mask.ts'
 import { InvalidRequestError } from '../errors.ts'
 import type { SamplingState } from '../sampling/sampling-state.ts'
 import { TokenBiases } from '../sampling/token-biases.ts'
@@ -16,6 +17,8 @@ export class SequenceRow implements SamplingState {
   readonly blockIds: number[]
   readonly counts = new TokenCounts()
   readonly biases: TokenBiases
+  readonly allowedMask: Int32Array | null
+  grammarMask: Int32Array | null = null
   /** The prompt has a token that the model has no row for. */
   readonly error: InvalidRequestError | null
   numComputedTokens: number
@@ -24,6 +27,8 @@ export class SequenceRow implements SamplingState {
     this.id = data.id
     this.params = data.params
     this.biases = new TokenBiases({ ...data, vocabSize })
+    const { allowedTokenIds } = data.params
+    this.allowedMask = allowedTokenIds && createTokenMask(allowedTokenIds, vocabSize)
     this.error = findTokenError(data.tokenIds, vocabSize)
     // Others may share the blocks before a token that is not there, so the sequence computes like any other.
     this.tokenIds =

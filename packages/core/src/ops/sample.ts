@@ -1,5 +1,6 @@
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
 import { assert } from '../util/assert.ts'
+import { assertMaskFits } from './token-mask.ts'
 import { refuseTape, runOp } from './op.ts'
 
 /**
@@ -10,12 +11,15 @@ import { refuseTape, runOp } from './op.ts'
 export const sampleKernel = 'OctavoSample'
 
 /**
- * How the next token of one sequence is drawn, which the host's sampler and the kernel both go by: allowed tokens → biases
+ * How the next token of one sequence is drawn, which the host's sampler and the kernel both go by: mask → biases
  * → penalties → temperature → min-p, top-k → top-p → draw.
  */
 export interface TokenDraw {
-  /** All others are banned; null = none are. The kernel does not take it. */
-  readonly allowedTokenIds: readonly number[] | null
+  /**
+   * `[⌈vocabSize / 32⌉]` words or fewer, one at least: bit `(mask[id >>> 5] >>> (id & 31)) & 1` is 0 where a token is banned, as
+   * those beyond the mask are. null = none are.
+   */
+  readonly mask: Int32Array | null
   /** Added in this order; -Infinity bans the token. Ids are inside the vocabulary and may repeat. */
   readonly biases: readonly { readonly tokenId: number; readonly value: number }[]
   /** The tokens of prompt and output, each once, with how often they are in the output; null where nothing is penalized. */
@@ -43,7 +47,6 @@ export const noTokenCodes: Readonly<Record<NoToken, number>> = { 'all-banned': -
 export interface SampleRow {
   /** Which row of the logits. */
   readonly row: number
-  /** Without `allowedTokenIds`. */
   readonly draw: TokenDraw
 }
 
@@ -59,7 +62,7 @@ export function sample(logits: Tensor2D, rows: readonly SampleRow[]): (number | 
   refuseTape('sample', 'Draw tokens before the tape starts, or after it ended.')
   for (const { row, draw } of rows) {
     assert(row >= 0 && row < logits.shape[0], `sample: row ${row} of ${logits.shape[0]}`)
-    assert(draw.allowedTokenIds === null, 'sample: a list of allowed tokens')
+    if (draw.mask !== null) assertMaskFits(draw.mask, logits.shape[1])
   }
   const drawn = runOp<Tensor1D>(sampleKernel, { logits }, { rows } satisfies SampleAttrs)
   const tokenIds = drawn.dataSync<'int32'>()

@@ -1,5 +1,6 @@
 import type { NoToken, TokenDraw } from '../ops/sample.ts'
 import { type Candidates, largestOf, selectCandidates } from './candidates.ts'
+import { applyMask } from '../ops/token-mask.ts'
 
 /**
  * Draws the next token of one sequence. The draw depends on the logits and on `draw` alone, which in turn depends on the
@@ -30,18 +31,12 @@ export function nextTokenProbs(logits: Float32Array, draw: TokenDraw): Float64Ar
   return probs
 }
 
-/** Allowed ids → biases → repetition, frequency and presence penalty: vLLM's order (`vllm/v1/sample/sampler.py`). */
+/** Mask → biases → repetition, frequency and presence penalty: vLLM's order (`vllm/v1/sample/sampler.py`). */
 function applyDraw(logits: Float32Array, draw: TokenDraw): void {
-  if (draw.allowedTokenIds !== null) keepOnly(logits, draw.allowedTokenIds)
+  if (draw.mask !== null) applyMask(logits, draw.mask)
   for (const { tokenId, value } of draw.biases)
     logits[tokenId] = value === -Infinity ? -Infinity : logits[tokenId]! + value
   if (draw.seen !== null) applyPenalties(logits, draw, draw.seen)
-}
-
-function keepOnly(logits: Float32Array, tokenIds: readonly number[]): void {
-  const kept = tokenIds.map((id) => [id, logits[id]!] as const)
-  logits.fill(-Infinity)
-  for (const [id, value] of kept) logits[id] = value
 }
 
 function applyPenalties(

@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import type { BackendPack } from '../backends/backend-pack.ts'
 import { hasKernel } from '../ops/op.ts'
 import { sample, sampleKernel, type TokenDraw } from '../ops/sample.ts'
+import { numMaskWords } from '../ops/token-mask.ts'
 import { RandomData } from '../ops/random-data.case.ts'
 import { resolveSamplingParams, type SamplingParamsInput } from '../sampling-params.ts'
 import { drawToken } from './draw-token.ts'
@@ -48,18 +49,43 @@ function randomParams(random: RandomData, vocabSize: number): SamplingParamsInpu
   }
 }
 
+/** What a grammar allows: little, nearly all, anything, nothing; words for all of the vocabulary, or less. */
+function randomMask(random: RandomData, vocabSize: number): Int32Array {
+  const numWords = numMaskWords(vocabSize)
+  const density = pick(random, [0, 0.01, 0.5, 0.99])
+  const word = (): number => {
+    if (random.uniform() < 0.7) return density > 0.5 ? -1 : 0
+    return Array.from({ length: 32 }, () => random.uniform() < density).reduce(
+      (bits, is) => (bits << 1) | Number(is),
+      0,
+    )
+  }
+  return Int32Array.from({ length: pick(random, [numWords, numWords, Math.ceil(numWords / 2), 1]) }, word)
+}
+
 /** A maker of equal states. */
 function randomState(random: RandomData, vocabSize: number): () => SamplingState {
-  const params = resolveSamplingParams(
-    { maxTokens: null, seed: random.integer(0, 2 ** 40), ...randomParams(random, vocabSize) },
-    { vocabSize, maxLogprobs: -1 },
-  )
   const tokens = (count: number): number[] =>
     Array.from({ length: count }, () => random.integer(0, Math.min(vocabSize - 1, 300)))
+  const params = resolveSamplingParams(
+    {
+      maxTokens: null,
+      seed: random.integer(0, 2 ** 40),
+      ...randomParams(random, vocabSize),
+      allowedTokenIds: pick(random, [null, null, [4], tokens(random.integer(1, 200))]),
+    },
+    { vocabSize, maxLogprobs: -1 },
+  )
   const promptIds = tokens(random.integer(1, 200))
   const tokenIds = [...promptIds, ...tokens(random.integer(0, 30)), 8, 9]
   const numPromptTokens = promptIds.length
-  return () => createSamplingState({ params, tokenIds, numPromptTokens, eosTokenIds, vocabSize })
+  const grammarMask = random.uniform() < 0.5 ? null : randomMask(random, vocabSize)
+  return () => ({ ...createSamplingState({ params, tokenIds, numPromptTokens, eosTokenIds, vocabSize }), grammarMask })
+}
+
+function drawOf(temperature: number, vocabSize: number): TokenDraw {
+  const params = resolveSamplingParams({ temperature }, { vocabSize, maxLogprobs: -1 })
+  return describeDraw(createSamplingState({ params, tokenIds: [1], numPromptTokens: 1, eosTokenIds, vocabSize }))
 }
 
 /** One batch: row by row the kernel must draw what the host draws. */
@@ -81,8 +107,10 @@ function expectHostTokens(random: RandomData, numRows: number, vocabSize: number
   order.forEach((row, i) => {
     const state = states[row]!()
     const expected = drawToken(rows[row]!.slice(), describeDraw(state))
-    const { temperature, topP, topK, minP } = state.params
-    const what = `${names[row]}, ${vocabSize} tokens, T ${temperature} topP ${topP} topK ${topK} minP ${minP}`
+    const { temperature, topP, topK, minP, allowedTokenIds } = state.params
+    const truncation = `T ${temperature} topP ${topP} topK ${topK} minP ${minP}`
+    const masks = `${allowedTokenIds?.length} allowed, ${state.grammarMask?.length} words`
+    const what = `${names[row]}, ${vocabSize} tokens, ${truncation}, ${masks}`
     expect(drawn[i], what).toBe(expected)
   })
   const after = logits.dataSync<'float32'>()
@@ -118,26 +146,51 @@ export function describeSampling(name: string, createPack: () => Promise<Backend
       for (let i = 0; i < Math.ceil(8 / numRows); i++) expectHostTokens(random, numRows, 151_936)
     })
 
+    it('draws what the mask allows alone, whatever is elsewhere', () => {
+      const vocabSize = 5003
+      const random = new RandomData(4)
+      const positions = [0, 31, 32, 4095, 4096, 4992, vocabSize - 1]
+      const masks = positions.map((id) =>
+        Int32Array.from({ length: (id >>> 5) + 1 }, (_, w) => (w === id >>> 5 ? 1 << (id & 31) : 0)),
+      )
+      const logits = tensor2d(
+        Float32Array.from(
+          positions.flatMap((id) => [
+            ...random
+              .floats(vocabSize, 4)
+              .fill(NaN, 0, id)
+              .fill(Infinity, id + 1),
+          ]),
+        ),
+        [positions.length, vocabSize],
+      )
+      for (const temperature of [0, 0.7]) {
+        const draw = drawOf(temperature, vocabSize)
+        const drawn = (masked: readonly Int32Array[]): unknown[] =>
+          sample(
+            logits,
+            masked.map((mask, row) => ({ row, draw: { ...draw, mask } })),
+          )
+        expect(drawn(masks)).toEqual(positions)
+        expect(drawn(masks.map((mask) => mask.map(() => 0)))).toEqual(positions.map(() => 'all-banned'))
+        expect(drawn(masks.map((mask) => mask.map(() => -1)))[1]).toBe('nan')
+      }
+      expect(() => sample(logits, [{ row: 0, draw: { ...drawOf(0, vocabSize), mask: new Int32Array(200) } }])).toThrow(
+        '200 words',
+      )
+      logits.dispose()
+    })
+
     it('has no token where all are banned, or a logit is NaN: wherever it is, in a greedy row or a long one', () => {
       const random = new RandomData(3)
       const positions = [0, 255, 256, 4095, 4999]
-      const draw = (temperature: number): TokenDraw =>
-        describeDraw(
-          createSamplingState({
-            params: resolveSamplingParams({ temperature }, { vocabSize: 5000, maxLogprobs: -1 }),
-            tokenIds: [1],
-            numPromptTokens: 1,
-            eosTokenIds,
-            vocabSize: 5000,
-          }),
-        )
       const rows = [...positions.map((at) => random.floats(5000, 4).fill(NaN, at, at + 1)), random.floats(5000, 4)]
       rows.push(new Float32Array(5000).fill(-Infinity))
       const logits = tensor2d(Float32Array.from(rows.flatMap((row) => [...row])), [rows.length, 5000])
       for (const temperature of [0, 0.7]) {
         const drawn = sample(
           logits,
-          rows.map((_, row) => ({ row, draw: draw(temperature) })),
+          rows.map((_, row) => ({ row, draw: drawOf(temperature, 5000) })),
         )
         expect(drawn).toEqual([...positions.map(() => 'nan'), expect.any(Number), 'all-banned'])
       }

@@ -45,7 +45,7 @@ export class TokenSampler implements Sampler {
 
   #drawInKernel(logits: Logits, rows: readonly SamplerRow[]): ReadonlyMap<SamplerRow, SamplerResult> {
     if (this.#processors.length > 0 || !hasKernel(sampleKernel)) return new Map()
-    const taken = rows.filter(({ state: { params } }) => params.logprobs === null && params.allowedTokenIds === null)
+    const taken = rows.filter(({ state: { params } }) => params.logprobs === null)
     if (taken.length === 0) return new Map()
     const drawn = sample(
       logits.tensor,
