@@ -113,10 +113,10 @@ async function measureHostile(): Promise<void> {
   await streams()
   const quiet = await streams()
   const outcomes = new Map<string, number>()
-  let isOver = false
+  const state = { isOver: false }
   let numSent = 0
   const attack = async (): Promise<void> => {
-    while (!isOver) {
+    while (!state.isOver) {
       const outcome = await gapsOf(engine, { structuredOutput: hostileGrammar(numSent++), maxTokens: 50 }).then(
         () => 'answered',
         (error: Error) => error.name,
@@ -126,7 +126,7 @@ async function measureHostile(): Promise<void> {
   }
   const attacks = Array.from({ length: numHostile }, attack)
   const beside = await streams()
-  isOver = true
+  state.isOver = true
   await Promise.all(attacks)
   await engine.shutdown()
   console.log('| between tokens, ms | p50 | p99 | longest |')

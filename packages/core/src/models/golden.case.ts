@@ -7,7 +7,7 @@ import {
   type Golden,
   type GoldenFiles,
   type GoldenKind,
-  goldenFolders,
+  listGoldenFolders,
   loadModel,
   readJson,
 } from './golden-models.case.ts'
@@ -120,7 +120,7 @@ function checkTokens(
 }
 
 function describeFolders({ backend, fixtures, table, getPack, isExact, tolerance }: Suite): void {
-  describe.each(goldenFolders)('%s', (folder) => {
+  describe.each(listGoldenFolders(fixtures))('%s', (folder) => {
     const golden = readJson<Golden>(`${fixtures}models/${folder}/golden.json`)
     let model: CausalLM
     let runner: StepRunner

@@ -31,7 +31,8 @@ class TagChecker {
   check(tag: unknown): TagFormat {
     const fields = objectAt(tag, '#')
     if (fields['structures'] !== undefined) return this.legacy(fields)
-    if (fields['type'] !== 'structural_tag' && (fields['type'] !== undefined || fields['format'] === undefined)) return this.format(tag, { at: '#', depth: 0 })
+    if (fields['type'] !== 'structural_tag' && (fields['type'] !== undefined || fields['format'] === undefined))
+      return this.format(tag, { at: '#', depth: 0 })
     onlyFields(fields, ['type', 'format'], '#')
     return this.format(fields['format'], { at: '#/format', depth: 0 })
   }
@@ -52,7 +53,8 @@ class TagChecker {
     if (depth > maxDepth) fail(at.slice(0, 200), `is nested deeper than ${maxDepth} levels`)
     if (++this.numFormats > maxFormats) fail(at.slice(0, 200), `is one of more than ${maxFormats} formats`)
     const fields = objectAt(value, at)
-    const child = (name: string, item: unknown): TagFormat => this.format(item, { at: `${at}/${name}`, depth: depth + 1 })
+    const child = (name: string, item: unknown): TagFormat =>
+      this.format(item, { at: `${at}/${name}`, depth: depth + 1 })
     switch (fields['type']) {
       case 'any_text':
         onlyFields(fields, ['type'], at)
@@ -72,7 +74,9 @@ class TagChecker {
       case 'sequence':
       case 'or': {
         onlyFields(fields, ['type', 'elements'], at)
-        const elements = listAt(fields['elements'], `${at}/elements`).map((item, index) => child(`elements/${index}`, item))
+        const elements = listAt(fields['elements'], `${at}/elements`).map((item, index) =>
+          child(`elements/${index}`, item),
+        )
         return { type: fields['type'], elements }
       }
       case 'tag':
@@ -80,10 +84,18 @@ class TagChecker {
         return this.tag(fields, { at, depth })
       case 'triggered_tags':
         onlyFields(fields, ['type', 'triggers', 'tags', 'at_least_one', 'stop_after_first'], at)
-        return { type: 'triggered_tags', triggers: textsAt(fields['triggers'], `${at}/triggers`), ...this.tags(fields, { at, depth }) }
+        return {
+          type: 'triggered_tags',
+          triggers: textsAt(fields['triggers'], `${at}/triggers`),
+          ...this.tags(fields, { at, depth }),
+        }
       case 'tags_with_separator':
         onlyFields(fields, ['type', 'separator', 'tags', 'at_least_one', 'stop_after_first'], at)
-        return { type: 'tags_with_separator', separator: textAt(fields['separator'], `${at}/separator`), ...this.tags(fields, { at, depth }) }
+        return {
+          type: 'tags_with_separator',
+          separator: textAt(fields['separator'], `${at}/separator`),
+          ...this.tags(fields, { at, depth }),
+        }
       default:
         return fail(`${at}/type`, `is ${shorten(fields['type'])}; known are ${knownTypes}`)
     }
@@ -108,7 +120,8 @@ class TagChecker {
   }
 }
 
-const knownTypes = 'any_text, const_string, json_schema, regex, grammar, sequence, or, tag, triggered_tags and tags_with_separator'
+const knownTypes =
+  'any_text, const_string, json_schema, regex, grammar, sequence, or, tag, triggered_tags and tags_with_separator'
 
 function parseTag(tag: unknown): unknown {
   if (typeof tag !== 'string') return tag
@@ -120,7 +133,11 @@ function parseTag(tag: unknown): unknown {
 }
 
 function fail(at: string, reason: string, cause?: unknown): never {
-  throw new InvalidRequestError([{ field: 'structuredOutput' }, `: the structural tag's ${at} ${reason}`], 'structuredOutput', { cause })
+  throw new InvalidRequestError(
+    [{ field: 'structuredOutput' }, `: the structural tag's ${at} ${reason}`],
+    'structuredOutput',
+    { cause },
+  )
 }
 
 function shorten(value: unknown): string {
@@ -134,7 +151,9 @@ function objectAt(value: unknown, at: string): Fields {
 }
 
 function listAt(value: unknown, at: string): readonly unknown[] {
-  return Array.isArray(value) && value.length > 0 ? value : fail(at, `is ${shorten(value)}; it must be a list that is not empty`)
+  return Array.isArray(value) && value.length > 0
+    ? value
+    : fail(at, `is ${shorten(value)}; it must be a list that is not empty`)
 }
 
 function textsAt(value: unknown, at: string): readonly string[] {
@@ -142,15 +161,20 @@ function textsAt(value: unknown, at: string): readonly string[] {
 }
 
 function textAt(value: unknown, at: string, canBeEmpty = true): string {
-  if (typeof value !== 'string' || (value === '' && !canBeEmpty)) return fail(at, `is ${shorten(value)}; it must be a ${canBeEmpty ? 'text' : 'text that is not empty'}`)
+  if (typeof value !== 'string' || (value === '' && !canBeEmpty))
+    return fail(at, `is ${shorten(value)}; it must be a ${canBeEmpty ? 'text' : 'text that is not empty'}`)
   if (value.length > maxTextLength) return fail(at, `has ${value.length} characters, more than ${maxTextLength}`)
-  return value.isWellFormed() && !value.includes('\0') ? value : fail(at, 'has half a surrogate pair or a NUL character')
+  return value.isWellFormed() && !value.includes('\0')
+    ? value
+    : fail(at, 'has half a surrogate pair or a NUL character')
 }
 
 function flagAt(fields: Fields, name: string, at: string): Readonly<Record<string, boolean>> {
   const value = fields[name]
   if (value === undefined) return {}
-  return typeof value === 'boolean' ? { [name]: value } : fail(`${at}/${name}`, `is ${shorten(value)}; it must be true or false`)
+  return typeof value === 'boolean'
+    ? { [name]: value }
+    : fail(`${at}/${name}`, `is ${shorten(value)}; it must be true or false`)
 }
 
 function onlyFields(fields: Fields, names: readonly string[], at: string): void {

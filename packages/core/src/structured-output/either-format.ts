@@ -3,7 +3,9 @@ import type { TagFormat } from './structural-tag.ts'
 /** One of the two. The library takes alternatives only where all of them know their end, or none does. */
 export function eitherFormat(one: TagFormat, other: TagFormat): TagFormat {
   const isMixed = isOpenEnded(one) !== isOpenEnded(other)
-  const elements = isMixed ? [one, other].map((format) => (isOpenEnded(format) ? format : asList(format))) : [one, other]
+  const elements = isMixed
+    ? [one, other].map((format) => (isOpenEnded(format) ? format : asList(format)))
+    : [one, other]
   return { type: 'or', elements }
 }
 

@@ -188,9 +188,9 @@ describe('a pool of grammars', () => {
     ]
     const outcomes = Promise.all(hostile.map((grammar) => pool.compile(ebnf(grammar)).catch((error: Error) => error)))
     let numDone = 0
-    let isOver = false
-    void outcomes.then(() => (isOver = true))
-    while (!isOver) {
+    const state = { isOver: false }
+    void outcomes.then(() => (state.isOver = true))
+    while (!state.isOver) {
       expect(await follow(pool, good, randomChoice(numDone++))).toMatch(/^a[b-d]+e?$/)
       await sleep(1)
     }

@@ -39,10 +39,13 @@ export interface AwqOptions extends QuantizingOptions {
 export function awq(options: AwqOptions = {}): LayerPass {
   const { clip = resolveScheme(options).strategy === 'channel' } = options
   const [transform, round] = [awqTransform({ ...options, clip }), roundToNearest(options)]
-  return definePass({ name: 'awq', options: transform.identity, needsCalibration: true }, async (layer) => {
-    await transform(layer)
-    await round(layer)
-  })
+  return definePass(
+    { name: 'awq', options: transform.identity, needsCalibration: true, quantizes: true },
+    async (layer) => {
+      await transform(layer)
+      await round(layer)
+    },
+  )
 }
 
 /**

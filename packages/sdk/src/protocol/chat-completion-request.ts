@@ -3,7 +3,7 @@ import { boundedArray } from './bounded-array.ts'
 import { chatMessageSchema } from './chat-message.ts'
 import { checkGenerationOptions, generationOptionShape } from './generation-options.ts'
 import { jsonObjectSchema } from './json-object.ts'
-import { checkTools, toolChoiceSchema, toolSchema } from './tool.ts'
+import { checkTools, isForcedChoice, toolChoiceSchema, toolSchema } from './tool.ts'
 import { onlyNeutral, unsupportedOption } from './unsupported-option.ts'
 
 /** Body of POST /v1/chat/completions. Unknown fields are dropped. */
@@ -58,6 +58,8 @@ export const chatCompletionRequestSchema = z
     if (request.top_logprobs != null && request.top_logprobs !== 0 && request.logprobs !== true)
       fail('top_logprobs', 'needs logprobs: true')
     checkTools(request, fail)
+    if (request.structured_outputs != null && isForcedChoice(request.tool_choice))
+      fail('structured_outputs', 'has nothing to hold where tool_choice demands a call; leave one of the two out')
     if (request.continue_final_message === true && request.add_generation_prompt === true) {
       fail('continue_final_message', 'excludes add_generation_prompt: true')
     }

@@ -62,8 +62,16 @@ export function chatFieldName(field: string, body: unknown): string {
   return field === 'structuredOutput' ? constraintField(body) : (chatFieldNames[field] ?? field)
 }
 
-/** Of the two that say what the output must be, the one that the body uses. */
+/** What of a body says what its output must be: a constraint, a format, or tools. */
 function constraintField(body: unknown): string {
-  const hasFormat = typeof body === 'object' && body !== null && 'response_format' in body
-  return hasFormat && body.response_format != null ? 'response_format' : 'structured_outputs'
+  const fields = typeof body === 'object' && body !== null ? (body as ConstrainedBody) : {}
+  if (fields.structured_outputs != null) return 'structured_outputs'
+  if (fields.response_format != null && fields.response_format.type !== 'text') return 'response_format'
+  return fields.tools == null ? 'structured_outputs' : 'tools'
+}
+
+interface ConstrainedBody {
+  readonly structured_outputs?: unknown
+  readonly response_format?: { readonly type?: unknown } | null
+  readonly tools?: unknown
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { chatCompletionRequestSchema } from './chat-completion-request.ts'
 import { completionRequestSchema } from './completion-request.ts'
+import { chatFieldName, completionFieldName } from './field-names.ts'
 import { jsonObjectSchema } from './json-object.ts'
 
 const messages = [{ role: 'user', content: 'hi' }]
@@ -117,6 +118,12 @@ describe('chat completion requests', () => {
     const format = { type: 'json_object' }
     expect(accepts({ structured_outputs: { regex: 'a' }, response_format: { type: 'text' } })).toBe(true)
     expect(accepts({ structured_outputs: { regex: 'a' }, response_format: format })).toBe(false)
+    const tools = [{ type: 'function', function: { name: 'a' } }]
+    const constrained = (choice: unknown) => accepts({ structured_outputs: { regex: 'a' }, tools, tool_choice: choice })
+    for (const choice of ['auto', 'none']) expect(constrained(choice)).toBe(true)
+    for (const choice of ['required', { type: 'function', function: { name: 'a' } }])
+      expect(constrained(choice)).toBe(false)
+    expect(accepts({ response_format: format, tools, tool_choice: 'required' })).toBe(true)
   })
 
   it('take every role, and text in parts', () => {
@@ -184,6 +191,21 @@ describe('completion requests', () => {
 
   it('allow no tokens for an echo only', () => {
     expect(completionRequestSchema.safeParse({ prompt: 'a', max_tokens: 0, echo: true }).success).toBe(true)
+  })
+})
+
+describe('the field that says what an output must be', () => {
+  it('is the one that the body has', () => {
+    const format = { type: 'json_object' }
+    const tools = [{}]
+    expect(chatFieldName('structuredOutput', { response_format: format, tools })).toBe('response_format')
+    expect(chatFieldName('structuredOutput', { structured_outputs: {}, response_format: { type: 'text' } })).toBe(
+      'structured_outputs',
+    )
+    expect(chatFieldName('structuredOutput', { response_format: { type: 'text' }, tools })).toBe('tools')
+    expect(completionFieldName('structuredOutput', { response_format: format })).toBe('response_format')
+    for (const body of [{}, null, 'a', { response_format: null }])
+      expect(completionFieldName('structuredOutput', body)).toBe('structured_outputs')
   })
 })
 

@@ -67,6 +67,12 @@ export function checkTools({ tools, tool_choice: choice }: ToolFields, fail: Fai
     fail('tool_choice', `names "${unknown}", which is none of the tools (${[...names].slice(0, 16).join(', ')})`)
 }
 
+/** The model must call a tool. */
+export function isForcedChoice(choice: WireToolChoice | null | undefined): boolean {
+  if (choice == null || typeof choice === 'string') return choice === 'required'
+  return choice.type === 'function' || choice.allowed_tools.mode === 'required'
+}
+
 type FailField = (field: string, message: string) => void
 
 /** The tools that a choice names. */

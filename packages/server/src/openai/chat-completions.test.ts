@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { InvalidRequestError } from '@octavo/core'
 import { describe, expect, it } from 'vitest'
 import { createApp } from '../app.ts'
 import type { FakeEngineOptions } from '../testing/fake-engine.ts'
@@ -340,5 +342,29 @@ describe('a message in parts', () => {
     })
     const unlimited = (await said('a END', { thinking_token_budget: -1 })).engine.seen[0]!
     expect(unlimited.request.params.thinkingTokenBudget).toBeNull()
+  })
+})
+
+describe('a grammar that turns out wrong', () => {
+  const slow = {
+    pace: () => sleep(2_300),
+    failure: { atToken: 0, error: new InvalidRequestError('no', 'structuredOutput') },
+  }
+  const tool = { type: 'function', function: { name: 'f', strict: true } }
+
+  it.concurrent.each([
+    [{ response_format: { type: 'json_object' } }, 'response_format'],
+    [{ tools: [tool] }, 'tools'],
+    [{ tools: [tool], tool_choice: 'required' }, 'tools'],
+  ])('is a 400, not an event of a stream, however long it took: %j', async (body, param) => {
+    const { response } = await ask({ messages, stream: true, ...body }, slow)
+    expect(response.statusCode).toBe(400)
+    expect(response.json()).toMatchObject({ error: { param } })
+  })
+
+  it('keeps no other stream waiting', async () => {
+    const { response } = await ask({ messages, stream: true }, slow)
+    expect(response.statusCode).toBe(200)
+    expect(readEvents(response.body)[0]).toMatchObject({ error: { code: 400 } })
   })
 })

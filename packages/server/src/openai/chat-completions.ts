@@ -26,7 +26,7 @@ import { answerRole, chatPrompt, echoedText } from './chat-prompt.ts'
 import { openaiDialect } from './dialect.ts'
 import { chatLogprobs, promptLogprobs } from './logprobs.ts'
 import { commonRequestFields, samplingParams } from './sampling-params.ts'
-import { structuredOutput } from './structured-output.ts'
+import { mayHaveGrammar, structuredOutput } from './structured-output.ts'
 import { UsageCounter } from './usage.ts'
 
 /** POST /v1/chat/completions */
@@ -55,7 +55,8 @@ export function addChatCompletions(app: FastifyInstance, server: ServerContext):
     if (body.stream !== true)
       return sendJson(reply, chatCompletionAnswer(await whenFinished(outputs), answer), { turns, signal, explain })
     const chunks = chatCompletionChunks(outputs, answer)
-    return sendEventStream(reply, chunks, { dialect: openaiDialect, turns, signal, explain })
+    const hasGrammar = mayHaveGrammar(body)
+    return sendEventStream(reply, chunks, { dialect: openaiDialect, turns, signal, explain, hasGrammar })
   }
 }
 

@@ -70,7 +70,8 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
         return await sendJson(reply, completionAnswer(prompts, answer), sending)
       }
       const chunks = completionChunks(mergeAsync(streams.map(untilFinished)), answer)
-      return await sendEventStream(reply, chunks, { dialect: openaiDialect, ...sending })
+      const hasGrammar = structuredOutput(body) !== undefined
+      return await sendEventStream(reply, chunks, { dialect: openaiDialect, hasGrammar, ...sending })
     } finally {
       group.abort()
     }

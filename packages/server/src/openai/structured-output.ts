@@ -1,5 +1,5 @@
 import type { JsonInput, StructuredOutput } from '@octavo/core'
-import type { GenerationOptions, ResponseFormat, StructuredOutputs } from '@octavo/sdk/protocol'
+import type { ChatCompletionRequest, GenerationOptions, ResponseFormat, StructuredOutputs } from '@octavo/sdk/protocol'
 import type { JsonSource } from '../json-source.ts'
 
 /**
@@ -11,6 +11,15 @@ export function structuredOutput(options: GenerationOptions, body?: JsonSource):
   if (constraint != null) return fromConstraint(constraint, body?.member('structured_outputs'))
   return format == null ? undefined : fromFormat(format, body?.member('response_format'))
 }
+
+/** Whether a grammar may hold the output. */
+export function mayHaveGrammar({ tools, tool_choice: choice, ...options }: GenerationOptions & ToolFields): boolean {
+  if (structuredOutput(options) !== undefined) return true
+  if (tools == null || choice === 'none') return false
+  return (choice != null && choice !== 'auto') || tools.some((tool) => tool.function.strict === true)
+}
+
+type ToolFields = Pick<ChatCompletionRequest, 'tools' | 'tool_choice'>
 
 function fromFormat(format: ResponseFormat, source: JsonSource | undefined): StructuredOutput | undefined {
   switch (format.type) {

@@ -17,7 +17,8 @@ export const spellInJson: Spelling = (set) => {
   ])
   const escaped: CodePoints[] = []
   for (let code = 0; code <= 0x5c; code++) {
-    if ((code >= 0x20 && code !== 0x22 && code !== 0x5c) || !set.some(([first, last]) => first <= code && code <= last)) continue
+    if ((code >= 0x20 && code !== 0x22 && code !== 0x5c) || !set.some(([first, last]) => first <= code && code <= last))
+      continue
     const text = JSON.stringify(String.fromCharCode(code)).slice(1, -1)
     escaped.push(Array.from(text, (character) => [character.charCodeAt(0), character.charCodeAt(0)]))
   }
@@ -42,7 +43,10 @@ export function toByteDfa(dfa: Dfa, { spell, tail, budget }: ByteDfaOptions): Df
   const ways = dfa.states.map((state) => {
     const spelled = [...edgesByTarget(state)].flatMap(([to, set]) => spell(set).map((rest) => ({ rest, to })))
     if (state.isAccepting && tail !== '') {
-      spelled.push({ rest: Array.from(tail, (character) => [character.charCodeAt(0), character.charCodeAt(0)]), to: done })
+      spelled.push({
+        rest: Array.from(tail, (character) => [character.charCodeAt(0), character.charCodeAt(0)]),
+        to: done,
+      })
     }
     return spelled
   })
@@ -50,7 +54,8 @@ export function toByteDfa(dfa: Dfa, { spell, tail, budget }: ByteDfaOptions): Df
     {
       start: 0,
       key: (state) => (typeof state === 'number' ? String(state) : JSON.stringify(state)),
-      isAccepting: (state) => typeof state === 'number' && (state === done || (tail === '' && dfa.states[state]!.isAccepting)),
+      isAccepting: (state) =>
+        typeof state === 'number' && (state === done || (tail === '' && dfa.states[state]!.isAccepting)),
       next: (state) => (state === done ? [] : step(typeof state === 'number' ? ways[state]! : state)),
     },
     budget,
@@ -58,7 +63,9 @@ export function toByteDfa(dfa: Dfa, { spell, tail, budget }: ByteDfaOptions): Df
   return minimizeDfa(bytes, budget)
 }
 
-function step(ways: readonly { readonly rest: CodePoints; readonly to: number }[]): { first: number; last: number; to: ByteState }[] {
+function step(
+  ways: readonly { readonly rest: CodePoints; readonly to: number }[],
+): { first: number; last: number; to: ByteState }[] {
   const cuts = [...new Set(ways.flatMap(({ rest }) => [rest[0]![0], rest[0]![1] + 1]))].sort((a, b) => a - b)
   return cuts.slice(0, -1).flatMap((first, index) => {
     const taken = ways.filter(({ rest }) => rest[0]![0] <= first && first <= rest[0]![1])

@@ -110,7 +110,9 @@ export function combineDfas(
 ): Dfa {
   const { accept, budget } = options
   const canAccept = (x: number, y: number): boolean =>
-    (x !== -1 && accept(true, false)) || (y !== -1 && accept(false, true)) || (x !== -1 && y !== -1 && accept(true, true))
+    (x !== -1 && accept(true, false)) ||
+    (y !== -1 && accept(false, true)) ||
+    (x !== -1 && y !== -1 && accept(true, true))
   return createDfa<readonly [number, number]>(
     {
       start: [a.states.length === 0 ? -1 : 0, b.states.length === 0 ? -1 : 0],
@@ -124,7 +126,10 @@ export function combineDfas(
 }
 
 /** The pieces on which both lists of edges are constant. */
-function overlay(a: readonly DfaEdge[], b: readonly DfaEdge[]): { first: number; last: number; to: readonly [number, number] }[] {
+function overlay(
+  a: readonly DfaEdge[],
+  b: readonly DfaEdge[],
+): { first: number; last: number; to: readonly [number, number] }[] {
   const cuts = [...new Set([...a, ...b].flatMap((edge) => [edge.first, edge.last + 1]))].sort((x, y) => x - y)
   const pieces: { first: number; last: number; to: readonly [number, number] }[] = []
   let i = 0
@@ -164,7 +169,11 @@ export function lengthDfa(min: number, max: number | null, budget: WorkBudget): 
       next: (length) =>
         max !== null && length === max
           ? []
-          : allCodePoints.map(([first, last]) => ({ first, last, to: max === null ? Math.min(length + 1, min) : length + 1 })),
+          : allCodePoints.map(([first, last]) => ({
+              first,
+              last,
+              to: max === null ? Math.min(length + 1, min) : length + 1,
+            })),
     },
     budget,
   )
@@ -227,7 +236,7 @@ const maxStatesToMinimize = 600
 export function minimizeDfa(dfa: Dfa, budget: WorkBudget): Dfa {
   if (dfa.states.length > maxStatesToMinimize) return dfa
   let classes = dfa.states.map((state): number => (state.isAccepting ? 1 : 0))
-  for (let numClasses = 0; ; ) {
+  for (let numClasses = 0; ;) {
     budget.spend(dfa.states.length)
     const ids = new Map<string, number>()
     classes = dfa.states.map((state, id) => {

@@ -8,7 +8,7 @@ import { byteClass, GrammarWriter, literal } from './grammar-writer.ts'
 
 const maxRules = 2000
 /** Counted repetitions multiply when they nest. */
-const maxExpansion = 100_000
+const maxExpansion = 20_000
 
 /**
  * Checks a user's EBNF (rule `root`) before the library sees it, and returns it in a form that the library takes for
@@ -22,9 +22,13 @@ export function checkGrammar(grammar: string): string {
     return new GrammarPrinter(rules).print()
   } catch (error) {
     if (!(error instanceof GrammarError)) throw error
-    throw new InvalidRequestError([{ field: 'structuredOutput' }, `: the grammar cannot be used: ${error.message}`], 'structuredOutput', {
-      cause: error,
-    })
+    throw new InvalidRequestError(
+      [{ field: 'structuredOutput' }, `: the grammar cannot be used: ${error.message}`],
+      'structuredOutput',
+      {
+        cause: error,
+      },
+    )
   }
 }
 
@@ -34,7 +38,8 @@ function checkRules(rules: ReadonlyMap<string, GrammarNode>): void {
   for (const [name, node] of rules) {
     checkExpansion(node, 1, name)
     for (const used of namesIn(node)) {
-      if (!rules.has(used)) throw new GrammarError(`the rule ${name.slice(0, 60)} names ${used.slice(0, 60)}, which is not defined`)
+      if (!rules.has(used))
+        throw new GrammarError(`the rule ${name.slice(0, 60)} names ${used.slice(0, 60)}, which is not defined`)
     }
   }
   const ending = new Set<string>()
@@ -49,10 +54,12 @@ function checkRules(rules: ReadonlyMap<string, GrammarNode>): void {
 }
 
 function checkExpansion(node: GrammarNode, factor: number, name: string): void {
-  if (node.type === 'sequence' || node.type === 'choice') for (const item of node.items) checkExpansion(item, factor, name)
+  if (node.type === 'sequence' || node.type === 'choice')
+    for (const item of node.items) checkExpansion(item, factor, name)
   if (node.type !== 'repeat') return
   const product = factor * Math.max(1, node.max ?? node.min)
-  if (product > maxExpansion) throw new GrammarError(`nested repetitions in the rule ${name.slice(0, 60)} come to more than ${maxExpansion}`)
+  if (product > maxExpansion)
+    throw new GrammarError(`nested repetitions in the rule ${name.slice(0, 60)} come to more than ${maxExpansion}`)
   checkExpansion(node.item, product, name)
 }
 
@@ -92,7 +99,8 @@ class GrammarPrinter {
   }
 
   print(): string {
-    for (const [name, node] of this.rules) this.writer.define(this.names.get(name)!, this.writer.guarded(this.element(node)))
+    for (const [name, node] of this.rules)
+      this.writer.define(this.names.get(name)!, this.writer.guarded(this.element(node)))
     return this.writer.text(this.names.get('root')!)
   }
 
@@ -118,7 +126,9 @@ class GrammarPrinter {
   private symbols(node: GrammarNode): string[] {
     if (node.type === 'sequence') return node.items.flatMap((item) => this.symbols(item))
     if (node.type !== 'text') return [this.element(node)]
-    return Array.from(new TextEncoder().encode(node.text), (byte) => (byte < 0x80 ? literal(String.fromCharCode(byte)) : byteClass([[byte, byte]])))
+    return Array.from(new TextEncoder().encode(node.text), (byte) =>
+      byte < 0x80 ? literal(String.fromCharCode(byte)) : byteClass([[byte, byte]]),
+    )
   }
 
   /** Alternatives as sequences of symbols, common beginnings taken out. */
@@ -144,12 +154,23 @@ class GrammarPrinter {
       { isAccepting: false, edges },
       { isAccepting: true, edges: [] },
     ]
-    const rule = edges.length === 0 ? null : tryWriteDfa({ states }, this.writer, { spell: spellPlain, tail: '', hint: 'set', budget: this.budget })
+    const rule =
+      edges.length === 0
+        ? null
+        : tryWriteDfa({ states }, this.writer, { spell: spellPlain, tail: '', hint: 'set', budget: this.budget })
     if (rule === null) throw new GrammarError('a character class without characters')
     return rule
   }
 
-  private repeat({ item, min, max }: { readonly item: GrammarNode; readonly min: number; readonly max: number | null }): string {
+  private repeat({
+    item,
+    min,
+    max,
+  }: {
+    readonly item: GrammarNode
+    readonly min: number
+    readonly max: number | null
+  }): string {
     const element = this.element(item)
     if (max === 0) return '""'
     if (max === null && min <= 1) return `(${element})${min === 0 ? '*' : '+'}`

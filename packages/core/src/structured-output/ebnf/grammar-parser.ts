@@ -33,7 +33,20 @@ const namePattern = /[A-Za-z_.-][A-Za-z0-9_.-]*/y
 const spacePattern = /(?:[ \t\r\n]|#[^\r\n]*)*/y
 const rangePattern = /\{\s*(\d{1,9})\s*(?:(,)\s*(\d{1,9})?\s*)?\}/y
 const escapes: ReadonlyMap<string, string> = new Map(
-  Object.entries({ "'": "'", '"': '"', '?': '?', '\\': '\\', a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v', e: '\x1b' }),
+  Object.entries({
+    "'": "'",
+    '"': '"',
+    '?': '?',
+    '\\': '\\',
+    a: '\x07',
+    b: '\b',
+    f: '\f',
+    n: '\n',
+    r: '\r',
+    t: '\t',
+    v: '\v',
+    e: '\x1b',
+  }),
 )
 const classEscapes = /[\^$\\.*+?()[\]{}|/-]/
 

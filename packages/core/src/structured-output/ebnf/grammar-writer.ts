@@ -40,6 +40,17 @@ export class GrammarWriter {
     return name
   }
 
+  /** A rule whose body names the rule itself. */
+  recursiveRule(hint: string, bodyOf: (self: string) => string): string {
+    const key = bodyOf(hint)
+    const known = this.bodies.get(key)
+    if (known !== undefined) return known
+    const name = this.reserve(hint)
+    this.bodies.set(key, name)
+    this.define(name, bodyOf(name))
+    return name
+  }
+
   /** A rule of this body that the library does not put in the place of its name: one that begins with nothing. */
   guarded(body: string): string {
     return this.rule('way', `${this.rule('nothing', '""')} ${body}`)

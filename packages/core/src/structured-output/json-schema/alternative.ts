@@ -10,7 +10,12 @@ export interface SchemaNode {
 }
 
 /** One way to be valid, of one JSON type; a schema is a union of such. */
-export type Alternative = ConstAlternative | NumberAlternative | StringAlternative | ArrayAlternative | ObjectAlternative
+export type Alternative =
+  | ConstAlternative
+  | NumberAlternative
+  | StringAlternative
+  | ArrayAlternative
+  | ObjectAlternative
 
 export interface ConstAlternative {
   readonly type: 'const'

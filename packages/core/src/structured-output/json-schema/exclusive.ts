@@ -3,14 +3,16 @@ import { itemSites } from './alternative.ts'
 import { propertySites, tryIntersect } from './intersect.ts'
 import type { Site } from './schema-document.ts'
 import type { SchemaExpander } from './schema-expander.ts'
-import { stringLanguage } from './string-rules.ts'
+import { maxCountedLength, stringLanguage } from './string-rules.ts'
 
 const maxProofDepth = 6
 
 /** The schemas with a `oneOf` of which it is not sure that no value is valid by two of its branches. */
 export function findOverlapping(expander: SchemaExpander): readonly Site[] {
   return expander.exclusive.flatMap(({ site, branches }) =>
-    branches.every((left, index) => branches.slice(index + 1).every((right) => areDisjoint(left, right, expander))) ? [] : [site],
+    branches.every((left, index) => branches.slice(index + 1).every((right) => areDisjoint(left, right, expander)))
+      ? []
+      : [site],
   )
 }
 
@@ -38,8 +40,8 @@ function isEmpty(alternative: Alternative | null, expander: SchemaExpander, dept
     case 'array':
       return (
         alternative.minItems > (alternative.maxItems ?? Infinity) ||
-        Array.from({ length: Math.min(alternative.minItems, 16) }, (_, index) => itemSites(alternative, index)).some((sites) =>
-          isNodeEmpty(sites, expander, depth),
+        Array.from({ length: Math.min(alternative.minItems, 16) }, (_, index) => itemSites(alternative, index)).some(
+          (sites) => isNodeEmpty(sites, expander, depth),
         )
       )
     default:
@@ -49,9 +51,9 @@ function isEmpty(alternative: Alternative | null, expander: SchemaExpander, dept
 
 function isStringEmpty(alternative: StringAlternative, expander: SchemaExpander): boolean {
   if (alternative.minLength > (alternative.maxLength ?? Infinity)) return true
-  if (alternative.languages.length === 0 || alternative.minLength > 512) return false
+  if (alternative.languages.length === 0 || alternative.minLength > maxCountedLength) return false
   // Longer texts may be in the language, so without a limit only the whole of it counts.
-  const isCut = alternative.maxLength !== null && alternative.maxLength > 512
+  const isCut = alternative.maxLength !== null && alternative.maxLength > maxCountedLength
   return stringLanguage(isCut ? { ...alternative, maxLength: null } : alternative, expander, '#').states.length === 0
 }
 

@@ -24,8 +24,8 @@ const ipv6 = [
   '::',
 ].join('|')
 
-const label = '[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,28}[a-zA-Z0-9])?'
-const hostname = `${label}(?:\\.${label}){0,4}`
+const label = '[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,18}[a-zA-Z0-9])?'
+const hostname = `${label}(?:\\.${label}){0,3}`
 const atom = "[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+"
 const domain = '(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?\\.)+[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?'
 const email = `${atom}(?:\\.${atom})*@${domain}`
@@ -37,7 +37,7 @@ const authority = '[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::[0-9]{1,5})?'
 const uri = `[a-zA-Z][a-zA-Z0-9+.-]*:(?://${authority}${path}|${pathCharacter}+${path})${query}`
 const uriReference = `(?:${uri}|/(?:${pathCharacter}+${path})?${query}|[a-zA-Z0-9._~-]+${path}${query})`
 const url = `https?://(?:[a-zA-Z0-9]+\\.)+[a-zA-Z]{2,10}(?::[0-9]{2,5})?${path.replaceAll("'", '')}`
-const uriTemplate = "(?:[a-zA-Z0-9._~/:?#&=-]|\\{[a-zA-Z0-9_]+\\})*"
+const uriTemplate = '(?:[a-zA-Z0-9._~/:?#&=-]|\\{[a-zA-Z0-9_]+\\})*'
 const jsonPointer = '(?:/(?:[^~/]|~[01])*)*'
 const base64 = '(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?'
 

@@ -123,7 +123,9 @@ export function accepts(alternative: Alternative, value: JsonValue, source: Alte
       return (
         isWithin(entries.length, alternative.minProperties, alternative.maxProperties) &&
         alternative.required.every((name) => Object.hasOwn(value, name)) &&
-        entries.every(([name, item]) => isValid(alternative.names, name) && isValid(propertySites(alternative, name), item))
+        entries.every(
+          ([name, item]) => isValid(alternative.names, name) && isValid(propertySites(alternative, name), item),
+        )
       )
     }
   }

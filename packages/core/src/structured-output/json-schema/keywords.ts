@@ -83,7 +83,11 @@ export function checkKeywords(site: Site): void {
   if (typeof site.schema === 'boolean') return
   for (const name of Object.keys(site.schema)) {
     if (annotations.has(name) || enforcedKeywords.has(name) || name.startsWith('x-')) continue
-    throw schemaError(site.pointer, name.slice(0, 100), remedies.get(name) ?? 'is no keyword that can be enforced; leave it out')
+    throw schemaError(
+      site.pointer,
+      name.slice(0, 100),
+      remedies.get(name) ?? 'is no keyword that can be enforced; leave it out',
+    )
   }
 }
 
@@ -121,7 +125,11 @@ export function readList(schema: SchemaObject, keyword: string, site: Site): rea
   throw schemaError(site.pointer, keyword, `is ${describe(value)}; it must be a list that is not empty`)
 }
 
-export function readEntries(schema: SchemaObject, keyword: string, site: Site): readonly (readonly [string, unknown])[] {
+export function readEntries(
+  schema: SchemaObject,
+  keyword: string,
+  site: Site,
+): readonly (readonly [string, unknown])[] {
   const value = schema[keyword]
   if (value === undefined) return []
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return Object.entries(value)

@@ -50,7 +50,9 @@ function negateKeyword(context: KeywordContext): readonly (SchemaObject | boolea
     case 'minLength':
     case 'minItems':
     case 'minProperties':
-      return typeof value === 'number' && value > 0 ? [{ type: sizedType(keyword), [`max${keyword.slice(3)}`]: value - 1 }] : []
+      return typeof value === 'number' && value > 0
+        ? [{ type: sizedType(keyword), [`max${keyword.slice(3)}`]: value - 1 }]
+        : []
     case 'maxLength':
     case 'maxItems':
     case 'maxProperties':
@@ -58,7 +60,9 @@ function negateKeyword(context: KeywordContext): readonly (SchemaObject | boolea
     case 'pattern':
       return [{ type: 'string', [exceptKey]: { pattern: value } }]
     case 'required':
-      return Array.isArray(value) ? value.map((name: unknown) => ({ type: 'object', properties: { [String(name)]: false } })) : []
+      return Array.isArray(value)
+        ? value.map((name: unknown) => ({ type: 'object', properties: { [String(name)]: false } }))
+        : []
     case 'properties':
       return negateProperties(context)
     case 'not':
@@ -75,7 +79,8 @@ function negateKeyword(context: KeywordContext): readonly (SchemaObject | boolea
 }
 
 const negatable = 'type, const, enum, required, properties, pattern, lengths, ranges, anyOf, allOf, not and $ref'
-const harmless = /^(?:\$(?:schema|id|anchor|dynamicAnchor|comment|defs)|definitions|title|description|default|examples?|deprecated|readOnly|writeOnly|content(?:MediaType|Encoding)|then|else|minContains|x-.*)$/
+const harmless =
+  /^(?:\$(?:schema|id|anchor|dynamicAnchor|comment|defs)|definitions|title|description|default|examples?|deprecated|readOnly|writeOnly|content(?:MediaType|Encoding)|then|else|minContains|x-.*)$/
 
 function refuseUnlessHarmless(site: Site, keyword: string): readonly SchemaObject[] {
   if (harmless.test(keyword)) return []
@@ -92,10 +97,19 @@ function negateProperties({ site, schema, document }: KeywordContext): readonly 
   )
 }
 
-function negateReference({ site, schema, document, numReferences }: KeywordContext): readonly (SchemaObject | boolean)[] {
+function negateReference({
+  site,
+  schema,
+  document,
+  numReferences,
+}: KeywordContext): readonly (SchemaObject | boolean)[] {
   const target = document.resolve(site, schema['$ref'])
   if (numReferences >= maxReferences || target.resource !== site.resource) {
-    throw schemaError(site.pointer, '$ref', `to ${describe(schema['$ref'])} cannot be negated, as "not", "if" and "else" need; write the schema there`)
+    throw schemaError(
+      site.pointer,
+      '$ref',
+      `to ${describe(schema['$ref'])} cannot be negated, as "not", "if" and "else" need; write the schema there`,
+    )
   }
   return [negate(target, document, numReferences + 1)]
 }
@@ -125,7 +139,9 @@ function exceptValues(values: readonly JsonValue[]): readonly SchemaObject[] {
   return [
     ...(hasObject ? [] : [{ type: 'object' }]),
     ...(hasArray ? [] : [{ type: 'array' }]),
-    strings.length === 0 ? { type: 'string' } : { type: 'string', [exceptKey]: { pattern: `^(?:${strings.map(escapeRegex).join('|')})$` } },
+    strings.length === 0
+      ? { type: 'string' }
+      : { type: 'string', [exceptKey]: { pattern: `^(?:${strings.map(escapeRegex).join('|')})$` } },
     ...gaps,
     { type: 'number', ...(numbers.length > 0 && { exclusiveMinimum: numbers.at(-1) }) },
     ...others.map((value) => ({ const: value })),

@@ -23,7 +23,8 @@ export function tryWriteNumber(alternative: NumberAlternative, options: NumberRu
   const { isInteger, min, max, divisors } = alternative
   const { writer } = options
   if (isInteger) {
-    if (min === null && max === null && divisors.length === 0) return writer.rule('integer', '"0" | "-"? [1-9] [0-9]{0,14}')
+    if (min === null && max === null && divisors.length === 0)
+      return writer.rule('integer', '"0" | "-"? [1-9] [0-9]{0,14}')
     return tryWriteInteger(alternative, options)
   }
   if (min !== null || max !== null) return tryWriteDecimal(alternative, options)
@@ -41,24 +42,40 @@ function tryWriteInteger({ min, max, divisors }: NumberAlternative, options: Num
   const divisor = divisors.map(BigInt).reduce(leastCommonMultiple, 1n)
   const [factor, numZeros] = splitTens(divisor)
   if (factor > maxDivisor) {
-    throw schemaError(pointer, 'multipleOf', `comes to ${divisor}; only divisors up to ${maxDivisor} times a power of ten can be enforced`)
+    throw schemaError(
+      pointer,
+      'multipleOf',
+      `comes to ${divisor}; only divisors up to ${maxDivisor} times a power of ten can be enforced`,
+    )
   }
   const scale = 10n ** BigInt(numZeros)
   const [low, high] = [ceilDivide(clamp(least), scale), -ceilDivide(-clamp(greatest), scale)]
   const ways: string[] = []
   if (low <= 0n && high >= 0n) ways.push('"0"')
-  const dfa = digitsDfa({ ranges: signedRanges(low, high), maxFraction: 0, divisor: Number(factor), mayBeZero: false }, budget)
+  const dfa = digitsDfa(
+    { ranges: signedRanges(low, high), maxFraction: 0, divisor: Number(factor), mayBeZero: false },
+    budget,
+  )
   const nonzero = tryWriteDfa(dfa, writer, { spell: spellPlain, tail: '', hint: 'int', budget })
   if (nonzero !== null) ways.push(numZeros === 0 ? nonzero : `${nonzero} ${literal('0'.repeat(numZeros))}`)
   return ways.length === 0 ? null : `(${ways.join(' | ')})`
 }
 
-function tryWriteDecimal({ min, max }: NumberAlternative, { writer, budget, pointer }: NumberRulesOptions): string | null {
+function tryWriteDecimal(
+  { min, max }: NumberAlternative,
+  { writer, budget, pointer }: NumberRulesOptions,
+): string | null {
   const bound = Number(limit)
   if ((min !== null && min.value > bound) || (max !== null && max.value < -bound)) throw tooLarge(pointer)
-  if (min !== null && max !== null && (min.value > max.value || (min.value === max.value && (min.isExclusive || max.isExclusive)))) return null
+  if (
+    min !== null &&
+    max !== null &&
+    (min.value > max.value || (min.value === max.value && (min.isExclusive || max.isExclusive)))
+  )
+    return null
   const most = { value: bound, isExclusive: false }
-  const negate = (other: Bound | null): Bound | null => (other === null ? null : { value: -other.value, isExclusive: other.isExclusive })
+  const negate = (other: Bound | null): Bound | null =>
+    other === null ? null : { value: -other.value, isExclusive: other.isExclusive }
   const ranges: SignedRange[] = [
     ...rangeAbove(min, max ?? most, false),
     ...rangeAbove(negate(max), negate(min) ?? most, true),
@@ -68,7 +85,11 @@ function tryWriteDecimal({ min, max }: NumberAlternative, { writer, budget, poin
 }
 
 function tooLarge(pointer: string): Error {
-  return schemaError(pointer, null, `allows only numbers of more than ${maxDigits} digits, which cannot be told apart; use smaller bounds`)
+  return schemaError(
+    pointer,
+    null,
+    `allows only numbers of more than ${maxDigits} digits, which cannot be told apart; use smaller bounds`,
+  )
 }
 
 /** Magnitudes of one sign: of at least `low` and at most `high`. */
@@ -136,8 +157,18 @@ interface DigitsState {
 
 /** The automaton of decimal numbers in ranges: it compares with both limits digit by digit. */
 function digitsDfa(options: DigitsOptions, budget: WorkBudget): Dfa {
-  const start: DigitsState = { phase: 'start', range: null, isZero: false, numWhole: 0, numFraction: 0, low: 'equal', high: 'equal', residue: 0 }
-  const rangeOf = (isNegative: boolean): SignedRange | null => options.ranges.find((range) => range.isNegative === isNegative) ?? null
+  const start: DigitsState = {
+    phase: 'start',
+    range: null,
+    isZero: false,
+    numWhole: 0,
+    numFraction: 0,
+    low: 'equal',
+    high: 'equal',
+    residue: 0,
+  }
+  const rangeOf = (isNegative: boolean): SignedRange | null =>
+    options.ranges.find((range) => range.isNegative === isNegative) ?? null
   const dfa = createDfa<DigitsState>(
     {
       start,
@@ -148,7 +179,8 @@ function digitsDfa(options: DigitsOptions, budget: WorkBudget): Dfa {
         const push = (character: string, to: DigitsState | null): void => {
           if (to !== null) next.push({ first: character.charCodeAt(0), last: character.charCodeAt(0), to })
         }
-        if (state.phase === 'start' && rangeOf(true) !== null) push('-', { ...state, phase: 'minus', range: rangeOf(true) })
+        if (state.phase === 'start' && rangeOf(true) !== null)
+          push('-', { ...state, phase: 'minus', range: rangeOf(true) })
         if (state.phase === 'whole' && options.maxFraction > 0) push('.', endWhole(state))
         for (let digit = 0; digit <= 9; digit++) {
           const from = state.phase === 'start' ? { ...state, range: rangeOf(false) } : state
@@ -183,7 +215,10 @@ function tryDigit(state: DigitsState, digit: number, options: DigitsOptions): Di
     phase: 'whole',
     isZero: numWhole === 0 && digit === 0,
     numWhole: numWhole + 1,
-    low: range!.low === null || numWhole >= range!.low.whole.length ? 'greater' : compareDigit(state.low, digit, range!.low.whole[numWhole]!),
+    low:
+      range!.low === null || numWhole >= range!.low.whole.length
+        ? 'greater'
+        : compareDigit(state.low, digit, range!.low.whole[numWhole]!),
     high: compareDigit(state.high, digit, range!.high.whole[numWhole]!),
     residue,
   }
@@ -211,7 +246,8 @@ function isComplete(state: DigitsState, options: DigitsOptions): boolean {
   // Minus zero equals zero: it is written without a sign.
   if (isZero && (range!.isNegative || !options.mayBeZero)) return false
   if (residue !== 0) return false
-  const isEqualSoFar = (order: Order, limit: Limit): boolean => order === 'equal' && numFraction >= limit.fraction.length
+  const isEqualSoFar = (order: Order, limit: Limit): boolean =>
+    order === 'equal' && numFraction >= limit.fraction.length
   const isBelow = high === 'less' || (high === 'equal' && !isEqualSoFar(high, range!.high))
   if (!isBelow && !(isEqualSoFar(high, range!.high) && !range!.high.isExclusive)) return false
   if (range!.low === null || low === 'greater') return true

@@ -14,7 +14,14 @@ import {
 } from './alternative.ts'
 import { freeFormats, numberFormats, stringFormats } from './formats.ts'
 import { readCount, readEntries, readList, readNames, readNumber, readString } from './keywords.ts'
-import { describe, encodePointer, isObject, type SchemaDocument, type SchemaObject, type Site } from './schema-document.ts'
+import {
+  describe,
+  encodePointer,
+  isObject,
+  type SchemaDocument,
+  type SchemaObject,
+  type Site,
+} from './schema-document.ts'
 import type { SchemaGrammarOptions } from './schema-grammar-options.ts'
 import { schemaError } from './schema-error.ts'
 
@@ -64,7 +71,11 @@ function readTypes(schema: SchemaObject, site: Site): ReadonlySet<string> | null
   const names = Array.isArray(value) ? value : [value]
   const unknown = names.find((name) => !typeNames.includes(name))
   if (names.length === 0 || unknown !== undefined) {
-    throw schemaError(site.pointer, 'type', `is ${describe(value)}; it must be one or a list of ${typeNames.join(', ')}`)
+    throw schemaError(
+      site.pointer,
+      'type',
+      `is ${describe(value)}; it must be one or a list of ${typeNames.join(', ')}`,
+    )
   }
   return new Set(names)
 }
@@ -81,10 +92,20 @@ function numberOf(site: Site, schema: SchemaObject, isInteger: boolean): NumberA
   const isIntegerFormat = range !== undefined && range !== null
   const divisor = readNumber(schema, 'multipleOf', site)
   if (divisor !== null && (!Number.isSafeInteger(divisor) || divisor <= 0)) {
-    throw schemaError(site.pointer, 'multipleOf', `is ${divisor}; only positive integers can be enforced: leave it out, or count in smaller units`)
+    throw schemaError(
+      site.pointer,
+      'multipleOf',
+      `is ${divisor}; only positive integers can be enforced: leave it out, or count in smaller units`,
+    )
   }
-  const lower = [...bounds('minimum', 'exclusiveMinimum'), ...(isIntegerFormat ? [{ value: range[0], isExclusive: false }] : [])]
-  const upper = [...bounds('maximum', 'exclusiveMaximum'), ...(isIntegerFormat ? [{ value: range[1], isExclusive: false }] : [])]
+  const lower = [
+    ...bounds('minimum', 'exclusiveMinimum'),
+    ...(isIntegerFormat ? [{ value: range[0], isExclusive: false }] : []),
+  ]
+  const upper = [
+    ...bounds('maximum', 'exclusiveMaximum'),
+    ...(isIntegerFormat ? [{ value: range[1], isExclusive: false }] : []),
+  ]
   return {
     ...anyNumber,
     isInteger: isInteger || divisor !== null || isIntegerFormat,
@@ -113,7 +134,11 @@ function stringOf(site: Site, schema: SchemaObject, context: OwnContext): String
   const format = readString(schema, 'format', site)
   if (format !== null && stringFormats.has(format)) languages.push(context.language('format', format, site))
   else if (format !== null && !freeFormats.has(format) && !numberFormats.has(format)) {
-    throw schemaError(site.pointer, 'format', `is ${describe(format)}; only ${[...stringFormats.keys(), ...numberFormats.keys(), ...freeFormats].join(', ')} can be enforced: leave it out, or write a "pattern"`)
+    throw schemaError(
+      site.pointer,
+      'format',
+      `is ${describe(format)}; only ${[...stringFormats.keys(), ...numberFormats.keys(), ...freeFormats].join(', ')} can be enforced: leave it out, or write a "pattern"`,
+    )
   }
   const except = schema[exceptKey] as Except | undefined
   if (except !== undefined) languages.push(context.language('except', except.pattern, site))
@@ -140,7 +165,8 @@ function arrayOf(site: Site, schema: SchemaObject, { document }: OwnContext): Ar
   const restSchema = isUnevaluated ? unevaluated : rest
   const layer = {
     prefix: prefix.map((item, index) => document.child(site, item, `${isDraft7 ? 'items' : 'prefixItems'}/${index}`)),
-    items: restSchema === undefined ? null : document.child(site, restSchema, isUnevaluated ? 'unevaluatedItems' : restName),
+    items:
+      restSchema === undefined ? null : document.child(site, restSchema, isUnevaluated ? 'unevaluatedItems' : restName),
   }
   if (typeof (schema['uniqueItems'] ?? false) !== 'boolean') {
     throw schemaError(site.pointer, 'uniqueItems', `is ${describe(schema['uniqueItems'])}; it must be true or false`)
@@ -177,7 +203,10 @@ function objectOf(site: Site, schema: SchemaObject, context: OwnContext): Object
   const names = schema['propertyNames']
   return {
     ...anyObject,
-    layers: properties.length === 0 && patterns.length === 0 && additional === null ? [] : [{ properties: new Map(properties), patterns, additional }],
+    layers:
+      properties.length === 0 && patterns.length === 0 && additional === null
+        ? []
+        : [{ properties: new Map(properties), patterns, additional }],
     required: readNames(schema['required'], 'required', site),
     minProperties: readCount(schema, 'minProperties', site) ?? 0,
     maxProperties: readCount(schema, 'maxProperties', site),
@@ -195,7 +224,9 @@ function additionalOf(site: Site, schema: SchemaObject, { document, options }: O
     return document.child(site, unevaluated, 'unevaluatedProperties')
   }
   const namesProperties = isObject(schema['properties']) || isObject(schema['patternProperties'])
-  return options.disableAdditionalProperties && namesProperties ? document.child(site, false, 'additionalProperties') : null
+  return options.disableAdditionalProperties && namesProperties
+    ? document.child(site, false, 'additionalProperties')
+    : null
 }
 
 const applicators = ['$ref', 'allOf', 'anyOf', 'oneOf', 'not', 'if', 'dependentSchemas', 'dependencies', 'contains']
@@ -204,5 +235,9 @@ function refuseBesideApplicators(site: Site, schema: SchemaObject, keyword: stri
   const other = applicators.find((name) => schema[name] !== undefined)
   if (other === undefined) return
   const instead = keyword === 'unevaluatedItems' ? 'items' : 'additionalProperties'
-  throw schemaError(site.pointer, keyword, `cannot be enforced beside "${other}"; write all in one schema with "${instead}"`)
+  throw schemaError(
+    site.pointer,
+    keyword,
+    `cannot be enforced beside "${other}"; write all in one schema with "${instead}"`,
+  )
 }

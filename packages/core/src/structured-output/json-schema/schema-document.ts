@@ -62,10 +62,15 @@ export class SchemaDocument {
     const [base, fragment = ''] = splitOnce(ref, '#')
     const resource = base === '' ? site.resource : this.findResource(site.resource, base!)
     if (resource === null) {
-      throw schemaError(site.pointer, '$ref', `names another document, ${quote(ref)}, which is not fetched; put its content under "$defs" and name it as "#/$defs/…"`)
+      throw schemaError(
+        site.pointer,
+        '$ref',
+        `names another document, ${quote(ref)}, which is not fetched; put its content under "$defs" and name it as "#/$defs/…"`,
+      )
     }
     const target = this.findFragment(resource, fragment)
-    if (target === null) throw schemaError(site.pointer, '$ref', `names ${quote(ref)}, which the document does not have`)
+    if (target === null)
+      throw schemaError(site.pointer, '$ref', `names ${quote(ref)}, which the document does not have`)
     return this.site(target.schema, target.pointer, this.resourceOf.get(target.schema) ?? resource)
   }
 
@@ -85,14 +90,19 @@ export class SchemaDocument {
     return { schema, pointer: resource.pointer + fragment }
   }
 
-  private index(value: unknown, at: { readonly pointer: string; readonly resource: Resource; readonly depth: number }): void {
+  private index(
+    value: unknown,
+    at: { readonly pointer: string; readonly resource: Resource; readonly depth: number },
+  ): void {
     if (++this.numValues > maxValues) throw schemaError('#', null, `has more than ${maxValues} values; make it smaller`)
-    if (at.depth > maxDepth) throw schemaError(at.pointer.slice(0, 200), null, `is nested deeper than ${maxDepth} levels; make it flatter`)
+    if (at.depth > maxDepth)
+      throw schemaError(at.pointer.slice(0, 200), null, `is nested deeper than ${maxDepth} levels; make it flatter`)
     if (typeof value !== 'object' || value === null) return
     const resource = isObject(value) ? this.indexSchema(value, at) : at.resource
     for (const [name, child] of Object.entries(value)) {
       // Values that look like schemas are none.
-      if (name === 'enum' || name === 'const' || name === 'default' || name === 'examples') this.count(child, at.depth + 1)
+      if (name === 'enum' || name === 'const' || name === 'default' || name === 'examples')
+        this.count(child, at.depth + 1)
       else this.index(child, { pointer: `${at.pointer}/${encodePointer(name)}`, resource, depth: at.depth + 1 })
     }
   }
@@ -114,7 +124,8 @@ export class SchemaDocument {
   private count(value: unknown, depth: number): void {
     if (++this.numValues > maxValues) throw schemaError('#', null, `has more than ${maxValues} values; make it smaller`)
     if (depth > maxDepth) throw schemaError('#', null, `is nested deeper than ${maxDepth} levels; make it flatter`)
-    if (typeof value === 'object' && value !== null) for (const child of Object.values(value)) this.count(child, depth + 1)
+    if (typeof value === 'object' && value !== null)
+      for (const child of Object.values(value)) this.count(child, depth + 1)
   }
 }
 
@@ -126,7 +137,8 @@ function parseSchemaText(schema: unknown): unknown {
     throw schemaError('#', null, 'cannot be written as JSON; pass plain objects', { cause: error })
   }
   if (text === undefined) throw schemaError('#', null, `is ${describe(schema)}; a schema is an object or a boolean`)
-  if (text.length > maxTextLength) throw schemaError('#', null, `has ${text.length} characters of JSON, more than ${maxTextLength}; make it smaller`)
+  if (text.length > maxTextLength)
+    throw schemaError('#', null, `has ${text.length} characters of JSON, more than ${maxTextLength}; make it smaller`)
   try {
     return JSON.parse(text)
   } catch (error) {

@@ -40,7 +40,11 @@ export class SchemaExpander {
   /** `overlapping`: schemas whose `oneOf` has branches that may share values, which are to be taken out. */
   constructor(
     document: SchemaDocument,
-    { options, budget, overlapping }: { readonly options: SchemaGrammarOptions; readonly budget: WorkBudget; readonly overlapping: ReadonlySet<Site> },
+    {
+      options,
+      budget,
+      overlapping,
+    }: { readonly options: SchemaGrammarOptions; readonly budget: WorkBudget; readonly overlapping: ReadonlySet<Site> },
   ) {
     this.document = document
     this.options = options
@@ -70,12 +74,17 @@ export class SchemaExpander {
       throw schemaError(site.pointer, '$ref', 'leads back to itself without a property or an item between')
     }
     if (this.expanding.size >= maxExpansionDepth) {
-      throw schemaError(site.pointer, null, `lies behind more than ${maxExpansionDepth} nested schemas and references; make the schema flatter`)
+      throw schemaError(
+        site.pointer,
+        null,
+        `lies behind more than ${maxExpansionDepth} nested schemas and references; make the schema flatter`,
+      )
     }
     this.budget.place = `the schema at ${site.pointer}`
     this.budget.spend(10)
     this.expanding.add(site)
-    const result = typeof site.schema === 'boolean' ? (site.schema ? anyValue : []) : this.expandObject(site, site.schema)
+    const result =
+      typeof site.schema === 'boolean' ? (site.schema ? anyValue : []) : this.expandObject(site, site.schema)
     this.expanding.delete(site)
     this.ofSite.set(site, result)
     return result
@@ -84,7 +93,8 @@ export class SchemaExpander {
   private expandObject(site: Site, schema: SchemaObject): readonly Alternative[] {
     checkKeywords(site)
     const { document } = this
-    const child = (value: unknown, path: string): readonly Alternative[] => this.expand(document.child(site, value, path))
+    const child = (value: unknown, path: string): readonly Alternative[] =>
+      this.expand(document.child(site, value, path))
     let result = ownAlternatives(site, schema, this)
     const narrow = (others: readonly Alternative[]): void => {
       result = this.intersect(result, others, site)
@@ -92,12 +102,19 @@ export class SchemaExpander {
     const values = schema['const'] === undefined ? readList(schema, 'enum', site) : [schema['const']]
     if (values !== null) {
       narrow(uniqueConsts(values as readonly JsonValue[]))
-      if (schema['const'] !== undefined && schema['enum'] !== undefined) narrow(uniqueConsts(readList(schema, 'enum', site) as readonly JsonValue[]))
+      if (schema['const'] !== undefined && schema['enum'] !== undefined)
+        narrow(uniqueConsts(readList(schema, 'enum', site) as readonly JsonValue[]))
     }
     if (schema['$ref'] !== undefined) narrow(this.expand(document.resolve(site, schema['$ref'])))
     readList(schema, 'allOf', site)?.forEach((branch, index) => narrow(child(branch, `allOf/${index}`)))
     const anyOf = readList(schema, 'anyOf', site)
-    if (anyOf !== null) narrow(this.union(anyOf.map((branch, index) => child(branch, `anyOf/${index}`)), site))
+    if (anyOf !== null)
+      narrow(
+        this.union(
+          anyOf.map((branch, index) => child(branch, `anyOf/${index}`)),
+          site,
+        ),
+      )
     const oneOf = readList(schema, 'oneOf', site)
     if (oneOf !== null) result = this.union(this.expandOneOf(site, oneOf, result), site)
     if (schema['not'] !== undefined) narrow(this.expandNegated(document.child(site, schema['not'], 'not')))
@@ -106,7 +123,11 @@ export class SchemaExpander {
     return result
   }
 
-  private expandOneOf(site: Site, oneOf: readonly unknown[], common: readonly Alternative[]): (readonly Alternative[])[] {
+  private expandOneOf(
+    site: Site,
+    oneOf: readonly unknown[],
+    common: readonly Alternative[],
+  ): (readonly Alternative[])[] {
     const sites = oneOf.map((branch, index) => this.document.child(site, branch, `oneOf/${index}`))
     const branches = sites.map((branch) => this.intersect(common, this.expand(branch), site))
     if (!this.overlapping.has(site)) {
@@ -130,7 +151,10 @@ export class SchemaExpander {
     const then = this.expand(this.document.child(site, schema['then'] ?? true, 'then'))
     const otherwise = this.expand(this.document.child(site, schema['else'] ?? true, 'else'))
     return this.union(
-      [this.intersect(this.expand(condition), then, site), this.intersect(this.expandNegated(condition), otherwise, site)],
+      [
+        this.intersect(this.expand(condition), then, site),
+        this.intersect(this.expandNegated(condition), otherwise, site),
+      ],
       site,
     )
   }
@@ -147,7 +171,10 @@ export class SchemaExpander {
       const absent = this.expand(this.document.child(site, { properties: { [name]: false } }, path))
       const present = this.expand(this.document.child(site, { required: [name], properties: { [name]: true } }, path))
       const held = this.intersect(present, this.expand(this.document.child(site, dependent, path)), site)
-      return this.union([absent, held.filter((alternative) => alternative.type === 'object' || isConstObject(alternative))], site)
+      return this.union(
+        [absent, held.filter((alternative) => alternative.type === 'object' || isConstObject(alternative))],
+        site,
+      )
     })
   }
 
@@ -181,7 +208,11 @@ export class SchemaExpander {
   private limit(alternatives: readonly Alternative[], site: Site): readonly Alternative[] {
     const number = alternatives.filter((alternative) => alternative.type !== 'const').length
     if (number > maxAlternatives) {
-      throw schemaError(site.pointer, null, `comes to ${number} combined alternatives, more than ${maxAlternatives}; combine fewer anyOf, oneOf, if and type lists`)
+      throw schemaError(
+        site.pointer,
+        null,
+        `comes to ${number} combined alternatives, more than ${maxAlternatives}; combine fewer anyOf, oneOf, if and type lists`,
+      )
     }
     return alternatives
   }
@@ -196,7 +227,9 @@ export class SchemaExpander {
         language = regexToDfa(node, { isWhole: kind === 'format', budget: this.budget })
       } catch (error) {
         if (!(error instanceof RegexError)) throw error
-        throw schemaError(site.pointer, 'pattern', `cannot be enforced: ${error.message}; write it without`, { cause: error })
+        throw schemaError(site.pointer, 'pattern', `cannot be enforced: ${error.message}; write it without`, {
+          cause: error,
+        })
       }
       if (kind === 'except') language = subtractDfa(anyText, language, this.budget)
       this.languages.set(key, language)
@@ -216,5 +249,10 @@ function uniqueConsts(values: readonly JsonValue[]): readonly Alternative[] {
 }
 
 function isConstObject(alternative: Alternative): boolean {
-  return alternative.type === 'const' && typeof alternative.value === 'object' && alternative.value !== null && !Array.isArray(alternative.value)
+  return (
+    alternative.type === 'const' &&
+    typeof alternative.value === 'object' &&
+    alternative.value !== null &&
+    !Array.isArray(alternative.value)
+  )
 }

@@ -57,7 +57,8 @@ describe("JSON Schema's test suite", () => {
         for (const test of tests) {
           const isAccepted = await anyAccepted(sampler, compiled, test.data)
           const name = `${description}: ${test.description}`
-          if (isAccepted !== test.valid && !(test.valid && fewerTexts.has(name))) wrong.push(`${file}: ${name}: ${isAccepted}`)
+          if (isAccepted !== test.valid && !(test.valid && fewerTexts.has(name)))
+            wrong.push(`${file}: ${name}: ${isAccepted}`)
         }
         compiled.dispose()
       }
@@ -68,12 +69,18 @@ describe("JSON Schema's test suite", () => {
 })
 
 function readSuite(): { file: string; cases: SuiteCase[] }[] {
-  const root = join(dirname(createRequire(import.meta.url).resolve('json-schema-test-suite/package.json')), 'tests/draft4')
+  const root = join(
+    dirname(createRequire(import.meta.url).resolve('json-schema-test-suite/package.json')),
+    'tests/draft4',
+  )
   return ['', 'optional'].flatMap((folder) =>
     readdirSync(join(root, folder))
       // JavaScript's numbers do not tell 1.0 from 1.
       .filter((file) => file.endsWith('.json') && file !== 'zeroTerminatedFloats.json')
-      .map((file) => ({ file: join(folder, file), cases: JSON.parse(readFileSync(join(root, folder, file), 'utf8')) as SuiteCase[] })),
+      .map((file) => ({
+        file: join(folder, file),
+        cases: JSON.parse(readFileSync(join(root, folder, file), 'utf8')) as SuiteCase[],
+      })),
   )
 }
 
@@ -83,7 +90,10 @@ function modernize(schema: JsonValue): JsonValue {
   if (Array.isArray(schema)) return schema.map(modernize)
   const result: Record<string, JsonValue> = {}
   for (const [name, value] of Object.entries(schema)) result[name] = modernize(value as JsonValue)
-  for (const [bound, exclusive] of [['minimum', 'exclusiveMinimum'], ['maximum', 'exclusiveMaximum']] as const) {
+  for (const [bound, exclusive] of [
+    ['minimum', 'exclusiveMinimum'],
+    ['maximum', 'exclusiveMaximum'],
+  ] as const) {
     if (typeof result[exclusive] !== 'boolean') continue
     if (result[exclusive]) result[exclusive] = result[bound]!
     else delete result[exclusive]
@@ -102,7 +112,11 @@ function tryGrammar(schema: JsonValue): string | null {
 }
 
 /** Properties come in one order: any order of an instance's may be it. */
-async function anyAccepted(sampler: GrammarSampler, compiled: Awaited<ReturnType<GrammarSampler['compile']>>, data: JsonValue): Promise<boolean> {
+async function anyAccepted(
+  sampler: GrammarSampler,
+  compiled: Awaited<ReturnType<GrammarSampler['compile']>>,
+  data: JsonValue,
+): Promise<boolean> {
   for (const value of orders(data)) if (await sampler.accepts(compiled, JSON.stringify(value))) return true
   return false
 }
@@ -112,7 +126,8 @@ function* orders(data: JsonValue): Generator<JsonValue> {
   const entries = Object.entries(data)
   const permute = function* (rest: typeof entries): Generator<typeof entries> {
     if (rest.length === 0) yield []
-    for (const [index, first] of rest.entries()) for (const others of permute(rest.toSpliced(index, 1))) yield [first, ...others]
+    for (const [index, first] of rest.entries())
+      for (const others of permute(rest.toSpliced(index, 1))) yield [first, ...others]
   }
   for (const permuted of permute(entries)) yield Object.fromEntries(permuted)
 }

@@ -47,7 +47,10 @@ describe('schemaToGrammar', () => {
   })
 })
 
-function tryGrammar(schema: unknown, options: { readonly allowWhitespace: boolean; readonly refusals: Map<string, number> }): string | null {
+function tryGrammar(
+  schema: unknown,
+  options: { readonly allowWhitespace: boolean; readonly refusals: Map<string, number> },
+): string | null {
   try {
     return schemaToGrammar(schema, { allowWhitespace: options.allowWhitespace, disableAdditionalProperties: false })
   } catch (error) {

@@ -21,7 +21,10 @@ export function schemaToGrammar(schema: unknown, options: SchemaGrammarOptions):
 }
 
 /** Where branches of a `oneOf` may share values: each without the others'. */
-function tryExact(document: SchemaDocument, context: { options: SchemaGrammarOptions; budget: WorkBudget; overlapping: ReadonlySet<Site> }): string {
+function tryExact(
+  document: SchemaDocument,
+  context: { options: SchemaGrammarOptions; budget: WorkBudget; overlapping: ReadonlySet<Site> },
+): string {
   try {
     const expander = new SchemaExpander(document, context)
     const grammar = new SchemaWriter(expander).write()
@@ -36,7 +39,12 @@ function tryExact(document: SchemaDocument, context: { options: SchemaGrammarOpt
 
 function overlaps(site: Site, cause?: unknown): InvalidRequestError {
   const remedy = 'use "anyOf", or give each branch a required property with a "const" of its own'
-  return schemaError(site.pointer, 'oneOf', `has branches that a value might both match, and they cannot be told apart; ${remedy}`, { cause })
+  return schemaError(
+    site.pointer,
+    'oneOf',
+    `has branches that a value might both match, and they cannot be told apart; ${remedy}`,
+    { cause },
+  )
 }
 
 /** EBNF (rule `root`) of any JSON object. */

@@ -40,7 +40,8 @@ export class SchemaWriter {
     this.planAll(root)
     this.findFruitful()
     const first = this.nodes.get(root.key)!
-    if (!this.fruitful.has(root.key)) throw schemaError('#', null, 'allows no value at all; its keywords contradict each other')
+    if (!this.fruitful.has(root.key))
+      throw schemaError('#', null, 'allows no value at all; its keywords contradict each other')
     for (const planned of this.nodes.values()) {
       if (!this.fruitful.has(planned.node.key)) continue
       this.writer.define(planned.rule, this.valueBody(planned.plans))
@@ -53,7 +54,8 @@ export class SchemaWriter {
     for (const node of pending) {
       if (this.nodes.has(node.key)) continue
       const pointer = node.sites[0]?.pointer ?? '#'
-      if (this.nodes.size >= maxNodes) throw schemaError(pointer, null, `is one of more than ${maxNodes} combined schemas; make the schema smaller`)
+      if (this.nodes.size >= maxNodes)
+        throw schemaError(pointer, null, `is one of more than ${maxNodes} combined schemas; make the schema smaller`)
       const context = { expander: this.expander, writer: this.writer, pointer }
       const plans = this.expander.alternatives(node).flatMap((alternative) => tryPlan(alternative, context) ?? [])
       this.nodes.set(node.key, { node, rule: this.writer.reserve('value'), plans })
@@ -63,7 +65,7 @@ export class SchemaWriter {
 
   /** Least fixpoint: a node has values when one of its plans needs only nodes that have. */
   private findFruitful(): void {
-    for (let hasChanged = true; hasChanged; ) {
+    for (let hasChanged = true; hasChanged;) {
       hasChanged = false
       for (const { node, plans } of this.nodes.values()) {
         this.expander.budget.spend(1)
@@ -81,7 +83,10 @@ export class SchemaWriter {
       const numMembers = members.filter(({ node }) => this.has(node)).length
       const hasExtra = extras.some(({ node }) => this.has(node))
       // Extra ones may be of the same name, so only one of them surely counts.
-      return members.every(({ node, isRequired }) => !isRequired || this.has(node)) && Math.min(numMembers + (hasExtra ? 1 : 0), max ?? Infinity) >= min
+      return (
+        members.every(({ node, isRequired }) => !isRequired || this.has(node)) &&
+        Math.min(numMembers + (hasExtra ? 1 : 0), max ?? Infinity) >= min
+      )
     }
     if (plan.choices !== null) return Math.min(plan.choices.length, plan.max ?? Infinity) >= plan.min
     if (plan.contains !== null) return this.has(plan.contains)
@@ -114,7 +119,12 @@ export class SchemaWriter {
       return text === null ? [] : [this.writer.rule(plan.type, text)]
     })
     const { budget } = this.expander
-    const constants = tryWriteDfa(textsDfa(literals, budget), this.writer, { spell: spellPlain, tail: '', hint: 'const', budget })
+    const constants = tryWriteDfa(textsDfa(literals, budget), this.writer, {
+      spell: spellPlain,
+      tail: '',
+      hint: 'const',
+      budget,
+    })
     const all = [...new Set([...ways, ...(constants === null ? [] : [constants])])]
     return all.length === 1 ? all[0]! : all.map((way) => this.writer.guarded(way)).join(' | ')
   }
@@ -122,7 +132,8 @@ export class SchemaWriter {
   private tryObject({ members, extras, min, max }: ObjectPlan): string | null {
     if (members.some(({ node, isRequired }) => isRequired && !this.has(node))) return null
     // Rules of their own: names that begin alike must not meet in one rule.
-    const keyed = (key: string, node: SchemaNode): string => this.writer.rule('member', `${key} ${this.colon} ${this.ruleOf(node)}`)
+    const keyed = (key: string, node: SchemaNode): string =>
+      this.writer.rule('member', `${key} ${this.colon} ${this.ruleOf(node)}`)
     const written = members
       .filter(({ node }) => this.has(node))
       .map(({ name, node, isRequired }) => ({ text: keyed(literal(JSON.stringify(name)), node), isRequired }))
@@ -148,7 +159,10 @@ export class SchemaWriter {
     const { min, contains, choices } = plan
     const { comma } = this
     if (choices !== null) {
-      const members = choices.map((text) => ({ text: this.writer.rule('choice', this.valueBody([{ type: 'text', text, isLiteral: true }])), isRequired: false }))
+      const members = choices.map((text) => ({
+        text: this.writer.rule('choice', this.valueBody([{ type: 'text', text, isLiteral: true }])),
+        isRequired: false,
+      }))
       const body = tryWriteMembers({ members, extra: null, min, max: plan.max, comma }, this.context)
       return this.enclose(['[', ']'], body, min === 0)
     }
@@ -165,7 +179,10 @@ export class SchemaWriter {
   }
 
   /** At least one item, then as many more as allowed. */
-  private items(prefix: readonly SchemaNode[], { rest, min, max }: { rest: SchemaNode; min: number; max: number | null }): string {
+  private items(
+    prefix: readonly SchemaNode[],
+    { rest, min, max }: { rest: SchemaNode; min: number; max: number | null },
+  ): string {
     const { comma } = this
     const numFixed = Math.max(prefix.length, 1)
     let tail = ''

@@ -3,7 +3,13 @@ import { intersectDfas, subtractDfa, textsDfa } from '../automaton/dfa.ts'
 import { spellInJson } from '../automaton/byte-dfa.ts'
 import { tryWriteDfa } from '../ebnf/dfa-rules.ts'
 import type { GrammarWriter } from '../ebnf/grammar-writer.ts'
-import { itemSites, type Alternative, type ArrayAlternative, type ObjectAlternative, type SchemaNode } from './alternative.ts'
+import {
+  itemSites,
+  type Alternative,
+  type ArrayAlternative,
+  type ObjectAlternative,
+  type SchemaNode,
+} from './alternative.ts'
 import { accepts, propertySites } from './intersect.ts'
 import { tryWriteNumber } from './number-rules.ts'
 import type { Site } from './schema-document.ts'
@@ -74,14 +80,21 @@ function textPlan(text: string | null): TextPlan | null {
 const maxItems = 20_000
 
 function planArray(array: ArrayAlternative, { expander, pointer }: PlanContext): ArrayPlan {
-  if (array.minItems > maxItems) throw schemaError(pointer, 'minItems', `is ${array.minItems}; only up to ${maxItems} can be enforced`)
+  if (array.minItems > maxItems)
+    throw schemaError(pointer, 'minItems', `is ${array.minItems}; only up to ${maxItems} can be enforced`)
   const length = Math.max(0, ...array.layers.map((layer) => layer.prefix.length))
   const max = array.maxItems === null ? null : Math.min(array.maxItems, maxItems)
-  const prefix = Array.from({ length: Math.min(length, max ?? length) }, (_, index) => expander.node(itemSites(array, index)))
+  const prefix = Array.from({ length: Math.min(length, max ?? length) }, (_, index) =>
+    expander.node(itemSites(array, index)),
+  )
   const rest = expander.node(itemSites(array, length))
   const { contains } = array
   if (contains !== null && (prefix.length > 0 || array.minItems > 1 || max !== null || array.isUnique)) {
-    throw schemaError(pointer, 'contains', 'cannot be enforced beside prefixItems, minItems above 1, maxItems or uniqueItems')
+    throw schemaError(
+      pointer,
+      'contains',
+      'cannot be enforced beside prefixItems, minItems above 1, maxItems or uniqueItems',
+    )
   }
   return {
     type: 'array',
@@ -94,11 +107,19 @@ function planArray(array: ArrayAlternative, { expander, pointer }: PlanContext):
   }
 }
 
-function uniqueChoices(alternatives: readonly Alternative[], prefix: readonly SchemaNode[], pointer: string): readonly string[] {
+function uniqueChoices(
+  alternatives: readonly Alternative[],
+  prefix: readonly SchemaNode[],
+  pointer: string,
+): readonly string[] {
   if (prefix.length === 0 && alternatives.every((alternative) => alternative.type === 'const')) {
     return alternatives.map(({ value }) => JSON.stringify(value))
   }
-  throw schemaError(pointer, 'uniqueItems', 'can be enforced only where "items" is an "enum"; leave it out, or list the values')
+  throw schemaError(
+    pointer,
+    'uniqueItems',
+    'can be enforced only where "items" is an "enum"; leave it out, or list the values',
+  )
 }
 
 function tryPlanObject(object: ObjectAlternative, context: PlanContext): ObjectPlan | null {
@@ -108,12 +129,18 @@ function tryPlanObject(object: ObjectAlternative, context: PlanContext): ObjectP
   if (required.length > (object.maxProperties ?? Infinity)) return null
   const nameNode = expander.node(object.names)
   const isName = (name: string): boolean =>
-    nameNode.sites.length === 0 || expander.alternatives(nameNode).some((alternative) => accepts(alternative, name, expander))
+    nameNode.sites.length === 0 ||
+    expander.alternatives(nameNode).some((alternative) => accepts(alternative, name, expander))
   const requiredNames = new Set(required)
-  const members = [...names].map((name) => ({ name, node: expander.node(propertySites(object, name)), isRequired: requiredNames.has(name) }))
+  const members = [...names].map((name) => ({
+    name,
+    node: expander.node(propertySites(object, name)),
+    isRequired: requiredNames.has(name),
+  }))
   expander.budget.spend(members.length)
   const allowed = members.filter(({ name }) => isName(name))
-  if (allowed.length < members.length && members.some(({ name, isRequired }) => isRequired && !isName(name))) return null
+  if (allowed.length < members.length && members.some(({ name, isRequired }) => isRequired && !isName(name)))
+    return null
   return {
     type: 'object',
     members: allowed,
@@ -134,11 +161,17 @@ function planExtras(object: ObjectAlternative, names: readonly string[], context
   if (closed) return []
   const patterns = [...new Set(layers.flatMap((layer) => layer.patterns.map(({ language }) => language)))]
   if (patterns.length > maxPatterns) {
-    throw schemaError(pointer, 'patternProperties', `has ${patterns.length} patterns that may match together, more than ${maxPatterns}`)
+    throw schemaError(
+      pointer,
+      'patternProperties',
+      `has ${patterns.length} patterns that may match together, more than ${maxPatterns}`,
+    )
   }
   const nameNode = expander.node(object.names)
   const all = languageOf(expander.alternatives(nameNode), expander, pointer)
-  let regions: { language: Dfa; matched: ReadonlySet<Dfa> }[] = [{ language: subtractDfa(all, takenNames(names, context), budget), matched: new Set() }]
+  let regions: { language: Dfa; matched: ReadonlySet<Dfa> }[] = [
+    { language: subtractDfa(all, takenNames(names, context), budget), matched: new Set() },
+  ]
   for (const pattern of patterns) {
     regions = regions.flatMap(({ language, matched }) => [
       { language: intersectDfas(language, pattern, budget), matched: new Set([...matched, pattern]) },
@@ -157,15 +190,20 @@ function planExtras(object: ObjectAlternative, names: readonly string[], context
 }
 
 /** More would make each of their characters a state in which the vocabulary is checked. */
-const maxTakenCharacters = 400
+const maxTakenCharacters = 64
 
 /** Names that extra ones must not repeat; of many long ones, all that begin as they do. */
 function takenNames(names: readonly string[], { expander }: PlanContext): Dfa {
   const split = names.map((name) => Array.from(name))
   let length = Math.max(0, ...split.map((characters) => characters.length))
-  const numStates = (): number => new Set(split.flatMap((characters) => characters.slice(0, length).map((_, at) => characters.slice(0, at + 1).join('')))).size
+  const numStates = (): number =>
+    new Set(
+      split.flatMap((characters) => characters.slice(0, length).map((_, at) => characters.slice(0, at + 1).join(''))),
+    ).size
   while (length > 1 && numStates() > maxTakenCharacters) length = Math.ceil(length / 2)
   const exact = split.filter((characters) => characters.length <= length).map((characters) => characters.join(''))
-  const begun = split.filter((characters) => characters.length > length).map((characters) => characters.slice(0, length).join(''))
+  const begun = split
+    .filter((characters) => characters.length > length)
+    .map((characters) => characters.slice(0, length).join(''))
   return textsDfa(exact, expander.budget, begun)
 }

@@ -11,7 +11,7 @@ import { regexToDfa } from './regex-to-dfa.ts'
 /** More states than that, and counted repetitions are written as such where the pattern has no alternatives. */
 const maxCountedStates = 1000
 /** Counted repetitions multiply when they nest. */
-const maxExpansion = 100_000
+const maxExpansion = 20_000
 
 /**
  * EBNF (rule `root`) of the texts that `pattern` matches as a whole.
@@ -24,11 +24,17 @@ export function regexToGrammar(pattern: string): string {
     const context = { writer: new GrammarWriter(), budget }
     const plain = stripEnds(node)
     const length = longestText(plain)
-    if (length > maxExpansion) throw new RegexError(`nested repetitions come to ${length} characters, more than ${maxExpansion}`)
+    if (length > maxExpansion)
+      throw new RegexError(`nested repetitions come to ${length} characters, more than ${maxExpansion}`)
     const root =
       isPlain(plain) && length > maxCountedStates
         ? tryWriteNode(plain, context)
-        : tryWriteDfa(regexToDfa(node, { isWhole: true, budget }), context.writer, { spell: spellPlain, tail: '', hint: 're', budget })
+        : tryWriteDfa(regexToDfa(node, { isWhole: true, budget }), context.writer, {
+            spell: spellPlain,
+            tail: '',
+            hint: 're',
+            budget,
+          })
     if (root === null) throw new RegexError('no text matches the pattern')
     return context.writer.text(root)
   } catch (error) {
@@ -102,7 +108,11 @@ function tryWriteSet(set: CodePoints, { writer, budget }: NodeContext): string |
   return tryWriteDfa(dfa, writer, { spell: spellPlain, tail: '', hint: 'set', budget })
 }
 
-function writeRepeat(item: string, { min, max }: { readonly min: number; readonly max: number | null }, writer: GrammarWriter): string {
+function writeRepeat(
+  item: string,
+  { min, max }: { readonly min: number; readonly max: number | null },
+  writer: GrammarWriter,
+): string {
   if (max === 0) return '""'
   if (max === null && min === 0) return `(${item})*`
   if (max === null && min === 1) return `(${item})+`
