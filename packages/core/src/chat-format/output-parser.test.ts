@@ -261,6 +261,33 @@ describe('special tokens', () => {
   })
 })
 
+describe('a call within thinking', () => {
+  const read = (isSpecial: boolean) => {
+    const parser = createOutputParser(formatOf('kimi-k2-thinking'), { tools: [], promptTail: '' })
+    const call = [
+      '<|tool_calls_section_begin|>',
+      '<|tool_call_begin|>',
+      'functions.f:0',
+      '<|tool_call_argument_begin|>',
+      '{}',
+      '<|tool_call_end|>',
+    ]
+    for (const text of ['<think>', 'Hm.', ...call]) parser.push(text, isSpecial && text.startsWith('<|'))
+    parser.finish()
+    return mergeDeltas([parser.take()])
+  }
+
+  it('ends it by its token, and is thought about as text', () => {
+    expect(read(true)).toEqual({
+      reasoning: 'Hm.',
+      content: '',
+      toolCalls: [{ id: 'functions.f:0', name: 'f', arguments: '{}' }],
+    })
+    expect(read(false).toolCalls).toEqual([])
+    expect(read(false).reasoning).toMatch(/^Hm\..*<\|tool_call_end\|>$/)
+  })
+})
+
 describe('ids', () => {
   const idOf = (name: string, text: string): string => {
     const parser = createOutputParser(formatOf(name), { tools: [], promptTail: '' })
