@@ -27,6 +27,7 @@ const hermes: ChatFormat = {
     },
   },
   content: null,
+  turn: null,
   whyNoToolCalls: null,
 }
 const thinker = { ...hermes, reasoning: thinking }

@@ -29,9 +29,6 @@ export interface PlanOptions {
   readonly params: SamplingParams
 }
 
-/** Of the rendered prompt, what tells whether thinking is open there. */
-const promptTailLength = 4096
-
 /** @throws InvalidRequestError */
 export function planOutput({ prompt, promptText, format, params }: PlanOptions): OutputPlan {
   const structured = params.structuredOutput === null ? null : resolveOnce(params.structuredOutput)
@@ -39,7 +36,7 @@ export function planOutput({ prompt, promptText, format, params }: PlanOptions):
   const offered = offeredTools(prompt)
   if (offered !== null && format.toolCalls === null && (prompt.parseOutput === true || isForced(offered.choice)))
     throw new InvalidRequestError([{ field: 'tools' }, `: ${format.whyNoToolCalls ?? ''}`], 'tools')
-  const promptTail = (promptText ?? '').slice(-promptTailLength)
+  const promptTail = promptText ?? ''
   const content = structured && asContent(format, structured)
   const grammar = answerGrammar(content, { prompt, format, offered })
   return {
@@ -111,7 +108,7 @@ export function thinkingTexts({ promptText, format, params }: PlanOptions): Thin
     throw new InvalidRequestError([{ field: 'thinkingTokenBudget' }, ` ${why}; leave it out.`], 'thinkingTokenBudget')
   }
   const { begin, beforeEnd, end, afterEnd } = format.reasoning
-  const isOpen = isThinkingOpen(format, (promptText ?? '').slice(-promptTailLength))
+  const isOpen = isThinkingOpen(format, promptText ?? '')
   return { maxTokens, start: begin, end: beforeEnd + end + afterEnd, isOpen }
 }
 
