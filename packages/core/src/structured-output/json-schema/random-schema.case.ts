@@ -20,6 +20,8 @@ const names = [
   ' ',
   'a/b~c',
 ]
+// ajv calls `toString` of what it compares.
+const comparable = names.filter((name) => name !== 'toString')
 const texts = ['', 'a', 'yes', 'no', 'é', '"', '\\', '\u0001\n', '日本語', '😀', 'a b', '</script>']
 const patterns = [
   'a+',
@@ -285,7 +287,7 @@ export class SchemaGenerator {
         return Array.from({ length: this.int(0, 2) }, () => this.value(depth - 1))
       default:
         return Object.fromEntries(
-          this.some(names)
+          this.some(comparable)
             .slice(0, 2)
             .map((name) => [name, this.value(depth - 1)]),
         )
