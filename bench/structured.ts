@@ -21,7 +21,7 @@ const records: StructuredOutput = {
   type: 'json',
   schema: {
     type: 'array',
-    minItems: 10_000,
+    minItems: 1000,
     items: {
       type: 'object',
       properties: {

@@ -261,6 +261,33 @@ describe('special tokens', () => {
   })
 })
 
+describe('a call within thinking', () => {
+  const read = (isSpecial: boolean) => {
+    const parser = createOutputParser(formatOf('kimi-k2-thinking'), { tools: [], promptTail: '' })
+    const call = [
+      '<|tool_calls_section_begin|>',
+      '<|tool_call_begin|>',
+      'functions.f:0',
+      '<|tool_call_argument_begin|>',
+      '{}',
+      '<|tool_call_end|>',
+    ]
+    for (const text of ['<think>', 'Hm.', ...call]) parser.push(text, isSpecial && text.startsWith('<|'))
+    parser.finish()
+    return mergeDeltas([parser.take()])
+  }
+
+  it('ends it by its token, and is thought about as text', () => {
+    expect(read(true)).toEqual({
+      reasoning: 'Hm.',
+      content: '',
+      toolCalls: [{ id: 'functions.f:0', name: 'f', arguments: '{}' }],
+    })
+    expect(read(false).toolCalls).toEqual([])
+    expect(read(false).reasoning).toMatch(/^Hm\..*<\|tool_call_end\|>$/)
+  })
+})
+
 describe('ids', () => {
   const idOf = (name: string, text: string): string => {
     const parser = createOutputParser(formatOf(name), { tools: [], promptTail: '' })
@@ -387,10 +414,26 @@ describe.each(families)('garbage for $name', ({ format, name }) => {
   })
 })
 
-it('takes a time that grows with the text only', () => {
-  const text = '<tool_call>{"x": "'.repeat(20_000)
-  const parser = createOutputParser(hermes, { tools: [], promptTail: '' })
-  parser.push(text, false)
-  parser.finish()
-  expect(parser.take().content).toBe(text)
+describe('long texts', () => {
+  const read = (pieces: readonly string[]): ParsedMessage => {
+    const parser = createOutputParser(hermes, { tools: [], promptTail: '', createId: () => 'id0' })
+    const deltas = pieces.map((piece) => {
+      parser.push(piece, false)
+      return parser.take()
+    })
+    parser.finish()
+    return mergeDeltas([...deltas, parser.take()])
+  }
+
+  it('take a time that grows with their length only', () => {
+    const begun = '<tool_call>{"x": "'.repeat(20_000)
+    expect(read([begun]).content).toBe(begun)
+    const blank = Array.from({ length: 50_000 }, () => ' \n')
+    expect(read(['a', ...blank]).content).toHaveLength(100_001)
+    const long = ['<tool_call>{"arguments": {"a": "', ...blank]
+    expect(read(long).content).toHaveLength(long[0]!.length + 100_000)
+    expect(read(['<tool_call>{"name": "f", "arguments": {"a": "', ...blank]).toolCalls[0]!.arguments).toHaveLength(
+      100_007,
+    )
+  })
 })

@@ -90,6 +90,7 @@ class MessageReader {
   /** Calls have no markup of their own: only a whole answer can be calls. */
   readonly #isBare: boolean
   readonly #markers: readonly string[]
+  readonly #callMarkers: readonly string[]
 
   constructor(options: ReaderOptions) {
     const { calls, reasoning, wrapper } = options
@@ -98,8 +99,9 @@ class MessageReader {
     this.#endWords = calls === null ? [] : wordsOf(calls.end)
     this.#isBare = calls !== null && isBareCall(calls)
     const first = calls === null || this.#isBare ? '' : wordsOf(calls.begin + beginOfCall(calls.call))[0]!
+    this.#callMarkers = first === '' ? [] : [first]
     const markers = [
-      first,
+      ...this.#callMarkers,
       ...(reasoning === null ? [] : [reasoning.begin]),
       ...(wrapper === null ? [] : [wrapper.begin.trim(), wrapper.end.trim()]),
     ]
@@ -150,10 +152,15 @@ class MessageReader {
 
   *#reasoning(): Step<void> {
     const { message, reader, reasoning } = this.#options
-    const end = yield* reader.passUntil([reasoning!.end], (from, to) =>
-      message.writeReasoning(reader.plainSlice(from, to)),
-    )
-    reader.at += end?.length ?? 0
+    const write = (from: number, to: number): void => message.writeReasoning(reader.plainSlice(from, to))
+    for (;;) {
+      const stop = yield* reader.passUntil([reasoning!.end, ...this.#callMarkers], write)
+      // A special token is no text about calls: models leave their thinking by it, too.
+      if (stop === null || (stop !== reasoning!.end && reader.isAtSpecial)) break
+      if (stop !== reasoning!.end) write(reader.at, reader.at + stop.length)
+      reader.at += stop.length
+      if (stop === reasoning!.end) break
+    }
     message.cutReasoning()
     message.cutContent()
   }

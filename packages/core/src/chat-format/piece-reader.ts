@@ -126,6 +126,11 @@ export class PieceReader {
     }
   }
 
+  /** Whether what comes next is a special token, or begins with one. */
+  get isAtSpecial(): boolean {
+    return this.#specials.some(({ from }) => from === this.at)
+  }
+
   /** White space, and special tokens that stand here. */
   *skipSpecials(): Step<void> {
     for (;;) {

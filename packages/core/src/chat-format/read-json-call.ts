@@ -6,6 +6,8 @@ import { wordsOf } from './words-of.ts'
 
 const maxKeyLength = 256
 const maxNameLength = 512
+/** Of a member before the call is known to be one: until then its text is kept. */
+const maxEarlyLength = 65_536
 /** Models of one dialect write the other's word for arguments now and then. */
 const argumentsKeys: readonly string[] = ['arguments', 'parameters']
 /** Members that are no sign of another kind of object. */
@@ -99,7 +101,7 @@ class ObjectReader {
       this.#id = yield* readString(reader, maxNameLength)
       return true
     }
-    return yield* readValue(reader, () => undefined)
+    return yield* readValue(reader, () => undefined, this.#call.hasBegun ? undefined : maxEarlyLength)
   }
 
   *#arguments(): Step<boolean> {
@@ -110,7 +112,7 @@ class ObjectReader {
       return true
     }
     let text = ''
-    const isWhole = yield* readValue(reader, (piece) => (text += piece))
+    const isWhole = yield* readValue(reader, (piece) => (text += piece), maxEarlyLength)
     this.#early = textOf(text)
     return isWhole
   }

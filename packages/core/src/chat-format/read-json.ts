@@ -2,20 +2,26 @@ import type { CallWriter } from './call-writer.ts'
 import { JsonScanner } from './json-scanner.ts'
 import type { PieceReader, Step } from './piece-reader.ts'
 
-/** Passes a JSON value on; false where it has no end. */
-export function* readValue(reader: PieceReader, write: (text: string) => void): Step<boolean> {
+/** Passes a JSON value on; false where it has no end, or is longer than it may be. */
+export function* readValue(
+  reader: PieceReader,
+  write: (text: string) => void,
+  maxLength = Number.POSITIVE_INFINITY,
+): Step<boolean> {
   const scanner = new JsonScanner()
-  for (;;) {
+  for (let numLeft = maxLength; numLeft > 0;) {
     const { rest } = reader
     const length = scanner.feed(rest)
     write(rest.slice(0, length))
     reader.at += length
+    numLeft -= length
     if (scanner.isDone) return true
     if (scanner.isBroken) return false
     if (yield* reader.more()) continue
     scanner.finish()
     return scanner.isDone
   }
+  return false
 }
 
 /** A JSON string's value; null where there is none, or one that is longer than any name. */

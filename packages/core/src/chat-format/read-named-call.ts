@@ -12,15 +12,14 @@ export function* readNamedCall(reader: PieceReader, { frame }: NamedCallSyntax, 
   const head = yield* readHead(reader, frame, ['{', ...ends.slice(0, 1)])
   if (head === null) return
   yield* reader.skipBlank()
-  if ((yield* reader.peek()) === '{') {
+  if ((yield* reader.peek()) !== '{') {
+    // A call that ends without arguments has none.
+    if (ends.length === 0 || !(yield* reader.takeWords(ends))) return
     call.begin(head.name, head.id)
-    yield* readArguments(reader, call, ends.slice(0, 1))
-  } else {
-    const [end] = ends
-    if (end === undefined || !(yield* reader.take(end))) return
-    call.begin(head.name, head.id)
-    reader.at -= end.length
+    return call.end()
   }
+  call.begin(head.name, head.id)
+  yield* readArguments(reader, call, ends.slice(0, 1))
   for (const word of ends) {
     yield* reader.skipBlank()
     if (!(yield* reader.takeOrCutOff(word))) break

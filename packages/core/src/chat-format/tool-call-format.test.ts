@@ -181,7 +181,7 @@ describe.each(families)('$name', (family) => {
   it('allows only what the parser reads', async () => {
     const random = createRandom(7)
     let numDrawn = 0
-    for (let i = 0; i < 5; i++) {
+    for (let i = 0; i < 12 && numDrawn < 3; i++) {
       const text = await draw(required(family), random)
       if (text === null) continue
       numDrawn++
@@ -234,7 +234,7 @@ describe('names that share beginnings and ends', () => {
 
   it.each(families)('are told apart by $name', async (family) => {
     for (const choice of ['required', { allowed: alike.map((tool) => tool.function.name), mode: 'auto' }] as const) {
-      for (const parallel of [true, false]) {
+      for (const parallel of choice === 'required' ? [true, false] : [true]) {
         const tag = toolCallFormat(family.format, { tools: alike, choice, parallel })!
         for (const name of ['abd', 'zyc', 'abc', 'ab'])
           expect(await accepts(tag, written(family, [{ ...nowCall, name }])), name).toBe(true)

@@ -17,15 +17,18 @@ export class TrimmedText {
   }
 
   write(text: string): void {
-    const known = this.#held + (this.#isBlank && !this.#keepsBegin ? text.trimStart() : text)
-    const solid = known.trimEnd()
-    this.#held = known.slice(solid.length)
-    if (solid === '') return
+    const fresh = this.#isBlank && !this.#keepsBegin ? text.trimStart() : text
+    const solid = fresh.trimEnd()
+    if (solid === '') {
+      this.#held += fresh
+      return
+    }
     // What was cut apart stands on lines of its own.
     if (this.#isBlank && this.#wasWritten) this.#text += '\n'
     this.#isBlank = false
     this.#wasWritten = true
-    this.#text += solid
+    this.#text += this.#held + solid
+    this.#held = fresh.slice(solid.length)
   }
 
   /** What surrounds this place is no part of the text: white space held back is gone, and so is what comes next. */

@@ -107,6 +107,7 @@ export class GrammarPool {
       )
     }
     const grammar = this.#grammarOf(spec)
+    if (grammar.failure !== null) return Promise.reject(grammar.failure)
     grammar.ready ??= this.#prepare(grammar)
     return grammar.ready
   }
@@ -190,10 +191,10 @@ export class GrammarPool {
 
   async #prepare(grammar: Grammar): Promise<void> {
     try {
-      await this.#prover.prove(grammar.id, grammar.spec)
+      grammar.failure = await this.#prover.prove(grammar.id, grammar.spec)
       await this.#settle(grammar)
     } catch (error) {
-      // A thread that cannot be started is not the grammar's fault: the next one who asks may have more luck.
+      // A thread that cannot be started, or a busy machine: the next one who asks may have more luck.
       grammar.ready = null
       throw error
     }
@@ -295,6 +296,7 @@ export class GrammarPool {
       home: null,
       numTaken: 0,
       asked: null,
+      numRequests: 0,
       patienceMs: this.#limits.patienceMs,
     }
     grammar.matchers.add(matcher)
@@ -309,11 +311,13 @@ export class GrammarPool {
       home.open(matcher.id, matcher.grammar.id)
       matcher.home = home
       matcher.numTaken = 0
+      // A thread that is being ended may still write to the one before.
+      matcher.cell = MaskCell.create(row.draftTokenIds.length + 1, this.#options.vocabSize)
     } else if (matcher.asked?.numTokens === row.tokenIds.length) return null
     const hasRoom = row.draftTokenIds.length < matcher.cell.capacity
     if (!hasRoom) matcher.cell = MaskCell.create(row.draftTokenIds.length + 1, this.#options.vocabSize)
     const { numTaken } = matcher
-    const request = ++this.#lastId
+    const request = ++matcher.numRequests
     matcher.asked = { request, numTokens: row.tokenIds.length, draftTokenIds: [...row.draftTokenIds] }
     matcher.numTaken = row.tokenIds.length - row.numPromptTokens
     return {

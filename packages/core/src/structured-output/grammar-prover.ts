@@ -1,3 +1,4 @@
+import type { InvalidRequestError } from '../errors.ts'
 import type { GrammarSpec } from './grammar-spec.ts'
 import { deathError, grammarError } from './grammar.ts'
 import type { GrammarThread } from './grammar-thread.ts'
@@ -33,12 +34,18 @@ export class GrammarProver {
     this.#options = options
   }
 
-  /** @throws InvalidRequestError where the grammar is refused, or thread after thread ends of it */
-  async prove(grammar: number, spec: GrammarSpec): Promise<void> {
+  /**
+   * @returns why the library refuses it, or `null`
+   * @throws InvalidRequestError where it takes too long, or thread after thread ends of it
+   */
+  async prove(grammar: number, spec: GrammarSpec): Promise<InvalidRequestError | null> {
     if (this.#numBusy < this.#options.maxThreads) this.#numBusy++
     else await new Promise<void>((resolve) => this.#waiting.push(resolve))
     try {
-      for (let attempt = 1; !(await this.#tryOnce(grammar, spec, attempt === maxAttempts)); attempt++);
+      for (let attempt = 1; ; attempt++) {
+        const answer = await this.#tryOnce(grammar, spec, attempt === maxAttempts)
+        if (answer !== 'again') return answer
+      }
     } finally {
       const next = this.#waiting.shift()
       if (next === undefined) this.#numBusy--
@@ -51,8 +58,8 @@ export class GrammarProver {
     await Promise.all([...this.#threads].map((thread) => thread.end()))
   }
 
-  /** @returns false where a fresh thread should try */
-  async #tryOnce(grammar: number, spec: GrammarSpec, isLast: boolean): Promise<boolean> {
+  /** @returns 'again' where a fresh thread should try */
+  async #tryOnce(grammar: number, spec: GrammarSpec, isLast: boolean): Promise<InvalidRequestError | null | 'again'> {
     const known = isLast ? undefined : this.#idle.pop()
     const { thread, numRefusals } = known ?? { thread: await this.#createThread(), numRefusals: 0 }
     const answer = await thread.compile(grammar, spec).catch((error: Error) => error)
@@ -60,18 +67,17 @@ export class GrammarProver {
       const end = await thread.ended
       if (this.#isClosed) throw answer
       if (isLast || end.isTimeout) throw deathError(end, this.#options.timeoutMs)
-      return false
+      return 'again'
     }
     if (answer === null) {
       thread.forget(grammar)
       this.#keep({ thread, numRefusals })
-      return true
+      return null
     }
     if (answer.isSound) this.#keep({ thread, numRefusals: numRefusals + 1 })
     else void thread.end()
     // Others before it may have brought the thread to that.
-    if (!answer.isSound && known !== undefined) return false
-    throw grammarError(answer.reason)
+    return !answer.isSound && known !== undefined ? 'again' : grammarError(answer.reason)
   }
 
   async #createThread(): Promise<GrammarThread> {

@@ -15,6 +15,11 @@ export function createRandom(seed: number): Random {
 }
 
 const stopToken = 256
+/** Tokens of several bytes, across the parts of JSON as tokenizers have them: the library makes their masks another way than those of single bytes. */
+const pieces =
+  String.raw`": ", "} }} "}] ":" "," {" [" [[ ]] ], }, {"a" {"name" true false null tru 12 123 -1 0.5 .5 e1 00 ab abc foo bar -12 yes é ñá 日本 😀 \" \\ \n \u00 \u001f "a "ab "a": "name":`
+    .split(' ')
+    .concat(['\n  ', '\n', '  ', ', "', ': "', ' {', '": [', '": {', 'a b', '": 1', '": null', '", "a'])
 
 /** The library itself, on a vocabulary of all bytes: asks it whether texts are in a grammar, and draws texts from grammars. */
 export class GrammarSampler {
@@ -29,8 +34,12 @@ export class GrammarSampler {
   static async create(): Promise<GrammarSampler> {
     const library = await loadXGrammar(() => undefined, 1 << 30)
     const vocabulary = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte))
-    const tokens = [...vocabulary, new TextEncoder().encode('<stop>')] as unknown as string[]
-    const info: TokenizerInfo = await library.TokenizerInfo.createTokenizerInfo(tokens, 'raw', false, 257, [stopToken])
+    const encoder = new TextEncoder()
+    const texts = ['<stop>', ...pieces].map((piece) => encoder.encode(piece))
+    const tokens = [...vocabulary, ...texts] as unknown as string[]
+    const info: TokenizerInfo = await library.TokenizerInfo.createTokenizerInfo(tokens, 'raw', false, tokens.length, [
+      stopToken,
+    ])
     return new GrammarSampler(library, await library.GrammarCompiler.createGrammarCompiler(info, false))
   }
 
@@ -56,7 +65,7 @@ export class GrammarSampler {
         matcher.dispose()
         return new TextDecoder().decode(Uint8Array.from(bytes))
       }
-      bytes.push(token)
+      bytes.push(...(token < stopToken ? [token] : new TextEncoder().encode(pieces[token - stopToken - 1])))
     }
     matcher.dispose()
     return null
@@ -66,7 +75,8 @@ export class GrammarSampler {
 async function allowedTokens(matcher: GrammarMatcher): Promise<number[]> {
   const mask = await matcher.getNextTokenBitmask()
   const tokens: number[] = []
-  for (let id = 0; id <= stopToken; id++) if (((mask[id >>> 5]! >>> (id & 31)) & 1) === 1) tokens.push(id)
+  for (let id = 0; id <= stopToken + pieces.length; id++)
+    if (((mask[id >>> 5]! >>> (id & 31)) & 1) === 1) tokens.push(id)
   return tokens
 }
 

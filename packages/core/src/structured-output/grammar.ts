@@ -30,6 +30,8 @@ export interface Matcher {
   /** Output tokens that the thread was told. */
   numTaken: number
   asked: AskedMasks | null
+  /** Of all its homes. */
+  numRequests: number
   /** How long a step waits for it. */
   patienceMs: number
 }

@@ -128,6 +128,16 @@ describe('transforms', () => {
     expect(selects({ name: 'model.layers.0.mlp.up_proj', role: 'linear' })).toBe(true)
   })
 
+  it.each([
+    ['W8A8', {}, true], // rows have one scale
+    ['W4A16', {}, false],
+    ['W8A8', { clip: false }, false],
+    ['W4A16', { clip: true }, true],
+  ])('AWQ to %s with %o: clip is %s', (scheme, given, clip) => {
+    const { passes } = parseRecipe({ AWQModifier: { scheme, ...given } })
+    expect(identityOf(passes[0]!).options).toMatchObject({ options: { clip } })
+  })
+
   it('AWQ without any scheme is refused', () => {
     expect(() => parseRecipe([{ AWQModifier: {} }])).toThrow(/AWQModifier: has no "scheme", and no modifier behind it/)
   })

@@ -41,11 +41,6 @@ export function complementOf(set: CodePoints): CodePoints {
   return intersectionOf(gaps, allCodePoints)
 }
 
-/** The set of all characters of `text`. */
-export function codePointsOf(text: string): CodePoints {
-  return unionOf(Array.from(text, (character) => [[character.codePointAt(0)!, character.codePointAt(0)!]]))
-}
-
 const utf8Limits = [0x7f, 0x7ff, 0xffff, 0x10ffff]
 
 /** The UTF-8 of a set as sequences of byte ranges. */

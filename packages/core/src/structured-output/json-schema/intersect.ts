@@ -58,7 +58,7 @@ function intersectStrings(a: StringAlternative, b: StringAlternative): StringAlt
 
 function intersectArrays(a: ArrayAlternative, b: ArrayAlternative, { pointer }: IntersectContext): ArrayAlternative {
   if (a.contains !== null && b.contains !== null && a.contains !== b.contains) {
-    throw schemaError(pointer, 'contains', 'is combined with another "contains"; only one can be enforced')
+    throw schemaError([pointer, 'contains'], 'is combined with another "contains"; only one can be enforced')
   }
   return {
     type: 'array',

@@ -84,8 +84,7 @@ export function checkKeywords(site: Site): void {
   for (const name of Object.keys(site.schema)) {
     if (annotations.has(name) || enforcedKeywords.has(name) || name.startsWith('x-')) continue
     throw schemaError(
-      site.pointer,
-      name.slice(0, 100),
+      [site.pointer, name.slice(0, 100)],
       remedies.get(name) ?? 'is no keyword that can be enforced; leave it out',
     )
   }
@@ -95,34 +94,34 @@ export function readCount(schema: SchemaObject, keyword: string, site: Site): nu
   const value = schema[keyword]
   if (value === undefined) return null
   if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number
-  throw schemaError(site.pointer, keyword, `is ${describe(value)}; it must be a whole number from 0 to 2^53`)
+  throw schemaError([site.pointer, keyword], `is ${describe(value)}; it must be a whole number from 0 to 2^53`)
 }
 
 export function readNumber(schema: SchemaObject, keyword: string, site: Site): number | null {
   const value = schema[keyword]
   if (value === undefined) return null
   if (typeof value === 'number' && Number.isFinite(value)) return value
-  throw schemaError(site.pointer, keyword, `is ${describe(value)}; it must be a number`)
+  throw schemaError([site.pointer, keyword], `is ${describe(value)}; it must be a number`)
 }
 
 export function readString(schema: SchemaObject, keyword: string, site: Site): string | null {
   const value = schema[keyword]
   if (value === undefined) return null
   if (typeof value === 'string') return value
-  throw schemaError(site.pointer, keyword, `is ${describe(value)}; it must be a string`)
+  throw schemaError([site.pointer, keyword], `is ${describe(value)}; it must be a string`)
 }
 
 export function readNames(value: unknown, keyword: string, site: Site): readonly string[] {
   if (value === undefined) return []
   if (Array.isArray(value) && value.every((name) => typeof name === 'string')) return [...new Set<string>(value)]
-  throw schemaError(site.pointer, keyword, `is ${describe(value)}; it must be a list of strings`)
+  throw schemaError([site.pointer, keyword], `is ${describe(value)}; it must be a list of strings`)
 }
 
 export function readList(schema: SchemaObject, keyword: string, site: Site): readonly unknown[] | null {
   const value = schema[keyword]
   if (value === undefined) return null
   if (Array.isArray(value) && value.length > 0) return value
-  throw schemaError(site.pointer, keyword, `is ${describe(value)}; it must be a list that is not empty`)
+  throw schemaError([site.pointer, keyword], `is ${describe(value)}; it must be a list that is not empty`)
 }
 
 export function readEntries(
@@ -133,5 +132,5 @@ export function readEntries(
   const value = schema[keyword]
   if (value === undefined) return []
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return Object.entries(value)
-  throw schemaError(site.pointer, keyword, `is ${describe(value)}; it must be an object`)
+  throw schemaError([site.pointer, keyword], `is ${describe(value)}; it must be an object`)
 }

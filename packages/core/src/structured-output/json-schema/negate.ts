@@ -84,7 +84,7 @@ const harmless =
 
 function refuseUnlessHarmless(site: Site, keyword: string): readonly SchemaObject[] {
   if (harmless.test(keyword)) return []
-  throw schemaError(site.pointer, keyword, `cannot be negated, as "not", "if" and "else" need; only ${negatable} can`)
+  throw schemaError([site.pointer, keyword], `cannot be negated, as "not", "if" and "else" need; only ${negatable} can`)
 }
 
 function negateProperties({ site, schema, document }: KeywordContext): readonly SchemaObject[] {
@@ -106,8 +106,7 @@ function negateReference({
   const target = document.resolve(site, schema['$ref'])
   if (numReferences >= maxReferences || target.resource !== site.resource) {
     throw schemaError(
-      site.pointer,
-      '$ref',
+      [site.pointer, '$ref'],
       `to ${describe(schema['$ref'])} cannot be negated, as "not", "if" and "else" need; write the schema there`,
     )
   }

@@ -43,8 +43,7 @@ function tryWriteInteger({ min, max, divisors }: NumberAlternative, options: Num
   const [factor, numZeros] = splitTens(divisor)
   if (factor > maxDivisor) {
     throw schemaError(
-      pointer,
-      'multipleOf',
+      [pointer, 'multipleOf'],
       `comes to ${divisor}; only divisors up to ${maxDivisor} times a power of ten can be enforced`,
     )
   }
@@ -86,8 +85,7 @@ function tryWriteDecimal(
 
 function tooLarge(pointer: string): Error {
   return schemaError(
-    pointer,
-    null,
+    [pointer, null],
     `allows only numbers of more than ${maxDigits} digits, which cannot be told apart; use smaller bounds`,
   )
 }

@@ -72,8 +72,7 @@ function readTypes(schema: SchemaObject, site: Site): ReadonlySet<string> | null
   const unknown = names.find((name) => !typeNames.includes(name))
   if (names.length === 0 || unknown !== undefined) {
     throw schemaError(
-      site.pointer,
-      'type',
+      [site.pointer, 'type'],
       `is ${describe(value)}; it must be one or a list of ${typeNames.join(', ')}`,
     )
   }
@@ -93,8 +92,7 @@ function numberOf(site: Site, schema: SchemaObject, isInteger: boolean): NumberA
   const divisor = readNumber(schema, 'multipleOf', site)
   if (divisor !== null && (!Number.isSafeInteger(divisor) || divisor <= 0)) {
     throw schemaError(
-      site.pointer,
-      'multipleOf',
+      [site.pointer, 'multipleOf'],
       `is ${divisor}; only positive integers can be enforced: leave it out, or count in smaller units`,
     )
   }
@@ -135,8 +133,7 @@ function stringOf(site: Site, schema: SchemaObject, context: OwnContext): String
   if (format !== null && stringFormats.has(format)) languages.push(context.language('format', format, site))
   else if (format !== null && !freeFormats.has(format) && !numberFormats.has(format)) {
     throw schemaError(
-      site.pointer,
-      'format',
+      [site.pointer, 'format'],
       `is ${describe(format)}; only ${[...stringFormats.keys(), ...numberFormats.keys(), ...freeFormats].join(', ')} can be enforced: leave it out, or write a "pattern"`,
     )
   }
@@ -154,7 +151,7 @@ function arrayOf(site: Site, schema: SchemaObject, { document }: OwnContext): Ar
   const isDraft7 = Array.isArray(schema['items'])
   const prefix = isDraft7 ? (schema['items'] as unknown[]) : (readList(schema, 'prefixItems', site) ?? [])
   if (isDraft7 && schema['prefixItems'] !== undefined) {
-    throw schemaError(site.pointer, 'items', 'is a list beside "prefixItems"; write the list as "prefixItems" alone')
+    throw schemaError([site.pointer, 'items'], 'is a list beside "prefixItems"; write the list as "prefixItems" alone')
   }
   // Draft-07's additionalItems says nothing unless items is a list.
   const rest = isDraft7 ? schema['additionalItems'] : schema['items']
@@ -169,7 +166,7 @@ function arrayOf(site: Site, schema: SchemaObject, { document }: OwnContext): Ar
       restSchema === undefined ? null : document.child(site, restSchema, isUnevaluated ? 'unevaluatedItems' : restName),
   }
   if (typeof (schema['uniqueItems'] ?? false) !== 'boolean') {
-    throw schemaError(site.pointer, 'uniqueItems', `is ${describe(schema['uniqueItems'])}; it must be true or false`)
+    throw schemaError([site.pointer, 'uniqueItems'], `is ${describe(schema['uniqueItems'])}; it must be true or false`)
   }
   return {
     ...anyArray,
@@ -185,8 +182,8 @@ function containsOf(site: Site, schema: SchemaObject, document: SchemaDocument):
   const min = readCount(schema, 'minContains', site) ?? 1
   const max = readCount(schema, 'maxContains', site)
   if (schema['contains'] === undefined) return null
-  if (max !== null) throw schemaError(site.pointer, 'maxContains', 'cannot be enforced; leave it out')
-  if (min > 1) throw schemaError(site.pointer, 'minContains', `is ${min}; only 0 and 1 can be enforced`)
+  if (max !== null) throw schemaError([site.pointer, 'maxContains'], 'cannot be enforced; leave it out')
+  if (min > 1) throw schemaError([site.pointer, 'minContains'], `is ${min}; only 0 and 1 can be enforced`)
   return min === 0 ? null : document.child(site, schema['contains'], 'contains')
 }
 
@@ -236,8 +233,7 @@ function refuseBesideApplicators(site: Site, schema: SchemaObject, keyword: stri
   if (other === undefined) return
   const instead = keyword === 'unevaluatedItems' ? 'items' : 'additionalProperties'
   throw schemaError(
-    site.pointer,
-    keyword,
+    [site.pointer, keyword],
     `cannot be enforced beside "${other}"; write all in one schema with "${instead}"`,
   )
 }

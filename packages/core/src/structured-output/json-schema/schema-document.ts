@@ -43,7 +43,7 @@ export class SchemaDocument {
   /** The site of a schema inside the document, or of one made up at a place of it. */
   site(schema: unknown, pointer: string, resource: Resource): Site {
     if (typeof schema !== 'boolean' && !isObject(schema)) {
-      throw schemaError(pointer, null, `is ${describe(schema)}; a schema is an object or a boolean`)
+      throw schemaError([pointer, null], `is ${describe(schema)}; a schema is an object or a boolean`)
     }
     const known = this.sites.get(schema)
     if (known !== undefined) return known
@@ -58,19 +58,18 @@ export class SchemaDocument {
 
   /** The schema that a `$ref` names. */
   resolve(site: Site, ref: unknown): Site {
-    if (typeof ref !== 'string') throw schemaError(site.pointer, '$ref', `is ${describe(ref)}; it must be a string`)
+    if (typeof ref !== 'string') throw schemaError([site.pointer, '$ref'], `is ${describe(ref)}; it must be a string`)
     const [base, fragment = ''] = splitOnce(ref, '#')
     const resource = base === '' ? site.resource : this.findResource(site.resource, base!)
     if (resource === null) {
       throw schemaError(
-        site.pointer,
-        '$ref',
+        [site.pointer, '$ref'],
         `names another document, ${quote(ref)}, which is not fetched; put its content under "$defs" and name it as "#/$defs/…"`,
       )
     }
     const target = this.findFragment(resource, fragment)
     if (target === null)
-      throw schemaError(site.pointer, '$ref', `names ${quote(ref)}, which the document does not have`)
+      throw schemaError([site.pointer, '$ref'], `names ${quote(ref)}, which the document does not have`)
     return this.site(target.schema, target.pointer, this.resourceOf.get(target.schema) ?? resource)
   }
 
@@ -94,9 +93,10 @@ export class SchemaDocument {
     value: unknown,
     at: { readonly pointer: string; readonly resource: Resource; readonly depth: number },
   ): void {
-    if (++this.numValues > maxValues) throw schemaError('#', null, `has more than ${maxValues} values; make it smaller`)
+    if (++this.numValues > maxValues)
+      throw schemaError(['#', null], `has more than ${maxValues} values; make it smaller`)
     if (at.depth > maxDepth)
-      throw schemaError(at.pointer.slice(0, 200), null, `is nested deeper than ${maxDepth} levels; make it flatter`)
+      throw schemaError([at.pointer.slice(0, 200), null], `is nested deeper than ${maxDepth} levels; make it flatter`)
     if (typeof value !== 'object' || value === null) return
     const resource = isObject(value) ? this.indexSchema(value, at) : at.resource
     for (const [name, child] of Object.entries(value)) {
@@ -122,8 +122,9 @@ export class SchemaDocument {
   }
 
   private count(value: unknown, depth: number): void {
-    if (++this.numValues > maxValues) throw schemaError('#', null, `has more than ${maxValues} values; make it smaller`)
-    if (depth > maxDepth) throw schemaError('#', null, `is nested deeper than ${maxDepth} levels; make it flatter`)
+    if (++this.numValues > maxValues)
+      throw schemaError(['#', null], `has more than ${maxValues} values; make it smaller`)
+    if (depth > maxDepth) throw schemaError(['#', null], `is nested deeper than ${maxDepth} levels; make it flatter`)
     if (typeof value === 'object' && value !== null)
       for (const child of Object.values(value)) this.count(child, depth + 1)
   }
@@ -134,15 +135,15 @@ function parseSchemaText(schema: unknown): unknown {
   try {
     text = typeof schema === 'string' ? schema : JSON.stringify(schema)
   } catch (error) {
-    throw schemaError('#', null, 'cannot be written as JSON; pass plain objects', { cause: error })
+    throw schemaError(['#', null], 'cannot be written as JSON; pass plain objects', { cause: error })
   }
-  if (text === undefined) throw schemaError('#', null, `is ${describe(schema)}; a schema is an object or a boolean`)
+  if (text === undefined) throw schemaError(['#', null], `is ${describe(schema)}; a schema is an object or a boolean`)
   if (text.length > maxTextLength)
-    throw schemaError('#', null, `has ${text.length} characters of JSON, more than ${maxTextLength}; make it smaller`)
+    throw schemaError(['#', null], `has ${text.length} characters of JSON, more than ${maxTextLength}; make it smaller`)
   try {
     return JSON.parse(text)
   } catch (error) {
-    throw schemaError('#', null, 'is not valid JSON', { cause: error })
+    throw schemaError(['#', null], 'is not valid JSON', { cause: error })
   }
 }
 

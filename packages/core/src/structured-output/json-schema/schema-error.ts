@@ -2,8 +2,7 @@ import { InvalidRequestError } from '../../errors.ts'
 
 /** Refuses a schema: where, which keyword, why, and what to write instead. */
 export function schemaError(
-  pointer: string,
-  keyword: string | null,
+  [pointer, keyword]: readonly [pointer: string, keyword: string | null],
   reason: string,
   options?: ErrorOptions,
 ): InvalidRequestError {

@@ -71,12 +71,11 @@ export class SchemaExpander {
     const known = this.ofSite.get(site)
     if (known !== undefined) return known
     if (this.expanding.has(site)) {
-      throw schemaError(site.pointer, '$ref', 'leads back to itself without a property or an item between')
+      throw schemaError([site.pointer, '$ref'], 'leads back to itself without a property or an item between')
     }
     if (this.expanding.size >= maxExpansionDepth) {
       throw schemaError(
-        site.pointer,
-        null,
+        [site.pointer, null],
         `lies behind more than ${maxExpansionDepth} nested schemas and references; make the schema flatter`,
       )
     }
@@ -209,8 +208,7 @@ export class SchemaExpander {
     const number = alternatives.filter((alternative) => alternative.type !== 'const').length
     if (number > maxAlternatives) {
       throw schemaError(
-        site.pointer,
-        null,
+        [site.pointer, null],
         `comes to ${number} combined alternatives, more than ${maxAlternatives}; combine fewer anyOf, oneOf, if and type lists`,
       )
     }
@@ -227,7 +225,7 @@ export class SchemaExpander {
         language = regexToDfa(node, { isWhole: kind === 'format', budget: this.budget })
       } catch (error) {
         if (!(error instanceof RegexError)) throw error
-        throw schemaError(site.pointer, 'pattern', `cannot be enforced: ${error.message}; write it without`, {
+        throw schemaError([site.pointer, 'pattern'], `cannot be enforced: ${error.message}; write it without`, {
           cause: error,
         })
       }

@@ -68,11 +68,10 @@ describe("JSON Schema's test suite", () => {
   })
 })
 
+const require = createRequire(import.meta.url)
+
 function readSuite(): { file: string; cases: SuiteCase[] }[] {
-  const root = join(
-    dirname(createRequire(import.meta.url).resolve('json-schema-test-suite/package.json')),
-    'tests/draft4',
-  )
+  const root = join(dirname(require.resolve('json-schema-test-suite/package.json')), 'tests/draft4')
   return ['', 'optional'].flatMap((folder) =>
     readdirSync(join(root, folder))
       // JavaScript's numbers do not tell 1.0 from 1.

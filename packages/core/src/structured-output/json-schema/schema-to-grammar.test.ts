@@ -120,6 +120,7 @@ describe('schemaToGrammar', () => {
         type: 'object',
         properties: { a: { type: 'string' } },
         if: { properties: { a: { const: 'x' } }, required: ['a'] },
+        // oxlint-disable-next-line unicorn/no-thenable -- JSON Schema's keyword
         then: { required: ['b'] },
       },
       ['{"a":"x","b":1}', '{"a":"y"}', '{}'],
@@ -158,6 +159,11 @@ describe('schemaToGrammar', () => {
     ],
     [{ $ref: '#thing', $defs: { x: { $anchor: 'thing', const: 1 } } }, ['1'], ['2']],
     [{ const: 'a"b\\c\u0001é' }, [String.raw`"a\"b\\c\u0001é"`], ['"a"']],
+    [
+      '{"properties":{"__proto__":{"type":"integer"}},"required":["__proto__"],"additionalProperties":false}',
+      ['{"__proto__":1}'],
+      ['{"__proto__":"a"}', '{}'],
+    ],
     // Alternatives that begin and end alike, which the library would join.
     [
       { anyOf: [{ type: 'array', items: { enum: ['a', 1, null] }, uniqueItems: true }, { type: 'array' }] },

@@ -40,8 +40,7 @@ function tryExact(
 function overlaps(site: Site, cause?: unknown): InvalidRequestError {
   const remedy = 'use "anyOf", or give each branch a required property with a "const" of its own'
   return schemaError(
-    site.pointer,
-    'oneOf',
+    [site.pointer, 'oneOf'],
     `has branches that a value might both match, and they cannot be told apart; ${remedy}`,
     { cause },
   )

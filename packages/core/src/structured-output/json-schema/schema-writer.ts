@@ -41,7 +41,7 @@ export class SchemaWriter {
     this.findFruitful()
     const first = this.nodes.get(root.key)!
     if (!this.fruitful.has(root.key))
-      throw schemaError('#', null, 'allows no value at all; its keywords contradict each other')
+      throw schemaError(['#', null], 'allows no value at all; its keywords contradict each other')
     for (const planned of this.nodes.values()) {
       if (!this.fruitful.has(planned.node.key)) continue
       this.writer.define(planned.rule, this.valueBody(planned.plans))
@@ -55,7 +55,7 @@ export class SchemaWriter {
       if (this.nodes.has(node.key)) continue
       const pointer = node.sites[0]?.pointer ?? '#'
       if (this.nodes.size >= maxNodes)
-        throw schemaError(pointer, null, `is one of more than ${maxNodes} combined schemas; make the schema smaller`)
+        throw schemaError([pointer, null], `is one of more than ${maxNodes} combined schemas; make the schema smaller`)
       const context = { expander: this.expander, writer: this.writer, pointer }
       const plans = this.expander.alternatives(node).flatMap((alternative) => tryPlan(alternative, context) ?? [])
       this.nodes.set(node.key, { node, rule: this.writer.reserve('value'), plans })

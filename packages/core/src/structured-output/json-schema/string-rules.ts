@@ -8,8 +8,9 @@ import {
   type Dfa,
 } from '../automaton/dfa.ts'
 import { spellInJson } from '../automaton/byte-dfa.ts'
+import { allCodePoints, intersectionOf, utf8Sequences } from '../automaton/code-points.ts'
 import { tryWriteDfa } from '../ebnf/dfa-rules.ts'
-import type { GrammarWriter } from '../ebnf/grammar-writer.ts'
+import { byteClass, type GrammarWriter } from '../ebnf/grammar-writer.ts'
 import type { Alternative, StringAlternative } from './alternative.ts'
 import type { SchemaExpander } from './schema-expander.ts'
 import { schemaError } from './schema-error.ts'
@@ -43,7 +44,7 @@ export function tryWriteString(
   const escape = writer.rule('escape', anyEscape)
   if (minLength === 0 && maxLength === null) return writer.rule('string', `"\\"" ${anyCharacters(writer, escape)}`)
   if (minLength > maxRepeat)
-    throw schemaError(pointer, 'minLength', `is ${minLength}; only up to ${maxRepeat} can be enforced`)
+    throw schemaError([pointer, 'minLength'], `is ${minLength}; only up to ${maxRepeat} can be enforced`)
   if (Math.max(minLength, maxLength ?? 0) > maxCountedLength) {
     return writer.rule(
       'string',
@@ -61,14 +62,21 @@ const plainCharacter = '[^\\u0000-\\u001f"\\\\]'
 
 /**
  * From `min` characters to `max`, or on to a rule without a bound, up to the closing quote. Each character's rule ends in
- * the next's, not in its own end: so the library knows beforehand which tokens fit.
+ * the next's, not in its own end (that of UTF-8, without rules in it, is put in its place by the library): so it knows
+ * beforehand which tokens fit.
  */
 function countedCharacters(writer: GrammarWriter, min: number, max: number | string): string {
+  const sequences = utf8Sequences(intersectionOf([[0x80, 0x10ffff]], allCodePoints))
+  const utf8 = writer.rule(
+    'utf8',
+    sequences.map((bytes) => bytes.map((range) => byteClass([range])).join(' ')).join(' | '),
+  )
   const last = typeof max === 'number' ? max : min
   let next = typeof max === 'number' ? '"\\""' : max
   for (let count = last - 1; count >= 0; count--) {
-    const end = count >= min ? ' | "\\""' : ''
-    next = writer.rule('char', `${plainCharacter} ${next} | "\\\\" ["\\\\/bfnrt] ${next}${end}`)
+    const ways = [`[\\u0020!#-\\u005b\\u005d-\\u007f] ${next}`, `${utf8} ${next}`, `"\\\\" ["\\\\/bfnrt] ${next}`]
+    if (count >= min) ways.push('"\\""')
+    next = writer.rule('char', ways.join(' | '))
   }
   return next
 }
@@ -88,8 +96,7 @@ export function stringLanguage(
   if (minLength === 0 && maxLength === null) return language
   if (minLength > maxCountedLength) {
     throw schemaError(
-      pointer,
-      'minLength',
+      [pointer, 'minLength'],
       `is ${minLength}; beside "pattern", "format" or for names only up to ${maxCountedLength} can be enforced`,
     )
   }

@@ -81,7 +81,7 @@ const maxItems = 20_000
 
 function planArray(array: ArrayAlternative, { expander, pointer }: PlanContext): ArrayPlan {
   if (array.minItems > maxItems)
-    throw schemaError(pointer, 'minItems', `is ${array.minItems}; only up to ${maxItems} can be enforced`)
+    throw schemaError([pointer, 'minItems'], `is ${array.minItems}; only up to ${maxItems} can be enforced`)
   const length = Math.max(0, ...array.layers.map((layer) => layer.prefix.length))
   const max = array.maxItems === null ? null : Math.min(array.maxItems, maxItems)
   const prefix = Array.from({ length: Math.min(length, max ?? length) }, (_, index) =>
@@ -91,8 +91,7 @@ function planArray(array: ArrayAlternative, { expander, pointer }: PlanContext):
   const { contains } = array
   if (contains !== null && (prefix.length > 0 || array.minItems > 1 || max !== null || array.isUnique)) {
     throw schemaError(
-      pointer,
-      'contains',
+      [pointer, 'contains'],
       'cannot be enforced beside prefixItems, minItems above 1, maxItems or uniqueItems',
     )
   }
@@ -116,8 +115,7 @@ function uniqueChoices(
     return alternatives.map(({ value }) => JSON.stringify(value))
   }
   throw schemaError(
-    pointer,
-    'uniqueItems',
+    [pointer, 'uniqueItems'],
     'can be enforced only where "items" is an "enum"; leave it out, or list the values',
   )
 }
@@ -162,8 +160,7 @@ function planExtras(object: ObjectAlternative, names: readonly string[], context
   const patterns = [...new Set(layers.flatMap((layer) => layer.patterns.map(({ language }) => language)))]
   if (patterns.length > maxPatterns) {
     throw schemaError(
-      pointer,
-      'patternProperties',
+      [pointer, 'patternProperties'],
       `has ${patterns.length} patterns that may match together, more than ${maxPatterns}`,
     )
   }
