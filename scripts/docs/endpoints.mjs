@@ -71,16 +71,7 @@ How a model writes calls and marks its thinking is found in its chat template, a
 - Stop strings are looked for in the text that the model writes, calls and thinking included; logprobs and token ids are those of all its tokens.`
 
 export function endpointsPage(origin) {
-  const chat = chatCompletionRequestSchema.shape
-  const completion = completionRequestSchema.shape
-  const names = [...new Set([...Object.keys(completion), ...Object.keys(chat)])]
-  const supports = (shape, name) => name in shape && refusalOf(shape[name]).kind === 'supported'
-  const fields = names.map((name) => {
-    const isBoth = name in chat && name in completion && supports(chat, name) === supports(completion, name)
-    const isChat = supports(chat, name) || !(name in completion)
-    const schema = isBoth || !isChat ? completion[name] : chat[name]
-    return { name, schema, where: isBoth || name in generationOptionShape ? '' : isChat ? 'chat' : 'completions' }
-  })
+  const fields = requestFields()
   const kinds = Map.groupBy(fields, ({ schema }) => refusalOf(schema).kind)
   return `${origin}
 
@@ -154,6 +145,20 @@ ${kinds
   .map(({ name, schema }) => `- \`${name}\`: ${refusalOf(schema).remedy}`)
   .join('\n')}
 `
+}
+
+/** The fields of both requests; one that only one of the two supports is that one's. */
+function requestFields() {
+  const chat = chatCompletionRequestSchema.shape
+  const completion = completionRequestSchema.shape
+  const names = [...new Set([...Object.keys(completion), ...Object.keys(chat)])]
+  const supports = (shape, name) => name in shape && refusalOf(shape[name]).kind === 'supported'
+  return names.map((name) => {
+    const isBoth = name in chat && name in completion && supports(chat, name) === supports(completion, name)
+    const isChat = supports(chat, name) || !(name in completion)
+    const schema = isBoth || !isChat ? completion[name] : chat[name]
+    return { name, schema, where: isBoth || name in generationOptionShape ? '' : isChat ? 'chat' : 'completions' }
+  })
 }
 
 /** What the schema says of a value that nobody sends. */
