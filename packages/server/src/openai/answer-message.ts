@@ -10,7 +10,7 @@ import type {
 import { answerRole, echoedText } from './chat-prompt.ts'
 import { toWireFinishReason } from './finish-reason.ts'
 
-/** A whole sample → the message, with the keys that vLLM has. */
+/** A whole sample → the message, with the keys that vLLM has, but `tool_calls` where there are any only. */
 export function answerMessage(
   completion: CompletionOutput,
   request: ChatCompletionRequest,
@@ -24,7 +24,8 @@ export function answerMessage(
     annotations: null,
     audio: null,
     function_call: null,
-    tool_calls: toolCalls.map(toToolCall),
+    // Absent where there are none, as OpenAI has it: clients take an empty list for calls, and LlamaIndex's agent asks on for ever.
+    ...(toolCalls.length > 0 && { tool_calls: toolCalls.map(toToolCall) }),
     reasoning: null,
     ...(reasoning !== '' && reasoningFields(reasoning, request)),
   }

@@ -38,7 +38,6 @@ describe('a complete answer', () => {
             annotations: null,
             audio: null,
             function_call: null,
-            tool_calls: [],
             reasoning: null,
           },
           logprobs: null,
@@ -285,7 +284,8 @@ describe('a message in parts', () => {
       },
     })
     const plain = await choiceOf('hello you END')
-    expect(plain).toMatchObject({ finish_reason: 'stop', message: { content: 'hello you', tool_calls: [] } })
+    expect(plain).toMatchObject({ finish_reason: 'stop', message: { content: 'hello you' } })
+    expect(plain.message).not.toHaveProperty('tool_calls')
     expect(plain.message.reasoning).toBeNull()
     expect((await choiceOf('~think END')).message).toMatchObject({ content: null, reasoning: 'think' })
   })
