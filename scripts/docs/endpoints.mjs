@@ -57,17 +57,21 @@ const endpoints = [
   ['GET /version', '`{ "version": … }`'],
 ]
 
+const answers = `## Tools, reasoning, structured output
+
+How a model writes calls and marks its thinking is found in its chat template, and said when the server starts; there is nothing to choose.
+
+- \`message.tool_calls\` has the calls, \`message.content\` the rest, \`null\` where there is none; the finish reason is \`tool_calls\`, or \`stop\` for a function that the request
+  named. In a stream, id, type and name come with the first piece of a call, and the arguments in pieces that concatenate to those of the whole answer. At the length
+  limit the arguments end where the model was, with \`length\`. Tools are a 400 where the template has no place for them; \`none\` leaves them out of the prompt.
+- \`message.reasoning\` has what the model thought, as \`delta.reasoning\` does in a stream.
+- \`required\`, a function, \`strict\` tools and what \`response_format\` or \`structured_outputs\` say are held by a grammar that begins after the thinking. A schema, regular
+  expression or grammar that cannot be held is a 400 that says where and why, before any event of a stream. With tools and \`auto\`, an answer is of the format or is a
+  call; where a call must be made, the format has nothing to hold.
+- Stop strings are looked for in the text that the model writes, calls and thinking included; logprobs and token ids are those of all its tokens.`
+
 export function endpointsPage(origin) {
-  const chat = chatCompletionRequestSchema.shape
-  const completion = completionRequestSchema.shape
-  const names = [...new Set([...Object.keys(completion), ...Object.keys(chat)])]
-  const supports = (shape, name) => name in shape && refusalOf(shape[name]).kind === 'supported'
-  const fields = names.map((name) => {
-    const isBoth = name in chat && name in completion && supports(chat, name) === supports(completion, name)
-    const isChat = supports(chat, name) || !(name in completion)
-    const schema = isBoth || !isChat ? completion[name] : chat[name]
-    return { name, schema, where: isBoth || name in generationOptionShape ? '' : isChat ? 'chat' : 'completions' }
-  })
+  const fields = requestFields()
   const kinds = Map.groupBy(fields, ({ schema }) => refusalOf(schema).kind)
   return `${origin}
 
@@ -108,18 +112,7 @@ What cannot be done in parts has a limit:
 | \`stop\` | 64 texts of 4,096 characters | 400 |
 | \`bad_words\` | 1,024 entries, 65,536 characters together; for all prompts of a request together 65,536 entries | 400 |
 
-## Tools, reasoning, structured output
-
-How a model writes calls and marks its thinking is found in its chat template, and said when the server starts; there is nothing to choose.
-
-- \`message.tool_calls\` has the calls, \`message.content\` the rest, \`null\` where there is none; the finish reason is \`tool_calls\`, or \`stop\` for a function that the request
-  named. In a stream, id, type and name come with the first piece of a call, and the arguments in pieces that concatenate to those of the whole answer. At the length
-  limit the arguments end where the model was, with \`length\`. Tools are a 400 where the template has no place for them; \`none\` leaves them out of the prompt.
-- \`message.reasoning\` has what the model thought, as \`delta.reasoning\` does in a stream.
-- \`required\`, a function, \`strict\` tools and what \`response_format\` or \`structured_outputs\` say are held by a grammar that begins after the thinking. A schema, regular
-  expression or grammar that cannot be held is a 400 that says where and why, before any event of a stream. With tools and \`auto\`, an answer is of the format or is a
-  call; where a call must be made, the format has nothing to hold.
-- Stop strings are looked for in the text that the model writes, calls and thinking included; logprobs and token ids are those of all its tokens.
+${answers}
 
 ## Supported
 
@@ -152,6 +145,20 @@ ${kinds
   .map(({ name, schema }) => `- \`${name}\`: ${refusalOf(schema).remedy}`)
   .join('\n')}
 `
+}
+
+/** The fields of both requests; one that only one of the two supports is that one's. */
+function requestFields() {
+  const chat = chatCompletionRequestSchema.shape
+  const completion = completionRequestSchema.shape
+  const names = [...new Set([...Object.keys(completion), ...Object.keys(chat)])]
+  const supports = (shape, name) => name in shape && refusalOf(shape[name]).kind === 'supported'
+  return names.map((name) => {
+    const isBoth = name in chat && name in completion && supports(chat, name) === supports(completion, name)
+    const isChat = supports(chat, name) || !(name in completion)
+    const schema = isBoth || !isChat ? completion[name] : chat[name]
+    return { name, schema, where: isBoth || name in generationOptionShape ? '' : isChat ? 'chat' : 'completions' }
+  })
 }
 
 /** What the schema says of a value that nobody sends. */
