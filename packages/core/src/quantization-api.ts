@@ -5,6 +5,7 @@ export {
   columnGroups,
   createGroupedReader,
   describeGrouped,
+  groupedFormat,
   numGroups,
   planesOf,
 } from './tensor/grouped-format.ts'
@@ -24,6 +25,8 @@ export { QuantizationError } from './errors.ts'
 export { createSchemeMethods } from './quantization/grouped-method.ts'
 export { createQuantizationScheme } from './quantization/create-quantization-scheme.ts'
 export type { QuantizationScheme } from './quantization/quantization-scheme.ts'
+export { createModulePattern, createPatternBudget } from './quantization/module-pattern.ts'
+export type { ModulePattern, PatternBudget, PatternOptions } from './quantization/module-pattern.ts'
 export { readGrouped } from './quantization/load-grouped.ts'
 export type { GroupedTensors, PlaneReader, PlaneTarget, Region } from './quantization/grouped-tensors.ts'
 export type { EncodedTensor } from './quantization/encoded-tensor.ts'

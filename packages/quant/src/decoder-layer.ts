@@ -112,14 +112,25 @@ export interface LayerPass {
    * Default: the function's source, which doesn't show what it has captured.
    */
   readonly identity?: unknown
+  /** Whether it is there to quantize modules: a run in which none is has been told wrong names. Default false. */
+  readonly quantizes?: boolean
   /** Whether it looks at activations, so that it needs calibration. Default false: it may, where there is some. */
   readonly needsCalibration?: boolean
 }
 
+export interface PassDescription extends Pick<LayerPass, 'needsCalibration' | 'quantizes'> {
+  readonly name: string
+  readonly options: unknown
+}
+
 /** A pass with a name and the options that make it what it is. */
 export function definePass(
-  { name, options, needsCalibration = false }: { name: string; options: unknown; needsCalibration?: boolean },
+  { name, options, needsCalibration = false, quantizes = false }: PassDescription,
   run: (layer: DecoderLayer) => void | Promise<void>,
 ): LayerPass {
-  return Object.assign((layer: DecoderLayer) => run(layer), { identity: { name, options }, needsCalibration })
+  return Object.assign((layer: DecoderLayer) => run(layer), {
+    identity: { name, options },
+    needsCalibration,
+    quantizes,
+  })
 }

@@ -1,5 +1,6 @@
 import { InvalidConfigError } from '@octavo/core/backend'
 import type { LinearRole } from '@octavo/core/model'
+import { createModulePattern, createPatternBudget } from '@octavo/core/quantization'
 
 /** What a pass works on: class names (`Linear`, `Embedding`), modules by their names in full, or `re:` and a pattern. */
 export interface ModuleSelection {
@@ -13,11 +14,11 @@ export interface ModuleSelection {
 export type SelectsModule = (module: { readonly name: string; readonly role: LinearRole }) => boolean
 
 /**
- * compressed-tensors' rules: a name in full or `re:<pattern>` matched from the name's start; class names by role. Routers are
+ * compressed-tensors' rules: a name in full or `re:<pattern>` as Python's `re.match` finds it, from the name's start; class names by role. Routers are
  * linear layers to transformers, and choosing experts by rounded logits costs more than they weigh: they are selected only
  * where a name or pattern in `targets` says so.
  *
- * @throws InvalidConfigError for a pattern that is none
+ * @throws InvalidConfigError for a pattern that is none; so does what it returns, for one that takes too long
  */
 export function createModuleSelector({ targets = ['Linear'], ignore = [] }: ModuleSelection): SelectsModule {
   const wanted = targets.map((target) => matcherOf('targets', target))
@@ -32,19 +33,15 @@ const classes: Readonly<Record<string, readonly LinearRole[]>> = {
 
 function matcherOf(option: string, target: string): SelectsModule {
   if (target.startsWith('re:')) {
-    const pattern = parsePattern(option, target.slice('re:'.length))
-    return ({ name }) => pattern.test(name)
+    const isFound = createModulePattern(target.slice('re:'.length), {
+      budget: createPatternBudget(),
+      refuse(reason) {
+        throw new InvalidConfigError(option, reason)
+      },
+    })
+    return ({ name }) => isFound(name)
   }
   const roles = Object.hasOwn(classes, target) ? classes[target] : undefined
   if (roles !== undefined) return ({ role }) => roles.includes(role)
   return ({ name }) => name === target
-}
-
-/** Python's `re.match`: from the start, to wherever it ends. */
-function parsePattern(option: string, source: string): RegExp {
-  try {
-    return new RegExp(`^(?:${source})`)
-  } catch (error) {
-    throw new InvalidConfigError(option, `"re:${source}" is no regular expression`, { cause: error })
-  }
 }

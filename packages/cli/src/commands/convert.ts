@@ -73,7 +73,7 @@ function targetOf(target: string, { to }: ConvertFlags): Target {
   if (found !== undefined) return found
   const nearest = nearestName(to, targets)
   throw new UsageError(
-    `There is no format "${to}"${nearest === null ? '' : `; did you mean "${nearest}"?`} Known are ${targets.join(', ')}.`,
+    `There is no format "${to}"${nearest === null ? '.' : `; did you mean "${nearest}"?`} Known are ${targets.join(', ')}.`,
   )
 }
 

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { engineOptionTable } from '@octavo/core'
 import { evaluate, type EvaluateOptions, evaluateOptionTable, evaluationHtml, formatEvaluation } from '@octavo/quant'
 import type { Command } from 'commander'
@@ -6,6 +6,7 @@ import { backendModules, type BackendFlags } from '../backend-modules.ts'
 import { backendOptionTable } from '../flags/backend-options.ts'
 import { addOptionFlags } from '../flags/option-flags.ts'
 import { ProgressBar } from '../ui/progress-bar.ts'
+import { UsageError } from '../ui/report-error.ts'
 
 interface EvaluateFlags extends Omit<EvaluateOptions, 'models' | 'modules'>, Pick<BackendFlags, 'threads'> {
   readonly json?: string
@@ -30,6 +31,8 @@ async function run(models: readonly string[], { json, html, threads, ...options 
   const bar = new ProgressBar(process.stderr, String)
   const downloads = new ProgressBar()
   const modules = backendModules(threads === undefined ? {} : { threads })
+  // An evaluation may take hours: what can't be written is said before.
+  for (const file of [html, json]) if (file !== undefined && file !== '-') checkWritable(file)
   try {
     const evaluation = await evaluate({
       ...options,
@@ -41,13 +44,24 @@ async function run(models: readonly string[], { json, html, threads, ...options 
     })
     bar.end()
     const text = `${JSON.stringify(evaluation, null, 2)}\n`
+    process.stdout.write(json === '-' ? text : `${formatEvaluation(evaluation)}\n`)
     if (html !== undefined) writeFileSync(html, evaluationHtml(evaluation))
     if (json !== undefined && json !== '-') writeFileSync(json, text)
-    process.stdout.write(json === '-' ? text : `${formatEvaluation(evaluation)}\n`)
   } finally {
     bar.end()
     downloads.end()
   }
   // Backends may hold worker threads of their own.
   process.exit()
+}
+
+function checkWritable(file: string): void {
+  const wasThere = existsSync(file)
+  try {
+    closeSync(openSync(file, 'a'))
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new UsageError(`The report ${file} can't be written (${reason}). Name a file in a folder that is there.`)
+  }
+  if (!wasThere) rmSync(file)
 }

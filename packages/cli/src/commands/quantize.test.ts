@@ -24,6 +24,7 @@ describe('octavo quantize', () => {
       '--scheme',
       '--method',
       '--smooth-quant',
+      '--kv-cache-scales',
       '--ignore',
       '--num-samples',
       '--max-seq-length',
@@ -43,6 +44,9 @@ describe('octavo quantize', () => {
   it('asks where to, and refuses two ways to say what is done, before a model is looked for', async () => {
     await expect(run('nowhere')).rejects.toThrow(/--output FOLDER/)
     await expect(run('nowhere', '-o', 'x', '--recipe', 'r.yaml', '--method', 'rtn')).rejects.toThrow(/leave one out/)
+    await expect(run('nowhere', '-o', 'x', '--recipe', 'r.yaml', '--kv-cache-scales', 'fp8')).rejects.toThrow(
+      /--kv-cache-scales: leave one out/,
+    )
     await expect(run('nowhere', '-o', 'x', '--recipe', '/nowhere/r.yaml')).rejects.toThrow(/can't be read/)
     await expect(run('nowhere', '-o', 'x', '--scheme', 'W4A17')).rejects.toThrow(/there is no scheme "W4A17"/)
     await expect(run('/nowhere', '-o', 'x', '--method', 'rtn')).rejects.toThrow(/There is no file or folder/)

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { nativeProvider } from '@octavo/backend-native'
-import { type BackendProvider, formatBytes, type OptionTable } from '@octavo/core'
+import { type BackendProvider, flagOf, formatBytes, type OptionTable } from '@octavo/core'
 import {
   calibrationOptionTable,
   methodOptionTable,
@@ -86,9 +86,7 @@ function recipeOf(flags: QuantizeFlags): Recipe {
   if (recipe === undefined) return methodRecipe(method, { head, embedding })
   const [other] = Object.keys(method)
   if (other !== undefined)
-    throw new UsageError(
-      `--recipe says what is done, and so does --${other === 'smoothQuant' ? 'smooth-quant' : other}: leave one out.`,
-    )
+    throw new UsageError(`--recipe says what is done, and so does ${flagOf(other)}: leave one out.`)
   return parseRecipeText(readRecipe(recipe))
 }
 

@@ -2,26 +2,24 @@ import type { Tensor2D } from '@tensorflow/tfjs-core'
 import { createBackend } from '../backends/backend.ts'
 import type { BackendPack, MachineShare, WarmupPolicy } from '../backends/backend-pack.ts'
 import type { EngineConfig } from '../config/engine-config.ts'
-import { type ModelConfig, parseModelConfig } from '../config/model-config.ts'
+import type { ModelConfig } from '../config/model-config.ts'
 import { checkParallelSizes } from '../config/parallel-sizes.ts'
 import { InvalidConfigError } from '../errors.ts'
 import type { Communicator } from '../layers/communicator.ts'
 import { ExpertBalance, type ExpertBalanceReport } from '../layers/expert-balance.ts'
-import { type Checkpoint, openCheckpoint } from '../loading/checkpoint.ts'
-import type { CausalLM, LayerRange, ModelDefinition } from '../models/model.ts'
-import { getModelDefinition } from '../models/registry.ts'
-import { createSchemeMethods } from '../quantization/grouped-method.ts'
-import { createQuantizationScheme } from '../quantization/create-quantization-scheme.ts'
+import type { Checkpoint } from '../loading/checkpoint.ts'
+import type { CausalLM, LayerRange } from '../models/model.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import { kvBytesPerToken, type KvDType } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
 import { availableMemory } from '../util/available-memory.ts'
+import { type CheckpointModel, readCheckpointModel } from './checkpoint-model.ts'
 import { estimateWeightBytes } from './estimate-weight-bytes.ts'
 import { checkMaxModelLen, checkWeightsFit, kvBudget, type MemoryLimits } from './kv-cache-size.ts'
 import { ModelRunner } from './model-runner.ts'
 import { paddedSizes, type WarmupReport, warmUp } from './warm-up.ts'
 import type { LoadedModel, Worker } from './worker.ts'
-import { composeLinearMethods, composeSampler, type WorkerContext, type WorkerModules } from './worker-modules.ts'
+import { composeSampler, type WorkerContext, type WorkerModules } from './worker-modules.ts'
 
 export interface ModelWorkerOptions {
   readonly config: EngineConfig
@@ -44,13 +42,6 @@ interface Loaded {
   readonly kvCacheDtype: KvDType
 }
 
-interface LoadModelParts {
-  readonly definition: ModelDefinition
-  readonly modelConfig: ModelConfig
-  readonly checkpoint: Checkpoint
-  readonly pack: BackendPack
-}
-
 /** One rank in this thread: the model (or this rank's part of it) on a backend, and the runner that feeds it. */
 export class ModelWorker implements Worker {
   readonly #options: ModelWorkerOptions
@@ -69,14 +60,13 @@ export class ModelWorker implements Worker {
 
   async load(): Promise<LoadedModel> {
     const { config, modelPath, share, communicator, expertCommunicator, workerModules = {} } = this.#options
-    const checkpoint = await openCheckpoint(modelPath)
-    const modelConfig = parseModelConfig(checkpoint.config, checkpoint.path, workerModules.architectures)
+    const checkpointModel = await readCheckpointModel(modelPath, workerModules)
+    const { checkpoint, config: modelConfig } = checkpointModel
     checkParallelSizes(modelConfig, { tp: communicator.size, ep: expertCommunicator?.size ?? 1 })
     checkMaxModelLen(config.model, modelConfig.maxPositionEmbeddings)
-    const definition = await getModelDefinition(modelConfig, workerModules.architectures)
     const { pack } = await createBackend(config.device.backend, { providers: workerModules.backends ?? [], share })
     const kvCacheDtype = kvDTypeOf(pack, config.cache.kvCacheDtype)
-    const model = this.#loadModel({ definition, modelConfig, checkpoint, pack })
+    const model = this.#loadModel(checkpointModel, pack)
     this.#loaded = { checkpoint, pack, model, kvCacheDtype }
     return {
       backend: pack.name,
@@ -142,38 +132,28 @@ export class ModelWorker implements Worker {
     this.#loaded = null
   }
 
-  #loadModel({ definition, modelConfig, checkpoint, pack }: LoadModelParts): CausalLM {
-    const { config, communicator, expertCommunicator, share, layers, workerModules = {}, onProgress } = this.#options
-    const scheme = checkpoint.quantization && createQuantizationScheme(checkpoint.quantization)
-    const source = checkpoint.openWeights()
-    try {
-      const weightBytes = estimateWeightBytes(source, {
-        dtype: config.model.dtype,
-        layers,
-        numRanks: communicator.size,
-        numExpertRanks: (expertCommunicator ?? communicator).size,
-        scheme,
-      })
-      checkWeightsFit(checkpoint.path, weightBytes, memoryLimits(pack, 0, share))
-      return definition.load({
-        config: modelConfig,
-        source,
-        pack,
-        dtype: config.model.dtype,
-        communicator,
-        ...(expertCommunicator && { expertCommunicator }),
-        expertBalance: this.#expertBalance,
-        linearMethods: composeLinearMethods(workerModules, {
-          ...contextOf(modelConfig, checkpoint),
-          communicator,
-          linearMethods: createSchemeMethods(scheme),
-        }),
-        ...(layers && { layers }),
-        ...(onProgress && { onProgress }),
-      })
-    } finally {
-      source.close()
-    }
+  #loadModel({ checkpoint, load }: CheckpointModel, pack: BackendPack): CausalLM {
+    const { config, communicator, expertCommunicator, share, layers, onProgress } = this.#options
+    const { dtype } = config.model
+    return load({
+      pack,
+      dtype,
+      communicator,
+      ...(expertCommunicator && { expertCommunicator }),
+      expertBalance: this.#expertBalance,
+      ...(layers && { layers }),
+      ...(onProgress && { onProgress }),
+      check(source, scheme) {
+        const weightBytes = estimateWeightBytes(source, {
+          dtype,
+          layers,
+          numRanks: communicator.size,
+          numExpertRanks: (expertCommunicator ?? communicator).size,
+          scheme,
+        })
+        checkWeightsFit(checkpoint.path, weightBytes, memoryLimits(pack, 0, share))
+      },
+    })
   }
 
   #requireLoaded(): Loaded {

@@ -1,13 +1,11 @@
 import type { BackendPack } from '../backends/backend-pack.ts'
-import { type ModelConfig, parseModelConfig } from '../config/model-config.ts'
+import type { ModelConfig } from '../config/model-config.ts'
 import { singleRank } from '../layers/communicator.ts'
-import { type Checkpoint, openCheckpoint } from '../loading/checkpoint.ts'
+import type { Checkpoint } from '../loading/checkpoint.ts'
 import type { CausalLM, LayerRange } from '../models/model.ts'
-import { getModelDefinition } from '../models/registry.ts'
-import { createSchemeMethods } from '../quantization/grouped-method.ts'
-import { createQuantizationScheme } from '../quantization/create-quantization-scheme.ts'
 import { assert } from '../util/assert.ts'
-import { composeLinearMethods, type WorkerModules } from './worker-modules.ts'
+import { readCheckpointModel } from './checkpoint-model.ts'
+import type { WorkerModules } from './worker-modules.ts'
 
 export interface OpenModelOptions {
   readonly pack: BackendPack
@@ -29,39 +27,17 @@ export async function openModel(
   modelPath: string,
   { pack, workerModules = {} }: OpenModelOptions,
 ): Promise<OpenedModel> {
-  const checkpoint = await openCheckpoint(modelPath)
-  const config = parseModelConfig(checkpoint.config, checkpoint.path, workerModules.architectures)
-  const definition = await getModelDefinition(config, workerModules.architectures)
-  const scheme = checkpoint.quantization && createQuantizationScheme(checkpoint.quantization)
-  const load = (modelConfig: ModelConfig, layers?: LayerRange): CausalLM => {
-    const source = checkpoint.openWeights()
-    const context = { config: modelConfig, hfConfig: checkpoint.config, modelPath: checkpoint.path }
-    try {
-      return definition.load({
-        config: modelConfig,
-        source,
-        pack,
-        dtype: 'auto',
-        communicator: singleRank,
-        linearMethods: composeLinearMethods(workerModules, {
-          ...context,
-          communicator: singleRank,
-          linearMethods: createSchemeMethods(scheme),
-        }),
-        ...(layers && { layers }),
-      })
-    } finally {
-      source.close()
-    }
-  }
+  const { checkpoint, config, load } = await readCheckpointModel(modelPath, workerModules)
+  const common = { pack, dtype: 'auto', communicator: singleRank } as const
   return {
     checkpoint,
     config,
-    load: (layers) => load(config, layers),
+    load: (layers) => load({ ...common, ...(layers && { layers }) }),
     loadLayer(index) {
       assert(index >= 0 && index < config.numLayers, `there is no layer ${index} of ${config.numLayers}`)
       // Of a model with one layer more, no stage that ends before it has norm and head.
-      return load({ ...config, numLayers: config.numLayers + 1 }, { start: index, end: index + 1 })
+      const longer = { ...config, numLayers: config.numLayers + 1 }
+      return load({ ...common, config: longer, layers: { start: index, end: index + 1 } })
     },
   }
 }

@@ -32,5 +32,9 @@ describe('findQuantization', () => {
     }
     writeFileSync(join(folder, 'quantize_config.json'), '[]')
     expect(() => findQuantization(folder, {})).toThrow(CheckpointError)
+    for (const section of [5, 'gptq', []])
+      expect(() => findQuantization(folder, { quantization_config: section })).toThrow(
+        `its quantization_config is ${JSON.stringify(section)}, which says nothing`,
+      )
   })
 })

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { CheckpointError } from '../errors.ts'
 import { isJsonObject, type JsonObject } from '../util/json-object.ts'
 import { readJsonFile } from './json-file.ts'
 
@@ -20,14 +21,22 @@ const separateFiles: readonly (readonly [name: string, method: string])[] = [
   ['hf_quant_config.json', 'modelopt'],
 ]
 
+function requireObject(section: unknown, file: string): JsonObject {
+  if (isJsonObject(section)) return section
+  throw new CheckpointError(
+    file,
+    `its quantization_config is ${JSON.stringify(section).slice(0, 80)}, which says nothing of how weights are quantized; it must be an object, or be left out`,
+  )
+}
+
 /** From config.json, a multimodal one's `text_config`, or a file beside it; `null` where none says anything. */
 export function findQuantization(folder: string, config: JsonObject): QuantizationSection | null {
   const file = join(folder, 'config.json')
   const text = config['text_config']
   const configs = isJsonObject(text) ? [config, text] : [config]
   for (const { quantization_config: quantization, compression_config: compression } of configs) {
-    if (isJsonObject(quantization)) return { file, method: null, json: quantization }
-    if (isJsonObject(compression)) return { file, method: 'compressed-tensors', json: compression }
+    if (quantization != null) return { file, method: null, json: requireObject(quantization, file) }
+    if (compression != null) return { file, method: 'compressed-tensors', json: requireObject(compression, file) }
   }
   for (const [name, method] of separateFiles) {
     const path = join(folder, name)

@@ -7,7 +7,7 @@ import {
   type Golden,
   type GoldenFiles,
   type GoldenKind,
-  goldenFolders,
+  listGoldenFolders,
   loadModel,
   readJson,
 } from './golden-models.case.ts'
@@ -70,7 +70,7 @@ export interface DescribeGoldenOptions {
 
 /** Every model family and GGUF type against logits, tokens and logprobs of the reference implementations. */
 export function describeGolden(backend: string, options: DescribeGoldenOptions): void {
-  const { fixtures, createPack, tolerance, kinds = allGoldenKinds, folders = goldenFolders } = options
+  const { fixtures, createPack, tolerance, kinds = allGoldenKinds, folders = listGoldenFolders(fixtures) } = options
   const table: string[] = []
   describe(`golden data on the ${backend} backend`, () => {
     let pack: BackendPack

@@ -12,7 +12,7 @@ import {
   allGoldenKinds,
   type GoldenFiles,
   type Golden,
-  goldenFolders,
+  listGoldenFolders,
   loadModel,
   readJson,
 } from './golden-models.case.ts'
@@ -58,7 +58,7 @@ export function describeParallelModels(backend: string, { fixtures, createPack }
       process.stdout.write(['backend | model | ranks | max logit difference / max logit', ...table, ''].join('\n'))
     })
 
-    it.each(goldenFolders)('%s', { timeout: timeoutMs }, async (folder) => {
+    it.each(listGoldenFolders(fixtures))('%s', { timeout: timeoutMs }, async (folder) => {
       const path = `${fixtures}models/${folder}`
       const { prompts } = readJson<Golden>(`${path}/golden.json`)
       const errors = await compare(path, { pack, prompts: prompts.slice(0, numPrompts).map(({ ids }) => ids) })

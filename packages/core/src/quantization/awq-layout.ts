@@ -77,6 +77,11 @@ function unpackColumn({ column, rowWords, count, first, rows, out, outCol, strid
   }
 }
 
+/** Whether all zeros are in the middle, told from whole words. */
+export function areAwqZerosMiddle(words: Uint32Array): boolean {
+  return words.every((word) => word === 0x8888_8888)
+}
+
 /** `qzeros` → zeros `[rows, groups]`. */
 export function decodeAwqZeros(
   words: Uint32Array,

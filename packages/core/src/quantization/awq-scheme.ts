@@ -3,7 +3,8 @@ import { CheckpointError, UnsupportedModelError } from '../errors.ts'
 import type { QuantizationSection } from '../loading/quantization-section.ts'
 import type { RawTensor } from '../loading/raw-tensor.ts'
 import type { WeightView } from '../loading/weight-view.ts'
-import { awqCodes, decodeAwqZeros } from './awq-layout.ts'
+import { groupedFormat } from '../tensor/grouped-format.ts'
+import { areAwqZerosMiddle, awqCodes, decodeAwqZeros } from './awq-layout.ts'
 import {
   checkDtype,
   matrixShape,
@@ -15,7 +16,7 @@ import {
 } from './grouped-tensors.ts'
 import type { QuantizationScheme } from './quantization-scheme.ts'
 import { columnsPlane, elementBytesOf, readWords } from './raw-matrix.ts'
-import { groupSizeOf, groupSizeSchema, parseSection, resolveGroups } from './section.ts'
+import { describeGroups, groupSizeOf, groupSizeSchema, parseSection, resolveGroups } from './section.ts'
 
 const schema = z.object({
   bits: z.int().nullish(),
@@ -65,36 +66,32 @@ function findAwq(source: WeightView, { module, qweight, groupSize: stated, hasZe
   const [cols, wordCols] = matrixShape(qweight)
   const rows = 8 * wordCols
   const { groupSize, numGroups } = resolveGroups(stated, cols)
-  const scales = requireRaw(source, `${module}.scales`, { dtypes: scaleDtypes, shape: [numGroups, rows] })
+  const scales = requireRaw(source, `${module}.scales`, {
+    dtypes: scaleDtypes,
+    shape: [numGroups, rows],
+    because: describeGroups(4, stated),
+  })
   const scaleDtype = scaleDtypeOf(scales)
   const zerosName = `${module}.qzeros`
-  const zeros =
+  const words =
     !hasZeros && source.raw(zerosName) === null
       ? null
-      : decodeAwqZeros(readWords(requireRaw(source, zerosName, { dtypes: ['int32'], shape: [numGroups, wordCols] })), {
-          rows,
-          groups: numGroups,
-        })
-  const isSymmetric = zeros === null || zeros.every((zero) => zero === 8)
+      : readWords(requireRaw(source, zerosName, { dtypes: ['int32'], shape: [numGroups, wordCols] }))
+  const zeros =
+    words === null || areAwqZerosMiddle(words)
+      ? null
+      : planeInMemory(() => decodeAwqZeros(words, { rows, groups: numGroups }), numGroups)
   return {
     module,
     file: qweight.file,
     rows,
     cols,
-    format: {
-      kind: 'grouped',
-      bits: 4,
-      codebook: 'integers',
-      groupSize,
-      scaleDtype,
-      hasZeros: !isSymmetric,
-      hasOrder: false,
-    },
+    format: groupedFormat({ bits: 4, groupSize, scaleDtype, hasZeros: zeros !== null }),
     order: null,
     codeUnit: 8,
     codes: awqCodes({ tensor: qweight, cols: wordCols, elementBytes: 4 }),
     scales: columnsPlane({ tensor: scales, cols: rows, elementBytes: elementBytesOf(scaleDtype) }),
-    zeros: zeros === null || isSymmetric ? null : planeInMemory(zeros, numGroups),
+    zeros,
     names: [qweight.name, scales.name, zerosName],
     unused: [],
   }

@@ -3,6 +3,7 @@ import { CheckpointError, UnsupportedModelError } from '../errors.ts'
 import type { RawTensor } from '../loading/raw-tensor.ts'
 import type { WeightView } from '../loading/weight-view.ts'
 import { encodeRow } from '../tensor/dequantize.ts'
+import { groupedFormat } from '../tensor/grouped-format.ts'
 import { ceilDiv, greatestCommonDivisor } from '../util/math.ts'
 import { codesHighFirst } from './byte-planes.ts'
 import { readScalars } from './float4-tensors.ts'
@@ -86,15 +87,12 @@ function findTable(source: WeightView, { module, weight, state: stateTensor }: T
     file,
     rows,
     cols,
-    format: {
-      kind: 'grouped',
+    format: groupedFormat({
       bits: 4,
       codebook: readTable(source, `${name}.quant_map`),
       groupSize,
       scaleDtype: 'float32',
-      hasZeros: false,
-      hasOrder: false,
-    },
+    }),
     order: null,
     codeUnit: 2,
     codes: codesHighFirst(weight, cols),
@@ -202,15 +200,7 @@ function findInt8(source: WeightView, module: string, weight: RawTensor): Groupe
     file: weight.file,
     rows,
     cols,
-    format: {
-      kind: 'grouped',
-      bits: 8,
-      codebook: 'integers',
-      groupSize: 'channel',
-      scaleDtype: 'float32',
-      hasZeros: false,
-      hasOrder: false,
-    },
+    format: groupedFormat({ bits: 8, groupSize: 'channel', scaleDtype: 'float32' }),
     order: null,
     codeUnit: 1,
     codes: signedCodes({ tensor: weight, cols, elementBytes: 1 }),

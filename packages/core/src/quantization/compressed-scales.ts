@@ -16,26 +16,31 @@ export interface ScaleGrid {
   readonly numGroups: number
   /** The shapes that a tensor of scales or zeros of it may have. */
   readonly shapes: readonly (readonly number[])[]
+  /** What of the configuration they follow from. */
+  readonly because?: string
 }
 
 export function scaleGrid(
   { strategy, groupSize, blockShape }: CompressedWeights,
   { rows, cols }: { readonly rows: number; readonly cols: number },
 ): ScaleGrid {
-  if (strategy === 'tensor') return { blockRows: rows, groupSize: 'channel', numGroups: 1, shapes: [[], [1], [1, 1]] }
-  if (strategy === 'channel') return { blockRows: 1, groupSize: 'channel', numGroups: 1, shapes: [[rows, 1], [rows]] }
+  const because = `strategy "${strategy}"${groupSize === null ? '' : `, group_size ${groupSize}`}${blockShape === null ? '' : `, blocks of ${blockShape.join(' x ')}`}`
+  const channel = { groupSize: 'channel', numGroups: 1, because } as const
+  if (strategy === 'tensor') return { ...channel, blockRows: rows, shapes: [[], [1], [1, 1]] }
+  if (strategy === 'channel') return { ...channel, blockRows: 1, shapes: [[rows, 1], [rows]] }
   const [blockRows, width] = blockShape ?? [1, groupSize!]
   const groups = resolveGroups(width, cols)
-  return { blockRows, ...groups, shapes: [[ceilDiv(rows, blockRows), groups.numGroups]] }
+  return { blockRows, ...groups, shapes: [[ceilDiv(rows, blockRows), groups.numGroups]], because }
 }
 
 /** Throws CheckpointError unless the tensor has a scale or zero for each part of the grid. */
-export function checkGrid({ name, file, shape }: RawTensor, { shapes }: ScaleGrid): void {
+export function checkGrid({ name, file, shape }: RawTensor, { shapes, because }: ScaleGrid): void {
   const isSame = (other: readonly number[]): boolean =>
     other.length === shape.length && other.every((size, i) => size === shape[i])
   if (shapes.some(isSame)) return
   const expected = shapes.map((other) => `[${other.join(', ')}]`).join(' or ')
-  throw new CheckpointError(file, `expected shape ${expected}, found [${shape.join(', ')}]`, { tensor: name })
+  const reason = because === undefined ? '' : `, as the config says ${because}`
+  throw new CheckpointError(file, `expected shape ${expected}${reason}, found [${shape.join(', ')}]`, { tensor: name })
 }
 
 /** A plane of `[rows, numGroups]`, of a tensor with one row for `blockRows`. */

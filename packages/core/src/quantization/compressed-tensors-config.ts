@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { CheckpointError, UnsupportedModelError } from '../errors.ts'
 import type { LinearRole } from '../layers/linear-method.ts'
 import type { QuantizationSection } from '../loading/quantization-section.ts'
-import { createModulePattern, createPatternBudget, type PatternOptions } from './module-pattern.ts'
+import { createModulePattern, createPatternBudget, refusePattern, type PatternOptions } from './module-pattern.ts'
 import { groupSizeSchema, parseSection } from './section.ts'
 
 const blockSize = z
@@ -67,7 +67,7 @@ export function parseCompressedTensors(section: QuantizationSection): Compressed
   if (sparsity !== 'dense') refuse(`whose weights are stored sparse ("${sparsity}")`)
   if (Object.keys(json.transform_config?.config_groups ?? {}).length > 0)
     refuse('whose activations are transformed as the model runs ("transform_config")')
-  const options = { file, budget: createPatternBudget() }
+  const options = { budget: createPatternBudget(), refuse: refusePattern(file) }
   const groups = Object.entries(json.config_groups).flatMap(([name, { targets, weights, format }]) => {
     const stated = format ?? json.format ?? ''
     if (/sparse|marlin/.test(stated)) refuse(`in the format "${stated}"`)

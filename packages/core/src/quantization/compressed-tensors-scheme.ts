@@ -2,6 +2,7 @@ import { CheckpointError, UnsupportedModelError } from '../errors.ts'
 import type { QuantizationSection } from '../loading/quantization-section.ts'
 import type { RawTensor } from '../loading/raw-tensor.ts'
 import type { WeightView } from '../loading/weight-view.ts'
+import { groupedFormat } from '../tensor/grouped-format.ts'
 import { checkGrid, gridPlane, repeatedRows, scaleGrid, type ScaleGrid } from './compressed-scales.ts'
 import { findFloatPacked, findFloatQuantized } from './compressed-floats.ts'
 import { parseCompressedTensors, type CompressedWeights } from './compressed-tensors-config.ts'
@@ -17,7 +18,7 @@ import {
 } from './grouped-tensors.ts'
 import { signedCodes } from './int-quantized-layout.ts'
 import { findOrder } from './order.ts'
-import { decodePackedZeros, paddedCodes, streamWords } from './pack-quantized-layout.ts'
+import { arePackedZerosMiddle, decodePackedZeros, paddedCodes, streamWords } from './pack-quantized-layout.ts'
 import type { QuantizationScheme } from './quantization-scheme.ts'
 import { codesInWords, readIntegers, readWords, rowsPlane } from './raw-matrix.ts'
 
@@ -39,7 +40,11 @@ export function createCompressedTensorsScheme(section: QuantizationSection): Qua
     find(source, module, role) {
       const packed = source.raw(`${module}.weight_packed`)
       const weight = packed ?? source.raw(`${module}.weight`)
-      if (weight === null || scaleDtypes.some((dtype) => dtype === weight.dtype)) {
+      if (weight === null) {
+        refuseScaleAlone(source, module)
+        return null
+      }
+      if (scaleDtypes.some((dtype) => dtype === weight.dtype)) {
         refuseUncompressed(source, module)
         return null
       }
@@ -50,6 +55,14 @@ export function createCompressedTensorsScheme(section: QuantizationSection): Qua
       return packed.dtype === 'uint8' ? findFloatPacked(source, found) : findPackQuantized(source, found)
     },
   }
+}
+
+function refuseScaleAlone(source: WeightView, module: string): void {
+  const scale = source.raw(`${module}.weight_scale`)
+  if (scale !== null)
+    throw new CheckpointError(scale.file, `missing, and there is "${scale.name}"; download the checkpoint again`, {
+      tensor: `${module}.weight_packed`,
+    })
 }
 
 /** Files that were saved before they were compressed: the weights are those of before, and not what was asked for. */
@@ -183,15 +196,7 @@ function withScales(source: WeightView, found: CodesAndZeros): GroupedTensors {
     file: weight.file,
     rows,
     cols,
-    format: {
-      kind: 'grouped',
-      bits,
-      codebook: 'integers',
-      groupSize,
-      scaleDtype,
-      hasZeros: zeros !== null,
-      hasOrder: order !== null,
-    },
+    format: groupedFormat({ bits, groupSize, scaleDtype, hasZeros: zeros !== null, hasOrder: order !== null }),
     order,
     codeUnit,
     codes,
@@ -213,10 +218,12 @@ function packedZeros(
   if (numWords !== expected || groups !== numGroups)
     throw new CheckpointError(
       tensor.file,
-      `expected shape [${expected}, ${numGroups}], found [${numWords}, ${groups}]`,
+      `expected shape [${expected}, ${numGroups}], as the config says ${grid.because}, found [${numWords}, ${groups}]`,
       { tensor: tensor.name },
     )
-  return zerosPlane(decodePackedZeros(readWords(tensor), { bits, rows: points, groups, isPadded }), { grid, bits })
+  const words = readWords(tensor)
+  const packed = { bits, rows: points, groups, isPadded }
+  return arePackedZerosMiddle(words, packed) ? null : zerosPlane(() => decodePackedZeros(words, packed), grid)
 }
 
 /** Signed integers, one for each scale. */
@@ -234,16 +241,13 @@ function plainZeros(tensor: RawTensor, { grid, bits }: Found): PlaneReader | nul
         tensor: tensor.name,
       },
     )
-  return zerosPlane(
-    Uint8Array.from(points, (point) => point + middle),
-    { grid, bits },
-  )
+  if (points.every((point) => point === 0)) return null
+  return zerosPlane(() => Uint8Array.from(points, (point) => point + middle), grid)
 }
 
-function zerosPlane(points: Uint8Array, { grid, bits }: Pick<Found, 'grid' | 'bits'>): PlaneReader | null {
-  if (points.every((point) => point === 2 ** (bits - 1))) return null
-  const plane = planeInMemory(points, grid.numGroups)
-  return grid.blockRows === 1 ? plane : repeatedRows(plane, grid.blockRows)
+function zerosPlane(make: () => Uint8Array, { numGroups, blockRows }: ScaleGrid): PlaneReader {
+  const plane = planeInMemory(make, numGroups)
+  return blockRows === 1 ? plane : repeatedRows(plane, blockRows)
 }
 
 function greatestPowerOfTwo(value: number): number {

@@ -11,6 +11,7 @@ import { weightFormats } from '../tensor/dtype.ts'
 import {
   codeValues,
   createGroupedReader,
+  groupedFormat,
   numGroups,
   planesOf,
   type GroupedFormat,
@@ -184,16 +185,7 @@ interface Random extends Partial<GroupedFormat> {
 }
 
 function randomWeight({ rows, cols, height = 1, scale = (random) => random, ...rest }: Random): GroupedWeight {
-  const format: GroupedFormat = {
-    kind: 'grouped',
-    bits: 8,
-    codebook: 'e4m3',
-    groupSize: 'channel',
-    scaleDtype: 'float32',
-    hasZeros: false,
-    hasOrder: false,
-    ...rest,
-  }
+  const format = groupedFormat({ bits: 8, codebook: 'e4m3', groupSize: 'channel', scaleDtype: 'float32', ...rest })
   const spec = { format, rows, cols }
   const { codes, scales, sizeInBytes } = planesOf(spec)
   const planes = new Uint8Array(sizeInBytes)

@@ -142,7 +142,7 @@ describe('files that are wrong', () => {
     [
       ct({ num_bits: 8, strategy: 'channel' }),
       [weight, floats('weight_scale', [1], [1])],
-      /"m\.weight_scale": expected shape \[4, 1\] or \[4\], found \[1\]/,
+      /"m\.weight_scale": expected shape \[4, 1\] or \[4\], as the config says strategy "channel", found \[1\]/,
     ],
     [nvfp4, [packed], /"m\.weight_scale": missing/],
     [nvfp4, [packed, scale], /"m\.weight_global_scale": missing/],

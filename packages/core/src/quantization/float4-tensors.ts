@@ -2,6 +2,7 @@ import { CheckpointError } from '../errors.ts'
 import type { RawTensor } from '../loading/raw-tensor.ts'
 import type { WeightView } from '../loading/weight-view.ts'
 import { widenRow } from '../tensor/dequantize.ts'
+import { groupedFormat } from '../tensor/grouped-format.ts'
 import { byteScalesPlane, codesInBytes } from './byte-planes.ts'
 import { e4m3Scales, e8m0Scales, type ByteScales } from './float8-codes.ts'
 import { checkDtype, matrixShape, requireRaw, scaleDtypeOf, type GroupedTensors } from './grouped-tensors.ts'
@@ -45,15 +46,7 @@ export function findFloat4(source: WeightView, found: Float4Module): GroupedTens
     file: weight.file,
     rows,
     cols,
-    format: {
-      kind: 'grouped',
-      bits: 4,
-      codebook: 'e2m1',
-      groupSize,
-      scaleDtype,
-      hasZeros: false,
-      hasOrder: false,
-    },
+    format: groupedFormat({ bits: 4, codebook: 'e2m1', groupSize, scaleDtype }),
     order: null,
     codeUnit: 2,
     codes: codesInBytes(weight, cols, 4),

@@ -2,6 +2,7 @@ import { CheckpointError } from '../errors.ts'
 import type { RawTensor } from '../loading/raw-tensor.ts'
 import type { WeightView } from '../loading/weight-view.ts'
 import type { DType } from '../tensor/dtype.ts'
+import { groupedFormat } from '../tensor/grouped-format.ts'
 import { ceilDiv } from '../util/math.ts'
 import { byteScalesPlane, codesInBytes } from './byte-planes.ts'
 import { checkGrid, gridPlane, repeatedRows, type ScaleGrid } from './compressed-scales.ts'
@@ -82,15 +83,7 @@ export function findFloat8(source: WeightView, { module, weight, gridOf }: Float
     file: weight.file,
     rows,
     cols,
-    format: {
-      kind: 'grouped',
-      bits: 8,
-      codebook: float8Codebook(dtype),
-      groupSize: grid.groupSize,
-      scaleDtype,
-      hasZeros: false,
-      hasOrder: false,
-    },
+    format: groupedFormat({ bits: 8, codebook: float8Codebook(dtype), groupSize: grid.groupSize, scaleDtype }),
     order: null,
     codeUnit: 1,
     codes: codesInBytes(weight, cols, 8),

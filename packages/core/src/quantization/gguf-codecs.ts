@@ -1,6 +1,6 @@
 import type { RawBlock } from '../loading/raw-tensor.ts'
 import type { DType } from '../tensor/dtype.ts'
-import type { Codebook, GroupedFormat } from '../tensor/grouped-format.ts'
+import { groupedFormat, type Codebook, type GroupedFormat } from '../tensor/grouped-format.ts'
 import { float16Table } from '../tensor/narrow-floats.ts'
 import { codesIq1M, codesIq1S, codesIq2S, codesIq2Xs, codesIq2Xxs, codesIq3S, codesIq3Xxs } from './gguf-grid-codes.ts'
 
@@ -45,7 +45,7 @@ function codec(
   parts: Omit<BlockCodec, 'format'>,
 ): BlockCodec {
   return {
-    format: { kind: 'grouped', bits, codebook, groupSize, scaleDtype, hasZeros: false, hasOrder: false },
+    format: { ...groupedFormat({ bits, codebook, groupSize, scaleDtype }), groupSize },
     ...parts,
   }
 }

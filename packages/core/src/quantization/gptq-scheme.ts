@@ -3,8 +3,9 @@ import { CheckpointError, UnsupportedModelError } from '../errors.ts'
 import type { QuantizationSection } from '../loading/quantization-section.ts'
 import type { RawTensor } from '../loading/raw-tensor.ts'
 import type { WeightView } from '../loading/weight-view.ts'
+import { groupedFormat } from '../tensor/grouped-format.ts'
 import { ceilDiv } from '../util/math.ts'
-import { decodeGptqZeros, gptqBits, type GptqVersion } from './gptq-layout.ts'
+import { areGptqZerosMiddle, decodeGptqZeros, gptqBits, type GptqVersion } from './gptq-layout.ts'
 import {
   checkDtype,
   matrixShape,
@@ -13,12 +14,13 @@ import {
   scaleDtypeOf,
   scaleDtypes,
   type GroupedTensors,
+  type PlaneReader,
 } from './grouped-tensors.ts'
-import { createModulePattern, createPatternBudget } from './module-pattern.ts'
+import { createModulePattern, createPatternBudget, refusePattern } from './module-pattern.ts'
 import { findOrder } from './order.ts'
 import type { QuantizationScheme } from './quantization-scheme.ts'
 import { codesInWords, columnsPlane, elementBytesOf, readWords } from './raw-matrix.ts'
-import { groupSizeOf, groupSizeSchema, parseSection, resolveGroups } from './section.ts'
+import { describeGroups, groupSizeOf, groupSizeSchema, parseSection, resolveGroups } from './section.ts'
 
 const moduleShape = {
   bits: z.int(),
@@ -71,7 +73,7 @@ function createConfigOf({ file }: QuantizationSection, json: GptqJson): (names: 
     return { bits, groupSize: groupSizeOf(groupSize), isSymmetric: sym ?? null }
   }
   const base = toConfig(json)
-  const options = { file, budget: createPatternBudget() }
+  const options = { budget: createPatternBudget(), refuse: refusePattern(file) }
   const overrides = Object.entries(json.dynamic ?? {})
     .filter(([key]) => !key.startsWith('-:'))
     .map(([key, { bits, group_size: groupSize, sym }]) => ({
@@ -114,7 +116,11 @@ function findGptq(source: WeightView, gptq: GptqModule): GroupedTensors {
       tensor: qweight.name,
     })
   const { groupSize, numGroups } = resolveGroups(config.groupSize, cols)
-  const scales = requireRaw(source, `${module}.scales`, { dtypes: scaleDtypes, shape: [numGroups, rows] })
+  const scales = requireRaw(source, `${module}.scales`, {
+    dtypes: scaleDtypes,
+    shape: [numGroups, rows],
+    because: describeGroups(bits, config.groupSize),
+  })
   const scaleDtype = scaleDtypeOf(scales)
   const order = findOrder(source, `${module}.g_idx`, { cols, groupSize, numGroups })
   const zeros = readZeros(source, gptq, { rows, numGroups })
@@ -124,51 +130,39 @@ function findGptq(source: WeightView, gptq: GptqModule): GroupedTensors {
     file: qweight.file,
     rows,
     cols,
-    format: {
-      kind: 'grouped',
-      bits,
-      codebook: 'integers',
-      groupSize,
-      scaleDtype,
-      hasZeros: zeros !== null,
-      hasOrder: order !== null,
-    },
+    format: groupedFormat({ bits, groupSize, scaleDtype, hasZeros: zeros !== null, hasOrder: order !== null }),
     order,
     codeUnit: bits === 3 ? 32 : 32 / bits,
     codes: codesInWords(columnsPlane({ tensor: qweight, cols: rows, elementBytes: 4 }), bits),
     scales: columnsPlane({ tensor: scales, cols: rows, elementBytes }),
-    zeros: zeros && planeInMemory(zeros, numGroups),
+    zeros,
     names: [qweight.name, scales.name, `${module}.qzeros`],
     unused: [],
   }
 }
 
-/** `[rows, numGroups]`, or `null` where all are in the middle. */
+/** `null` where all are in the middle. */
 function readZeros(
   source: WeightView,
   { module, config, version, isGptqModel }: GptqModule,
   { rows, numGroups }: { readonly rows: number; readonly numGroups: number },
-): Uint8Array | null {
+): PlaneReader | null {
   const { bits, isSymmetric } = config
   const name = `${module}.qzeros`
   if (isSymmetric === true && source.raw(name) === null) return null
   const tensor = requireRaw(source, name, { dtypes: ['int32'], shape: [numGroups, ceilDiv(rows * bits, 32)] })
   const words = readWords(tensor)
-  const middle = 2 ** (bits - 1)
-  const decode = (other: { version: GptqVersion; isGptqModel: boolean }): Uint8Array =>
-    decodeGptqZeros(words, { bits, rows, groups: numGroups, ...other })
-  const isMiddle = (zeros: Uint8Array): boolean => zeros.every((zero) => zero === middle)
-  const zeros = decode({ version, isGptqModel })
-  if (isMiddle(zeros)) return null
-  if (isSymmetric !== true) return zeros
+  const zeros = { bits, rows, groups: numGroups, version, isGptqModel }
+  if (areGptqZerosMiddle(words, zeros)) return null
+  if (isSymmetric !== true) return planeInMemory(() => decodeGptqZeros(words, zeros), numGroups)
   // Symmetric files are written with either version's zeros under either's name, and all readers take the middle.
   const others = (['gptq', 'gptq_v2'] as const).flatMap((other) =>
-    [true, false].map((isOfGptqModel) => decode({ version: other, isGptqModel: isOfGptqModel })),
+    [true, false].map((isOfGptqModel) => ({ ...zeros, version: other, isGptqModel: isOfGptqModel })),
   )
-  if (others.some(isMiddle)) return null
+  if (others.some((other) => areGptqZerosMiddle(words, other))) return null
   throw new CheckpointError(
     tensor.file,
-    `holds zeros other than ${middle} though its quantization is said to be symmetric ("sym": true)`,
+    `holds zeros other than ${2 ** (bits - 1)} though its quantization is said to be symmetric ("sym": true)`,
     { tensor: name },
   )
 }

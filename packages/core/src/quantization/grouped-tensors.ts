@@ -46,31 +46,45 @@ export interface GroupedTensors {
   readonly unused: readonly string[]
 }
 
-/** A plane that is small enough to have been made at once: `[rows, cols]` elements. */
-export function planeInMemory(plane: Uint8Array, cols: number): PlaneReader {
+/**
+ * A plane that is small enough to be made at once: `[rows, cols]` elements. It is made when it is first read, as most of what
+ * asks for a module only wants to know its size.
+ */
+export function planeInMemory(make: () => Uint8Array, cols: number): PlaneReader {
+  let made: Uint8Array | null = null
   return {
     read({ rows, cols: { start, end } }, { bytes, stride }) {
+      const plane = (made ??= make())
       for (let row = rows.start; row < rows.end; row++)
         bytes.set(plane.subarray(row * cols + start, row * cols + end), (row - rows.start) * stride)
     },
   }
 }
 
+export interface ExpectedTensor {
+  readonly dtypes: readonly RawDType[]
+  readonly shape: readonly number[]
+  /** What of the configuration the shape follows from. */
+  readonly because?: string
+}
+
 /** A tensor of the dtypes and shape that its layout asks for. */
-export function requireRaw(
-  source: WeightView,
-  name: string,
-  expected: { readonly dtypes: readonly RawDType[]; readonly shape: readonly number[] },
-): RawTensor {
+export function requireRaw(source: WeightView, name: string, expected: ExpectedTensor): RawTensor {
   const tensor = source.raw(name)
   if (tensor === null)
-    throw new CheckpointError(source.file, `missing among ${source.names().length} tensors`, { tensor: name })
+    throw new CheckpointError(
+      source.file,
+      `missing among ${source.names().length} tensors, and its module has others of a quantized weight; download the checkpoint again`,
+      { tensor: name },
+    )
   checkDtype(tensor, expected.dtypes)
-  const { shape } = expected
+  const { shape, because } = expected
   if (tensor.shape.length !== shape.length || shape.some((size, i) => size !== tensor.shape[i]))
-    throw new CheckpointError(tensor.file, `expected shape [${shape.join(', ')}], found [${tensor.shape.join(', ')}]`, {
-      tensor: name,
-    })
+    throw new CheckpointError(
+      tensor.file,
+      `expected shape [${shape.join(', ')}]${because === undefined ? '' : `, as the config says ${because}`}, found [${tensor.shape.join(', ')}]`,
+      { tensor: name },
+    )
   return tensor
 }
 

@@ -3,11 +3,12 @@ import { describe, expect, it } from 'vitest'
 import { WeightView } from '../loading/weight-view.ts'
 import { encodeRow } from '../tensor/dequantize.ts'
 import { createGroupedReader, type GroupedWeight } from '../tensor/grouped-format.ts'
+import { writeCodes } from './bit-stream.ts'
 import type { EncodedTensor } from './encoded-tensor.ts'
-import { encodeAwq } from './awq-layout.ts'
-import { encodeGptq } from './gptq-layout.ts'
+import { areAwqZerosMiddle, decodeAwqZeros, encodeAwq } from './awq-layout.ts'
+import { areGptqZerosMiddle, decodeGptqZeros, encodeGptq } from './gptq-layout.ts'
 import { readGrouped } from './load-grouped.ts'
-import { encodePackQuantized } from './pack-quantized-layout.ts'
+import { arePackedZerosMiddle, decodePackedZeros, encodePackQuantized, streamWords } from './pack-quantized-layout.ts'
 import { createQuantizationScheme } from './create-quantization-scheme.ts'
 import { intTensor, RawWeights } from './raw-weights.case.ts'
 
@@ -127,5 +128,62 @@ describe('compressed-tensors', () => {
     expect(weight).toMatchObject({ rows: N, cols: K, format: { bits: 4, groupSize: group, hasZeros: true } })
     expect(dequantize(weight)).toEqual(W)
     expect(encodePackQuantized(weight)).toEqual(tensors)
+  })
+})
+
+describe('zeros in the middle: whole words say the same as every code', () => {
+  const groups = 2
+  const areMiddle = (zeros: Uint8Array, bits: number): boolean => zeros.every((zero) => zero === 2 ** (bits - 1))
+  const streamOf = (code: number, { bits, count }: { bits: number; count: number }): Uint32Array => {
+    const words = new Uint32Array(Math.ceil((count * bits) / 32))
+    writeCodes({ words, start: 0, step: 1, bits }, count, () => code)
+    return words
+  }
+  /** Words of the middle, and each of their bits changed in turn: some of them mean nothing. */
+  const eachChange = (words: Uint32Array, check: (changed: Uint32Array) => void): void => {
+    check(words)
+    for (let bit = 0; bit < 32 * words.length; bit++)
+      check(words.map((word, i) => (i === bit >>> 5 ? word ^ (1 << (bit & 31)) : word)))
+  }
+
+  it.each([2, 3, 4, 8])('GPTQ, %i bits', (bits) => {
+    for (const version of ['gptq', 'gptq_v2'] as const)
+      for (const isGptqModel of [true, false])
+        for (const count of [5, 32]) {
+          const zeros = { bits, rows: count, groups, version, isGptqModel }
+          const ones = streamOf(version === 'gptq' ? 1 : 0, { bits, count })
+          const middle = streamOf(2 ** (bits - 1), { bits, count }).map((word, i) => word - ones[i]!)
+          const words = Uint32Array.from([...middle, ...middle])
+          // GPTQModel subtracts other words for 3 bits.
+          if (bits !== 3 || !isGptqModel) expect(areGptqZerosMiddle(words, zeros)).toBe(true)
+          eachChange(words, (changed) =>
+            expect(areGptqZerosMiddle(changed, zeros)).toBe(areMiddle(decodeGptqZeros(changed, zeros), bits)),
+          )
+        }
+  })
+
+  it.each([2, 3, 4, 5, 8])('pack-quantized, %i bits', (bits) => {
+    for (const isPadded of [false, true])
+      for (const rows of [5, 33]) {
+        const zeros = { bits, rows, groups, isPadded }
+        const perWord = Math.floor(32 / bits)
+        const column = isPadded
+          ? Array.from(
+              { length: streamWords(rows, bits, true) },
+              () => streamOf(2 ** (bits - 1), { bits, count: perWord })[0]!,
+            )
+          : [...streamOf(2 ** (bits - 1), { bits, count: rows })]
+        const words = Uint32Array.from(column.flatMap((word) => [word, word]))
+        expect(arePackedZerosMiddle(words, zeros)).toBe(true)
+        eachChange(words, (changed) =>
+          expect(arePackedZerosMiddle(changed, zeros)).toBe(areMiddle(decodePackedZeros(changed, zeros), bits)),
+        )
+      }
+  })
+
+  it('AWQ', () => {
+    eachChange(new Uint32Array(4).fill(0x8888_8888), (changed) =>
+      expect(areAwqZerosMiddle(changed)).toBe(areMiddle(decodeAwqZeros(changed, { rows: 16, groups }), 4)),
+    )
   })
 })

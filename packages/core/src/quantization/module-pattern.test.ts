@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { CheckpointError } from '../errors.ts'
-import { createModulePattern, createPatternBudget } from './module-pattern.ts'
+import { createModulePattern, createPatternBudget, refusePattern } from './module-pattern.ts'
 
-const options = () => ({ file: 'config.json', budget: createPatternBudget(1_000_000) })
+const options = () => ({ refuse: refusePattern('config.json'), budget: createPatternBudget(1_000_000) })
 
 const names = [
   'lm_head',

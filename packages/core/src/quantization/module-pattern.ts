@@ -26,24 +26,27 @@ export function createPatternBudget(visits = 200_000_000): PatternBudget {
 }
 
 export interface PatternOptions {
-  /** Where the pattern stands, for messages. */
-  readonly file: string
   readonly budget: PatternBudget
+  /** Throws, saying where the pattern stands. */
+  refuse(reason: string): never
+}
+
+/** Of a checkpoint's own configuration. */
+export function refusePattern(file: string): PatternOptions['refuse'] {
+  return (reason) => {
+    throw new CheckpointError(file, reason)
+  }
 }
 
 /**
  * Patterns of configurations are from outside: JavaScript's own engine could be made to backtrack for years, so they run as an
  * automaton (Thompson 1968). Python's syntax without flags and references back.
  *
- * @throws CheckpointError naming the pattern and what of it can't be read; the pattern does, where the budget is spent
+ * Refuses naming the pattern and what of it can't be read; so does the pattern, where the budget is spent.
  */
-export function createModulePattern(pattern: string, { file, budget }: PatternOptions): ModulePattern {
-  const fail = (reason: string): never => {
-    throw new CheckpointError(
-      file,
-      `the pattern ${JSON.stringify(pattern.slice(0, 200))} for names of modules: ${reason}`,
-    )
-  }
+export function createModulePattern(pattern: string, { budget, refuse }: PatternOptions): ModulePattern {
+  const fail = (reason: string): never =>
+    refuse(`the pattern ${JSON.stringify(pattern.slice(0, 200))} for names of modules: ${reason}`)
   if (pattern.length > maxPatternLength) fail(`has ${pattern.length} characters; the limit is ${maxPatternLength}`)
   const spend = (): void => {
     if (--budget.visits < 0) fail('takes too long to look for; write fewer and simpler ones')

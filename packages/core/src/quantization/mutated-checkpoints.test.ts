@@ -3,7 +3,7 @@ import { OctavoError } from '../errors.ts'
 import { randomValues } from '../layers/memory-weights.case.ts'
 import type { RawDType } from '../loading/raw-tensor.ts'
 import { WeightView } from '../loading/weight-view.ts'
-import { planesOf, type GroupedFormat, type GroupedWeight } from '../tensor/grouped-format.ts'
+import { groupedFormat, planesOf, type GroupedFormat, type GroupedWeight } from '../tensor/grouped-format.ts'
 import { encodeAwq } from './awq-layout.ts'
 import { createQuantizationScheme } from './create-quantization-scheme.ts'
 import type { EncodedTensor } from './encoded-tensor.ts'
@@ -60,16 +60,7 @@ const elementBytes: Readonly<Record<string, number>> = {
 const sizes = [0, 1, 2, 3, 7, 8, 16, 31, 32, 33, 64, 128]
 
 function weightOf(format: Partial<GroupedFormat>): GroupedWeight {
-  const whole: GroupedFormat = {
-    kind: 'grouped',
-    bits: 4,
-    codebook: 'integers',
-    groupSize: 32,
-    scaleDtype: 'float16',
-    hasZeros: true,
-    hasOrder: false,
-    ...format,
-  }
+  const whole = groupedFormat({ bits: 4, groupSize: 32, scaleDtype: 'float16', hasZeros: true, ...format })
   const spec = { format: whole, rows: 32, cols: 64 }
   return { ...spec, planes: new Uint8Array(planesOf(spec).sizeInBytes) }
 }

@@ -67,6 +67,25 @@ export function decodePackedZeros(words: Uint32Array, { bits, rows, groups, isPa
   return plane
 }
 
+/** Whether all zeros are in the middle, told from whole words. */
+export function arePackedZerosMiddle(words: Uint32Array, { bits, rows, groups, isPadded }: PackedZeros): boolean {
+  const perWord = Math.floor(32 / bits)
+  const stream = (count: number): Uint32Array => {
+    const column = new Uint32Array(ceilDiv(count * bits, 32))
+    writeCodes({ words: column, start: 0, step: 1, bits }, count, () => 2 ** (bits - 1))
+    return column
+  }
+  const used = (count: number): number => ((count * bits) % 32 === 0 ? ~0 : 2 ** ((count * bits) % 32) - 1)
+  const expected = isPadded ? stream(perWord) : stream(rows)
+  const numWords = streamWords(rows, bits, isPadded)
+  return words.every((word, i) => {
+    const at = Math.floor(i / groups)
+    const last = at === numWords - 1
+    const mask = isPadded ? used(last ? rows - at * perWord : perWord) : last ? used(rows) : ~0
+    return ((word ^ expected[isPadded ? 0 : at]!) & mask) === 0
+  })
+}
+
 /** Why the layout can't hold such a weight; `null` where it can. */
 export function packQuantizedMismatch({ format }: GroupedSpec): string | null {
   return format.codebook === 'integers' ? null : 'pack-quantized holds integers'

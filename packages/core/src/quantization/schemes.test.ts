@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { CheckpointError, UnsupportedModelError } from '../errors.ts'
 import { WeightView } from '../loading/weight-view.ts'
-import { createGroupedReader, planesOf, type GroupedFormat, type GroupedWeight } from '../tensor/grouped-format.ts'
+import {
+  createGroupedReader,
+  groupedFormat,
+  planesOf,
+  type GroupedFormat,
+  type GroupedWeight,
+} from '../tensor/grouped-format.ts'
 import { encodeAwq } from './awq-layout.ts'
 import { createQuantizationScheme } from './create-quantization-scheme.ts'
 import type { EncodedTensor } from './encoded-tensor.ts'
@@ -21,16 +27,7 @@ function find(json: Json, tensors: readonly EncodedTensor[], module = 'm'): Grou
 
 /** Codes and scales of zeros, or of other bytes, `[32, 64]`. */
 function weightOf(format: Partial<GroupedFormat>, fill = 0): GroupedWeight {
-  const whole: GroupedFormat = {
-    kind: 'grouped',
-    bits: 4,
-    codebook: 'integers',
-    groupSize: 32,
-    scaleDtype: 'float16',
-    hasZeros: false,
-    hasOrder: false,
-    ...format,
-  }
+  const whole = groupedFormat({ bits: 4, groupSize: 32, scaleDtype: 'float16', ...format })
   const spec = { format: whole, rows: 32, cols: 64 }
   return { ...spec, planes: new Uint8Array(planesOf(spec).sizeInBytes).fill(fill) }
 }
@@ -320,6 +317,9 @@ describe('compressed-tensors', () => {
     const scale = packed.find(({ suffix }) => suffix === 'weight_scale')!
     expect(() => find(ctConfig({}), [floats, scale])).toThrow(
       /m has a "weight_scale" and its weight is not quantized yet/,
+    )
+    expect(() => find(ctConfig({}), [scale])).toThrow(
+      /tensor "m.weight_packed": missing, and there is "m.weight_scale"; download the checkpoint again/,
     )
   })
 

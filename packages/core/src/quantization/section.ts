@@ -28,6 +28,11 @@ export function groupSizeOf(value: number): number | 'channel' {
   return value === -1 ? 'channel' : value
 }
 
+/** For messages: 'bits 4, group_size 128'. */
+export function describeGroups(bits: number, groupSize: number | 'channel'): string {
+  return `bits ${bits}, group_size ${groupSize === 'channel' ? -1 : groupSize}`
+}
+
 /** How columns are in groups: a group of all columns is the whole row. */
 export function resolveGroups(
   groupSize: number | 'channel',

@@ -30,6 +30,13 @@ export interface GroupedFormat {
   readonly hasOrder: boolean
 }
 
+/** Integers without zeros, their groups as columns stand, unless it is said otherwise. */
+export function groupedFormat(
+  format: Pick<GroupedFormat, 'bits' | 'groupSize' | 'scaleDtype'> & Partial<GroupedFormat>,
+): GroupedFormat {
+  return { kind: 'grouped', codebook: 'integers', hasZeros: false, hasOrder: false, ...format }
+}
+
 export interface GroupedSpec {
   readonly format: GroupedFormat
   readonly rows: number

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { resolveOptions } from '@octavo/core'
+import { OctavoError, resolveOptions } from '@octavo/core'
 import type { ModelConfig } from '@octavo/core/model'
 import { QuantizationError } from '@octavo/core/quantization'
 import { createChatTemplate } from '@octavo/core/tokenizer'
@@ -38,7 +38,7 @@ export function readCalibration(options: CalibrationOptions, context: ReadCalibr
   let sequences: CalibrationSequence[]
   let text = ''
   if (source.kind === 'stream') {
-    const pieces = cutStream(tokenizer, source.text, maxLength)
+    const pieces = failing(name, () => cutStream(tokenizer, source.text, maxLength))
     sequences = choosePlaces(pieces.length, numSamples, seed).map((i) => pieces[i]!)
     text = source.text
   } else {
@@ -89,10 +89,10 @@ class SampleEncoder {
   encode(sample: CalibrationSample, place: string): CalibrationSequence {
     const { text, promptText, addSpecialTokens } = this.#textOf(sample, place)
     const options = { addSpecialTokens }
-    const ids = this.#tokenizer.encode(text, options).slice(0, this.#maxLength)
+    const ids = failing(place, () => this.#tokenizer.encode(text, options)).slice(0, this.#maxLength)
     this.texts.push(text)
     if (!this.#maskPrompts || promptText === null) return { ids: Int32Array.from(ids), mask: null }
-    const numPrompt = this.#tokenizer.encode(promptText, options).length
+    const numPrompt = failing(place, () => this.#tokenizer.encode(promptText, options)).length
     return { ids: Int32Array.from(ids), mask: Uint8Array.from(ids, (_, i) => (i < numPrompt ? 0 : 1)) }
   }
 
@@ -136,11 +136,14 @@ class SampleEncoder {
   }
 }
 
-function failing<T>(place: string, render: () => T): T {
+function failing<T>(place: string, make: () => T): T {
   try {
-    return render()
+    return make()
   } catch (error) {
-    throw new QuantizationError(`${place}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+    const remedy =
+      OctavoError.isInstance(error) && error.code === 'tokenizer_error' ? ' Cut it into shorter texts.' : ''
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new QuantizationError(`${place}: ${reason}${remedy}`, { cause: error })
   }
 }
 

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -82,8 +82,9 @@ describe('convertCheckpoint', () => {
   })
 
   it('takes GGUF blocks to compressed-tensors and back', async () => {
-    const [first, packed, last] = ['first.gguf', 'packed', 'last.gguf'].map((name) => path.join(folder, name))
     for (const type of ['Q4_0', 'Q8_0'] as const) {
+      const names = [`${type}.gguf`, `${type}-packed`, `${type}-last.gguf`]
+      const [first, packed, last] = names.map((name) => path.join(folder, name))
       await writeGguf(`${fixtures}models/llama`, first!, { type })
       await convertCheckpoint(first!, packed!, { to: 'compressed-tensors' })
       await writeGguf(packed!, last!, { type: 'exact' })
@@ -130,6 +131,35 @@ describe('convertCheckpoint', () => {
       'has no quantized weights',
     )
     await expect(convertCheckpoint(source, folder, { to: 'gptq' })).rejects.toThrow('exists already')
+  })
+
+  it.each([NaN, Infinity])('refuses a scale of %s, which would only look converted', async (value) => {
+    const source = path.join(folder, `scale-${value}`)
+    cpSync(`${fixtures}quantized/ct-int4`, source, { recursive: true })
+    const file = path.join(source, 'model.safetensors')
+    const bytes = readFileSync(file)
+    const start = 8 + Number(bytes.readBigUInt64LE(0))
+    const header = JSON.parse(bytes.toString('utf8', 8, start)) as Record<
+      string,
+      { dtype: string; data_offsets: number[] }
+    >
+    const [name, { dtype, data_offsets: offsets }] = Object.entries(header).find(([key]) =>
+      key.endsWith('weight_scale'),
+    )!
+    const place = start + offsets[0]!
+    if (dtype === 'F32') bytes.writeFloatLE(value, place)
+    else bytes.writeUInt16LE((dtype === 'F16' ? 0x7c00 : 0x7f80) + (Number.isNaN(value) ? 1 : 0), place)
+    writeFileSync(file, bytes)
+    const module = name.slice(0, -'.weight_scale'.length)
+    for (const to of ['safetensors', 'gptq', 'compressed-tensors']) {
+      const target = path.join(folder, `from-scale-${value}-${to}`)
+      await expect(convertCheckpoint(source, target, { to })).rejects.toThrow(
+        `tensor "${module}": the scale of row 0, group 0 is ${value}`,
+      )
+      expect(existsSync(target)).toBe(false)
+    }
+    // As GGUF files are written.
+    await expect(describeValues(source)).rejects.toThrow(`is ${value};`)
   })
 
   it('names the zero point that no GGUF type has', async () => {

@@ -3,10 +3,11 @@ import { join } from 'node:path'
 import { assert } from '@octavo/core/backend'
 import { checkAllRead, isDense, requireWeight, tryWeight, weightCols, weightRows } from '@octavo/core/loading'
 import type { RawTensor, WeightInfo } from '@octavo/core/loading'
-import { QuantizationError, readGrouped } from '@octavo/core/quantization'
+import { QuantizationError } from '@octavo/core/quantization'
 import type { GroupedSpec, GroupedTensors, GroupedWeight } from '@octavo/core/quantization'
 import { copyOtherFiles } from '../checkpoint/copy-files.ts'
 import { onDisk } from '../checkpoint/disk-errors.ts'
+import { refuseExisting } from '../checkpoint/refuse-existing.ts'
 import { tensorOf, type OutputTensor } from '../checkpoint/safetensors-file.ts'
 import { ShardWriter } from '../checkpoint/shard-writer.ts'
 import type { CheckpointFormat, SavedModule } from '../formats/checkpoint-format.ts'
@@ -15,6 +16,7 @@ import { sharedRowsOf } from '../formats/shared-rows.ts'
 import { floatsOf } from './expanded-source.ts'
 import { withFloat16Scales } from './fit-weight.ts'
 import { blockFormatOf, blocksToGrouped, isSymmetricBlock, refuseBlocks } from './grouped-blocks.ts'
+import { readFinite } from './read-finite.ts'
 import { isBesideWeight, listModules, openSource, roleOf, type OpenedSource } from './open-source.ts'
 import { writeTokenizerFiles } from './write-tokenizer-files.ts'
 
@@ -41,14 +43,13 @@ const layoutsOfFloat16 = new Set(['awq', 'gptq', 'gptq_v2'])
  */
 export async function convertCheckpoint(source: string, target: string, options: ConvertOptions): Promise<Converted> {
   const format = options.to === 'safetensors' ? null : resolveFormat(options.to)
-  if (existsSync(target))
-    throw new QuantizationError(`${target} exists already; name a folder that does not, or remove it`)
+  refuseExisting(target)
   const opened = await openSource(source)
   const folder = `${target}.${process.pid}.part`
   try {
     if (format !== null) refuseRoundedInputs(opened)
     const modules = listModules(opened)
-    const saved = [...modules].flatMap(([name, tensors]) => savedModule(name, tensors, opened, format) ?? [])
+    const saved = [...modules].flatMap(([name, tensors]) => savedModule({ name, tensors }, opened, format) ?? [])
     if (format !== null) {
       if (saved.every(({ weight }) => weight === null))
         throw new QuantizationError(`${opened.checkpoint.path} has no quantized weights; quantize it (octavo quantize)`)
@@ -79,8 +80,7 @@ function refuseRoundedInputs({ checkpoint: { quantization } }: OpenedSource): vo
 
 /** `null` for what is no linear layer. */
 function savedModule(
-  name: string,
-  tensors: GroupedTensors | null,
+  { name, tensors }: { readonly name: string; readonly tensors: GroupedTensors | null },
   { view, design }: OpenedSource,
   format: CheckpointFormat | null,
 ): SavedModule | null {
@@ -88,7 +88,7 @@ function savedModule(
   const saved = { name, role, inputActivations: null, sharedRows: 1 }
   if (tensors !== null) {
     // Only FP8 has scales that rows share, and only the scales tell.
-    const sharedRows = tensors.format.codebook === 'e4m3' ? sharedRowsOf(readGrouped(tensors)) : 1
+    const sharedRows = tensors.format.codebook === 'e4m3' ? sharedRowsOf(readFinite(tensors)) : 1
     return { ...saved, weight: fitSpec(tensors, format), sharedRows }
   }
   const info = view.get(`${name}.weight`)
@@ -140,7 +140,7 @@ function writeTensors(opened: OpenedSource, { modules, saved, format, folder, op
 }
 
 function readModule({ view }: OpenedSource, name: string, tensors: GroupedTensors | null): GroupedWeight {
-  if (tensors !== null) return readGrouped(tensors)
+  if (tensors !== null) return readFinite(tensors)
   const info = requireWeight(view, `${name}.weight`)
   assert(isSymmetricBlock(info.format), `${name} is ${info.format}`)
   const bytes = new Uint8Array(info.sizeInBytes)

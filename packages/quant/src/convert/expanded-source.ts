@@ -2,9 +2,10 @@ import { CheckpointError } from '@octavo/core'
 import { assert } from '@octavo/core/backend'
 import { dequantizeRow, isDense, rowBytes, weightCols, weightRows, type RowRange } from '@octavo/core/loading'
 import type { RawTensor, StoredRows, WeightFormat, WeightInfo, WeightSource } from '@octavo/core/loading'
-import { createGroupedReader, readGrouped } from '@octavo/core/quantization'
+import { createGroupedReader } from '@octavo/core/quantization'
 import type { GroupedTensors, GroupedWeight } from '@octavo/core/quantization'
 import { blockFor, groupedToBlocks } from './grouped-blocks.ts'
+import { readFinite } from './read-finite.ts'
 import { isBesideWeight, listModules, type OpenedSource } from './open-source.ts'
 
 /** How quantized modules are given: their values, or the blocks of GGUF that have the same. */
@@ -96,7 +97,7 @@ export class ExpandedSource implements WeightSource {
   #expand(name: string, module: GroupedTensors): { readonly format: WeightFormat; readonly bytes: Uint8Array } {
     if (this.#last?.name === name) return this.#last
     this.#last = null
-    const weight = readGrouped(module)
+    const weight = readFinite(module)
     const format = this.#expansion === 'float32' ? 'float32' : blockFor(weight, module.module)
     const bytes = format === 'float32' ? floatsOf(weight) : groupedToBlocks(weight, format)
     assert(isDense(format) === (this.#expansion === 'float32'), `${name} in ${format}`)

@@ -1,6 +1,6 @@
 // GGUF's blocks without a minimum and grouped weights of integers, one as the other, value for value.
 import { encodeRow, rowBytes, weightFormats, widenRow, type BlockFormat } from '@octavo/core/loading'
-import { float32ToFloat16, numGroups, planesOf, QuantizationError } from '@octavo/core/quantization'
+import { float32ToFloat16, groupedFormat, numGroups, planesOf, QuantizationError } from '@octavo/core/quantization'
 import type { GroupedFormat, GroupedWeight } from '@octavo/core/quantization'
 
 const blockSize = 32
@@ -14,16 +14,7 @@ export function isSymmetricBlock(format: string): format is SymmetricBlock {
 }
 
 export function blockFormatOf(format: SymmetricBlock): GroupedFormat {
-  const bits = blockBits[format]
-  return {
-    kind: 'grouped',
-    bits,
-    codebook: 'integers',
-    groupSize: blockSize,
-    scaleDtype: 'float16',
-    hasZeros: false,
-    hasOrder: false,
-  }
+  return groupedFormat({ bits: blockBits[format], groupSize: blockSize, scaleDtype: 'float16' })
 }
 
 interface Blocks {
@@ -44,7 +35,7 @@ export function blocksToGrouped({ format, rows, cols, bytes }: Blocks): GroupedW
     const writer = new CodeWriter(planes, codes.offset + row * codes.stride, grouped.bits)
     for (let group = 0; group < cols / blockSize; group++, at += blockBytes) {
       planes.set(bytes.subarray(at, at + 2), scales.offset + row * scales.stride + 2 * group)
-      readBlock(format, bytes, at, block)
+      readBlock(format, bytes.subarray(at, at + blockBytes), block)
       for (const code of block) writer.put(code)
     }
     writer.end()
@@ -105,13 +96,14 @@ export function groupedToBlocks(weight: GroupedWeight, format: SymmetricBlock): 
         const code = ((weight.planes[byte]! | (weight.planes[byte + 1]! << 8)) >>> (bit & 7)) & mask
         block[i] = code + shift
       }
-      writeBlock(format, block, out, at)
+      writeBlock(format, block, out.subarray(at, at + blockBytes))
     }
   }
   return out
 }
 
-function scalesOf(weight: GroupedWeight): Float32Array {
+/** `[rows, groups]` */
+export function scalesOf(weight: GroupedWeight): Float32Array {
   const { format, rows, cols, planes } = weight
   const { scales } = planesOf(weight)
   const values = new Float32Array(rows * numGroups(format, cols))
@@ -126,28 +118,27 @@ function widen(bits: number): number {
 }
 
 /** Codes around the middle: of q8_0 the signed bytes plus 128. */
-function readBlock(format: SymmetricBlock, bytes: Uint8Array, at: number, out: Uint8Array): void {
+function readBlock(format: SymmetricBlock, bytes: Uint8Array, out: Uint8Array): void {
   if (format === 'q8_0') {
-    for (let i = 0; i < blockSize; i++) out[i] = bytes[at + 2 + i]! ^ 0x80
+    for (let i = 0; i < blockSize; i++) out[i] = bytes[2 + i]! ^ 0x80
     return
   }
-  const nibbles = at + (format === 'q5_0' ? 6 : 2)
+  const nibbles = format === 'q5_0' ? 6 : 2
   for (let i = 0; i < 16; i++) {
     out[i] = bytes[nibbles + i]! & 15
     out[16 + i] = bytes[nibbles + i]! >>> 4
   }
-  if (format === 'q5_0')
-    for (let i = 0; i < blockSize; i++) out[i]! |= ((bytes[at + 2 + (i >>> 3)]! >>> (i & 7)) & 1) << 4
+  if (format === 'q5_0') for (let i = 0; i < blockSize; i++) out[i]! |= ((bytes[2 + (i >>> 3)]! >>> (i & 7)) & 1) << 4
 }
 
-function writeBlock(format: SymmetricBlock, codes: Uint8Array, out: Uint8Array, at: number): void {
+function writeBlock(format: SymmetricBlock, codes: Uint8Array, out: Uint8Array): void {
   if (format === 'q8_0') {
-    for (let i = 0; i < blockSize; i++) out[at + 2 + i] = codes[i]! ^ 0x80
+    for (let i = 0; i < blockSize; i++) out[2 + i] = codes[i]! ^ 0x80
     return
   }
-  const nibbles = at + (format === 'q5_0' ? 6 : 2)
+  const nibbles = format === 'q5_0' ? 6 : 2
   for (let i = 0; i < 16; i++) out[nibbles + i] = (codes[i]! & 15) | ((codes[16 + i]! & 15) << 4)
-  if (format === 'q5_0') for (let i = 0; i < blockSize; i++) out[at + 2 + (i >>> 3)]! |= (codes[i]! >>> 4) << (i & 7)
+  if (format === 'q5_0') for (let i = 0; i < blockSize; i++) out[2 + (i >>> 3)]! |= (codes[i]! >>> 4) << (i & 7)
 }
 
 /** A stream of codes, lowest bit first. */

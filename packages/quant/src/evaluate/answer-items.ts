@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { InvalidConfigError, type LLM, type PromptInput } from '@octavo/core'
+import { InvalidConfigError, type LLM, OctavoError, type PromptInput } from '@octavo/core'
 import type { TaskItem } from './task-set.ts'
 
 /** What a model said to an item. */
@@ -28,14 +28,29 @@ export async function answerItems(
   const answers: Answer[] = []
   let numDone = 0
   for (let start = 0; start < items.length; start += maxConcurrent) {
-    const part = items.slice(start, start + maxConcurrent).map(async (item) => {
-      const answer = await answerItem(llm, promptOf(item, hasTemplate), maxAnswerTokens)
+    const part = items.slice(start, start + maxConcurrent).map(async (item, i) => {
+      const prompt = promptOf(item, hasTemplate)
+      const answer = await answerItem(llm, prompt, maxAnswerTokens).catch((error: unknown) => refuse(error, start + i))
       onProgress?.(++numDone, items.length)
       return answer
     })
     answers.push(...(await Promise.all(part)))
   }
   return answers
+}
+
+const codesOfItems: ReadonlySet<string> = new Set([
+  'invalid_request',
+  'context_length_exceeded',
+  'chat_template_error',
+  'tokenizer_error',
+])
+
+/** Of what is wrong with an item itself, says which it is. */
+function refuse(error: unknown, index: number): never {
+  if (OctavoError.isInstance(error) && codesOfItems.has(error.code))
+    throw new InvalidConfigError('data', `item ${index + 1} of all: ${error.message}`, { cause: error })
+  throw error
 }
 
 async function answerItem(llm: LLM, prompt: PromptInput, maxTokens: number): Promise<Answer> {

@@ -163,6 +163,14 @@ describe('what cannot be evaluated', () => {
     await expect(run).rejects.toThrow(reason)
   })
 
+  it('an item that is too long, which it names', async () => {
+    const data = join(folder, 'long.jsonl')
+    const items = ['Hello', 'hello '.repeat(3000)].map((prompt) => JSON.stringify({ prompt, answer: 'x' }))
+    writeFileSync(data, items.join('\n'))
+    const run = evaluate({ models: ['octavo-tiny'], data: [data], maxAnswerTokens: 2, speed: false, backend: 'wasm' })
+    await expect(run).rejects.toThrow(/data: item 2 of all: The prompt has at least \d+ tokens/)
+  })
+
   it('an option that there is not', async () => {
     const options = { models: ['octavo-tiny'], text, widowTokens: 5 }
     await expect(evaluate(options)).rejects.toThrow('widowTokens: is no option')

@@ -35,9 +35,10 @@ describe('sequences', () => {
     expect(numScoredTokens(sequence)).toBe(2)
   })
 
-  it('of a text that is too short or missing are refused', () => {
+  it('of a text that is too short, missing or no text are refused', () => {
     const options = { windowTokens: 4, strideTokens: 4, maxTokens: 100 }
     expect(() => readTextCorpus(import.meta.filename, { encode: () => [1] }, options)).toThrow('has 1 tokens')
     expect(() => readTextCorpus('/no/such/text', { encode: () => [] }, options)).toThrow('/no/such/text cannot be read')
+    expect(() => readTextCorpus(process.execPath, { encode: () => [1, 2] }, options)).toThrow(/cannot be read .*utf-8/)
   })
 })

@@ -67,7 +67,7 @@ export function numScoredTokens({ tokenIds, firstScored }: TokenSequence): numbe
 
 function readText(file: string): string {
   try {
-    return readFileSync(file, 'utf8')
+    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file))
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     throw new InvalidConfigError('text', `${file} cannot be read (${reason})`, { cause: error })

@@ -78,7 +78,10 @@ export class GgufFile implements Disposable {
       return action()
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException
-      const reason = code === 'ENOSPC' ? 'the disk is full: free space there, or choose a smaller type' : message
+      const reason =
+        code === 'ENOSPC'
+          ? 'the disk is full: free space there, or choose a smaller type'
+          : `${message}; choose another place`
       throw new CheckpointError(this.path, `can't be written (${reason})`, { cause: error })
     }
   }

@@ -95,11 +95,11 @@ describe('writeGguf', () => {
     const name = 'model.layers.0.mlp.up_proj.weight'
     const importance = Float32Array.from({ length: 256 }, (_, col) => (col % 4 === 0 ? 100 : 1))
     const source = embeddedModelPath('octavo-tiny')!
-    const target = path.join(folder, 'importance.gguf')
     const exactSource = (await openCheckpoint(source)).openWeights()
     const exact = exactSource.readFloat32(name)
     exactSource.close()
     const errorOfImportant = async (weights: Float32Array | null): Promise<number> => {
+      const target = path.join(folder, `${weights === null ? 'no-' : ''}importance.gguf`)
       await writeGguf(source, target, {
         type: 'Q4_K_M',
         importance: (module) => (name.startsWith(`${module}.`) ? weights : null),
@@ -125,6 +125,13 @@ describe('writeGguf', () => {
     const target = path.join(folder, 'nan.gguf')
     await expect(writeGguf(source, target, { type: 'Q8_0' })).rejects.toThrow(/tensor ".*": has the value NaN/)
     expect(readdirSync(folder).filter((name) => name.startsWith('nan.gguf'))).toEqual([])
+  })
+
+  it('writes over nothing: a target that is there may be the source', async () => {
+    const target = path.join(folder, 'there.gguf')
+    writeFileSync(target, 'mine')
+    await expect(writeGguf(models + 'llama', target)).rejects.toThrow(/there\.gguf exists already/)
+    expect(readFileSync(target, 'utf8')).toBe('mine')
   })
 
   it('says which file can not be written', async () => {

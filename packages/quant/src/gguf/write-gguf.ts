@@ -10,6 +10,7 @@ import {
   type WeightFormat,
 } from '@octavo/core/loading'
 import type { ModelConfig } from '@octavo/core/model'
+import { refuseExisting } from '../checkpoint/refuse-existing.ts'
 import { ExpandedSource } from '../convert/expanded-source.ts'
 import { openSource } from '../convert/open-source.ts'
 import { GgufFile, tensorBytes } from './gguf-file.ts'
@@ -43,13 +44,14 @@ export interface WrittenGguf {
 /**
  * Writes a checkpoint (a folder, or another GGUF file) as one GGUF file, tensor by tensor: a few chunks of rows are in memory at
  * a time. The file is there once it is whole.
- * @throws QuantizationError for a quantized module whose values no type has, where `type` is 'exact'
+ * @throws QuantizationError for a target that is there, and a quantized module whose values no type has, where `type` is 'exact'
  * @throws UnsupportedModelError for an architecture or feature that GGUF can't say
  * @throws TokenizerError for a tokenizer that it can't
  * @throws CheckpointError for tensors that are missing or wrong, and where the file can't be written
  */
 export async function writeGguf(source: string, target: string, options: WriteGgufOptions = {}): Promise<WrittenGguf> {
   const { type = 'Q4_K_M' } = options
+  refuseExisting(target)
   const opened = await openSource(source)
   const { checkpoint, config } = opened
   const architecture = ggufArchitectureOf(config.modelType)

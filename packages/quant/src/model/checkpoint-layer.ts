@@ -5,6 +5,7 @@ import type { DecoderBlock, DecoderDesign, ModelConfig } from '@octavo/core/mode
 import { QuantizationError } from '@octavo/core/quantization'
 import type { ActivationStore } from '../calibration/activation-store.ts'
 import type { CacheRows, CacheScales, DecoderLayer, LayerModule, ModuleInput, SublayerInput } from '../decoder-layer.ts'
+import { checkRest } from './check-tensors.ts'
 import { isChanged, restoreModule } from './layer-module.ts'
 import type { ModuleChange } from './layer-module.ts'
 import type { LayerRuntime } from './layer-runtime.ts'
@@ -65,6 +66,8 @@ export class CheckpointLayer implements DecoderLayer {
     // Building it tells which modules and vectors it has.
     this.#block()
     this.modules = this.#methods.modules
+    const prefixes = this.modules.map(({ name }) => name)
+    checkRest(this.#overlay, { design, prefixes, names: this.#overlay.vectorNames })
   }
 
   get changes(): LayerChanges {

@@ -1,3 +1,5 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createBackend } from '@octavo/core'
 import type { BackendPack } from '@octavo/core/backend'
@@ -7,29 +9,16 @@ import { createBatches } from '../calibration/calibration-batch.ts'
 import { CheckpointLayer } from './checkpoint-layer.ts'
 import { LayerRuntime } from './layer-runtime.ts'
 import { LayerStream } from './layer-stream.ts'
-import { openModel } from './open-model.ts'
 import type { OpenedDecoder } from './open-decoder.ts'
+import { openFloatDecoder } from './open-float-decoder.ts'
+
+const folder = fileURLToPath(new URL('../../../../fixtures/models', import.meta.url))
 
 /** Golden models of all families, tiny and random. */
-export const fixtureModels = [
-  'gemma2',
-  'gemma3-text',
-  'gpt-oss',
-  'gpt2',
-  'llama',
-  'llama-tied-llama3rope',
-  'llama-yarn',
-  'mistral',
-  'mixtral',
-  'olmo2',
-  'phi3',
-  'qwen2',
-  'qwen3',
-  'qwen3-moe',
-] as const
+export const fixtureModels: readonly string[] = readdirSync(folder)
 
 export function fixturePath(name: string): string {
-  return fileURLToPath(new URL(`../../../../fixtures/models/${name}`, import.meta.url))
+  return join(folder, name)
 }
 
 export interface FixtureLayers {
@@ -53,7 +42,7 @@ export interface OpenFixtureOptions {
 export async function openFixtureLayers(name: string, options: OpenFixtureOptions = {}): Promise<FixtureLayers> {
   const { backend = 'wasm', maxBatchTokens = 64 } = options
   const { pack } = await createBackend(backend, { env: {} })
-  const model = await openModel(fixturePath(name))
+  const model = await openFloatDecoder(fixturePath(name))
   const batches = createBatches(options.sequences ?? someSequences(model.config.vocabSize), maxBatchTokens)
   const runtime = new LayerRuntime({ model, pack, batches })
   const layers: CheckpointLayer[] = []

@@ -22,6 +22,11 @@ export class OverlayWeights implements WeightSource {
     return this.#changed
   }
 
+  /** Those that the layer has read. */
+  get vectorNames(): Iterable<string> {
+    return this.#vectors
+  }
+
   /** Of the vectors that the layer has read, the one of this name: a copy. */
   vector(name: string): Float32Array | null {
     if (!this.#vectors.has(name)) return null

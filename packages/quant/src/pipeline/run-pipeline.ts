@@ -15,15 +15,17 @@ import type { LayerPass } from '../decoder-layer.ts'
 import type { CheckpointFormat, SavedModule } from '../formats/checkpoint-format.ts'
 import { resolveFormat } from '../formats/registry.ts'
 import { LayerRuntime } from '../model/layer-runtime.ts'
-import { openModel } from '../model/open-model.ts'
 import type { OpenedDecoder } from '../model/open-decoder.ts'
+import { openFloatDecoder } from '../model/open-float-decoder.ts'
 import type { Recipe } from '../recipe/recipe.ts'
 import type { KvCacheScheme } from '../weight-scheme.ts'
+import { checkTarget } from './check-target.ts'
 import type { LayerRecord } from './layer-record.ts'
 import { passIdentity, passName } from './pass-identity.ts'
 import { pipelineOptionTable, saveOptionTable } from './pipeline-options.ts'
 import type { PipelineOptions, SaveOptions } from './pipeline-options.ts'
 import { ProgressMeter } from './progress.ts'
+import { RunLock } from './run-lock.ts'
 import { layerNames, recordName, runPasses } from './run-passes.ts'
 import type { RunParts } from './run-passes.ts'
 import { WorkDirectory } from './work-directory.ts'
@@ -68,7 +70,9 @@ export async function runPipeline(
   const options = resolveOptions(pipelineOptionTable, rest)
   const format = resolveFormat(save.format)
   checkPasses(plan)
-  const model = await openModel(await locateModel({ model: plan.model, revision: options.revision }))
+  const path = await locateModel({ model: plan.model, revision: options.revision })
+  checkTarget(dir, { model: path, overwrite: save.overwrite })
+  const model = await openFloatDecoder(path)
   try {
     const parts = resolveParts(model, options, plan.recipes)
     const { seed } = options
@@ -82,17 +86,32 @@ export async function runPipeline(
           })
     const { pack } = await createBackend(options.backend, { providers })
     const run: Run = { plan, options, save, format, model, parts, pack, calibration: set, signal: signal ?? null }
-    const { overwrite, restart } = save
-    const work = WorkDirectory.open({ target: dir, identity: identityOf(run), overwrite, restart })
-    if (work === null) return { path: dir, weightBytes: null, modules: [] }
-    const names = layerNames(model.config.numLayers, parts)
-    const done = names.filter((name) => work.has(name)).length
-    const progress = new ProgressMeter(onProgress, { numLayers: names.length, done })
-    await workOnLayers(run, work, progress)
-    return await writeResult(run, work, progress)
+    const lock = RunLock.acquire(dir)
+    try {
+      return await runOn(dir, run, onProgress)
+    } finally {
+      lock.release()
+    }
   } finally {
     model.source.close()
   }
+}
+
+async function runOn(dir: string, run: Run, onProgress: SaveOptions['onProgress']): Promise<SaveReport> {
+  const { overwrite, restart } = run.save
+  const work = WorkDirectory.open({ target: dir, identity: identityOf(run), overwrite, restart })
+  if (work === null) return { path: dir, weightBytes: null, modules: [] }
+  const names = layerNames(run.model.config.numLayers, run.parts)
+  const done = names.filter((name) => work.has(name)).length
+  const progress = new ProgressMeter(onProgress, { numLayers: names.length, done })
+  try {
+    await workOnLayers(run, work, progress)
+  } catch (error) {
+    // Of nothing there is nothing to go on with, and what was wrong may be set right.
+    if (!names.some((name) => work.has(name))) work.remove()
+    throw error
+  }
+  return await writeResult(run, work, progress)
 }
 
 async function workOnLayers(run: Run, work: WorkDirectory, progress: ProgressMeter): Promise<void> {
@@ -121,9 +140,14 @@ async function writeResult(run: Run, work: WorkDirectory, progress: ProgressMete
   const names = layerNames(model.config.numLayers, parts)
   const finished = names.map((name) => {
     const { modules, changes } = work.read(name)!
-    return { layer: prefixOf(name, model), modules, cacheScheme: changes.cacheScales?.scheme ?? null }
+    const cacheScheme = changes.cacheScales?.scheme ?? null
+    return { layer: prefixOf(name, model), modules, cacheScheme, isChanged: changes.modules.size > 0 }
   })
   const modules = finished.flatMap((layer) => layer.modules).concat(unvisited(model, parts))
+  if (run.plan.passes.some(({ quantizes }) => quantizes === true) && !finished.some(({ isChanged }) => isChanged)) {
+    work.remove()
+    throw nothingQuantized(modules)
+  }
   const decoders = finished.filter(({ layer }) => layer.startsWith(`${model.design.layers}.`))
   const weightBytes = await writeCheckpoint({
     model,
@@ -138,6 +162,13 @@ async function writeResult(run: Run, work: WorkDirectory, progress: ProgressMete
   })
   work.publish()
   return { path: work.target, weightBytes, modules }
+}
+
+function nothingQuantized(modules: readonly SavedModule[]): QuantizationError {
+  const names = modules.slice(0, 3).map(({ name }) => name)
+  return new QuantizationError(
+    `no module is quantized: \`targets\` and \`ignore\` leave none of the model's ${modules.length}, such as ${names.join(', ')}. Names are those of the checkpoint, in full, or \`re:\` and a pattern from their start`,
+  )
 }
 
 function checkFormat(format: CheckpointFormat, { modules, changes }: LayerRecord): void {

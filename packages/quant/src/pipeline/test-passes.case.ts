@@ -1,4 +1,4 @@
-import { planesOf } from '@octavo/core/quantization'
+import { groupedFormat, planesOf } from '@octavo/core/quantization'
 import type { GroupedFormat, GroupedWeight } from '@octavo/core/quantization'
 import { definePass } from '../decoder-layer.ts'
 import type { LayerPass } from '../decoder-layer.ts'
@@ -14,15 +14,7 @@ export function quantizeSimply(
     hasZeros,
   }: { rows: number; cols: number } & Pick<GroupedFormat, 'bits' | 'groupSize' | 'hasZeros'>,
 ): GroupedWeight {
-  const format: GroupedFormat = {
-    kind: 'grouped',
-    bits,
-    codebook: 'integers',
-    groupSize,
-    scaleDtype: 'float16',
-    hasZeros,
-    hasOrder: false,
-  }
+  const format = groupedFormat({ bits, groupSize, scaleDtype: 'float16', hasZeros })
   const layout = planesOf({ format, rows, cols })
   const planes = new Uint8Array(layout.sizeInBytes)
   const view = new DataView(planes.buffer)

@@ -2,8 +2,10 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -49,7 +51,8 @@ export class WorkDirectory {
     const earlier = work.#readIdentity()
     if (earlier !== null) work.#checkSame(earlier, identity)
     if (earlier !== null && work.#finishRename()) return null
-    if (existsSync(work.target) && !overwrite)
+    // A link to nothing is there too.
+    if (lstatSync(work.target, { throwIfNoEntry: false }) !== undefined && !overwrite)
       throw new QuantizationError(
         `${work.target} is there already; choose another folder, or pass \`overwrite\` (--overwrite) to replace it`,
       )
@@ -120,8 +123,14 @@ export class WorkDirectory {
   }
 
   #readIdentity(): RunIdentity | null {
-    if (!existsSync(this.#identityFile)) return null
+    // A run that finished nothing has left nothing to go on with.
+    const isBegun = existsSync(this.#complete) || this.#hasLayers()
+    if (!isBegun || !existsSync(this.#identityFile)) return null
     return JSON.parse(readFileSync(this.#identityFile, 'utf8')) as RunIdentity // our own file
+  }
+
+  #hasLayers(): boolean {
+    return existsSync(this.#path) && readdirSync(this.#path).some((file) => file.endsWith('.safetensors'))
   }
 
   #checkSame(earlier: RunIdentity, identity: RunIdentity): void {

@@ -17,14 +17,17 @@ export function autoRound(options: AutoRoundPassOptions = {}): LayerPass {
   const tuning = resolveAutoRoundOptions(options)
   const { minExpertTokens = 128 } = options
   const identity = { plan: plan.identity, tuning, minExpertTokens }
-  return definePass({ name: 'autoRound', options: identity, needsCalibration: true }, async (layer) => {
-    const tasks = plan.tasksOf(layer)
-    const solved = await solveModules(layer, {
-      tasks,
-      minExpertTokens,
-      solve: ({ module, scheme }, { sums }) =>
-        quantizeByAutoRound(matrixOf(module), sums, { ...tuning, scheme }).weight,
-    })
-    finishLayer(layer, { plan, tasks, solved })
-  })
+  return definePass(
+    { name: 'autoRound', options: identity, needsCalibration: true, quantizes: true },
+    async (layer) => {
+      const tasks = plan.tasksOf(layer)
+      const solved = await solveModules(layer, {
+        tasks,
+        minExpertTokens,
+        solve: ({ module, scheme }, { sums }) =>
+          quantizeByAutoRound(matrixOf(module), sums, { ...tuning, scheme }).weight,
+      })
+      finishLayer(layer, { plan, tasks, solved })
+    },
+  )
 }

@@ -23,7 +23,7 @@ export function gptq(options: GptqPassOptions = {}): LayerPass {
   const solver = resolveGptqOptions(options)
   const { minExpertTokens = 128 } = options
   const identity = { plan: plan.identity, solver, minExpertTokens }
-  return definePass({ name: 'gptq', options: identity, needsCalibration: true }, async (layer) => {
+  return definePass({ name: 'gptq', options: identity, needsCalibration: true, quantizes: true }, async (layer) => {
     const tasks = plan.tasksOf(layer)
     const solved = await solveModules(layer, { tasks, minExpertTokens, solve: createGptqSolver(plan, solver) })
     finishLayer(layer, { plan, tasks, solved })

@@ -43,20 +43,27 @@ export function mixedBits(options: MixedBitsOptions): LayerPass {
   const solver = resolveGptqOptions(options)
   const budget = { averageBits: averageBits ?? null, maxError: maxError ?? null }
   const identity = { plan: plan.identity, solver, minExpertTokens, choices: sorted, ...budget }
-  return definePass({ name: 'mixedBits', options: identity, needsCalibration: true }, async (layer) => {
-    const tasks = plan.tasksOf(layer)
-    const solve = createGptqSolver(plan, solver)
-    const measured = await solveModules(layer, {
-      tasks,
-      minExpertTokens,
-      solve: (task, moments) =>
-        schemes.map((scheme) => measure(task.module, solve({ module: task.module, scheme }, moments), moments)),
-    })
-    const modules = [...measured].map(([{ name }, candidates]) => ({ name, choices: candidates }))
-    const chosen = chooseBits(modules, budgetOf(measured, budget))
-    const weights = [...measured.values()].map((candidates, m) => candidates.find((c) => c === chosen[m])!.weight)
-    finishLayer(layer, { plan, tasks, solved: new Map([...measured.keys()].map((module, m) => [module, weights[m]!])) })
-  })
+  return definePass(
+    { name: 'mixedBits', options: identity, needsCalibration: true, quantizes: true },
+    async (layer) => {
+      const tasks = plan.tasksOf(layer)
+      const solve = createGptqSolver(plan, solver)
+      const measured = await solveModules(layer, {
+        tasks,
+        minExpertTokens,
+        solve: (task, moments) =>
+          schemes.map((scheme) => measure(task.module, solve({ module: task.module, scheme }, moments), moments)),
+      })
+      const modules = [...measured].map(([{ name }, candidates]) => ({ name, choices: candidates }))
+      const chosen = chooseBits(modules, budgetOf(measured, budget))
+      const weights = [...measured.values()].map((candidates, m) => candidates.find((c) => c === chosen[m])!.weight)
+      finishLayer(layer, {
+        plan,
+        tasks,
+        solved: new Map([...measured.keys()].map((module, m) => [module, weights[m]!])),
+      })
+    },
+  )
 }
 
 function withBits(options: Omit<MixedBitsOptions, 'choices'>, bits: number): GptqPassOptions {

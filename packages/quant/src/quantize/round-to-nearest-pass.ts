@@ -8,7 +8,7 @@ import { matrixOf } from './weight-matrix.ts'
 /** Rounds each weight to its nearest code: needs no calibration. */
 export function roundToNearest(options: QuantizingOptions = {}): LayerPass {
   const plan = planQuantizing(options)
-  return definePass({ name: 'roundToNearest', options: plan.identity }, (layer) => {
+  return definePass({ name: 'roundToNearest', options: plan.identity, quantizes: true }, (layer) => {
     for (const { module, scheme } of plan.tasksOf(layer)) {
       const weight = inModule(layer, module, () => quantizeToNearest(matrixOf(module), scheme))
       plan.finish(module, weight)

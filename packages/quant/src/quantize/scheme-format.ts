@@ -1,5 +1,5 @@
 import { InvalidConfigError } from '@octavo/core/backend'
-import { checkGroupedFormat, numGroups } from '@octavo/core/quantization'
+import { checkGroupedFormat, groupedFormat, numGroups } from '@octavo/core/quantization'
 import type { Codebook, GroupedFormat } from '@octavo/core/quantization'
 import type { WeightScheme } from '../weight-scheme.ts'
 
@@ -31,15 +31,14 @@ export function codeRange({ type, numBits }: WeightScheme): CodeRange {
 export function schemeFormat(scheme: WeightScheme, hasOrder = false): GroupedFormat {
   const { strategy, groupSize, blockShape, scaleDtype } = scheme
   const isNarrow = scaleDtype === 'e8m0' || scaleDtype === 'e4m3'
-  return {
-    kind: 'grouped',
+  return groupedFormat({
     bits: scheme.numBits,
     codebook: codeRange(scheme).codebook,
     groupSize: strategy === 'group' ? groupSize! : strategy === 'block' ? blockShape![1] : 'channel',
     scaleDtype: isNarrow ? 'float32' : scaleDtype,
     hasZeros: !scheme.isSymmetric,
     hasOrder,
-  }
+  })
 }
 
 /** Scales of each row. */

@@ -21,6 +21,13 @@ export const methodOptionTable = {
     otherwise: 'none',
     doc: 'Strength of SmoothQuant, which moves outliers of inputs into weights before they are quantized; 0.5 is usual.',
   },
+  kvCacheScales: {
+    group: 'recipe',
+    type: { kind: 'choice', choices: ['fp8', 'int8'] },
+    default: null,
+    otherwise: 'none',
+    doc: 'Finds scales of keys and values on the calibration texts too, for what runs the saved model with such a KV cache.',
+  },
   ignore: {
     group: 'recipe',
     type: { kind: 'names' },
@@ -34,5 +41,6 @@ export interface MethodOptions {
   readonly scheme?: string
   readonly method?: 'rtn' | 'gptq' | 'awq' | 'auto-round'
   readonly smoothQuant?: number
+  readonly kvCacheScales?: 'fp8' | 'int8'
   readonly ignore?: string | readonly string[]
 }

@@ -128,6 +128,16 @@ describe('transforms', () => {
     expect(selects({ name: 'model.layers.0.mlp.up_proj', role: 'linear' })).toBe(true)
   })
 
+  it.each([
+    ['W8A8', {}, true], // rows have one scale
+    ['W4A16', {}, false],
+    ['W8A8', { clip: false }, false],
+    ['W4A16', { clip: true }, true],
+  ])('AWQ to %s with %o: clip is %s', (scheme, given, clip) => {
+    const { passes } = parseRecipe({ AWQModifier: { scheme, ...given } })
+    expect(identityOf(passes[0]!).options).toMatchObject({ options: { clip } })
+  })
+
   it('AWQ without any scheme is refused', () => {
     expect(() => parseRecipe([{ AWQModifier: {} }])).toThrow(/AWQModifier: has no "scheme", and no modifier behind it/)
   })
@@ -210,7 +220,11 @@ describe('what is wrong in a recipe', () => {
     ['no modifiers', {}, /^recipe: has no modifiers; known are QuantizationModifier/],
     ['no object', 'GPTQ', /^recipe: must be an object of stages/],
     ['a modifier that is no object', { GPTQModifier: 4 }, /^GPTQModifier: must be an object of its fields/],
-    ['a pattern that is none', modifier({ scheme: 'W4A16', ignore: ['re:(('] }), /"re:\(\(" is no regular expression/],
+    [
+      'a pattern that is none',
+      modifier({ scheme: 'W4A16', ignore: ['re:(('] }),
+      /ignore: the pattern "\(\(" for names/,
+    ],
   ])('%s', (_, recipe, message) => {
     expect(() => parseRecipe(recipe)).toThrow(message)
     expect(() => parseRecipe(recipe)).toThrow(InvalidConfigError)
@@ -334,6 +348,17 @@ describe('methodRecipe', () => {
     expect(selects({ name: 'lm_head', role: 'head' })).toBe(true)
     expect(selects({ name: 'model.embed_tokens', role: 'embedding' })).toBe(true)
     expect(selects({ name: 'model.layers.0.self_attn.k_proj', role: 'linear' })).toBe(false)
+  })
+
+  it.each(['rtn', 'gptq', 'awq', 'auto-round'] as const)('finds scales of the KV cache behind %s', (method) => {
+    for (const [kvCacheScales, type] of [
+      ['fp8', 'float'],
+      ['int8', 'int'],
+    ] as const) {
+      const last = methodRecipe({ method, kvCacheScales }, layersOnly).passes.at(-1)!
+      expect(last.identity).toMatchObject({ name: 'kvCacheScales', options: { type, strategy: 'tensor' } })
+      expect(last.needsCalibration).toBe(true)
+    }
   })
 
   it('refuses by its options', () => {

@@ -75,7 +75,7 @@ function chooseBatches(layer: DecoderLayer, maxTokens: number): ReadonlySet<numb
 }
 
 /** Tokens that count, of all batches. */
-export function numShown(layer: DecoderLayer): number {
+function numShown(layer: DecoderLayer): number {
   let sum = 0
   for (let batch = 0; batch < layer.numBatches; batch++) sum += layer.shownRows(batch)?.length ?? layer.numTokens(batch)
   return sum
@@ -91,7 +91,7 @@ function addMagnitudes(magnitudes: Map<LayerModule, ChannelSums>, module: LayerM
 }
 
 /** Every `stride`-th row of what comes by. */
-export class RowSample {
+class RowSample {
   readonly #cols: number
   readonly #stride: number
   readonly #rows: Float32Array[] = []

@@ -25,8 +25,8 @@ export interface AwqOptions extends QuantizingOptions {
   /** Tokens on which they are tried, in whole batches where attention is among them. Default 2048. */
   readonly maxSearchTokens?: number
   /**
-   * Whether outliers of weights are cut where outputs change less then (AutoAWQ's clipping; not of queries and keys).
-   * Default: by `awq` where all of a row shares a scale, by `awqTransform` never.
+   * Whether outliers of weights are cut where outputs change less then (AutoAWQ's clipping, by all calibration tokens and of
+   * queries and keys too). Default: by `awq` where all of a row shares a scale, by `awqTransform` never.
    */
   readonly clip?: boolean
 }
@@ -39,10 +39,13 @@ export interface AwqOptions extends QuantizingOptions {
 export function awq(options: AwqOptions = {}): LayerPass {
   const { clip = resolveScheme(options).strategy === 'channel' } = options
   const [transform, round] = [awqTransform({ ...options, clip }), roundToNearest(options)]
-  return definePass({ name: 'awq', options: transform.identity, needsCalibration: true }, async (layer) => {
-    await transform(layer)
-    await round(layer)
-  })
+  return definePass(
+    { name: 'awq', options: transform.identity, needsCalibration: true, quantizes: true },
+    async (layer) => {
+      await transform(layer)
+      await round(layer)
+    },
+  )
 }
 
 /**
@@ -53,7 +56,7 @@ export function awq(options: AwqOptions = {}): LayerPass {
 export function awqTransform(options: AwqOptions = {}): LayerPass {
   const plan = planQuantizing(options)
   const { mappings = null, duoScaling = true, gridSize = 20, maxSearchTokens = 2048, clip = false } = options
-  checkOptions(options, { duoScaling, gridSize, maxSearchTokens })
+  checkOptions(options, { duoScaling, gridSize, maxSearchTokens, clip })
   const transform: Transform = {
     plan,
     maxSearchTokens,
@@ -70,11 +73,19 @@ export function awqTransform(options: AwqOptions = {}): LayerPass {
 
 function checkOptions(
   options: AwqOptions,
-  { duoScaling, gridSize, maxSearchTokens }: Required<Pick<AwqOptions, 'duoScaling' | 'gridSize' | 'maxSearchTokens'>>,
+  {
+    duoScaling,
+    gridSize,
+    maxSearchTokens,
+    clip,
+  }: Required<Pick<AwqOptions, 'duoScaling' | 'gridSize' | 'maxSearchTokens' | 'clip'>>,
 ): void {
+  const { strategy } = resolveScheme(options)
   if (duoScaling !== true && duoScaling !== false && duoScaling !== 'both')
     throw new InvalidConfigError('duoScaling', `must be true, false or 'both', got ${JSON.stringify(duoScaling)}`)
-  if (duoScaling !== false && resolveScheme(options).strategy === 'tensor')
+  if (clip && strategy !== 'channel' && strategy !== 'group')
+    throw new InvalidConfigError('clip', 'must be false where rows share a scale, as each row is cut by itself')
+  if (duoScaling !== false && strategy === 'tensor')
     throw new InvalidConfigError('duoScaling', 'must be false where a whole matrix has one scale')
   const least = duoScaling === 'both' ? 4 : 3
   if (!Number.isInteger(gridSize) || gridSize < least)
@@ -95,7 +106,8 @@ interface Transform {
 async function transformLayer(layer: DecoderLayer, transform: Transform): Promise<void> {
   const { plan, choose, report, trials, maxSearchTokens, clip } = transform
   const start = performance.now()
-  const schemes = new Map(plan.tasksOf(layer).map(({ module, scheme }) => [module, scheme]))
+  const tasks = plan.tasksOf(layer)
+  const schemes = new Map(tasks.map(({ module, scheme }) => [module, scheme]))
   const { places, missing } = choose(layer)
   report(layer, missing)
   const chosen = places.filter(({ balance }) => balance.some((module) => schemes.has(module)))
@@ -114,7 +126,7 @@ async function transformLayer(layer: DecoderLayer, transform: Transform): Promis
     // Timers and signals get their turn.
     await new Promise(setImmediate)
   }
-  if (clip) await clipWeights(layer, schemes)
+  if (clip) await clipWeights(layer, tasks)
   if (layer.index === 0) sayTime(layer, plan, performance.now() - start)
 }
 

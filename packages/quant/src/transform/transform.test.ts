@@ -4,6 +4,7 @@ import { InvalidConfigError } from '@octavo/core/backend'
 import { QuantizationError } from '@octavo/core/quantization'
 import { describe, expect, it } from 'vitest'
 import type { LayerPass } from '../decoder-layer.ts'
+import type { CheckpointLayer } from '../model/checkpoint-layer.ts'
 import { fixtureModels, openFixtureLayers } from '../model/fixture-layers.case.ts'
 import { awq, awqTransform } from './awq.ts'
 import { logEqualization, smoothQuant } from './smooth-quant.ts'
@@ -117,22 +118,69 @@ describe('where channels can be scaled', () => {
   })
 })
 
+async function withFirstLayer<T>(name: string, use: (layer: CheckpointLayer) => Promise<T>): Promise<T> {
+  const fixture = await openFixtureLayers(name)
+  try {
+    return await use(fixture.layers[0]!)
+  } finally {
+    fixture.dispose()
+  }
+}
+
+/** The squares that differences of a weight add up to at its outputs. */
+function outputError(differences: Float32Array, cols: number, batches: readonly Float32Array[]): number {
+  let error = 0
+  for (const inputs of batches)
+    for (let from = 0; from < inputs.length; from += cols)
+      for (let start = 0; start < differences.length; start += cols) {
+        let output = 0
+        for (let col = 0; col < cols; col++) output += differences[start + col]! * inputs[from + col]!
+        error += output ** 2
+      }
+  return error
+}
+
 describe('awq', () => {
-  it('cuts weights of rows that share a scale, and quantizes', async () => {
-    const fixture = await openFixtureLayers('llama')
-    try {
-      const [layer] = fixture.layers
-      await awq({ groupSize: 'channel', gridSize: 3, logger })(layer!)
-      expect(layer!.modules.every(({ quantized }) => quantized !== null)).toBe(true)
-      await expect(awqTransform({ groupSize: 'channel', logger })(layer!)).resolves.toBeUndefined()
-    } finally {
-      fixture.dispose()
-    }
+  it('cuts weights of rows that share a scale, queries and keys among them, and quantizes', async () => {
+    const rounded = (clip: boolean | undefined): Promise<ReadonlyMap<string, Uint8Array>> =>
+      withFirstLayer('llama', async (layer) => {
+        await awq({ groupSize: 'channel', gridSize: 3, logger, ...(clip !== undefined && { clip }) })(layer)
+        return new Map(layer.modules.map(({ name, quantized }) => [name, quantized!.planes]))
+      })
+    const [byDefault, cut, whole] = [await rounded(undefined), await rounded(true), await rounded(false)]
+    expect(byDefault).toEqual(cut)
+    const same = [...whole].filter(([name, bytes]) => Buffer.compare(bytes, cut.get(name)!) === 0)
+    expect(same.map(([name]) => name)).toEqual([])
+  })
+
+  it('loses less by cut weights at the outputs of all that reads the same', async () => {
+    const errorsAfter = (clip: boolean): Promise<Map<string, number>> =>
+      withFirstLayer('llama', async (layer) => {
+        const before = new Map(layer.modules.map((module) => [module.name, module.weight()]))
+        const inputs = new Map<string, Float32Array[]>()
+        await layer.observe(({ module, input }) => {
+          inputs.set(module.name, [...(inputs.get(module.name) ?? []), input.dataSync<'float32'>().slice()])
+        })
+        const mappings = [{ smoothLayer: 're:.*up_proj$', balanceLayers: ['re:.*down_proj$'] }]
+        await awq({ groupSize: 'channel', gridSize: 3, mappings, clip, logger })(layer)
+        const unscaled = layer.modules.filter(({ name }) => !/(up|down)_proj$/.test(name))
+        return new Map(
+          unscaled.map((module) => {
+            const original = before.get(module.name)!
+            const differences = module.weight().map((value, at) => value - original[at]!)
+            return [module.name, outputError(differences, module.cols, inputs.get(module.name)!)]
+          }),
+        )
+      })
+    const [cut, whole] = [await errorsAfter(true), await errorsAfter(false)]
+    expect([...cut.keys()].some((name) => name.endsWith('q_proj'))).toBe(true)
+    for (const [name, error] of cut) expect(error, name).toBeLessThan(whole.get(name)!)
   })
 
   it('refuses options that do not go together', () => {
     expect(() => awq({ groupSize: 'tensor' })).toThrow(/duoScaling/)
     expect(() => awq({ gridSize: 2 })).toThrow(InvalidConfigError)
+    expect(() => awq({ groupSize: [16, 16], clip: true })).toThrow(/clip.*rows share a scale/)
     expect(() => awq({ maxSearchTokens: 0 })).toThrow(InvalidConfigError)
     expect(() => smoothQuant({ smoothingStrength: 2 })).toThrow(InvalidConfigError)
   })

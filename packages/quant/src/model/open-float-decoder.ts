@@ -3,19 +3,28 @@ import { join } from 'node:path'
 import { openCheckpoint } from '@octavo/core/loading'
 import type { Checkpoint } from '@octavo/core/loading'
 import { QuantizationError } from '@octavo/core/quantization'
+import { checkOuterTensors } from './check-tensors.ts'
 import { openDecoder } from './open-decoder.ts'
 import type { OpenedDecoder } from './open-decoder.ts'
 
 /**
  * Opens a folder in Hugging Face's layout whose weights are floats: what is to be quantized. The caller closes `source`.
  *
+ * @throws CheckpointError for weights that are no part of the model
  * @throws QuantizationError for GGUF files, for what is quantized already, and for models that have no layers to work on
  */
-export async function openModel(path: string): Promise<OpenedDecoder> {
+export async function openFloatDecoder(path: string): Promise<OpenedDecoder> {
   const checkpoint = await openCheckpoint(path)
   refuseGguf(checkpoint)
   refuseQuantized(checkpoint)
-  return openDecoder(checkpoint)
+  const decoder = await openDecoder(checkpoint)
+  try {
+    checkOuterTensors(decoder)
+    return decoder
+  } catch (error) {
+    decoder.source.close()
+    throw error
+  }
 }
 
 function refuseGguf({ path }: Checkpoint): void {

@@ -1,0 +1,56 @@
+import { type ModelConfig, parseModelConfig } from '../config/model-config.ts'
+import { type Checkpoint, openCheckpoint } from '../loading/checkpoint.ts'
+import type { WeightSource } from '../loading/weight-source.ts'
+import type { CausalLM, LoadModelContext } from '../models/model.ts'
+import { getModelDefinition } from '../models/registry.ts'
+import { createQuantizationScheme } from '../quantization/create-quantization-scheme.ts'
+import { createSchemeMethods } from '../quantization/grouped-method.ts'
+import type { QuantizationScheme } from '../quantization/quantization-scheme.ts'
+import { composeLinearMethods, type WorkerModules } from './worker-modules.ts'
+
+export interface LoadOptions extends Omit<LoadModelContext, 'config' | 'source' | 'linearMethods'> {
+  /** In place of the checkpoint's own. */
+  readonly config?: ModelConfig
+  /** Looks at the weights before any is loaded, and throws what speaks against it. */
+  readonly check?: (source: WeightSource, scheme: QuantizationScheme | null) => void
+}
+
+/** A checkpoint whose architecture and quantization are known. */
+export interface CheckpointModel {
+  readonly checkpoint: Checkpoint
+  readonly config: ModelConfig
+  /** Its weights as they are stored, or as the modules' linear methods have them. Throws as `ModelDefinition.load`. */
+  load(options: LoadOptions): CausalLM
+}
+
+/** Reads config.json only. @param modelPath a folder or a .gguf file */
+export async function readCheckpointModel(
+  modelPath: string,
+  workerModules: Partial<WorkerModules>,
+): Promise<CheckpointModel> {
+  const checkpoint = await openCheckpoint(modelPath)
+  const config = parseModelConfig(checkpoint.config, checkpoint.path, workerModules.architectures)
+  const definition = await getModelDefinition(config, workerModules.architectures)
+  const scheme = checkpoint.quantization && createQuantizationScheme(checkpoint.quantization)
+  return {
+    checkpoint,
+    config,
+    load({ check, ...options }) {
+      const source = checkpoint.openWeights()
+      try {
+        check?.(source, scheme)
+        const context = { config, ...options, source }
+        const linearMethods = composeLinearMethods(workerModules, {
+          config: context.config,
+          hfConfig: checkpoint.config,
+          modelPath: checkpoint.path,
+          communicator: options.communicator,
+          linearMethods: createSchemeMethods(scheme),
+        })
+        return definition.load({ ...context, linearMethods })
+      } finally {
+        source.close()
+      }
+    },
+  }
+}
