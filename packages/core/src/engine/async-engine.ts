@@ -11,6 +11,7 @@ import { type Logger, silentLogger } from '../util/logger.ts'
 import { PullQueue } from '../util/pull-queue.ts'
 import { TurnQueue } from '../util/turn-queue.ts'
 import { waitAtMost } from '../util/wait-at-most.ts'
+import { describeChatFormat } from './chat-format-of.ts'
 import type { EngineCoreData } from './create-engine-core.ts'
 import type { EngineClient, EngineMetrics, GenerateRequest, ServedModel } from './engine-client.ts'
 import type { EngineCoreClient, EngineCoreEvents } from './engine-core-client.ts'
@@ -219,6 +220,7 @@ export class AsyncEngine implements EngineClient {
       params: processed.params,
       sequenceIds,
       outputKind: request.outputKind ?? 'cumulative',
+      messages: processed.messages,
     })
     const active = { queue: new PullQueue(() => outputs.take()), sequenceIds }
     this.#requests.set(request.requestId, active)
@@ -338,6 +340,7 @@ function logStart(
     const { numSteps, tookMs } = info.warmup
     logger.info(`warmed up ${info.backend} with ${numSteps} batches in ${(tookMs / 1000).toFixed(1)} s`)
   }
+  if (front.chatFormat !== null) logger.info(describeChatFormat(front.chatFormat))
   if (info.ranks.length > 1) for (const line of describeRanks(info)) logger.info(line)
   if (config.model.maxModelLen === null && info.maxModelLen < front.maxPositions) {
     logger.warn(
