@@ -20,7 +20,6 @@ import { type CreateTokenizer, type FrontModel, loadFrontModel, type LoadHooks, 
 import { InputProcessor, type ProcessedRequest } from './input-processor.ts'
 import { nativeHint } from './native-hint.ts'
 import { OutputProcessor } from './output-processor.ts'
-import type { PromptEncoder } from './prompt-encoder.ts'
 import { defaultRestartPolicy, type RestartPolicy, SupervisedCoreClient } from './supervised-core-client.ts'
 import { ThreadCoreClient } from './thread-core-client.ts'
 
@@ -71,7 +70,8 @@ export class AsyncEngine implements EngineClient {
   readonly #hasChatTemplate: boolean
   readonly #inputProcessor: InputProcessor
   readonly #outputProcessor: OutputProcessor
-  readonly #promptEncoder: PromptEncoder
+  /** Threads beside the core's. */
+  readonly #helpers: readonly { close(): Promise<void> }[]
   readonly #requests = new Map<string, ActiveRequest>()
   /** Ids of requests whose prompts are not token ids yet. */
   readonly #arriving = new Set<string>()
@@ -83,7 +83,7 @@ export class AsyncEngine implements EngineClient {
     this.#core = core
     this.tokenizer = front.tokenizer
     this.#hasChatTemplate = !front.chatTemplates.isEmpty
-    this.#promptEncoder = front.promptEncoder
+    this.#helpers = [front.promptEncoder, front.grammarTranslator]
     const turns = new TurnQueue()
     this.#inputProcessor = new InputProcessor({
       ...front,
@@ -182,7 +182,7 @@ export class AsyncEngine implements EngineClient {
   async shutdown(drain?: { timeoutMs: number }): Promise<void> {
     if (drain !== undefined && this.#requests.size + this.#arriving.size > 0) await this.#drained(drain.timeoutMs)
     for (const [requestId, { sequenceIds }] of this.#requests) this.#abort(requestId, sequenceIds)
-    await Promise.all([this.#core.shutdown(), this.#promptEncoder.close()])
+    await Promise.all([this.#core.shutdown(), ...this.#helpers.map((helper) => helper.close())])
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -12,6 +12,7 @@ import { createTokenizer } from '../tokenizer/hf-tokenizer.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { defaultChatFormat } from './chat-format-of.ts'
 import { eosTokenIdsOf, samplingDefaults } from './generation-config.ts'
+import { GrammarTranslator } from './grammar-translator.ts'
 import { loadArchitectures } from './load-engine-modules.ts'
 import { createFrontEncoder, type PromptEncoder, ThreadedPromptEncoder } from './prompt-encoder.ts'
 import type { TokenizerThreadOptions } from './tokenizer-thread.ts'
@@ -26,8 +27,9 @@ export interface FrontModel {
   readonly tokenizer: Tokenizer
   /** Not the checkpoint's, which the threads know that hold outputs to grammars. */
   readonly hasOwnTokenizer: boolean
-  /** To be closed with whatever uses the model. */
+  /** To be closed with whatever uses the model, as the next. */
   readonly promptEncoder: PromptEncoder
+  readonly grammarTranslator: GrammarTranslator
   readonly chatTemplates: ChatTemplates
   /** How answers to conversations with tools are written; `null` where there is no template for them. */
   readonly chatFormat: ChatFormat | null
@@ -89,6 +91,7 @@ export async function loadFrontModel(
     tokenizer,
     hasOwnTokenizer: createOwn !== undefined,
     promptEncoder,
+    grammarTranslator: new GrammarTranslator(),
     chatTemplates,
     // While the engine's thread reads the weights; the first request finds it done.
     chatFormat: defaultChatFormat(chatTemplates, { tokenizer, eosTokenIds }),

@@ -13,8 +13,9 @@ import { randomSeed, uniformAt } from '../util/random.ts'
 import type { TurnOptions, TurnQueue } from '../util/turn-queue.ts'
 import { chatFormatOf } from './chat-format-of.ts'
 import { encodePrompt } from './encode-prompt.ts'
+import type { GrammarTranslator } from './grammar-translator.ts'
 import type { GenerateRequest } from './engine-client.ts'
-import { planOutput, type PlanOptions, thinkingTexts } from './output-plan.ts'
+import { type OutputPlan, planOutput, type PlanOptions, thinkingTexts } from './output-plan.ts'
 import type { PromptEncoder } from './prompt-encoder.ts'
 import { renderChat } from './render-chat.ts'
 import type { MessageSource } from './sample-output.ts'
@@ -24,6 +25,7 @@ export interface InputProcessorOptions {
   /** As `FrontModel`'s; default false. */
   readonly hasOwnTokenizer?: boolean
   readonly promptEncoder: PromptEncoder
+  readonly grammarTranslator: GrammarTranslator
   /** Everything that takes time on this thread goes through it. */
   readonly turns: TurnQueue
   readonly chatTemplates: ChatTemplates
@@ -108,7 +110,9 @@ export class InputProcessor {
     checkRoom(request, { params, numPromptTokens: promptTokenIds.length, maxModelLen })
     const format = template === null ? null : await turns.run(() => chatFormatOf(template, this.#options), turn)
     const planOptions = { prompt: request.prompt, promptText: text, format, params }
-    const { messages, grammar } = await turns.run(() => planOutput(planOptions), turn)
+    const plan = await turns.run(() => planOutput(planOptions), turn)
+    const { messages } = plan
+    const grammar = await this.#grammarOf(plan, turn)
     const thinking = await this.#thinkingLimit(planOptions, turn)
     if (grammar !== null && this.#options.hasOwnTokenizer === true) throw ownTokenizerError()
     const sequences = Array.from({ length: params.n }, (_, index): SequenceRequest => ({
@@ -184,6 +188,16 @@ export class InputProcessor {
       `The prompt has token id ${String(id)}${token == null ? '' : ` (${JSON.stringify(token)})`}, which is out of vocabulary: this model's ids run from 0 to ${vocabSize - 1}. Leave the token out.`,
       'prompt',
     )
+  }
+
+  async #grammarOf({ grammarInput, afterThinking }: OutputPlan, turn: TurnOptions): Promise<string | null> {
+    if (grammarInput === null) return null
+    const { grammarTranslator, turns } = this.#options
+    const grammar = await (
+      await turns.run(() => ({ translated: grammarTranslator.translate(grammarInput) }), turn)
+    ).translated
+    turn.signal?.throwIfAborted()
+    return grammar === null ? null : turns.run(() => afterThinking(grammar), turn)
   }
 
   async #thinkingLimit(options: PlanOptions, turn: TurnOptions): Promise<ThinkingLimit | null> {

@@ -111,7 +111,8 @@ export class ModelRunner {
     })
     for (const entry of sound) if (entry.draftTokenIds.length > 0) entry.row.cutBack(numOwnTokens(entry))
     const promptLogprobs = sound.flatMap((entry) => promptLogprobsOf(entry, results.scores))
-    return { sampled: results.sampled, promptLogprobs, failed, deferred: results.deferred }
+    const { sampled, deferred } = results
+    return { sampled, promptLogprobs, failed, ...(deferred.length > 0 && { deferred }) }
   }
 
   /**

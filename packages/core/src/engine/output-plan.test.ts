@@ -4,7 +4,8 @@ import { resolveSamplingParams, type SamplingParamsInput } from '../sampling-par
 import type { TagFormat } from '../structured-output/structural-tag.ts'
 import type { ToolDefinition } from '../tokenizer/chat-message.ts'
 import type { PromptInput } from './engine-client.ts'
-import { planOutput, thinkingTexts } from './output-plan.ts'
+import { type OutputPlan, planOutput, thinkingTexts } from './output-plan.ts'
+import { translateGrammar } from './translate-grammar.ts'
 
 const thinking = { begin: '<think>', afterBegin: '\n', beforeEnd: '\n', end: '</think>', afterEnd: '\n\n' }
 const hermes: ChatFormat = {
@@ -47,13 +48,14 @@ function plan(
     promptText = '',
   }: { format?: ChatFormat; params?: SamplingParamsInput; promptText?: string } = {},
 ) {
-  const { messages, grammar } = planOutput({
-    prompt: { type: 'chat', messages: [], ...prompt },
-    promptText,
-    format,
-    params: paramsOf(params),
-  })
-  return { messages, grammar: grammar === null ? null : (JSON.parse(grammar) as TagFormat) }
+  const options = { prompt: { type: 'chat', messages: [], ...prompt } as const, promptText, format }
+  const output = planOutput({ ...options, params: paramsOf(params) })
+  return { messages: output.messages, grammar: grammarOf(output) }
+}
+
+function grammarOf({ grammarInput, afterThinking }: OutputPlan): TagFormat | null {
+  const grammar = grammarInput === null ? null : translateGrammar(grammarInput)
+  return grammar === null ? null : (JSON.parse(afterThinking(grammar)) as TagFormat)
 }
 
 describe('what an output must be', () => {
@@ -68,13 +70,7 @@ describe('what an output must be', () => {
     const chat = plan({}, { params: choice })
     const text = planOutput({ ...options, prompt: { type: 'text', text: 'a' } })
     expect(text.messages).toBe('none')
-    expect(JSON.parse(text.grammar!)).toEqual(chat.grammar)
-  })
-
-  it('is translated once for all prompts that share it', () => {
-    const params = paramsOf({ structuredOutput: { type: 'json', schema: { type: 'object' } } })
-    const options = { promptText: 'a', format: null, params, prompt: { type: 'text', text: 'a' } } as const
-    expect(planOutput(options)).toEqual(planOutput(options))
+    expect(grammarOf(text)).toEqual(chat.grammar)
   })
 
   it('may be a call as well where tools are offered, and is one where one must be made', () => {

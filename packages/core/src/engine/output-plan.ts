@@ -1,23 +1,22 @@
-import { afterReasoning, asContent } from '../chat-format/after-reasoning.ts'
+import { afterReasoning } from '../chat-format/after-reasoning.ts'
 import type { ChatFormat } from '../chat-format/chat-format.ts'
 import { createOutputParser, type OutputParser } from '../chat-format/output-parser.ts'
 import { isThinkingOpen } from '../chat-format/is-thinking-open.ts'
-import { toolCallFormat } from '../chat-format/tool-call-format.ts'
-import type { ToolChoice } from '../chat-format/tool-choice.ts'
 import { InvalidRequestError } from '../errors.ts'
 import type { SamplingParams } from '../sampling-params.ts'
-import { eitherFormat } from '../structured-output/either-format.ts'
-import { resolveStructuredOutput } from '../structured-output/resolve-structured-output.ts'
 import type { TagFormat } from '../structured-output/structural-tag.ts'
 import type { PromptInput } from './engine-client.ts'
 import { type ChatPrompt, isForced, type OfferedTools, offeredTools } from './offered-tools.ts'
 import type { MessageSource } from './sample-output.ts'
+import type { GrammarInput } from './translate-grammar.ts'
 
 /** What an output must be, and how it is read. */
 export interface OutputPlan {
   readonly messages: MessageSource
-  /** A `TagFormat` as JSON text. */
-  readonly grammar: string | null
+  /** For `translateGrammar`; `null`: any output will do. */
+  readonly grammarInput: GrammarInput | null
+  /** A translated grammar where there is thinking before it. */
+  afterThinking(grammar: string): string
 }
 
 export interface PlanOptions {
@@ -31,37 +30,30 @@ export interface PlanOptions {
 
 /** @throws InvalidRequestError */
 export function planOutput({ prompt, promptText, format, params }: PlanOptions): OutputPlan {
-  const structured = params.structuredOutput === null ? null : resolveOnce(params.structuredOutput)
-  if (prompt.type !== 'chat' || format === null) return { messages: 'none', grammar: toText(structured) }
+  const { structuredOutput: structured } = params
+  if (prompt.type !== 'chat' || format === null) {
+    const grammarInput = structured && { structured, format: null, offered: null, parallel: true }
+    return { messages: 'none', grammarInput, afterThinking: (grammar) => grammar }
+  }
   const offered = offeredTools(prompt)
   if (offered !== null && format.toolCalls === null && (prompt.parseOutput === true || isForced(offered.choice)))
     throw new InvalidRequestError([{ field: 'tools' }, `: ${format.whyNoToolCalls ?? ''}`], 'tools')
   const promptTail = promptText ?? ''
-  const content = structured && asContent(format, structured)
-  const grammar = answerGrammar(content, { prompt, format, offered })
+  const isHeld = structured !== null || (offered !== null && mayBeHeld(offered))
+  const parallel = prompt.parallelToolCalls ?? true
   return {
     messages: prompt.parseOutput === true ? messageSource(format, { prompt, offered, promptTail, params }) : 'none',
-    grammar: toText(grammar && afterReasoning(format, promptTail, grammar)),
+    grammarInput: isHeld ? { structured, format, offered, parallel } : null,
+    afterThinking: (grammar) =>
+      format.reasoning === null
+        ? grammar
+        : JSON.stringify(afterReasoning(format, promptTail, JSON.parse(grammar) as TagFormat)),
   }
 }
 
-function toText(grammar: TagFormat | null): string | null {
-  return grammar && JSON.stringify(grammar)
-}
-
-/** What follows the reasoning. An answer that must be of a kind may still be a call of a tool. */
-function answerGrammar(
-  structured: TagFormat | null,
-  { prompt, format, offered }: { prompt: ChatPrompt; format: ChatFormat; offered: OfferedTools | null },
-): TagFormat | null {
-  if (offered === null) return structured
-  const { tools, choice } = offered
-  const parallel = prompt.parallelToolCalls ?? true
-  if (structured === null || isForced(choice)) return toolCallFormat(format, { tools, choice, parallel })
-  const mayCall = typeof choice === 'object' && 'allowed' in choice ? choice.allowed : null
-  const forced: ToolChoice = mayCall === null ? 'required' : { allowed: mayCall, mode: 'required' }
-  const calls = toolCallFormat(format, { tools, choice: forced, parallel })
-  return calls === null ? structured : eitherFormat(structured, calls)
+/** Whether the calls of the tools need a grammar. */
+function mayBeHeld({ tools, choice }: OfferedTools): boolean {
+  return choice !== 'auto' || tools.some((tool) => tool.function.strict === true)
 }
 
 interface MessageOptions extends Pick<PlanOptions, 'params'> {
@@ -110,15 +102,4 @@ export function thinkingTexts({ promptText, format, params }: PlanOptions): Thin
   const { begin, beforeEnd, end, afterEnd } = format.reasoning
   const isOpen = isThinkingOpen(format, promptText ?? '')
   return { maxTokens, start: begin, end: beforeEnd + end + afterEnd, isOpen }
-}
-
-/** The same constraint, of all prompts of a request, is translated once. */
-const resolved = new WeakMap<object, TagFormat>()
-
-function resolveOnce(wanted: NonNullable<SamplingParams['structuredOutput']>): TagFormat {
-  const known = resolved.get(wanted)
-  if (known !== undefined) return known
-  const format = resolveStructuredOutput(wanted)
-  resolved.set(wanted, format)
-  return format
 }

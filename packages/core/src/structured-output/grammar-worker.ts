@@ -1,11 +1,10 @@
 /** Entry point of a grammar's thread: the library behind a MessagePort. What it prints goes nowhere, for it prints schemas. */
-import { readlinkSync } from 'node:fs'
-import { getPriority, setPriority } from 'node:os'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { toTransferredError } from '../error-transfer.ts'
 import { openCheckpoint } from '../loading/checkpoint.ts'
 import { createTokenizer } from '../tokenizer/hf-tokenizer.ts'
 import { assert } from '../util/assert.ts'
+import { lowerPriority } from '../util/lower-priority.ts'
 import { GrammarHost } from './grammar-host.ts'
 import { type FromGrammarThread, type GrammarThreadData, jobWords, type ToGrammarThread } from './grammar-messages.ts'
 import { loadXGrammar } from './load-xgrammar.ts'
@@ -74,17 +73,6 @@ async function readVocabulary({ vocabulary, modelPath, vocabSize }: GrammarThrea
   if (vocabulary !== null) return vocabulary
   const checkpoint = await openCheckpoint(modelPath)
   return shareVocabulary(createTokenizer(checkpoint.readTokenizer()), vocabSize)
-}
-
-/** On Linux a thread has a priority of its own. */
-function lowerPriority(niceness: number): void {
-  if (niceness === 0 || process.platform !== 'linux') return
-  try {
-    const [, threadId] = /\/task\/(\d+)$/.exec(readlinkSync('/proc/thread-self')) ?? []
-    if (threadId !== undefined) setPriority(Number(threadId), getPriority(Number(threadId)) + niceness)
-  } catch {
-    // A sandbox without /proc, or one that forbids it.
-  }
 }
 
 assert(parentPort !== null, 'grammar-worker must run as a worker')
