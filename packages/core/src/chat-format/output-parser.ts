@@ -159,7 +159,11 @@ class MessageReader {
       if (stop === null || (stop !== reasoning!.end && reader.isAtSpecial)) break
       if (stop !== reasoning!.end) write(reader.at, reader.at + stop.length)
       reader.at += stop.length
-      if (stop === reasoning!.end) break
+      if (stop !== reasoning!.end) continue
+      // Where thinking is a message of its own, the answer's begins anew.
+      const words = wordsOf(reasoning!.afterEnd)
+      if (words.length > 0) yield* reader.takeWords(words)
+      break
     }
     message.cutReasoning()
     message.cutContent()
