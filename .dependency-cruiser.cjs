@@ -10,7 +10,7 @@ const coreLevels = [
   ['config'],
   ['ops', 'sequence', 'tokenizer', 'loading'],
   ['backends', 'layers', 'kv-cache', 'sampling', 'structured-output'],
-  ['scheduler', 'models', 'quantization', 'lora', 'speculative'],
+  ['scheduler', 'models', 'quantization', 'lora', 'speculative', 'chat-format'],
   ['engine'],
 ]
 
@@ -20,8 +20,14 @@ const test = '[.](test|case)[.]ts$'
 /** A folder of core, or the file of that name. */
 const room = (name) => `${core}/${name}(/|[.]ts$)`
 
-/** Pure types of what a backend pack must offer; layers and models receive a pack as a value. */
-const backendPackTypes = `${core}/backends/backend-pack[.]ts$`
+/**
+ * What lower levels hand on and do not make: what a backend pack must offer, which layers and models receive as a value;
+ * the parsed form of an output.
+ */
+const handedOn = [`${core}/backends/backend-pack[.]ts$`, `${core}/chat-format/message-delta[.]ts$`]
+
+/** Pure types of what a request may ask for: a sampling parameter. */
+const structuredOutputTypes = `${core}/structured-output/structured-output[.]ts$`
 
 const levelRules = coreLevels.flatMap((names, level) =>
   names.map((name) => ({
@@ -38,7 +44,7 @@ const levelRules = coreLevels.flatMap((names, level) =>
           .filter((other) => other !== name)
           .map(room),
       ],
-      pathNot: backendPackTypes,
+      pathNot: [...handedOn, structuredOutputTypes],
     },
   })),
 )

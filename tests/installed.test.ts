@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
@@ -26,6 +26,15 @@ async function nativeRow(installation: Installation): Promise<BackendRow> {
   const { backends } = JSON.parse(program.stdout) as { backends: BackendRow[] }
   return backends.find(({ name }) => name === 'native')!
 }
+
+const structuredProgram = `
+import { LLM } from 'octavo'
+const llm = await LLM.load('octavo-tiny')
+const schema = { type: 'object', properties: { color: { enum: ['red', 'green'] } }, required: ['color'], additionalProperties: false }
+const [output] = await llm.generate(['The color as JSON: '], { maxTokens: 64, structuredOutput: { type: 'json', schema } })
+console.log(output.outputs[0].text)
+await llm.shutdown()
+`
 
 async function packPrebuilt(folder: string): Promise<string> {
   const out = path.join(folder, 'prebuilt')
@@ -59,6 +68,13 @@ describe.skipIf(!isPossible)('the packages as npm installs them where no compile
     await using program = installation.octavo(['run', 'octavo-tiny', 'What is 47 + 35?', '--temperature', '0'])
     expect(await program.exitCode, program.stderr).toBe(0)
     expect(program.stdout.trim()).toBe('47 + 35 = 82.')
+  })
+
+  it('hold outputs to grammars, in the threads of their library', async () => {
+    await writeFile(path.join(installation.folder, 'ask.mjs'), structuredProgram)
+    await using program = installation.run(['ask.mjs'])
+    expect(await program.exitCode, program.stderr).toBe(0)
+    expect(JSON.parse(program.stdout)).toEqual({ color: expect.stringMatching(/^(?:red|green)$/) })
   })
 
   it('answer on the C++ kernels of the ready-made addon', async () => {

@@ -1,8 +1,6 @@
 /** The embedded model, through the server, against its model card: accuracies within one point, replies at least 99 % equal. */
-import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { AsyncEngine } from '@octavo/core'
-import type { ChatMessage, GenerateRequest, ToolDefinition } from '@octavo/core'
 import { OctavoClient } from '@octavo/sdk'
 import type { ChatCompletionRequest } from '@octavo/sdk/protocol'
 import { createApp, listen } from '@octavo/server'
@@ -32,11 +30,28 @@ function readLines<T>(name: string): T[] {
     .map((line) => JSON.parse(line) as T)
 }
 
-function isCorrect({ metric, tools, answer }: Item, reply: string): boolean {
-  if (metric !== 'json') return reply === answer
-  const body = tools === undefined ? reply : (/<tool_call>\s*(\{.*\})\s*<\/tool_call>/s.exec(reply)?.[1] ?? '')
+/** What the server made of a reply. */
+interface Answer {
+  readonly content: string
+  readonly calls: readonly { readonly name: string; readonly arguments: string }[]
+}
+
+/** The reply as the model wrote it. */
+function toReply({ content, calls }: Answer): string {
+  const blocks = calls.map(
+    (call) => `<tool_call>\n{"name": "${call.name}", "arguments": ${call.arguments}}\n</tool_call>`,
+  )
+  return [content, ...blocks].filter((part) => part !== '').join('\n')
+}
+
+function isCorrect({ metric, tools, answer }: Item, { content, calls }: Answer): boolean {
+  if (metric !== 'json') return content === answer && calls.length === 0
   try {
-    expect(JSON.parse(body)).toEqual(answer)
+    if (tools == null) expect(JSON.parse(content)).toEqual(answer)
+    else
+      expect(calls.map((call) => ({ name: call.name, arguments: JSON.parse(call.arguments) as unknown }))).toEqual([
+        answer,
+      ])
     return true
   } catch {
     return false
@@ -61,15 +76,38 @@ describe('octavo-tiny through the server', () => {
     await engine.shutdown()
   })
 
-  async function askEngine(messages: readonly ChatMessage[], tools: readonly ToolDefinition[]): Promise<string> {
-    const request: GenerateRequest = {
-      requestId: randomUUID(),
-      prompt: { type: 'chat', messages, tools },
-      params: { temperature: 0, maxTokens: 80 },
-      outputKind: 'final',
+  const requestOf = ({ messages, tools }: Item) =>
+    ({ model: 'octavo-tiny', messages, tools, temperature: 0, max_tokens: 80 }) satisfies ChatCompletionRequest
+
+  async function ask(item: Item): Promise<Answer> {
+    const { choices } = await client.chat.completions.create(requestOf(item))
+    const message = choices[0]!.message
+    const calls = (message.tool_calls ?? []).map((call) => call.function)
+    return {
+      content: message.content ?? '',
+      calls: calls.map(({ name, arguments: json }) => ({ name, arguments: String(json) })),
     }
-    for await (const { outputs } of engine.generate(request)) return outputs[0]!.text
-    return ''
+  }
+
+  const answered = new Map<string, Promise<Answer[]>>()
+  function answersTo(skill: string): Promise<Answer[]> {
+    const answers = answered.get(skill) ?? Promise.all(readLines<Item>(skill).map(ask))
+    answered.set(skill, answers)
+    return answers
+  }
+
+  async function askStreamed(item: Item): Promise<Answer> {
+    let content = ''
+    const calls: { name: string; arguments: string }[] = []
+    for await (const { choices } of await client.chat.completions.create({ ...requestOf(item), stream: true })) {
+      content += choices[0]?.delta.content ?? ''
+      for (const { index, function: part } of choices[0]?.delta.tool_calls ?? []) {
+        const call = (calls[index] ??= { name: '', arguments: '' })
+        call.name += part?.name ?? ''
+        call.arguments += part?.arguments ?? ''
+      }
+    }
+    return { content, calls }
   }
 
   it.each(Object.entries(accuracies))(
@@ -77,21 +115,9 @@ describe('octavo-tiny through the server', () => {
     async (skill, accuracy) => {
       const items = readLines<Item>(skill)
       const golden = replies.filter((reply) => reply.skill === skill)
-      const answers = await Promise.all(
-        items.map(async ({ messages, tools }) => {
-          // The server parses no calls yet, and refuses what would need them: the engine gives the text as it is.
-          if (tools != null) return askEngine(messages as readonly ChatMessage[], tools)
-          const response = await client.chat.completions.create({
-            model: 'octavo-tiny',
-            messages,
-            temperature: 0,
-            max_tokens: 80,
-          })
-          return response.choices[0]?.message.content ?? ''
-        }),
-      )
+      const answers = await answersTo(skill)
       const numCorrect = items.filter((item, i) => isCorrect(item, answers[i]!)).length
-      const numEqual = golden.filter(({ reply }, i) => reply === answers[i]).length
+      const numEqual = golden.filter(({ reply }, i) => reply === toReply(answers[i]!)).length
       console.log(
         `${skill}: ${((100 * numCorrect) / items.length).toFixed(1)} % correct (model card ${accuracy} %), ${numEqual} of ${golden.length} replies equal`,
       )
@@ -100,4 +126,8 @@ describe('octavo-tiny through the server', () => {
     },
     600_000,
   )
+
+  it('streams the same calls and answers', async () => {
+    expect(await Promise.all(readLines<Item>('tools').map(askStreamed))).toEqual(await answersTo('tools'))
+  }, 600_000)
 })

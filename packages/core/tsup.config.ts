@@ -21,6 +21,10 @@ export default defineConfig({
     'engine-thread': 'src/engine/engine-thread.ts',
     // Likewise, for the thread that encodes long texts.
     'tokenizer-worker': 'src/engine/tokenizer-worker.ts',
+    // For the one that makes grammars of schemas, patterns and tools.
+    'grammar-translator-worker': 'src/engine/grammar-translator-worker.ts',
+    // And for those that grammars live in.
+    'grammar-worker': 'src/structured-output/grammar-worker.ts',
     // What such a thread imports by its URL.
     'tensorflow-provider': 'src/backends/tensorflow/tensorflow-provider.ts',
     // A process of its own: linking starts it as ./tensorflow-verification.js beside its chunk.

@@ -26,10 +26,19 @@ const notes = {
   priority: 'under `--scheduling-policy priority`; lower runs earlier',
   request_id: 'the header X-Request-Id goes before it',
   stream_options: '`include_usage`, `continuous_usage_stats`',
-  response_format: '`{ "type": "text" }` alone, so far',
-  tools: 'empty, or with `tool_choice: "none"`, so far: calls are not parsed yet',
-  tool_choice: '`auto` needs tools; see there',
-  parallel_tool_calls: 'true alone, beside tools',
+  response_format: '`text`, `json_object`, `json_schema`, `structural_tag`: what the content must be',
+  structured_outputs:
+    'one of `json`, `regex`, `choice`, `grammar`, `json_object`, `structural_tag`; not with a `response_format`',
+  tools:
+    'functions with names of their own, 1 to 128 letters, digits, `_`, `.`, `:`, `/` or `-`; empty is as good as absent',
+  tool_choice:
+    '`none`, `auto` (the default with tools), `required`, a function, or `allowed_tools`; all but `none` need tools',
+  parallel_tool_calls:
+    'false: the first call alone; no other is made where calls are held by a grammar (`required`, a function, `strict` tools)',
+  reasoning_effort: 'for the template, with `enable_thinking`, which is false for `none` alone',
+  thinking_token_budget: 'tokens of thinking, after which its end is forced; -1: no limit',
+  include_reasoning: 'false leaves the reasoning out of the answer',
+  include_reasoning_content: "true says `reasoning` under its older name `reasoning_content` too; Octavo's own",
   chat_template: 'under `--trust-request-chat-template` alone',
   continue_final_message: 'not with `add_generation_prompt: true`',
   modalities: '`["text"]` alone',
@@ -48,20 +57,21 @@ const endpoints = [
   ['GET /version', '`{ "version": … }`'],
 ]
 
+const answers = `## Tools, reasoning, structured output
+
+How a model writes calls and marks its thinking is found in its chat template, and said when the server starts; there is nothing to choose.
+
+- \`message.tool_calls\` has the calls, \`message.content\` the rest, \`null\` where there is none; the finish reason is \`tool_calls\`, or \`stop\` for a function that the request
+  named. In a stream, id, type and name come with the first piece of a call, and the arguments in pieces that concatenate to those of the whole answer. At the length
+  limit the arguments end where the model was, with \`length\`. Tools are a 400 where the template has no place for them; \`none\` leaves them out of the prompt.
+- \`message.reasoning\` has what the model thought, as \`delta.reasoning\` does in a stream.
+- \`required\`, a function, \`strict\` tools and what \`response_format\` or \`structured_outputs\` say are held by a grammar that begins after the thinking. A schema, regular
+  expression or grammar that cannot be held is a 400 that says where and why, before any event of a stream. With tools and \`auto\`, an answer is of the format or is a
+  call; where a call must be made, the format has nothing to hold.
+- Stop strings are looked for in the text that the model writes, calls and thinking included; logprobs and token ids are those of all its tokens.`
+
 export function endpointsPage(origin) {
-  const chat = chatCompletionRequestSchema.shape
-  const completion = completionRequestSchema.shape
-  const names = [...new Set([...Object.keys(completion), ...Object.keys(chat)])]
-  const fields = names.map((name) => ({
-    name,
-    schema: completion[name] ?? chat[name],
-    where:
-      name in generationOptionShape || (name in chat && name in completion)
-        ? ''
-        : name in chat
-          ? 'chat'
-          : 'completions',
-  }))
+  const fields = requestFields()
   const kinds = Map.groupBy(fields, ({ schema }) => refusalOf(schema).kind)
   return `${origin}
 
@@ -102,6 +112,8 @@ What cannot be done in parts has a limit:
 | \`stop\` | 64 texts of 4,096 characters | 400 |
 | \`bad_words\` | 1,024 entries, 65,536 characters together; for all prompts of a request together 65,536 entries | 400 |
 
+${answers}
+
 ## Supported
 
 | field | of | value | |
@@ -125,15 +137,38 @@ With a 400 that names the field, unless it is \`null\`: ${kinds
     .get('refused')
     .map(({ name }) => `\`${name}\``)
     .join(', ')}.
+
+Fields that vLLM had once, with a 400 that says what took their place:
+
+${kinds
+  .get('removed')
+  .map(({ name, schema }) => `- \`${name}\`: ${refusalOf(schema).remedy}`)
+  .join('\n')}
 `
+}
+
+/** The fields of both requests; one that only one of the two supports is that one's. */
+function requestFields() {
+  const chat = chatCompletionRequestSchema.shape
+  const completion = completionRequestSchema.shape
+  const names = [...new Set([...Object.keys(completion), ...Object.keys(chat)])]
+  const supports = (shape, name) => name in shape && refusalOf(shape[name]).kind === 'supported'
+  return names.map((name) => {
+    const isBoth = name in chat && name in completion && supports(chat, name) === supports(completion, name)
+    const isChat = supports(chat, name) || !(name in completion)
+    const schema = isBoth || !isChat ? completion[name] : chat[name]
+    return { name, schema, where: isBoth || name in generationOptionShape ? '' : isChat ? 'chat' : 'completions' }
+  })
 }
 
 /** What the schema says of a value that nobody sends. */
 function refusalOf(schema) {
   const { error } = schema.safeParse({ 'docs/endpoints.md': true })
   const message = error?.issues[0]?.message ?? ''
-  const [, neutral] = /^is not supported yet; leave it out or pass (.*)$/.exec(message) ?? []
+  const [, neutral] = /^is .* or pass (.*)$/.exec(message) ?? []
   if (neutral !== undefined) return { kind: 'neutral', neutral }
+  const [, remedy] = /^is not supported any more; (.*)$/.exec(message) ?? []
+  if (remedy !== undefined) return { kind: 'removed', remedy }
   return { kind: message.startsWith('is not supported yet') ? 'refused' : 'supported' }
 }
 

@@ -70,7 +70,7 @@ function findCompiler() {
 function flags() {
   const require = createRequire(import.meta.url)
   const folderOf = (name) => path.dirname(require.resolve(`${name}/package.json`))
-  const sanitize = ['-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '-fno-omit-frame-pointer', '-g']
+  const sanitize = ['-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '-fno-omit-frame-pointer', '-g1']
   return [
     '-std=c++17',
     ...(isSanitized ? ['-O1', ...sanitize] : ['-O3', '-DNDEBUG']),

@@ -1,8 +1,14 @@
-// The test suite on an addon with AddressSanitizer and UBSan: `node scripts/test-sanitized.mjs [files of vitest]`.
+// The suites of ops, memory and threads on an addon with AddressSanitizer and UBSan: `node scripts/test-sanitized.mjs [files of vitest]`.
 // Linux with g++ or clang++ and the sanitizers' libraries; elsewhere it says so and succeeds.
 import { spawnSync } from 'node:child_process'
 import path from 'node:path'
 import { buildAddon, packageRoot, runVitest, skip } from './vitest-run.mjs'
+
+/** What reaches every kernel, and whatever holds memory; models and their golden data call the same kernels again. */
+const suites = [
+  ...['argmax-rows', 'deferred-weights', 'int8-activations', 'kernels/', 'linear-', 'mat-mul', 'native-addon'],
+  ...['native-engine', 'ops', 'sampling', 'stored-rows', 'worker-exit'],
+]
 
 const compiler = process.env.CXX?.trim() || 'g++'
 const libraries = ['libasan.so', 'libubsan.so', 'libstdc++.so']
@@ -18,7 +24,9 @@ function main() {
   const missing = libraries.filter((library) => fileOf(library) === null)
   if (missing.length > 0) return skip(['sanitized'], `${compiler} is not there or lacks ${missing.join(', ')}`)
   if (!buildAddon('--sanitize')) return (process.exitCode = 1)
-  process.exitCode = runVitest('sanitized', ['--maxWorkers=2', ...process.argv.slice(2)], {
+  const asked = process.argv.slice(2)
+  const files = asked.length > 0 ? asked : suites.map((suite) => `src/${suite}`)
+  process.exitCode = runVitest('sanitized', ['--maxWorkers=2', ...files], {
     env: {
       // The sanitizer must be the first library of the process, which is Node, not ours.
       LD_PRELOAD: libraries.map(fileOf).join(':'),

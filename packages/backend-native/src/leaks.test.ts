@@ -11,9 +11,10 @@ import type { NativeAddon, NativeKvCache, NativePool } from './native-addon.ts'
 import { testedAddon } from './tested-isas.case.ts'
 
 const numCalls = Number(process.env['OCTAVO_LEAK_CALLS'] ?? 140_000)
-const [heads, kvHeads, headDim, blockSize, numBlocks, vocabSize] = [4, 2, 16, 4, 64, 600]
+const [heads, kvHeads, headDim, blockSize, numBlocks, vocabSize] = [2, 1, 16, 4, 64, 300]
 const [width, kvWidth] = [heads * headDim, kvHeads * headDim]
-const maxTokens = 24
+const numMaskWords = Math.ceil(vocabSize / 32)
+const maxTokens = 8
 
 /** The arrays of one step; sequences own blocks in turn. */
 interface Step {
@@ -29,6 +30,8 @@ interface Step {
   readonly drawn: Int32Array
   readonly params: Float64Array
   readonly noStarts: Int32Array
+  readonly maskStarts: Int32Array
+  readonly masks: Int32Array
 }
 
 function randomStep(random: RandomData): Step {
@@ -61,6 +64,9 @@ function randomStep(random: RandomData): Step {
     drawn: new Int32Array(numSeqs),
     params: Float64Array.from(params),
     noStarts: new Int32Array(numSeqs + 1),
+    // Every other row has one.
+    maskStarts: Int32Array.from({ length: numSeqs + 1 }, (_, s) => (s >>> 1) * numMaskWords),
+    masks: Int32Array.from({ length: (numSeqs >>> 1) * numMaskWords }, () => random.integer(-(2 ** 31), 2 ** 31 - 1)),
   }
 }
 
@@ -68,7 +74,7 @@ const none = { ids: new Int32Array(0), values: new Float64Array(0) }
 const callsPerStep = 7
 
 function run(pool: NativePool, step: Step, kv: NativeKvCache): void {
-  const { numTokens, x, out, rows, starts, lens, tables, logits, noStarts } = step
+  const { numTokens, x, out, rows, starts, lens, tables, logits, noStarts, maskStarts, masks } = step
   kv.copySlots(0, blockSize, blockSize)
   pool.rmsNorm(out, x, x.subarray(0, width), numTokens, width, 1e-6)
   kv.writeRows(0, step.slots, rows, rows)
@@ -80,7 +86,7 @@ function run(pool: NativePool, step: Step, kv: NativeKvCache): void {
   matrix.dispose()
   pool.sampleRows(
     ...([step.drawn, logits, vocabSize, step.params, noStarts, none.ids, none.values] as const),
-    ...([noStarts, none.ids, none.ids, noStarts, none.ids] as const),
+    ...([noStarts, none.ids, none.ids, maskStarts, masks] as const),
   )
 }
 

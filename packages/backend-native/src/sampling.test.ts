@@ -4,7 +4,7 @@ import { createNativePack } from './native-pack.ts'
 import { skipReason, testedIsas } from './tested-isas.case.ts'
 
 for (const isa of testedIsas) {
-  for (const threads of [1, 2, 5])
+  for (const threads of [1, 5])
     describeSampling(`native, ${isa}, ${threads} threads`, () => createNativePack({ isa, threads }))
 }
 

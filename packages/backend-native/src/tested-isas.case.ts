@@ -9,8 +9,12 @@ export const testedAddon: NativeAddon | null = 'addon' in loaded ? loaded.addon 
 /** Why tests are skipped. */
 export const skipReason = 'reason' in loaded ? loaded.reason : null
 
-/** Every instruction set that this CPU has, the plainest first. */
-export const testedIsas: readonly Isa[] = isasUpTo(testedAddon?.bestIsa() ?? null)
+const wanted = process.env['OCTAVO_TESTED_ISAS']?.split(',')
+
+/** Every instruction set that this CPU has, or those that are wanted of them, the plainest first. */
+export const testedIsas: readonly Isa[] = isasUpTo(testedAddon?.bestIsa() ?? null).filter(
+  (isa) => wanted?.includes(isa) ?? true,
+)
 
 function isasUpTo(best: Isa | null): Isa[] {
   if (best === null) return []

@@ -25,7 +25,8 @@ export { foreignOptionRemedy } from './config/foreign-options.ts'
 export type { DownloadProgress } from './loading/hub.ts'
 
 export { defaultSamplingParams, resolveSamplingParams } from './sampling-params.ts'
-export type { SamplingLimits, SamplingParams, SamplingParamsInput } from './sampling-params.ts'
+export type { SamplingLimits, SamplingParams, SamplingParamsInput, ThinkingLimit } from './sampling-params.ts'
+export type { JsonInput, StructuredOutput } from './structured-output/structured-output.ts'
 export type {
   CompletionOutput,
   DecodedLogprob,
@@ -35,6 +36,9 @@ export type {
   OutputTokenLogprobs,
   RequestOutput,
 } from './sequence/outputs.ts'
+export { joinMessages } from './chat-format/message-delta.ts'
+export type { MessageDelta, ToolCallDelta } from './chat-format/message-delta.ts'
+export type { ToolChoice } from './chat-format/tool-choice.ts'
 export type { ChatMessage, TextPart, ToolCall, ToolDefinition } from './tokenizer/chat-message.ts'
 export { RawJson } from './tokenizer/raw-json.ts'
 

@@ -1,4 +1,5 @@
 import { InvalidRequestError, type MessagePart } from './errors.ts'
+import type { StructuredOutput } from './structured-output/structured-output.ts'
 
 /** Sampling parameters with vLLM's semantics, complete and frozen; plain data that crosses threads. */
 export interface SamplingParams {
@@ -32,14 +33,37 @@ export interface SamplingParams {
   readonly badWords: readonly string[]
   /** Token sequences whose last token is banned after the others; the engine adds those of `badWords`. */
   readonly badWordsTokenIds: readonly (readonly number[])[]
+  readonly structuredOutput: StructuredOutput | null
+  /** A `TagFormat` as JSON text, which the output matches: what the engine makes of `structuredOutput` and of tools. */
+  readonly grammar: string | null
+  /** Tokens of thinking at most, before its end is forced; `null` or -1 = as many as the model likes. For models whose format marks thinking. */
+  readonly thinkingTokenBudget: number | null
+  /** What the engine makes of `thinkingTokenBudget`. */
+  readonly thinking: ThinkingLimit | null
   readonly skipSpecialTokens: boolean
   readonly spacesBetweenSpecialTokens: boolean
   readonly detokenize: boolean
 }
 
+/** After `maxTokens` of thinking the tokens of its end marker are forced, one by one. */
+export interface ThinkingLimit {
+  readonly maxTokens: number
+  /** What opens thinking; empty where only the prompt can. */
+  readonly startTokenIds: readonly number[]
+  readonly endTokenIds: readonly number[]
+  /** The prompt ends within thinking: the first output token is one of it. */
+  readonly isOpen: boolean
+}
+
+/** What the engine derives itself. */
+type DerivedParam = 'grammar' | 'thinking'
+
 /** What a caller gives: any of the parameters; `undefined` counts as absent. Seeds beyond 2^53 are bigints, of 64 bits at most. */
 export type SamplingParamsInput = Partial<{
-  -readonly [K in keyof SamplingParams]: SamplingParams[K] | (K extends 'seed' ? bigint : never) | undefined
+  -readonly [K in Exclude<keyof SamplingParams, DerivedParam>]:
+    | SamplingParams[K]
+    | (K extends 'seed' ? bigint : never)
+    | undefined
 }>
 
 /** vLLM's defaults. */
@@ -65,10 +89,17 @@ export const defaultSamplingParams: SamplingParams = Object.freeze({
   allowedTokenIds: null,
   badWords: [],
   badWordsTokenIds: [],
+  structuredOutput: null,
+  grammar: null,
+  thinkingTokenBudget: null,
+  thinking: null,
   skipSpecialTokens: true,
   spacesBetweenSpecialTokens: true,
   detokenize: true,
 })
+
+const derivedParams: readonly string[] = ['grammar', 'thinking'] satisfies DerivedParam[]
+const inputNames = Object.keys(defaultSamplingParams).filter((name) => !derivedParams.includes(name))
 
 /** What a model and an engine allow. */
 export interface SamplingLimits {
@@ -96,8 +127,8 @@ export function resolveSamplingParams(
   defaults: SamplingParams = defaultSamplingParams,
 ): SamplingParams {
   for (const name of Object.keys(input)) {
-    if (!(name in defaultSamplingParams))
-      fail(name, `is not a sampling parameter; the known ones are ${Object.keys(defaultSamplingParams).join(', ')}`)
+    if (!inputNames.includes(name))
+      fail(name, `is not a sampling parameter; the known ones are ${inputNames.join(', ')}`)
   }
   const given = Object.fromEntries(
     Object.entries(input)
@@ -120,6 +151,7 @@ export function resolveSamplingParams(
     topP: isGreedy ? 1 : params.topP,
     minP: isGreedy ? 0 : params.minP,
     seed: params.seed === -1 ? null : params.seed,
+    thinkingTokenBudget: params.thinkingTokenBudget === -1 ? null : params.thinkingTokenBudget,
     // A copy, by which what is compiled of it is found again.
     stop: [...params.stop],
     // Looked through at every token: without repetitions they are no more than the vocabulary.
@@ -152,6 +184,8 @@ function checkRanges(params: SamplingParams): void {
   checkNumber('frequencyPenalty', params.frequencyPenalty, [-2, 2])
   checkNumber('repetitionPenalty', params.repetitionPenalty, [0, Number.MAX_VALUE])
   if (params.repetitionPenalty === 0) fail('repetitionPenalty', 'must be greater than 0, got 0')
+  if (params.thinkingTokenBudget !== null)
+    checkInteger('thinkingTokenBudget', params.thinkingTokenBudget, [-1, Number.MAX_SAFE_INTEGER])
   if (params.seed !== null) checkInteger('seed', params.seed, [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER])
 }
 

@@ -52,6 +52,22 @@ export async function expectSharedKQuants(parallel: Omit<ParallelOptions, 'tp'> 
   }
 }
 
+/** Outputs that a grammar holds are those of one rank. */
+export async function expectGrammars(parallel: ParallelOptions): Promise<void> {
+  const alone = await constrainedTexts([])
+  for (const text of alone) expect(text).toMatch(/^[A-Z][a-z]{2,8} \d{3}$/)
+  expect(new Set(alone).size).toBeGreaterThan(3)
+  expect(await constrainedTexts([parallelExecutor(parallel)])).toEqual(alone)
+}
+
+async function constrainedTexts(modules: readonly EngineModule[]): Promise<string[]> {
+  await using llm = await LLM.load('octavo-tiny', { backend: 'cpu', kvCacheMemory: '64MiB', modules })
+  const params = { maxTokens: 40, temperature: 1, seed: 3, n: 3 }
+  const regex = { type: 'regex', pattern: '[A-Z][a-z]{2,8} [0-9]{3}' } as const
+  const outputs = await llm.generate(['Hello there', 'What is it?'], { ...params, structuredOutput: regex })
+  return outputs.flatMap((output) => output.outputs.map(({ text }) => text))
+}
+
 async function tokensOf(model: string, modules: readonly EngineModule[]): Promise<(readonly number[])[]> {
   const llm = await LLM.load(model, {
     backend: 'cpu',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { expectGoldenTokens, expectSharedKQuants } from './parallel-executor.case.ts'
+import { expectGoldenTokens, expectGrammars, expectSharedKQuants } from './parallel-executor.case.ts'
 import type { ParallelOptions } from './parallel-option-table.ts'
 
 describe('ranks as threads', () => {
@@ -18,4 +18,6 @@ describe('ranks as threads', () => {
   })
 
   it('share K-quants', () => expectSharedKQuants())
+
+  it.each([{ tp: 2 }, { pp: 2 }] satisfies ParallelOptions[])('%j: outputs are held to grammars', expectGrammars)
 })

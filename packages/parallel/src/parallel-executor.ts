@@ -4,6 +4,7 @@ import {
   type EngineModule,
   type Executor,
   type ExecutorContext,
+  type GrammarSpec,
   initializeWorkers,
   type ModelRunnerOutput,
   type SchedulerOutput,
@@ -71,6 +72,11 @@ export class ParallelExecutor implements Executor {
   executeModel(plan: SchedulerOutput): Promise<ModelRunnerOutput> {
     if (this.#group === null) return Promise.reject(new Error('an executor that was not initialized'))
     return this.#group.execute(plan)
+  }
+
+  compileGrammar(spec: GrammarSpec): Promise<void> {
+    if (this.#group === null) return Promise.reject(new Error('an executor that was not initialized'))
+    return this.#group.compileGrammar(spec)
   }
 
   async shutdown(): Promise<void> {

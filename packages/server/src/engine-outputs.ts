@@ -1,4 +1,4 @@
-import type { CompletionOutput, RequestOutput } from '@octavo/core'
+import { type CompletionOutput, joinMessages, type RequestOutput } from '@octavo/core'
 import { HttpError } from './http-error.ts'
 
 /** The outputs up to and including the finished one; an engine that stops before it has failed. */
@@ -58,5 +58,6 @@ function joined(parts: readonly CompletionOutput[]): CompletionOutput {
     text: parts.map(({ text }) => text).join(''),
     tokenIds: parts.flatMap(({ tokenIds }) => tokenIds),
     logprobs: last.logprobs === null ? null : parts.flatMap(({ logprobs }) => logprobs ?? []),
+    message: last.message === null ? null : joinMessages(parts.flatMap(({ message }) => message ?? [])),
   }
 }

@@ -7,6 +7,8 @@ import { isWrittenAtOnce, jsonBytes } from './json-bytes.ts'
 
 /** A wrong request fails at once and deserves a real status, so the headers wait for the first event, but not for a long prefill. */
 const maxHeaderDelayMs = 2_000
+/** A grammar is wrong only when it has been compiled, which may wait for others'. */
+const maxGrammarDelayMs = 30_000
 
 export interface EventStreamOptions {
   readonly dialect: Dialect
@@ -15,6 +17,8 @@ export interface EventStreamOptions {
   readonly turns: TurnQueue
   /** Turns a failure in mid-stream into what the client may see. */
   readonly explain: (error: unknown) => HttpError
+  /** Default false. */
+  readonly hasGrammar?: boolean
 }
 
 /**
@@ -26,10 +30,10 @@ export async function sendEventStream(
   events: AsyncIterable<object>,
   options: EventStreamOptions,
 ): Promise<FastifyReply> {
-  const { dialect, signal, explain } = options
+  const { dialect, signal, explain, hasGrammar = false } = options
   const iterator = events[Symbol.asyncIterator]()
   const first = iterator.next()
-  await settledWithin(first, maxHeaderDelayMs)
+  await settledWithin(first, hasGrammar ? maxGrammarDelayMs : maxHeaderDelayMs)
   startEventStream(reply)
   try {
     // Nobody is there any more to make the rest for.

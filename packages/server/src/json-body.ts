@@ -47,20 +47,21 @@ export async function parseJsonBody(bytes: Buffer, turns: TurnQueue): Promise<un
   const text = await turns.run(() => decodeUtf8(bytes), turn)
   const body = await turns.run(() => parseJson(text), turn)
   const exact = seed === null ? body : withExactSeed(body, seed)
-  if (isConversation(exact)) sources.set(exact, text)
+  if (hasExactParts(exact)) sources.set(exact, text)
   return exact
 }
 
-/** The texts of bodies with messages, which templates get as they were written. */
+/** The texts of bodies with messages and schemas, which templates and grammars get as they were written. */
 const sources = new WeakMap<object, string>()
 
-function isConversation(body: unknown): body is object {
-  return typeof body === 'object' && body !== null && 'messages' in body
+function hasExactParts(body: unknown): body is object {
+  if (typeof body !== 'object' || body === null) return false
+  return 'messages' in body || 'response_format' in body || 'structured_outputs' in body
 }
 
 /** The text that a body was parsed from, once: it can be large, and an answer takes its time. */
 export function takeJsonSource(body: unknown): JsonSource | undefined {
-  if (!isConversation(body)) return undefined
+  if (!hasExactParts(body)) return undefined
   const text = sources.get(body)
   sources.delete(body)
   return text === undefined ? undefined : new JsonSource(text)

@@ -33,7 +33,7 @@ export function parseWire<T>(schema: WireSchema<T>, body: unknown): T {
 function resolveUnion(issue: Issue): Issue {
   if (issue.code !== 'invalid_union' || issue.message !== 'Invalid input' || issue.errors === undefined) return issue
   const firsts = issue.errors.flatMap((branch) => branch.slice(0, 1))
-  const telling = firsts.find(({ code, path }) => code !== 'invalid_type' || path.length > 0)
+  const telling = firsts.find(({ path }) => path.length > 0) ?? firsts.find(({ code }) => code !== 'invalid_type')
   if (telling !== undefined) return resolveUnion({ ...telling, path: [...issue.path, ...telling.path] })
   const expected = firsts.map((first) => String(first.expected)).join(' or ')
   return { ...issue, message: `expected ${expected}, received ${kindOf(firsts[0]?.input)}` }

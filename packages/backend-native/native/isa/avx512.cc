@@ -13,6 +13,11 @@
 
 namespace octavo {
 
+void AddTileAvx512(const QuantPanels& w, int64_t panel, int64_t begin, int64_t end, const QuantizedActivations& x, int64_t tile,
+                   float (*sums)[16]) {
+  WithIntegralKind(w.kind, [&](auto kind) { AddTileVnni<decltype(kind)::value>(w, panel, begin, end, x, tile, sums); });
+}
+
 const KernelTable& Avx512Kernels() {
   static const KernelTable table = [] {
     KernelTable own = ScalarKernels();

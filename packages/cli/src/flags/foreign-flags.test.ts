@@ -18,6 +18,8 @@ describe('a flag that is none', () => {
     ['-tp', /'; --tp says it/],
     ['--gpu-memory-utilization', /'; --kv-cache-memory says it for the KV cache: a size such as 2GiB/],
     ['--model', /'; the model is the first argument/],
+    ['--tool-call-parser', /'; how a model writes calls is found in its chat template.*--chat-template/],
+    ['--enable-auto-tool-choice', /'; tools may be called wherever the chat template has them/],
     ['--no-enforce-eager', /'; there are no graphs to capture/],
   ])('%s of vLLM is answered with the remedy, on one line', async (flag, said) => {
     const text = await refusalOf('serve', flag, '2')

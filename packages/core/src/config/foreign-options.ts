@@ -22,6 +22,13 @@ const remedies: Readonly<Record<string, string>> = {
   enforceEager: 'there are no graphs to capture; leave it out',
   maxSeqLen: '{maxModelLen} says it',
   maxSeqLenToCapture: 'there are no graphs to capture; leave it out',
+  toolCallParser:
+    'how a model writes calls is found in its chat template; leave it out, or give another with {chatTemplate}',
+  reasoningParser:
+    'how a model marks its thinking is found in its chat template; leave it out, or give another with {chatTemplate}',
+  enableAutoToolChoice: 'tools may be called wherever the chat template has them; leave it out',
+  structuredOutputsConfig: 'there is one backend for grammars; leave it out',
+  guidedDecodingBackend: 'there is one backend for grammars; leave it out',
 }
 
 /** What to say instead of an option of vLLM's; null for any other name. `spell` writes an option as the reader knows it. */

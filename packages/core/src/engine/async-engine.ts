@@ -11,6 +11,7 @@ import { type Logger, silentLogger } from '../util/logger.ts'
 import { PullQueue } from '../util/pull-queue.ts'
 import { TurnQueue } from '../util/turn-queue.ts'
 import { waitAtMost } from '../util/wait-at-most.ts'
+import { describeChatFormat } from './chat-format-of.ts'
 import type { EngineCoreData } from './create-engine-core.ts'
 import type { EngineClient, EngineMetrics, GenerateRequest, ServedModel } from './engine-client.ts'
 import type { EngineCoreClient, EngineCoreEvents } from './engine-core-client.ts'
@@ -19,7 +20,6 @@ import { type CreateTokenizer, type FrontModel, loadFrontModel, type LoadHooks, 
 import { InputProcessor, type ProcessedRequest } from './input-processor.ts'
 import { nativeHint } from './native-hint.ts'
 import { OutputProcessor } from './output-processor.ts'
-import type { PromptEncoder } from './prompt-encoder.ts'
 import { defaultRestartPolicy, type RestartPolicy, SupervisedCoreClient } from './supervised-core-client.ts'
 import { ThreadCoreClient } from './thread-core-client.ts'
 
@@ -70,7 +70,8 @@ export class AsyncEngine implements EngineClient {
   readonly #hasChatTemplate: boolean
   readonly #inputProcessor: InputProcessor
   readonly #outputProcessor: OutputProcessor
-  readonly #promptEncoder: PromptEncoder
+  /** Threads beside the core's. */
+  readonly #helpers: readonly { close(): Promise<void> }[]
   readonly #requests = new Map<string, ActiveRequest>()
   /** Ids of requests whose prompts are not token ids yet. */
   readonly #arriving = new Set<string>()
@@ -82,7 +83,7 @@ export class AsyncEngine implements EngineClient {
     this.#core = core
     this.tokenizer = front.tokenizer
     this.#hasChatTemplate = !front.chatTemplates.isEmpty
-    this.#promptEncoder = front.promptEncoder
+    this.#helpers = [front.promptEncoder, front.grammarTranslator]
     const turns = new TurnQueue()
     this.#inputProcessor = new InputProcessor({
       ...front,
@@ -181,7 +182,7 @@ export class AsyncEngine implements EngineClient {
   async shutdown(drain?: { timeoutMs: number }): Promise<void> {
     if (drain !== undefined && this.#requests.size + this.#arriving.size > 0) await this.#drained(drain.timeoutMs)
     for (const [requestId, { sequenceIds }] of this.#requests) this.#abort(requestId, sequenceIds)
-    await Promise.all([this.#core.shutdown(), this.#promptEncoder.close()])
+    await Promise.all([this.#core.shutdown(), ...this.#helpers.map((helper) => helper.close())])
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -219,6 +220,7 @@ export class AsyncEngine implements EngineClient {
       params: processed.params,
       sequenceIds,
       outputKind: request.outputKind ?? 'cumulative',
+      messages: processed.messages,
     })
     const active = { queue: new PullQueue(() => outputs.take()), sequenceIds }
     this.#requests.set(request.requestId, active)
@@ -338,6 +340,7 @@ function logStart(
     const { numSteps, tookMs } = info.warmup
     logger.info(`warmed up ${info.backend} with ${numSteps} batches in ${(tookMs / 1000).toFixed(1)} s`)
   }
+  if (front.chatFormat !== null) logger.info(describeChatFormat(front.chatFormat))
   if (info.ranks.length > 1) for (const line of describeRanks(info)) logger.info(line)
   if (config.model.maxModelLen === null && info.maxModelLen < front.maxPositions) {
     logger.warn(

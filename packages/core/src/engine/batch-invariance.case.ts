@@ -20,7 +20,7 @@ import { createScheduler } from './create-scheduler.ts'
 import { EngineCore } from './engine-core.ts'
 import { InlineExecutor } from './inline-executor.ts'
 
-const families = ['llama', 'mistral', 'qwen3', 'gemma2', 'mixtral', 'gpt-oss', 'gpt2'] as const
+const allFamilies = ['llama', 'mistral', 'qwen3', 'gemma2', 'mixtral', 'gpt-oss', 'gpt2'] as const
 const maxModelLen = 96
 const vocabSize = 500 // every fixture's vocabulary is larger
 
@@ -63,6 +63,8 @@ export interface DescribeBatchInvarianceOptions {
   readonly dtype?: DType
   /** How keys and values are kept; float32 where left out. */
   readonly kvCacheDtype?: KvDType
+  /** Default: all. */
+  readonly families?: readonly string[]
 }
 
 interface Place extends DescribeBatchInvarianceOptions {
@@ -100,12 +102,13 @@ async function run(
       for (const { tokenIds } of output.sampled) numAccepted += tokenIds.length - 1
       return output
     },
+    compileGrammar: (spec) => executor.compileGrammar(spec),
     shutdown: () => executor.shutdown(),
   })
   const results = new Map<string, Result>()
   const waiting = [...arrivals].sort((a, b) => a.step - b.step)
   for (let step = 0; waiting.length > 0 || core.hasWork; step++) {
-    while (waiting[0] !== undefined && waiting[0].step <= step) core.addSequence(waiting.shift()!.request)
+    while (waiting[0] !== undefined && waiting[0].step <= step) await core.addSequence(waiting.shift()!.request)
     if (!core.hasWork) continue
     const { updates, failure } = await core.step()
     if (failure !== null) throw failure
@@ -169,14 +172,27 @@ const extras: readonly SamplingParamsInput[] = [
   { stopTokenIds, includeStopStrInOutput: true },
 ]
 
-function toArrivals(
-  requests: readonly (typeof requestArbitrary extends fc.Arbitrary<infer T> ? T : never)[],
-): Arrival[] {
+/** What outputs may be held to, and how long they may think. */
+const grammarsAndThinking: readonly Partial<SamplingParams>[] = [
+  { grammar: grammarOf('root ::= [a-z]+ (" " [a-z]+){1,4} "."') },
+  { grammar: grammarOf('root ::= "[" item ("," item)* "]"\nitem ::= [0-9]+ | root | "\\u00e9"') },
+  { grammar: grammarOf('root ::= "one" | "two words" | "th\\u00fcrd"'), ignoreEos: true },
+  { thinking: { maxTokens: 3, startTokenIds: [], endTokenIds: [17, 18], isOpen: true } },
+]
+
+function grammarOf(grammar: string): string {
+  return JSON.stringify({ type: 'grammar', grammar })
+}
+
+type RandomRequest = typeof requestArbitrary extends fc.Arbitrary<infer T> ? T : never
+
+/** `limits`: of one request after the other. */
+function toArrivals(requests: readonly RandomRequest[], limits: readonly Partial<SamplingParams>[] = [{}]): Arrival[] {
   return requests.flatMap(({ sharedLength, own, maxTokens, temperature, step, isForked }, i) => {
     // Without them the backend draws, where it has a kernel for that; with them the host does.
     const logprobs = i % 2 === 0 ? 2 : null
-    const params = (seed: number): SamplingParams =>
-      resolveSamplingParams(
+    const params = (seed: number): SamplingParams => ({
+      ...resolveSamplingParams(
         {
           maxTokens,
           temperature,
@@ -187,7 +203,9 @@ function toArrivals(
           ...extras[i % extras.length],
         },
         { vocabSize, maxLogprobs: 20 },
-      )
+      ),
+      ...limits[i % limits.length],
+    })
     const leader: SequenceRequest = {
       id: `r${i}`,
       promptTokenIds: [...prefix.slice(0, sharedLength), ...own],
@@ -203,45 +221,62 @@ function toArrivals(
   })
 }
 
+interface Extent {
+  readonly numRuns: number
+  readonly limits?: readonly Partial<SamplingParams>[]
+}
+
+async function expectInvariance(place: Place, { numRuns, limits }: Extent): Promise<Seen> {
+  const all: Seen = { numPreemptions: 0, prefixCacheHits: 0, numAccepted: 0, numRejected: 0 }
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(requestArbitrary, { minLength: 3, maxLength: 7 }),
+      fc.record({
+        maxNumBatchedTokens: fc.constantFrom(8, 13, 64, 512),
+        numBlocks: fc.constantFrom(8, 11, 40),
+        enablePrefixCaching: fc.boolean(),
+        draftSeed: fc.nat(),
+        maxPlansInFlight: fc.integer({ min: 1, max: 3 }),
+      }),
+      async (requests, { maxNumBatchedTokens, numBlocks, enablePrefixCaching, draftSeed, maxPlansInFlight }) => {
+        const arrivals = toArrivals(requests, limits)
+        const alone = new Map<string, Result>()
+        for (const { request } of arrivals) {
+          const { results } = await run(place, { options: { enablePrefixCaching: false }, numBlocks: 100 }, [
+            { request: { ...request, forkOf: null }, step: 0 },
+          ])
+          alone.set(request.id, results.get(request.id)!)
+        }
+        const setup = { options: { maxNumBatchedTokens, maxNumSeqs: 8, enablePrefixCaching }, numBlocks }
+        const draftProposer = new KnowingProposer(alone, draftSeed)
+        for (const more of [{}, { draftProposer, maxPlansInFlight }]) {
+          const { results, seen } = await run(place, { ...setup, ...more }, arrivals)
+          expect(results).toEqual(alone)
+          for (const key of Object.keys(all) as (keyof Seen)[]) all[key] += seen[key]
+        }
+      },
+    ),
+    { numRuns, seed: 20_261_122 },
+  )
+  return all
+}
+
 export function describeBatchInvariance(backend: string, options: DescribeBatchInvarianceOptions): void {
   describe(`batch invariance on ${backend}, weights ${options.dtype ?? 'as stored'}, KV ${options.kvCacheDtype ?? 'float32'}`, () => {
-    it.each(families)('%s: tokens and logprobs are those of a lone run', async (family) => {
-      const place = { ...options, family, backend }
-      const all: Seen = { numPreemptions: 0, prefixCacheHits: 0, numAccepted: 0, numRejected: 0 }
-      await fc.assert(
-        fc.asyncProperty(
-          fc.array(requestArbitrary, { minLength: 3, maxLength: 7 }),
-          fc.record({
-            maxNumBatchedTokens: fc.constantFrom(8, 13, 64, 512),
-            numBlocks: fc.constantFrom(8, 11, 40),
-            enablePrefixCaching: fc.boolean(),
-            draftSeed: fc.nat(),
-            maxPlansInFlight: fc.integer({ min: 1, max: 3 }),
-          }),
-          async (requests, { maxNumBatchedTokens, numBlocks, enablePrefixCaching, draftSeed, maxPlansInFlight }) => {
-            const arrivals = toArrivals(requests)
-            const alone = new Map<string, Result>()
-            for (const { request } of arrivals) {
-              const { results } = await run(place, { options: { enablePrefixCaching: false }, numBlocks: 100 }, [
-                { request: { ...request, forkOf: null }, step: 0 },
-              ])
-              alone.set(request.id, results.get(request.id)!)
-            }
-            const setup = { options: { maxNumBatchedTokens, maxNumSeqs: 8, enablePrefixCaching }, numBlocks }
-            const draftProposer = new KnowingProposer(alone, draftSeed)
-            for (const more of [{}, { draftProposer, maxPlansInFlight }]) {
-              const { results, seen } = await run(place, { ...setup, ...more }, arrivals)
-              expect(results).toEqual(alone)
-              for (const key of Object.keys(all) as (keyof Seen)[]) all[key] += seen[key]
-            }
-          },
-        ),
-        { numRuns: 6, seed: 20_261_122 },
-      )
-      expect(all.numPreemptions, 'the small pools must have caused preemptions').toBeGreaterThan(0)
-      expect(all.prefixCacheHits, 'the shared prefixes must have been found').toBeGreaterThan(0)
-      expect(all.numAccepted, 'drafts must have been accepted').toBeGreaterThan(0)
-      expect(all.numRejected, 'and rejected').toBeGreaterThan(0)
+    const expectAll = ({ numPreemptions, prefixCacheHits, numAccepted, numRejected }: Seen): void => {
+      expect(numPreemptions, 'the small pools must have caused preemptions').toBeGreaterThan(0)
+      expect(prefixCacheHits, 'the shared prefixes must have been found').toBeGreaterThan(0)
+      expect(numAccepted, 'drafts must have been accepted').toBeGreaterThan(0)
+      expect(numRejected, 'and rejected').toBeGreaterThan(0)
+    }
+
+    it.each(options.families ?? allFamilies)('%s: tokens and logprobs are those of a lone run', async (family) => {
+      expectAll(await expectInvariance({ ...options, family, backend }, { numRuns: 6 }))
+    })
+
+    it('llama: so they are within grammars and limits of thinking', async () => {
+      const place = { ...options, family: 'llama', backend }
+      expectAll(await expectInvariance(place, { numRuns: 3, limits: grammarsAndThinking }))
     })
   })
 }

@@ -1,3 +1,4 @@
+import type { ToolChoice } from '../chat-format/tool-choice.ts'
 import type { SamplingParamsInput } from '../sampling-params.ts'
 import type { SchedulerStats } from '../scheduler/scheduler-stats.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'
@@ -39,6 +40,12 @@ export type PromptInput =
       readonly messages: readonly ChatMessage[]
       /** As JSON text numbers and keys keep the form and order they were written in. */
       readonly tools?: readonly ToolDefinition[] | string | null
+      /** Default 'auto' where there are tools. What the model must call is held by a grammar. */
+      readonly toolChoice?: ToolChoice | null
+      /** Default true; false: the first call alone is reported, and no other is made where calls are held by a grammar. */
+      readonly parallelToolCalls?: boolean
+      /** Fill `CompletionOutput.message`. Default false. */
+      readonly parseOutput?: boolean
       /** A template, or the name of one of the model's. */
       readonly chatTemplate?: string | null
       readonly chatTemplateKwargs?: Readonly<Record<string, unknown>>

@@ -1,8 +1,10 @@
+import { InvalidRequestError } from '../errors.ts'
 import { toTransferredError } from '../error-transfer.ts'
 import type { Scheduler } from '../scheduler/scheduler.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
+import { grammarSpecOf } from '../structured-output/grammar-spec.ts'
 import type { EngineMetrics } from './engine-client.ts'
 import type { Executor } from './executor.ts'
 
@@ -24,6 +26,8 @@ export class EngineCore {
   readonly #executor: Executor
   /** Oldest first. */
   readonly #running: RunningPlan[] = []
+  /** Sequences that wait for their grammars. */
+  readonly #held = new Map<string, SequenceRequest>()
 
   constructor(scheduler: Scheduler, executor: Executor) {
     this.#scheduler = scheduler
@@ -39,12 +43,29 @@ export class EngineCore {
     return this.#scheduler.hasUnfinished() || this.#running.length > 0
   }
 
-  addSequence(request: SequenceRequest): void {
-    this.#scheduler.addSequence(request)
+  /**
+   * @returns `null` where the sequence is in; else what resolves when it is, or was aborted before, and rejects if it can't be
+   * taken: its grammar is compiled first, while others run
+   */
+  addSequence(request: SequenceRequest): Promise<void> | null {
+    const spec = grammarSpecOf(request.params, request.eosTokenIds)
+    if (spec === null) {
+      this.#scheduler.addSequence(request)
+      return null
+    }
+    if (this.#executor.compileGrammar === undefined) throw noGrammarsError()
+    this.#held.set(request.id, request)
+    return this.#executor.compileGrammar(spec).then(
+      () => this.#release(request, (held) => this.#scheduler.addSequence(held)),
+      (error: unknown) =>
+        this.#release(request, () => {
+          throw error
+        }),
+    )
   }
 
   abortSequence(id: string): void {
-    this.#scheduler.abortSequence(id)
+    if (!this.#held.delete(id)) this.#scheduler.abortSequence(id)
   }
 
   /** What is new need not wait for plans that run, where the executor runs more of them. */
@@ -68,12 +89,21 @@ export class EngineCore {
   }
 
   metrics(): EngineMetrics {
-    return this.#scheduler.stats()
+    const stats = this.#scheduler.stats()
+    return { ...stats, numWaitingSeqs: stats.numWaitingSeqs + this.#held.size }
   }
 
   async shutdown(): Promise<void> {
+    this.#held.clear()
     await Promise.allSettled(this.#running.map(({ output }) => output))
     await this.#executor.shutdown()
+  }
+
+  /** Nothing, if it was aborted meanwhile. */
+  #release(request: SequenceRequest, go: (request: SequenceRequest) => void): void {
+    if (this.#held.get(request.id) !== request) return
+    this.#held.delete(request.id)
+    go(request)
   }
 
   #fill(): void {
@@ -101,4 +131,14 @@ export class EngineCore {
 
 function toError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error))
+}
+
+function noGrammarsError(): InvalidRequestError {
+  return new InvalidRequestError(
+    [
+      { field: 'structuredOutput' },
+      ' needs an executor that can hold outputs to grammars, and the one of this engine cannot. Leave it out.',
+    ],
+    'structuredOutput',
+  )
 }

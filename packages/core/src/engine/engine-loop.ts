@@ -57,10 +57,23 @@ export class EngineLoop {
 
   #addSequence(request: SequenceRequest): void {
     try {
-      this.#core.addSequence(request)
+      this.#core.addSequence(request)?.then(
+        () => this.#resume(),
+        (error: unknown) => this.#reject(request, error),
+      )
     } catch (error) {
-      this.#events.onRejected([request.id], error)
+      this.#reject(request, error)
     }
+  }
+
+  #reject({ id }: SequenceRequest, error: unknown): void {
+    if (!this.#isShutDown) this.#events.onRejected([id], error)
+  }
+
+  /** A sequence has come in that waited for its grammar. */
+  #resume(): void {
+    if (!this.#isShutDown) this.#core.fillBesides()
+    this.#wake()
   }
 
   /** Between steps a message can hang, too; within one it counts as part of it. */

@@ -1,6 +1,7 @@
 import type { EngineConfig } from '../config/engine-config.ts'
 import type { EngineModule } from '../config/engine-module.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
+import type { GrammarSpec } from '../structured-output/grammar-spec.ts'
 import type { EngineInfo } from './engine-info.ts'
 import type { WorkerModules } from './worker-modules.ts'
 
@@ -11,6 +12,11 @@ export interface Executor {
   /** Loads the model on every rank and gives all of them a KV cache of the same number of blocks. */
   initialize(): Promise<EngineInfo>
   executeModel(plan: SchedulerOutput): Promise<ModelRunnerOutput>
+  /**
+   * Resolves when plans may have sequences with this grammar, meanwhile plans run on; rejects with an `InvalidRequestError` if
+   * they never may. Left out where sequences can have none.
+   */
+  compileGrammar?(spec: GrammarSpec): Promise<void>
   /** Resolves with the reason if it can run no plan any more, also between plans. Left out where only a plan can fail. */
   readonly failed?: Promise<Error>
   shutdown(): Promise<void>

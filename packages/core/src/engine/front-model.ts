@@ -1,3 +1,4 @@
+import type { ChatFormat } from '../chat-format/chat-format.ts'
 import type { EngineConfig } from '../config/engine-config.ts'
 import { readEnv } from '../config/env.ts'
 import { type EngineModule, hasFunctions } from '../config/engine-module.ts'
@@ -9,7 +10,9 @@ import type { SamplingParams } from '../sampling-params.ts'
 import { ChatTemplates } from '../tokenizer/chat-templates.ts'
 import { createTokenizer } from '../tokenizer/hf-tokenizer.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import { defaultChatFormat } from './chat-format-of.ts'
 import { eosTokenIdsOf, samplingDefaults } from './generation-config.ts'
+import { GrammarTranslator } from './grammar-translator.ts'
 import { loadArchitectures } from './load-engine-modules.ts'
 import { createFrontEncoder, type PromptEncoder, ThreadedPromptEncoder } from './prompt-encoder.ts'
 import type { TokenizerThreadOptions } from './tokenizer-thread.ts'
@@ -22,9 +25,14 @@ export interface LoadHooks {
 /** What the front thread knows of a model: everything about text, nothing about weights. */
 export interface FrontModel {
   readonly tokenizer: Tokenizer
-  /** To be closed with whatever uses the model. */
+  /** Not the checkpoint's, which the threads know that hold outputs to grammars. */
+  readonly hasOwnTokenizer: boolean
+  /** To be closed with whatever uses the model, as the next. */
   readonly promptEncoder: PromptEncoder
+  readonly grammarTranslator: GrammarTranslator
   readonly chatTemplates: ChatTemplates
+  /** How answers to conversations with tools are written; `null` where there is no template for them. */
+  readonly chatFormat: ChatFormat | null
   readonly vocabSize: number
   readonly maxPositions: number
   readonly longPromptThreshold: number | null
@@ -71,20 +79,26 @@ export async function loadFrontModel(
     createOwn === undefined
       ? await checkpointTokenizer(checkpoint, { modelPath, encodeTimeoutMs: tokenizerTimeoutMs })
       : withFrontEncoder(checkTokenizer(await createOwn(checkpoint)))
+  const chatTemplates = new ChatTemplates({
+    override: config.model.chatTemplate,
+    defaultTemplate: tokenizer.chatTemplate ?? null,
+    named: tokenizer.namedTemplates ?? new Map(),
+    tokens: tokenizer,
+  })
+  // An id beyond the vocabulary never comes out of the model.
+  const eosTokenIds = eosTokenIdsOf(checkpoint, modelConfig, tokenizer).filter((id) => id < modelConfig.vocabSize)
   return {
     tokenizer,
+    hasOwnTokenizer: createOwn !== undefined,
     promptEncoder,
-    chatTemplates: new ChatTemplates({
-      override: config.model.chatTemplate,
-      defaultTemplate: tokenizer.chatTemplate ?? null,
-      named: tokenizer.namedTemplates ?? new Map(),
-      tokens: tokenizer,
-    }),
+    grammarTranslator: new GrammarTranslator(),
+    chatTemplates,
+    // While the engine's thread reads the weights; the first request finds it done.
+    chatFormat: defaultChatFormat(chatTemplates, { tokenizer, eosTokenIds }),
     vocabSize: modelConfig.vocabSize,
     maxPositions: modelConfig.maxPositionEmbeddings,
     longPromptThreshold: modelConfig.longPromptThreshold,
-    // An id beyond the vocabulary never comes out of the model.
-    eosTokenIds: eosTokenIdsOf(checkpoint, modelConfig, tokenizer).filter((id) => id < modelConfig.vocabSize),
+    eosTokenIds,
     defaultParams: samplingDefaults(checkpoint, config.model),
   }
 }

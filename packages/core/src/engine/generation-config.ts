@@ -2,7 +2,12 @@ import type { EngineConfig } from '../config/engine-config.ts'
 import type { ModelConfig } from '../config/model-config.ts'
 import { InvalidRequestError } from '../errors.ts'
 import type { Checkpoint } from '../loading/checkpoint.ts'
-import { defaultSamplingParams, resolveSamplingParams, type SamplingParams } from '../sampling-params.ts'
+import {
+  defaultSamplingParams,
+  resolveSamplingParams,
+  type SamplingParams,
+  type SamplingParamsInput,
+} from '../sampling-params.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 
 /** HF's names of the sampling defaults that a checkpoint may state. */
@@ -24,15 +29,15 @@ export function samplingDefaults(
   config: Pick<EngineConfig['model'], 'generationConfig'>,
 ): SamplingParams {
   const stated = config.generationConfig === 'auto' ? (checkpoint.generationConfig ?? {}) : {}
+  let given: SamplingParamsInput = {}
   let params: SamplingParams = defaultSamplingParams
   for (const [name, field] of Object.entries(fields)) {
     const value = stated[name]
     if (typeof value !== 'number') continue
     try {
-      params = resolveSamplingParams(
-        { ...params, [field]: value },
-        { vocabSize: Number.MAX_SAFE_INTEGER, maxLogprobs: -1 },
-      )
+      const more = { ...given, [field]: value }
+      params = resolveSamplingParams(more, { vocabSize: Number.MAX_SAFE_INTEGER, maxLogprobs: -1 })
+      given = more
     } catch (error) {
       if (!(error instanceof InvalidRequestError)) throw error
     }

@@ -1,6 +1,7 @@
 import { wholeMachine } from '../backends/backend-pack.ts'
 import { singleRank } from '../layers/communicator.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
+import type { GrammarSpec } from '../structured-output/grammar-spec.ts'
 import type { EngineInfo } from './engine-info.ts'
 import type { Executor, ExecutorContext } from './executor.ts'
 import { initializeWorkers } from './initialize-workers.ts'
@@ -26,6 +27,10 @@ export class InlineExecutor implements Executor {
 
   async executeModel(plan: SchedulerOutput): Promise<ModelRunnerOutput> {
     return this.#worker.execute(plan)
+  }
+
+  compileGrammar(spec: GrammarSpec): Promise<void> {
+    return this.#worker.compileGrammar(spec)
   }
 
   async shutdown(): Promise<void> {

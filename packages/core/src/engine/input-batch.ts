@@ -2,10 +2,12 @@ import type { AttentionMetadata } from '../ops/attention-metadata.ts'
 import { createTokenMask } from '../ops/token-mask.ts'
 import { InvalidRequestError } from '../errors.ts'
 import type { SamplingState } from '../sampling/sampling-state.ts'
+import { ThinkingTracker } from '../sampling/thinking-tracker.ts'
 import { TokenBiases } from '../sampling/token-biases.ts'
 import { TokenCounts } from '../sampling/token-counts.ts'
 import type { SamplingParams } from '../sampling-params.ts'
 import type { CachedSequenceData, NewSequenceData, SchedulerOutput } from '../scheduler/scheduler-output.ts'
+import { type GrammarSpec, grammarSpecOf } from '../structured-output/grammar-spec.ts'
 import { assert } from '../util/assert.ts'
 
 /** What the runner keeps of a running sequence between steps. */
@@ -17,6 +19,10 @@ export class SequenceRow implements SamplingState {
   readonly blockIds: number[]
   readonly counts = new TokenCounts()
   readonly biases: TokenBiases
+  /** What the output must match; `null`: anything may come. */
+  readonly grammar: GrammarSpec | null
+  readonly thinking: ThinkingTracker | null
+  readonly eosTokenIds: readonly number[]
   readonly allowedMask: Int32Array | null
   grammarMask: Int32Array | null = null
   /** The prompt has a token that the model has no row for. */
@@ -27,7 +33,10 @@ export class SequenceRow implements SamplingState {
     this.id = data.id
     this.params = data.params
     this.biases = new TokenBiases({ ...data, vocabSize })
-    const { allowedTokenIds } = data.params
+    const { allowedTokenIds, thinking } = data.params
+    this.grammar = grammarSpecOf(data.params, data.eosTokenIds)
+    this.thinking = thinking && new ThinkingTracker(thinking)
+    this.eosTokenIds = data.eosTokenIds
     this.allowedMask = allowedTokenIds && createTokenMask(allowedTokenIds, vocabSize)
     this.error = findTokenError(data.tokenIds, vocabSize)
     // Others may share the blocks before a token that is not there, so the sequence computes like any other.

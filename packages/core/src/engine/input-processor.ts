@@ -1,18 +1,31 @@
 import { ContextLengthError, InvalidRequestError } from '../errors.ts'
-import { resolveSamplingParams, type SamplingParams, type SamplingParamsInput } from '../sampling-params.ts'
+import {
+  resolveSamplingParams,
+  type SamplingParams,
+  type SamplingParamsInput,
+  type ThinkingLimit,
+} from '../sampling-params.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
+import type { ChatTemplate } from '../tokenizer/chat-template.ts'
 import type { ChatTemplates } from '../tokenizer/chat-templates.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
-import { isJsonObject } from '../util/json-object.ts'
 import { randomSeed, uniformAt } from '../util/random.ts'
 import type { TurnOptions, TurnQueue } from '../util/turn-queue.ts'
+import { chatFormatOf } from './chat-format-of.ts'
 import { encodePrompt } from './encode-prompt.ts'
-import type { GenerateRequest, PromptInput } from './engine-client.ts'
+import type { GrammarTranslator } from './grammar-translator.ts'
+import type { GenerateRequest } from './engine-client.ts'
+import { type OutputPlan, planOutput, type PlanOptions, thinkingTexts } from './output-plan.ts'
 import type { PromptEncoder } from './prompt-encoder.ts'
+import { renderChat } from './render-chat.ts'
+import type { MessageSource } from './sample-output.ts'
 
 export interface InputProcessorOptions {
   readonly tokenizer: Tokenizer
+  /** As `FrontModel`'s; default false. */
+  readonly hasOwnTokenizer?: boolean
   readonly promptEncoder: PromptEncoder
+  readonly grammarTranslator: GrammarTranslator
   /** Everything that takes time on this thread goes through it. */
   readonly turns: TurnQueue
   readonly chatTemplates: ChatTemplates
@@ -30,6 +43,13 @@ export interface InputProcessorOptions {
   readonly seed: number | null
 }
 
+interface EncodedPrompt {
+  readonly text: string | null
+  readonly tokenIds: readonly number[]
+  /** What rendered a conversation. */
+  readonly template: ChatTemplate | null
+}
+
 interface TokenizeOptions {
   readonly request: GenerateRequest
   readonly addSpecialTokens: boolean
@@ -43,6 +63,7 @@ export interface ProcessedRequest {
   readonly promptTokenIds: readonly number[]
   readonly params: SamplingParams
   readonly sequences: readonly SequenceRequest[]
+  readonly messages: MessageSource
 }
 
 /** Text in, token ids out: renders the chat template, tokenizes, resolves the sampling parameters. */
@@ -78,7 +99,8 @@ export class InputProcessor {
     const freshSeed = request.params.seed == null ? this.#nextSeed() : 0
     // The prompts that come together are one caller's: they have their parameters in common.
     const turn = { caller: request.params, signal }
-    const { text, tokenIds } = await this.#options.turns.run(() => this.#encode(request, signal), turn)
+    const { turns } = this.#options
+    const { text, tokenIds, template } = await turns.run(() => this.#encode(request, signal), turn)
     const promptTokenIds = truncate(tokenIds, request, maxModelLen)
     if (promptTokenIds.length === 0)
       throw new InvalidRequestError('The prompt is empty: it must have at least one token.', 'prompt')
@@ -86,6 +108,13 @@ export class InputProcessor {
 
     const params = await this.#resolveParams(request, freshSeed, turn)
     checkRoom(request, { params, numPromptTokens: promptTokenIds.length, maxModelLen })
+    const format = template === null ? null : await turns.run(() => chatFormatOf(template, this.#options), turn)
+    const planOptions = { prompt: request.prompt, promptText: text, format, params }
+    const plan = await turns.run(() => planOutput(planOptions), turn)
+    const { messages } = plan
+    const grammar = await this.#grammarOf(plan, turn)
+    const thinking = await this.#thinkingLimit(planOptions, turn)
+    if (grammar !== null && this.#options.hasOwnTokenizer === true) throw ownTokenizerError()
     const sequences = Array.from({ length: params.n }, (_, index): SequenceRequest => ({
       id: sequenceId(request.requestId, index),
       promptTokenIds,
@@ -94,6 +123,9 @@ export class InputProcessor {
         // For text, which the engine's thread never sees.
         stop: [],
         badWords: [],
+        structuredOutput: null,
+        grammar,
+        thinking,
         seed: (params.seed ?? 0) + index,
         promptLogprobs: index === 0 ? params.promptLogprobs : null,
       },
@@ -104,13 +136,10 @@ export class InputProcessor {
       cacheKeys: this.#cacheKeys(promptTokenIds.length),
       forkOf: index === 0 ? null : sequenceId(request.requestId, 0),
     }))
-    return { requestId: request.requestId, promptText: text, promptTokenIds, params, sequences }
+    return { requestId: request.requestId, promptText: text, promptTokenIds, params, sequences, messages }
   }
 
-  async #encode(
-    request: GenerateRequest,
-    signal?: AbortSignal,
-  ): Promise<{ text: string | null; tokenIds: readonly number[] }> {
+  async #encode(request: GenerateRequest, signal?: AbortSignal): Promise<EncodedPrompt> {
     const { prompt } = request
     switch (prompt.type) {
       case 'text':
@@ -121,14 +150,16 @@ export class InputProcessor {
             addSpecialTokens: prompt.addSpecialTokens ?? true,
             signal,
           }),
+          template: null,
         }
       case 'tokens':
         for (const id of prompt.tokenIds) this.#checkTokenId(id)
-        return { text: null, tokenIds: prompt.tokenIds }
+        return { text: null, tokenIds: prompt.tokenIds, template: null }
       case 'chat': {
-        const text = this.#renderChat(prompt)
+        const { text, template } = renderChat(prompt, this.#options.chatTemplates)
         return {
           text,
+          template,
           tokenIds: await this.#tokenize(text, { request, addSpecialTokens: prompt.addSpecialTokens ?? false, signal }),
         }
       }
@@ -159,32 +190,24 @@ export class InputProcessor {
     )
   }
 
-  #renderChat(prompt: Extract<PromptInput, { type: 'chat' }>): string {
-    checkMessages(prompt.messages)
-    if (prompt.messages.length === 0)
-      throw new InvalidRequestError([{ field: 'messages' }, ' is empty: at least one message is needed.'], 'messages')
-    const continueFinalMessage = prompt.continueFinalMessage ?? false
-    const addGenerationPrompt = prompt.addGenerationPrompt ?? !continueFinalMessage
-    if (continueFinalMessage && addGenerationPrompt) {
-      throw new InvalidRequestError(
-        [
-          { field: 'continueFinalMessage' },
-          ' and ',
-          { field: 'addGenerationPrompt' },
-          ' exclude each other; set one of them to false.',
-        ],
-        'continueFinalMessage',
-      )
-    }
-    const hasTools = prompt.tools != null && prompt.tools.length > 0
-    const template = this.#options.chatTemplates.select(prompt.chatTemplate ?? null, hasTools)
-    return template.render({
-      messages: prompt.messages,
-      tools: prompt.tools ?? null,
-      addGenerationPrompt,
-      continueFinalMessage,
-      extra: prompt.chatTemplateKwargs ?? {},
-    })
+  async #grammarOf({ grammarInput, afterThinking }: OutputPlan, turn: TurnOptions): Promise<string | null> {
+    if (grammarInput === null) return null
+    const { grammarTranslator, turns } = this.#options
+    const grammar = await (
+      await turns.run(() => ({ translated: grammarTranslator.translate(grammarInput) }), turn)
+    ).translated
+    turn.signal?.throwIfAborted()
+    return grammar === null ? null : turns.run(() => afterThinking(grammar), turn)
+  }
+
+  async #thinkingLimit(options: PlanOptions, turn: TurnOptions): Promise<ThinkingLimit | null> {
+    const { promptEncoder, turns } = this.#options
+    const texts = thinkingTexts(options)
+    if (texts === null) return null
+    const encode = (text: string): Promise<number[]> =>
+      turns.run(() => promptEncoder.encode(text, { addSpecialTokens: false }), turn)
+    const { maxTokens, isOpen } = texts
+    return { maxTokens, startTokenIds: await encode(texts.start), endTokenIds: await encode(texts.end), isOpen }
   }
 
   async #resolveParams(
@@ -232,32 +255,14 @@ export class InputProcessor {
   }
 }
 
-/** What types promise, but JavaScript does not keep: a template would say something obscure, or nothing. */
-function checkMessages(messages: unknown): void {
-  if (!Array.isArray(messages)) {
-    throw new InvalidRequestError(
-      [{ field: 'messages' }, ` must be an array of messages, got ${typeof messages}.`],
-      'messages',
-    )
-  }
-  for (const [index, message] of (messages as unknown[]).entries()) {
-    const isMessage = isJsonObject(message) && typeof message['role'] === 'string' && isContent(message['content'])
-    if (!isMessage) {
-      throw new InvalidRequestError(
-        [
-          { field: 'messages' },
-          `[${index}] must be an object with a role and a content (a text, or parts with a text).`,
-        ],
-        'messages',
-      )
-    }
-  }
-}
-
-function isContent(content: unknown): boolean {
-  const isPart = (part: unknown): boolean =>
-    typeof part === 'string' || (isJsonObject(part) && typeof part['text'] === 'string')
-  return content == null || typeof content === 'string' || (Array.isArray(content) && content.every(isPart))
+function ownTokenizerError(): InvalidRequestError {
+  return new InvalidRequestError(
+    [
+      { field: 'structuredOutput' },
+      ' needs to know the bytes of every token, which are read from the checkpoint; an engine with a tokenizer of its own (createTokenizer) has no structured output and no tools that must be called.',
+    ],
+    'structuredOutput',
+  )
 }
 
 export function sequenceId(requestId: string, index: number): string {

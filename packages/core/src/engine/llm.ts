@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { EngineOptions } from '../config/engine-options.ts'
+import type { ToolChoice } from '../chat-format/tool-choice.ts'
 import { InvalidRequestError } from '../errors.ts'
 import type { SamplingParamsInput } from '../sampling-params.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'
@@ -23,6 +24,12 @@ export interface TruncationOptions {
 export interface ChatOptions extends TruncationOptions {
   /** As JSON text numbers and keys keep the form and order they were written in. */
   readonly tools?: readonly ToolDefinition[] | string
+  /** Default 'auto' where there are tools. */
+  readonly toolChoice?: ToolChoice
+  /** Default true; false: the first call alone is reported, and no other is made where calls are held by a grammar. */
+  readonly parallelToolCalls?: boolean
+  /** Read reasoning, content and tool calls of the text: `output.message`. Default true. */
+  readonly parseOutput?: boolean
   readonly chatTemplate?: string
   readonly chatTemplateKwargs?: Readonly<Record<string, unknown>>
   readonly addGenerationPrompt?: boolean
@@ -201,7 +208,7 @@ function toChatInput(
   messages: readonly ChatMessage[],
   { signal: _, truncatePromptTokens: _tokens, truncationSide: _side, ...options }: ChatOptions,
 ): PromptInput {
-  return { type: 'chat', messages, ...options }
+  return { type: 'chat', messages, parseOutput: true, ...options }
 }
 
 function isParamsList(

@@ -4,6 +4,7 @@ import type { ForwardContext } from '../layers/forward-context.ts'
 import type { CausalLM } from '../models/model.ts'
 import { Logits } from '../sampling/logits.ts'
 import { computeLogprobs } from '../sampling/logprobs.ts'
+import { sampleWithin } from '../sampling/sample-within.ts'
 import { type Sampler, type SamplerResult, type SamplerRow, TokenSampler } from '../sampling/sampler.ts'
 import type {
   ModelRunnerOutput,
@@ -13,8 +14,10 @@ import type {
   SequenceFailure,
 } from '../scheduler/scheduler-output.ts'
 import type { TokenLogprobs } from '../sequence/outputs.ts'
+import type { GrammarPool } from '../structured-output/grammar-pool.ts'
 import type { KvStorage } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
+import { DrawLimits } from './draw-limits.ts'
 import { type BatchEntry, type BatchInputs, InputBatch } from './input-batch.ts'
 
 export interface ModelRunnerOptions {
@@ -27,6 +30,8 @@ export interface ModelRunnerOptions {
    * draws: then this one helps to compute the logits and returns nothing drawn or scored.
    */
   readonly sampler?: Sampler | null
+  /** Of the rank that draws; left out where sequences have no grammars. */
+  readonly grammars?: GrammarPool | null
 }
 
 /** Logits of this many rows at once: bounds their memory when a whole prompt's logprobs are asked for. */
@@ -43,7 +48,9 @@ interface LogitsRequest {
   readonly numDrafts: number
 }
 
-interface TokenRequest extends SamplerRow {
+interface TokenRequest {
+  /** Which row of the logits. */
+  readonly row: number
   readonly entry: BatchEntry
   readonly numDrafts: number
 }
@@ -59,6 +66,7 @@ interface LogitsResults {
   /** Those of `sampled` that grow while drafts are verified, by sequence id. */
   readonly drafted: Map<string, { readonly tokenIds: number[]; readonly logprobs: TokenLogprobs[] | null }>
   readonly failed: SequenceFailure[]
+  readonly deferred: string[]
   /** By sequence id. */
   readonly scores: Map<string, TokenLogprobs[]>
 }
@@ -70,9 +78,11 @@ export class ModelRunner {
   readonly #batch: InputBatch
   readonly #paddedSize: (numTokens: number) => number
   readonly #sampler: Sampler | null
+  readonly #limits: DrawLimits
 
   constructor(options: ModelRunnerOptions) {
-    const { model, kv, paddedSize = (numTokens) => numTokens, sampler = new TokenSampler() } = options
+    const { model, kv, paddedSize = (numTokens) => numTokens, sampler = new TokenSampler(), grammars = null } = options
+    this.#limits = new DrawLimits(grammars, model.config.vocabSize)
     this.#model = model
     this.#kv = kv
     this.#paddedSize = paddedSize
@@ -83,13 +93,16 @@ export class ModelRunner {
   /** @param input of a stage behind others: what `executeStage` of the one before it gave */
   executeModel(plan: SchedulerOutput, input: tf.Tensor2D | null = null): ModelRunnerOutput {
     const batch = this.#prepare(plan)
-    if (plan.numTokens === 0) return { sampled: [], promptLogprobs: [], failed: [] }
-
+    if (plan.numTokens === 0) {
+      this.#limits.begin([], plan.droppedIds)
+      return { sampled: [], promptLogprobs: [], failed: [] }
+    }
     const { entries } = batch
     const sound = entries.filter(({ row }) => row.error === null)
     const requests = sound.flatMap(logitsRequests)
+    this.#limits.begin(sound.filter(isCatchingUp), plan.droppedIds)
     const failed = entries.flatMap(({ row }) => (row.error === null ? [] : [failure(row.id, row.error)]))
-    const results: LogitsResults = { sampled: [], drafted: new Map(), failed, scores: new Map() }
+    const results: LogitsResults = { sampled: [], drafted: new Map(), failed, deferred: [], scores: new Map() }
     tf.tidy(() => {
       const hidden = this.#model.forward(input ?? batch.inputIds, batch.context)
       for (let start = 0; start < requests.length; start += maxLogitRows) {
@@ -98,7 +111,8 @@ export class ModelRunner {
     })
     for (const entry of sound) if (entry.draftTokenIds.length > 0) entry.row.cutBack(numOwnTokens(entry))
     const promptLogprobs = sound.flatMap((entry) => promptLogprobsOf(entry, results.scores))
-    return { sampled: results.sampled, promptLogprobs, failed }
+    const { sampled, deferred } = results
+    return { sampled, promptLogprobs, failed, ...(deferred.length > 0 && { deferred }) }
   }
 
   /**
@@ -165,7 +179,7 @@ export class ModelRunner {
     requests.forEach(({ entry, promptTokenId, numDrafts }, row) => {
       if (promptTokenId !== null) return
       const queue = numDrafts === 0 ? first : behindDrafts
-      queue.push({ row, state: entry.row, entry, numDrafts })
+      queue.push({ row, entry, numDrafts })
     })
     this.#draw(draw, first, results)
     const maxDrafts = behindDrafts.reduce((max, { numDrafts }) => Math.max(max, numDrafts), 0)
@@ -180,9 +194,22 @@ export class ModelRunner {
   }
 
   #draw({ sampler, logits }: Draw, requests: readonly TokenRequest[], results: LogitsResults): void {
-    if (requests.length === 0) return
-    const drawn = sampler.sample(logits, requests)
-    requests.forEach((request, i) => this.#take(request, drawn[i], results))
+    const drawn: TokenRequest[] = []
+    const rows: SamplerRow[] = []
+    for (const request of requests) {
+      const { row, entry, numDrafts } = request
+      const limit = this.#limits.at(entry.row, numDrafts)
+      if ('state' in limit) {
+        drawn.push(request)
+        rows.push({ row, state: limit.state })
+      } else if ('isLate' in limit) {
+        // Behind accepted drafts the last of them is computed again in any case.
+        if (numDrafts === 0) results.deferred.push(entry.row.id)
+      } else this.#take(request, 'error' in limit ? limit : forced(logits, request, limit.forcedTokenId), results)
+    }
+    if (rows.length === 0) return
+    const sampled = sampleWithin(sampler, logits, rows)
+    drawn.forEach((request, i) => this.#take(request, sampled[i], results))
   }
 
   #take({ entry, numDrafts }: TokenRequest, result: SamplerResult | undefined, results: LogitsResults): void {
@@ -208,6 +235,17 @@ export class ModelRunner {
     }
     if (tokenId === draftTokenIds[numDrafts]) row.tokenIds.push(tokenId)
   }
+}
+
+/** A token that nothing else may come for. */
+function forced(logits: Logits, { row, entry }: TokenRequest, tokenId: number): SamplerResult {
+  const { logprobs } = entry.row.params
+  return { tokenId, logprobs: logprobs === null ? null : computeLogprobs(logits.row(row), tokenId, logprobs) }
+}
+
+/** Its next token is drawn. */
+function isCatchingUp(entry: BatchEntry): boolean {
+  return numOwnTokens(entry) >= entry.row.tokenIds.length
 }
 
 /** Of the tokens computed for the entry's row, drafts do not count. */
@@ -238,7 +276,7 @@ function logitsRequests(entry: BatchEntry): LogitsRequest[] {
         requests.push({ entry, batchRow: start + i, promptTokenId: row.tokenIds[next]!, numDrafts: 0 })
     }
   }
-  if (numOwnTokens(entry) < row.tokenIds.length) return requests
+  if (!isCatchingUp(entry)) return requests
   const first = start + numTokens - draftTokenIds.length - 1
   for (let numDrafts = 0; numDrafts <= draftTokenIds.length; numDrafts++)
     requests.push({ entry, batchRow: first + numDrafts, promptTokenId: null, numDrafts })

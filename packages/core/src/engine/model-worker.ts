@@ -10,6 +10,8 @@ import { ExpertBalance, type ExpertBalanceReport } from '../layers/expert-balanc
 import type { Checkpoint } from '../loading/checkpoint.ts'
 import type { CausalLM, LayerRange } from '../models/model.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
+import { GrammarPool } from '../structured-output/grammar-pool.ts'
+import type { GrammarSpec } from '../structured-output/grammar-spec.ts'
 import { kvBytesPerToken, type KvDType } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
 import { availableMemory } from '../util/available-memory.ts'
@@ -48,6 +50,7 @@ export class ModelWorker implements Worker {
   readonly #expertBalance = new ExpertBalance()
   #loaded: Loaded | null = null
   #runner: ModelRunner | null = null
+  #grammars: GrammarPool | null = null
 
   constructor(options: ModelWorkerOptions) {
     this.#options = options
@@ -95,7 +98,8 @@ export class ModelWorker implements Worker {
     const { communicator, expertCommunicator } = this.#options
     const isFirst = communicator.rank === 0 && (expertCommunicator ?? communicator).rank === 0
     const sampler = isFirst ? composeSampler(workerModules, contextOf(model.config, checkpoint)) : null
-    this.#runner = new ModelRunner({ model, kv, sampler, ...(paddedSize && { paddedSize }) })
+    if (isFirst) this.#grammars = new GrammarPool({ modelPath: checkpoint.path, vocabSize: model.config.vocabSize })
+    this.#runner = new ModelRunner({ model, kv, sampler, grammars: this.#grammars, ...(paddedSize && { paddedSize }) })
   }
 
   warmUp(maxModelLen: number): WarmupReport | null {
@@ -125,7 +129,15 @@ export class ModelWorker implements Worker {
     return this.#requireRunner().hiddenShape(plan)
   }
 
+  /** Of the rank that draws. */
+  compileGrammar(spec: GrammarSpec): Promise<void> {
+    assert(this.#grammars !== null, 'a rank that draws nothing has no grammars')
+    return this.#grammars.compile(spec)
+  }
+
   dispose(): void {
+    void this.#grammars?.close()
+    this.#grammars = null
     if (this.#runner === null) this.#loaded?.model.dispose()
     this.#runner?.dispose()
     this.#runner = null

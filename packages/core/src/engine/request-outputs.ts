@@ -4,7 +4,7 @@ import type { CompletionOutput, DecodedTokenLogprobs, RequestOutput } from '../s
 import { numbersPerEntry, type PackedLogprobs } from '../sequence/packed-logprobs.ts'
 import type { OutputKind } from './engine-client.ts'
 import { type LogprobDecoder, maxDecodedAtOnce } from './logprob-decoder.ts'
-import { type HeldOutput, SampleOutput } from './sample-output.ts'
+import { type HeldOutput, type MessageSource, SampleOutput } from './sample-output.ts'
 import { compileStops } from './stop-strings.ts'
 
 export interface OutputRequest {
@@ -16,6 +16,8 @@ export interface OutputRequest {
   /** One per sample, in their order. */
   readonly sequenceIds: readonly string[]
   readonly outputKind: OutputKind
+  /** Default 'none'. */
+  readonly messages?: MessageSource
 }
 
 /**
@@ -38,7 +40,13 @@ export class RequestOutputs {
     this.requestId = requestId
     this.#request = request
     this.#decoder = decoder
-    const common = { params, promptTokenIds, decoder, stops: compileStops(params.stop) }
+    const common = {
+      params,
+      promptTokenIds,
+      decoder,
+      stops: compileStops(params.stop),
+      messages: request.messages ?? 'none',
+    }
     this.#samples = sequenceIds.map((_, index) => new SampleOutput({ ...common, index }))
   }
 

@@ -1,3 +1,5 @@
+import type { MessageDelta } from '../chat-format/message-delta.ts'
+import type { OutputParser } from '../chat-format/output-parser.ts'
 import type { SamplingParams } from '../sampling-params.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { CompletionOutput, DecodedTokenLogprobs, FinishReason, OutputTokenLogprobs } from '../sequence/outputs.ts'
@@ -5,6 +7,7 @@ import { type PackedLogprobs, tokenEnd } from '../sequence/packed-logprobs.ts'
 import { Detokenizer } from '../tokenizer/detokenizer.ts'
 import { countCodePoints } from '../tokenizer/utf8.ts'
 import { type LogprobDecoder, maxDecodedAtOnce } from './logprob-decoder.ts'
+import { MessageReader } from './message-reader.ts'
 import { type StopAutomaton, StopMatcher } from './stop-strings.ts'
 
 export interface SampleOutputOptions {
@@ -14,7 +17,12 @@ export interface SampleOutputOptions {
   readonly decoder: LogprobDecoder
   /** Of `params.stop`, shared by the samples of a request. */
   readonly stops: readonly StopAutomaton[]
+  /** How the output has a `message`; 'plain': all text is content. */
+  readonly messages: MessageSource
 }
+
+/** What makes messages of text; a parser for each sample. */
+export type MessageSource = 'none' | 'plain' | (() => OutputParser)
 
 /** How much a sample keeps. */
 export interface HeldOutput {
@@ -32,6 +40,9 @@ export class SampleOutput {
   readonly #params: SamplingParams
   readonly #decoder: LogprobDecoder
   readonly #detokenizer: Detokenizer | null
+  readonly #hasPlainMessage: boolean
+  /** It sees special tokens that the text may be without. */
+  readonly #messageReader: MessageReader | null
   readonly #stopMatcher: StopMatcher
   #numTokens = 0
   #cumulativeLogprob = 0
@@ -50,8 +61,14 @@ export class SampleOutput {
   readonly #decodedLogprobs: OutputTokenLogprobs[] = []
   #hasNews = false
 
-  constructor({ index, params, promptTokenIds, decoder, stops }: SampleOutputOptions) {
-    const { detokenize, skipSpecialTokens, spacesBetweenSpecialTokens } = params
+  constructor({ index, params, promptTokenIds, decoder, stops, messages }: SampleOutputOptions) {
+    const { detokenize, spacesBetweenSpecialTokens } = params
+    this.#hasPlainMessage = messages === 'plain'
+    this.#messageReader =
+      typeof messages === 'function'
+        ? new MessageReader({ parser: messages(), hidesSpecialTokens: params.skipSpecialTokens })
+        : null
+    const skipSpecialTokens = params.skipSpecialTokens && this.#messageReader === null
     this.index = index
     this.#params = params
     this.#decoder = decoder
@@ -74,7 +91,7 @@ export class SampleOutput {
     return {
       tokens: this.#tokenIds.length,
       logprobNumbers: this.#packedLogprobs.reduce((total, list) => total + list.length, 0),
-      characters: this.#text.length,
+      characters: this.#text.length + (this.#messageReader?.numHeldCharacters ?? 0),
     }
   }
 
@@ -88,7 +105,7 @@ export class SampleOutput {
       this.#addToken(tokenId, update)
       // The token that ended it (end of sequence, or a stop token id) is no text.
       const isStopToken = isLast && finishReason === 'stop' && !this.#params.includeStopStrInOutput
-      if (!isStopToken && this.#addText(this.#detokenizer?.push(tokenId) ?? '')) {
+      if (!isStopToken && this.#addTokenText(tokenId)) {
         this.#addLogprobs(update, i + 1)
         return finishReason === null || !isLast
       }
@@ -119,7 +136,11 @@ export class SampleOutput {
   async takeAll(): Promise<CompletionOutput> {
     this.#hasNews = false
     const text = this.#text.slice(0, this.#numShown())
-    const output = this.#output(text, this.#tokenIds.slice(), this.#finishReason)
+    this.#readMessage(text.length)
+    const output = {
+      ...this.#output(text, this.#tokenIds.slice(), this.#finishReason),
+      message: this.#messageReader?.takeAll() ?? this.#plainMessage(text),
+    }
     if (output.logprobs === null) return output
     const textOffsets = this.#textOffsets.splice(0)
     const news = await this.#decoder.decodeInTurns(this.#packedLogprobs.splice(0))
@@ -131,13 +152,17 @@ export class SampleOutput {
   takeDelta(): CompletionOutput {
     const numShown = Math.max(0, this.#numShown())
     const text = this.#text.slice(0, numShown)
+    this.#readMessage(numShown)
     this.#text = this.#text.slice(numShown)
     this.#textStart += numShown
     const logprobs = this.#decoder.decode(this.#packedLogprobs.splice(0, this.#numListsAtOnce()))
     const hasMore = this.#packedLogprobs.length > 0
     const tokenIds = this.#tokenIds.splice(0, hasMore ? logprobs.length : this.#tokenIds.length)
     this.#hasNews = hasMore
-    const output = this.#output(text, tokenIds, hasMore ? null : this.#finishReason)
+    const output = {
+      ...this.#output(text, tokenIds, hasMore ? null : this.#finishReason),
+      message: this.#messageReader?.takeDelta() ?? this.#plainMessage(text),
+    }
     if (output.logprobs === null) return output
     return { ...output, logprobs: withOffsets(logprobs, this.#textOffsets.splice(0, logprobs.length)) }
   }
@@ -158,6 +183,22 @@ export class SampleOutput {
       end = tokenEnd(logprobs, end)
     }
     this.#packedLogprobs.push(end < logprobs.length ? logprobs.slice(0, end) : logprobs)
+  }
+
+  /** As `addText`, for a token; a special one is told to the message's reader, and need not be text. */
+  #addTokenText(tokenId: number): boolean {
+    const text = this.#detokenizer?.push(tokenId) ?? ''
+    const { tokenizer } = this.#decoder
+    if (this.#messageReader === null || text === '' || !tokenizer.specialTokenIds.has(tokenId))
+      return this.#addText(text)
+    const ownText = [tokenizer.idToToken(tokenId), tokenizer.decode([tokenId])].find(
+      (own) => own !== null && text.endsWith(own),
+    )
+    // What was held back until this token came.
+    const before = text.slice(0, text.length - (ownText ?? text).length)
+    if (this.#addText(before)) return true
+    this.#messageReader.addSpecialToken(ownText ?? text, this.#textStart + this.#text.length)
+    return this.#params.skipSpecialTokens ? false : this.#addText(ownText ?? text)
   }
 
   /** Returns true if the text now holds a stop string, and is cut there. */
@@ -182,7 +223,18 @@ export class SampleOutput {
     return this.isFinished ? this.#text.length : this.#text.length - this.#stopMatcher.heldBackLength
   }
 
-  #output(text: string, tokenIds: number[], finishReason: FinishReason | null): CompletionOutput {
+  /** Of the text that is held, `numShown` characters. */
+  #readMessage(numShown: number): void {
+    const end = this.#textStart + numShown
+    this.#messageReader?.read({ text: this.#text, start: this.#textStart }, end)
+    if (this.isFinished) this.#messageReader?.finish(end)
+  }
+
+  #plainMessage(content: string): MessageDelta | null {
+    return this.#hasPlainMessage ? { reasoning: '', content, toolCalls: [] } : null
+  }
+
+  #output(text: string, tokenIds: number[], finishReason: FinishReason | null): Omit<CompletionOutput, 'message'> {
     const hasLogprobs = this.#params.logprobs !== null
     return {
       index: this.index,

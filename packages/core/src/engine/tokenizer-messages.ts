@@ -1,5 +1,3 @@
-import type { TransferredError } from '../error-transfer.ts'
-
 export interface TokenizerThreadData {
   readonly modelPath: string
 }
@@ -8,8 +6,3 @@ export interface ToTokenizer {
   readonly text: string
   readonly addSpecialTokens: boolean
 }
-
-export type FromTokenizer =
-  | { readonly type: 'ready' }
-  | { readonly type: 'ids'; readonly ids: Int32Array }
-  | { readonly type: 'failed'; readonly error: TransferredError }

@@ -1,5 +1,6 @@
 import type { LayerRange } from '../models/model.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
+import type { GrammarSpec } from '../structured-output/grammar-spec.ts'
 import type { KvDType } from '../tensor/kv-storage.ts'
 import type { WarmupReport } from './warm-up.ts'
 
@@ -29,5 +30,7 @@ export interface Worker {
   /** Runs what the backend prepares itself by, if it does; `null` if not. */
   warmUp(maxModelLen: number): MaybePromise<WarmupReport | null>
   execute(plan: SchedulerOutput): MaybePromise<ModelRunnerOutput>
+  /** As `Executor.compileGrammar`, on the rank that draws. */
+  compileGrammar?(spec: GrammarSpec): Promise<void>
   dispose(): MaybePromise<void>
 }

@@ -64,11 +64,13 @@ export interface DescribeGoldenOptions {
   readonly tolerance?: number
   /** Default: all. */
   readonly kinds?: readonly GoldenKind[]
+  /** Default: all. */
+  readonly folders?: readonly string[]
 }
 
 /** Every model family and GGUF type against logits, tokens and logprobs of the reference implementations. */
 export function describeGolden(backend: string, options: DescribeGoldenOptions): void {
-  const { fixtures, createPack, tolerance, kinds = allGoldenKinds } = options
+  const { fixtures, createPack, tolerance, kinds = allGoldenKinds, folders = listGoldenFolders(fixtures) } = options
   const table: string[] = []
   describe(`golden data on the ${backend} backend`, () => {
     let pack: BackendPack
@@ -87,7 +89,7 @@ export function describeGolden(backend: string, options: DescribeGoldenOptions):
       isExact: tolerance === undefined,
       tolerance: tolerance ?? exactTolerance,
     }
-    describeFolders(suite)
+    describeFolders(suite, folders)
     for (const kind of kinds) describeFiles(suite, kind)
   })
 }
@@ -119,8 +121,11 @@ function checkTokens(
   })
 }
 
-function describeFolders({ backend, fixtures, table, getPack, isExact, tolerance }: Suite): void {
-  describe.each(listGoldenFolders(fixtures))('%s', (folder) => {
+function describeFolders(
+  { backend, fixtures, table, getPack, isExact, tolerance }: Suite,
+  folders: readonly string[],
+): void {
+  describe.each(folders)('%s', (folder) => {
     const golden = readJson<Golden>(`${fixtures}models/${folder}/golden.json`)
     let model: CausalLM
     let runner: StepRunner

@@ -25,9 +25,9 @@ import { StepRunner, argmax } from './step-runner.case.ts'
 const tolerance = 1e-4
 /** What more than its part of the weights a rank may have: groups of columns are not cut, and these models have few. */
 const uneven = 0.15
-const numTokens = 6
+const numTokens = 3
 /** Of the golden ones. */
-const numPrompts = 3
+const numPrompts = 2
 const kQuantPrompts = [[1, 2, 3], [400], [7, 65, 7, 300, 12, 99, 250, 7]]
 const timeoutMs = 120_000
 
@@ -69,7 +69,10 @@ export function describeParallelModels(backend: string, { fixtures, createPack }
       readJson<GoldenFiles>(`${fixtures}${kind}/golden.json`).files.map((golden) => ({ kind, ...golden })),
     )
     it.each(files)('$file', { timeout: timeoutMs }, async ({ kind, file, outputs }) => {
-      const errors = await compare(`${fixtures}${kind}/${file}`, { pack, prompts: outputs.map(({ ids }) => ids) })
+      const errors = await compare(`${fixtures}${kind}/${file}`, {
+        pack,
+        prompts: outputs.slice(0, numPrompts).map(({ ids }) => ids),
+      })
       table.push(...errors.map((error) => `${backend} | ${file} | ${error}`))
     })
 

@@ -85,6 +85,8 @@ function noTokenError(reason: NoToken): Error {
       { field: 'badWords' },
       ', ',
       { field: 'minTokens' },
+      ', ',
+      { field: 'structuredOutput' },
       ' and logits processors ban all of them. Ban fewer.',
     ],
     'allowedTokenIds',

@@ -28,6 +28,14 @@ export interface FakeExecutorOptions {
   readonly rootChainOf: (id: string) => number
 }
 
+/** Sequences that get no token: for ever, or in this plan. */
+export interface NoTokenFor {
+  readonly hasFailed?: (id: string) => boolean
+  readonly isDeferred?: (id: string) => boolean
+}
+
+const none = (): boolean => false
+
 /**
  * Runs plans on integers, exactly as a model runner would: it knows nothing but the plans. Memory keeps what was once
  * written, and before a token is "computed" every position it attends to must hold the right content.
@@ -56,8 +64,7 @@ export class FakeExecutor {
     for (const id of [...plan.droppedIds, ...plan.scheduled.map((entry) => entry.id)]) this.#lostIds.add(id)
   }
 
-  /** Sequences for which `hasFailed` holds get no token. */
-  execute(plan: SchedulerOutput, hasFailed: (id: string) => boolean = () => false): ModelRunnerOutput {
+  execute(plan: SchedulerOutput, { hasFailed = none, isDeferred = none }: NoTokenFor = {}): ModelRunnerOutput {
     this.written.clear()
     this.#updateRows(plan)
     for (const { from, to } of plan.blockCopies) this.#copyBlock(from, to)
@@ -77,6 +84,7 @@ export class FakeExecutor {
     const sampled: SampledTokens[] = []
     const failed = batch.filter(({ id }) => hasFailed(id)).map(({ id }) => ({ id, error: fakeError }))
     const promptLogprobs: PromptLogprobs[] = []
+    const deferred: string[] = []
     for (const { id, row, drafted, numTokens } of batch) {
       const start = row.numComputedTokens
       const numDrafts = drafted.tokens.length - row.tokens.length
@@ -85,11 +93,16 @@ export class FakeExecutor {
       if (hasFailed(id)) continue
       if (row.params.promptLogprobs !== null) promptLogprobs.push(fakePromptLogprobs(id, row, start))
       if (row.numComputedTokens < row.tokens.length) continue
+      if (isDeferred(id)) {
+        row.numComputedTokens--
+        deferred.push(id)
+        continue
+      }
       const tokens = this.#sample(id, row, drafted)
       row.numComputedTokens += tokens.tokenIds.length - 1
       sampled.push(tokens)
     }
-    return { sampled, promptLogprobs, failed }
+    return { sampled, promptLogprobs, failed, deferred }
   }
 
   /** Every held row, scheduled in this step or not, can still read all that it has computed, but drafts that it has not been told of. */

@@ -84,8 +84,10 @@ export interface SequenceFailure {
 }
 
 export interface ModelRunnerOutput {
-  /** One entry for each scheduled sequence whose computed tokens caught up with all its tokens, unless it failed. */
+  /** One entry for each scheduled sequence whose computed tokens caught up with all its tokens, unless it failed or was deferred. */
   readonly sampled: readonly SampledTokens[]
   readonly promptLogprobs: readonly PromptLogprobs[]
   readonly failed: readonly SequenceFailure[]
+  /** Sequences that caught up and got no token, as nobody knew yet which ones may come: they compute their last token again. */
+  readonly deferred?: readonly string[]
 }

@@ -60,6 +60,7 @@ interface Coverage {
   numCutShort: number
   /** Plans that decode a part of the sequences that do, and no more. */
   numSplitBatches: number
+  numDeferrals: number
 }
 
 interface PlanInFlight {
@@ -166,8 +167,15 @@ class Simulation {
       this.#executor.lose(plan, !isLost && fault?.kind === 'plan' && fault.isTakenIn)
       return null
     }
-    const failedId = fault === null ? undefined : plan.scheduled[fault.pick % Math.max(1, plan.scheduled.length)]?.id
-    return this.#executor.execute(plan, (id) => id === failedId)
+    const picked = (pick: number): string | undefined => plan.scheduled[pick % Math.max(1, plan.scheduled.length)]?.id
+    const failedId = fault?.kind === 'sequence' ? picked(fault.pick) : undefined
+    const deferredIds = new Set(fault?.kind === 'deferral' ? fault.picks.map(picked) : [])
+    const output = this.#executor.execute(plan, {
+      hasFailed: (id) => id === failedId,
+      isDeferred: (id) => deferredIds.has(id),
+    })
+    this.#coverage.numDeferrals += output.deferred?.length ?? 0
+    return output
   }
 
   #return(oldest: PlanInFlight): void {
@@ -455,6 +463,7 @@ describe('scheduler under random traffic', () => {
       numRejectedDrafts: 0,
       numCutShort: 0,
       numSplitBatches: 0,
+      numDeferrals: 0,
     }
     fc.assert(
       fc.property(scenarioArbitrary, (scenario) => new Simulation(scenario, coverage).run(scenario.ticks)),

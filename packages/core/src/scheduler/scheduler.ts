@@ -136,6 +136,7 @@ export class Scheduler {
     const sampled = new Map(output.sampled.map((tokens) => [tokens.id, tokens]))
     const promptLogprobs = new Map(output.promptLogprobs.map((part) => [part.id, part]))
     const errors = new Map(output.failed.map(({ id, error }) => [id, error]))
+    const deferred = new Set(output.deferred)
     const updates: SequenceUpdate[] = []
     for (const entry of entries) {
       const { sequence } = entry
@@ -144,7 +145,8 @@ export class Scheduler {
       else if (sequence.status === 'finished') this.#releaseBlocks(sequence)
       else {
         this.#promptLogprobs.add(sequence, promptLogprobs.get(sequence.id))
-        if (entry.isCatchingUp) updates.push(this.#acceptTokens(entry, sampled.get(sequence.id)))
+        if (deferred.has(sequence.id)) sequence.numComputedTokens--
+        else if (entry.isCatchingUp) updates.push(this.#acceptTokens(entry, sampled.get(sequence.id)))
       }
     }
     this.#running = this.#running.filter((sequence) => sequence.status === 'running')

@@ -17,7 +17,8 @@ export function checkStop(sequence: Sequence, maxModelLen: number): Stop | null 
   const { params, numOutputTokens } = sequence
   const last = sequence.outputTokenIds.at(-1)
   if (last === undefined) return null
-  if (numOutputTokens >= params.minTokens) {
+  // A grammar that is complete ends an output that would be longer: nothing else may follow.
+  if (numOutputTokens >= params.minTokens || params.grammar !== null) {
     if (!params.ignoreEos && sequence.request.eosTokenIds.includes(last))
       return { finishReason: 'stop', stopReason: null }
     if (stopTokensOf(params.stopTokenIds).has(last)) return { finishReason: 'stop', stopReason: last }

@@ -32,10 +32,11 @@ export interface Tick {
   readonly fault: Fault | null
 }
 
-/** The plan is lost, before or after the runner took it in; or one of its sequences fails. */
+/** The plan is lost, before or after the runner took it in; or one of its sequences fails; or some get no token yet. */
 export type Fault =
   | { readonly kind: 'plan'; readonly isTakenIn: boolean }
   | { readonly kind: 'sequence'; readonly pick: number }
+  | { readonly kind: 'deferral'; readonly picks: readonly number[] }
 
 export interface Scenario {
   readonly config: SchedulerConfig
@@ -74,6 +75,10 @@ const faultArbitrary: fc.Arbitrary<Fault | null> = fc.oneof(
   { weight: 12, arbitrary: fc.constant(null) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('plan' as const), isTakenIn: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('sequence' as const), pick: fc.nat(100) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant('deferral' as const), picks: fc.array(fc.nat(100), { minLength: 1 }) }),
+  },
 )
 
 const tickArbitrary: fc.Arbitrary<Tick> = fc.record({

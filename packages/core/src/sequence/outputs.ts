@@ -1,5 +1,7 @@
 /** What leaves the engine: field names follow vLLM's `RequestOutput`. */
 
+import type { MessageDelta } from '../chat-format/message-delta.ts'
+
 export type FinishReason = 'stop' | 'length' | 'abort' | 'error'
 
 /** The natural logarithm of a token's probability, before penalties and temperature. */
@@ -46,6 +48,8 @@ export interface CompletionOutput {
   readonly finishReason: FinishReason | null
   /** The stop string or stop token id that ended it; `null` for end-of-sequence and other reasons. */
   readonly stopReason: string | number | null
+  /** With the chat prompt's `parseOutput`: reasoning, content and tool calls of the text, new or all so far as the text is. */
+  readonly message: MessageDelta | null
 }
 
 /** What a request has yielded: all of it, or what is new, as its `outputKind` says. */

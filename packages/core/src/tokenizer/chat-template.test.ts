@@ -81,6 +81,19 @@ describe('messages', () => {
     expect(render(source, call('not json'))).toBe('{}')
   })
 
+  it('gives arguments as text to a template that fails with objects', () => {
+    const called = (args: string | Record<string, unknown>): ChatMessage[] => [
+      { role: 'assistant', content: '', tool_calls: [{ type: 'function', function: { name: 'f', arguments: args } }] },
+    ]
+    const source = "{{ '<' + messages[0].tool_calls[0].function.arguments + '>' }}"
+    expect(render(source, called('{"b": 1.0, "a": "ü"}'))).toBe('<{"b": 1.0, "a": "ü"}>')
+    expect(render(source, called({ a: [] }))).toBe('<{"a": []}>')
+    expect(render(source, called('no json'))).toBe('<{}>')
+    const wrong = '{{ 1 + messages[0].tool_calls[0].function.arguments }}'
+    expect(() => render(wrong, called({}))).toThrow(/dict/)
+    expect(() => render("{{ raise_exception('No.') }}", called({}))).toThrow('No.')
+  })
+
   it('keeps numbers and keys of what comes as its text', () => {
     const written = '{"2": 1234567890123456789, "1": 1.0, "x": 1e2, "__proto__": {"b": -0.0}}'
     const shown = '{"2": 1234567890123456789, "1": 1.0, "x": 100.0, "__proto__": {"b": -0.0}}'

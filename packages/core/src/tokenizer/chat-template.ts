@@ -10,7 +10,7 @@ import { parseTemplate } from './jinja/parser.ts'
 import { toValue } from './jinja/to-value.ts'
 import type { Dict, Value } from './jinja/values.ts'
 import { findLeftOutMessage } from './left-out-messages.ts'
-import { toTemplateMessages } from './template-messages.ts'
+import { toTemplateMessages, withTextArguments } from './template-messages.ts'
 
 export interface ChatTemplateInput {
   readonly messages: readonly ChatMessage[]
@@ -25,6 +25,7 @@ export interface ChatTemplateInput {
 }
 
 export interface ChatTemplate {
+  readonly source: string
   /** @throws ChatTemplateError where the template is not valid Jinja, which `render` says too */
   compile(): void
   /**
@@ -67,7 +68,7 @@ const reserved: ReadonlySet<string> = new Set([
  */
 export function createChatTemplate(source: string, tokens: TemplateTokens): ChatTemplate {
   const template = new JinjaChatTemplate(source, tokens)
-  return { compile: () => void template.program, render: (input) => template.render(input) }
+  return { source, compile: () => void template.program, render: (input) => template.render(input) }
 }
 
 interface Program {
@@ -79,6 +80,8 @@ class JinjaChatTemplate {
   readonly #source: string
   readonly #tokens: ReadonlyMap<string, Value>
   #compiled: Program | ChatTemplateError | null = null
+  /** The template adds arguments of calls to texts, which fails with objects (DeepSeek's do so). */
+  #takesTextArguments = false
 
   constructor(source: string, { bosToken, eosToken, padToken, unkToken }: TemplateTokens) {
     this.#source = source
@@ -100,7 +103,7 @@ class JinjaChatTemplate {
     const { format } = this.program
     const variables = this.#variables(input)
     const messages = failing(() => toTemplateMessages(input.messages, format))
-    const run = (dicts: readonly Dict[]): string => this.#run(new Map([...variables, ['messages', [...dicts]]]))
+    const run = (dicts: readonly Dict[]): string => this.#runWithCalls(variables, dicts)
     if (input.continueFinalMessage === true) {
       const hasContent = input.messages.at(-1)?.content != null
       return renderOpen(hasContent ? messages : [], run)
@@ -143,6 +146,25 @@ class JinjaChatTemplate {
     )
     variables.set('add_generation_prompt', addGenerationPrompt)
     return variables
+  }
+
+  #runWithCalls(variables: ReadonlyMap<string, Value>, messages: readonly Dict[]): string {
+    const run = (dicts: readonly Dict[]): string => this.#run(new Map([...variables, ['messages', [...dicts]]]))
+    const hasCalls = messages.some((message) => Array.isArray(message.getText('tool_calls')))
+    if (!hasCalls) return run(messages)
+    if (this.#takesTextArguments) return run(failing(() => withTextArguments(messages)))
+    try {
+      return run(messages)
+    } catch (error) {
+      if (!(error instanceof ChatTemplateError) || !(error.cause instanceof JinjaError)) throw error
+      try {
+        const rendered = run(withTextArguments(messages))
+        this.#takesTextArguments = true
+        return rendered
+      } catch {
+        throw error
+      }
+    }
   }
 
   #run(variables: ReadonlyMap<string, Value>): string {

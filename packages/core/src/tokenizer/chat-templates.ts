@@ -28,16 +28,22 @@ export class ChatTemplates {
     return override === null && defaultTemplate === null && named.size === 0
   }
 
+  /** That of requests which name none, with tools or without; `null` where there is none. */
+  default(hasTools: boolean): ChatTemplate | null {
+    const { override, defaultTemplate, named } = this.#options
+    if (override !== null) return this.#compiled(this.#sourceOf(override))
+    const source = (hasTools ? named.get('tool_use') : undefined) ?? defaultTemplate
+    return source === null ? null : this.#compiled(source)
+  }
+
   /**
    * The template of a request: the one it names or brings, else the operator's, else with tools the model's `tool_use`,
    * else the model's default.
    */
   select(requested: string | null, hasTools: boolean): ChatTemplate {
-    const { override, defaultTemplate, named } = this.#options
-    const given = requested ?? override
-    if (given !== null) return this.#compiled(this.#sourceOf(given))
-    const source = (hasTools ? named.get('tool_use') : undefined) ?? defaultTemplate
-    if (source !== null) return this.#compiled(source)
+    const { named } = this.#options
+    const template = requested === null ? this.default(hasTools) : this.#compiled(this.#sourceOf(requested))
+    if (template !== null) return template
     throw new InvalidRequestError(
       [
         named.size === 0

@@ -92,6 +92,10 @@ class HfTokenizer implements Tokenizer {
     return this.#pipeline.isPredictable
   }
 
+  get hasTokenBytes(): boolean {
+    return this.#decoder.plan.kind !== 'whole'
+  }
+
   encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): number[] {
     const ids = this.#encodeText(text)
     return applyPostProcessor(this.#postProcessor, { ids, pairIds: null, addSpecialTokens }).ids

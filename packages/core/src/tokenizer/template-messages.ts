@@ -1,6 +1,8 @@
 import type { ChatMessage } from './chat-message.ts'
 import type { ContentFormat } from './content-format.ts'
+import { Budget } from './jinja/budget.ts'
 import { JinjaError } from './jinja/jinja-error.ts'
+import { writeJson } from './jinja/json-text.ts'
 import { parseJson } from './jinja/parse-json.ts'
 import { toValue } from './jinja/to-value.ts'
 import { Dict, type Value } from './jinja/values.ts'
@@ -14,6 +16,27 @@ import { Dict, type Value } from './jinja/values.ts'
  */
 export function toTemplateMessages(messages: readonly ChatMessage[], format: ContentFormat): Dict[] {
   return messages.map((message) => toTemplateMessage(message, format))
+}
+
+/** For templates that add arguments to texts as they are: the same messages with arguments as JSON text. */
+export function withTextArguments(messages: readonly Dict[]): Dict[] {
+  return messages.map((message) => {
+    const calls = message.getText('tool_calls')
+    if (!Array.isArray(calls)) return message
+    const copy = message.copy()
+    copy.setText('tool_calls', calls.map(toTextCall))
+    return copy
+  })
+}
+
+function toTextCall(call: Value): Value {
+  const fn = call instanceof Dict ? call.getText('function') : undefined
+  if (!(call instanceof Dict) || !(fn instanceof Dict)) return call
+  const [whole, inner] = [call.copy(), fn.copy()]
+  const options = { isAscii: false, indentation: null, separators: null, sorts: false }
+  inner.setText('arguments', writeJson(fn.getText('arguments') ?? new Dict(), options, new Budget()))
+  whole.setText('function', inner)
+  return whole
 }
 
 function toTemplateMessage(message: ChatMessage, format: ContentFormat): Dict {

@@ -52,4 +52,6 @@ export interface Tokenizer {
   tokenToId(token: string): number | null
   /** The bytes of text that a token stands for (perhaps part of a character); empty where the id has no token. */
   tokenBytes(id: number): Uint8Array
+  /** `false` where a token's text depends on the tokens around it: then no grammar can hold an output. */
+  readonly hasTokenBytes?: boolean
 }

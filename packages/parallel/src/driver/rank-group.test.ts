@@ -1,4 +1,4 @@
-import { InvalidConfigError, RankFailedError } from '@octavo/core'
+import { InvalidConfigError, InvalidRequestError, RankFailedError } from '@octavo/core'
 import { initializeWorkers, resolveEngineConfig, type SchedulerOutput, toTransferredError } from '@octavo/core/engine'
 import { describe, expect, it } from 'vitest'
 import type { RankEvents } from '../launch/rank-link.ts'
@@ -56,6 +56,26 @@ describe('a group of ranks', () => {
     for (const value of ['first', 'second']) events.onMessage(1, { type: 'result', value })
     expect(await Promise.all(outputs)).toEqual(['first', 'second'])
     await group.end()
+  })
+
+  it('has grammars compiled where tokens are drawn, beside plans, each with its own end', async () => {
+    const { group, events, posted } = await start()
+    const spec = { grammar: '{}', stopTokenIds: [2] }
+    const [first, second, third] = [spec, spec, spec].map((each) => group.compileGrammar(each))
+    const output = group.execute(plan)
+    expect(posted.slice(0, 3)).toEqual(
+      [0, 1, 2].map((id) => ({ rank: 1, message: { type: 'compileGrammar', id, spec } })),
+    )
+    const refusal = new InvalidRequestError('no', 'structuredOutput')
+    events.onMessage(1, { type: 'grammar', id: 1, error: toTransferredError(refusal) })
+    await expect(second).rejects.toThrow(InvalidRequestError)
+    events.onMessage(1, { type: 'result', value: 'done' })
+    expect(await output).toBe('done')
+    events.onMessage(1, { type: 'grammar', id: 0, error: null })
+    await first
+    events.onLost(0, new Error('its thread exited with code 3'))
+    await expect(third).rejects.toThrow(RankFailedError)
+    await expect(group.compileGrammar(spec)).rejects.toThrow(RankFailedError)
   })
 
   it('says what is wrong with options or files as it is', async () => {

@@ -1,6 +1,7 @@
 import {
   type ExpertBalanceReport,
   fromTransferredError,
+  type GrammarSpec,
   type initializeWorkers,
   type LoadedModel,
   type ModelRunnerOutput,
@@ -45,6 +46,8 @@ export class RankGroup implements RankEvents {
   #ranks: LaunchedRanks | null = null
   /** What each rank has not answered yet, oldest first. */
   #calls: Call[][] = []
+  readonly #grammars = new Map<number, Call>()
+  #numGrammars = 0
   #progress = new Map<number, Progress>()
   #failure: Error | null = null
   #isServing = false
@@ -114,6 +117,18 @@ export class RankGroup implements RankEvents {
     }
   }
 
+  /** As `Executor.compileGrammar`, by the rank that draws. */
+  compileGrammar(spec: GrammarSpec): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>()
+    if (this.#failure !== null) reject(this.#failure)
+    else {
+      const id = this.#numGrammars++
+      this.#grammars.set(id, { resolve, reject })
+      this.links[this.#options.outputRank]?.post({ type: 'compileGrammar', id, spec })
+    }
+    return promise as Promise<void>
+  }
+
   onMessage(rank: number, message: FromRank): void {
     if (this.#failure !== null || this.#isEnding) return
     switch (message.type) {
@@ -122,6 +137,8 @@ export class RankGroup implements RankEvents {
         return this.#reportProgress()
       case 'result':
         return this.#calls[rank]?.shift()?.resolve(message.value)
+      case 'grammar':
+        return this.#receiveGrammar(message)
       case 'failed':
         return this.#hearFailure(rank, fromTransferredError(message.error))
     }
@@ -149,6 +166,13 @@ export class RankGroup implements RankEvents {
       this.links[rank]?.post(message)
     }
     return promise
+  }
+
+  #receiveGrammar({ id, error }: Extract<FromRank, { type: 'grammar' }>): void {
+    const call = this.#grammars.get(id)
+    this.#grammars.delete(id)
+    if (error === null) call?.resolve(undefined)
+    else call?.reject(fromTransferredError(error))
   }
 
   #reportProgress(): void {
@@ -199,7 +223,8 @@ export class RankGroup implements RankEvents {
   }
 
   #rejectCalls(error: Error): void {
-    for (const { reject } of this.#calls.flat()) reject(error)
+    for (const { reject } of [...this.#calls.flat(), ...this.#grammars.values()]) reject(error)
+    this.#grammars.clear()
     this.#calls = this.#calls.map(() => [])
   }
 }

@@ -28,6 +28,7 @@ export async function createRank(setup: RankSetup, onProgress: OnProgress): Prom
       worker,
       stage,
       expertBalance: () => worker.expertBalance,
+      compileGrammar: (spec) => worker.compileGrammar(spec),
       abort: (reason) => world.abort(reason),
       end() {
         worker.dispose()

@@ -1,5 +1,12 @@
 /** What a driver and a rank say to each other: plain data, in order, over a message port or a socket. */
-import type { EngineConfig, EngineModule, MachineShare, SchedulerOutput, TransferredError } from '@octavo/core/engine'
+import type {
+  EngineConfig,
+  EngineModule,
+  GrammarSpec,
+  MachineShare,
+  SchedulerOutput,
+  TransferredError,
+} from '@octavo/core/engine'
 import type { ControlAddress } from '../control/control-server.ts'
 import type { LayerRange } from '@octavo/core/model'
 
@@ -41,9 +48,13 @@ export type ToRank =
   | { readonly type: 'createKvCache'; readonly numBlocks: number }
   | { readonly type: 'warmUp'; readonly maxModelLen: number }
   | { readonly type: 'execute'; readonly plan: SchedulerOutput }
+  /** Takes its time beside the calls: answered by a `grammar` with the same id, and by no `result`. */
+  | { readonly type: 'compileGrammar'; readonly id: number; readonly spec: GrammarSpec }
   | { readonly type: 'end' }
 
 export type FromRank =
   | { readonly type: 'progress'; readonly loadedBytes: number; readonly totalBytes: number }
   | { readonly type: 'result'; readonly value: unknown }
+  /** `error`: why sequences may not have it. */
+  | { readonly type: 'grammar'; readonly id: number; readonly error: TransferredError | null }
   | { readonly type: 'failed'; readonly error: TransferredError }

@@ -1,4 +1,4 @@
-import { type ExpertBalanceReport, toTransferredError, type Worker } from '@octavo/core/engine'
+import { type ExpertBalanceReport, type GrammarSpec, toTransferredError, type Worker } from '@octavo/core/engine'
 import type { PipelineStage } from '../pipeline-stage.ts'
 import type { ControlAddress } from '../control/control-server.ts'
 import type { FromRank, RankIdentity, RankSetup, ToRank } from './rank-messages.ts'
@@ -9,6 +9,7 @@ export interface Rank {
   readonly worker: Pick<Worker, 'load' | 'availableKvBytes' | 'createKvCache' | 'warmUp'>
   readonly stage: Pick<PipelineStage, 'execute'>
   expertBalance(): ExpertBalanceReport | null
+  compileGrammar(spec: GrammarSpec): Promise<void>
   /** Wakes ranks that wait for this one. */
   abort(reason: string): void
   /** Leaves the group and frees what the rank holds. */
@@ -45,6 +46,7 @@ export class RankServer {
       return onEnd()
     }
     if (this.#hasFailed) return
+    if (message.type === 'compileGrammar') return void this.#compileGrammar(message.id, message.spec)
     try {
       post({ type: 'result', value: await this.#run(message) })
     } catch (error) {
@@ -54,7 +56,7 @@ export class RankServer {
     }
   }
 
-  async #run(message: Exclude<ToRank, { type: 'end' }>): Promise<unknown> {
+  async #run(message: Exclude<ToRank, { type: 'end' | 'compileGrammar' }>): Promise<unknown> {
     if (message.type === 'join') return this.#options.shareAddress(message.address)
     if (message.type === 'setup') {
       this.#rank = await this.#options.createRank(message.setup, (loadedBytes, totalBytes) =>
@@ -78,5 +80,10 @@ export class RankServer {
       case 'execute':
         return stage.execute(message.plan)
     }
+  }
+
+  async #compileGrammar(id: number, spec: GrammarSpec): Promise<void> {
+    const error = await this.#rank?.compileGrammar(spec).then(() => null, toTransferredError)
+    this.#options.post({ type: 'grammar', id, error: error ?? null })
   }
 }

@@ -1,11 +1,19 @@
 import { z } from 'zod'
+import { toolCallDeltaSchema } from './tool-call-delta.ts'
 import { stopReasonSchema, wireFinishReasonSchema } from './finish-reason.ts'
 import { chatLogprobsSchema } from './logprobs.ts'
 import { usageSchema } from './usage.ts'
 
 export const chatCompletionChunkChoiceSchema = z.looseObject({
   index: z.number(),
-  delta: z.looseObject({ role: z.string().optional(), content: z.string().nullish() }),
+  delta: z.looseObject({
+    role: z.string().optional(),
+    content: z.string().nullish(),
+    reasoning: z.string().nullish(),
+    /** `reasoning` again, where the request asked for it. */
+    reasoning_content: z.string().nullish(),
+    tool_calls: z.array(toolCallDeltaSchema).optional(),
+  }),
   logprobs: chatLogprobsSchema.nullish(),
   /** Set on a choice's last chunk only. */
   finish_reason: wireFinishReasonSchema.nullable(),

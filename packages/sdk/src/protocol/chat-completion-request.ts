@@ -3,7 +3,7 @@ import { boundedArray } from './bounded-array.ts'
 import { chatMessageSchema } from './chat-message.ts'
 import { checkGenerationOptions, generationOptionShape } from './generation-options.ts'
 import { jsonObjectSchema } from './json-object.ts'
-import { toolChoiceSchema, toolSchema } from './tool.ts'
+import { checkTools, isForcedChoice, toolChoiceSchema, toolSchema } from './tool.ts'
 import { onlyNeutral, unsupportedOption } from './unsupported-option.ts'
 
 /** Body of POST /v1/chat/completions. Unknown fields are dropped. */
@@ -29,12 +29,18 @@ export const chatCompletionRequestSchema = z
     /** A Jinja template for this request; only where the server trusts its clients with it. */
     chat_template: z.string().nullish(),
     chat_template_kwargs: jsonObjectSchema.nullish(),
-    /** Handed to the chat template, as `documents` are. */
-    reasoning_effort: z.string().nullish(),
+    /** Handed to the chat template, with `enable_thinking`, which is false for "none" only. */
+    reasoning_effort: z.string().min(1).max(64).nullish(),
+    /** Tokens that the model may think, after which its thinking is ended; -1 = no limit. */
+    thinking_token_budget: z.int().min(-1).nullish(),
+    /** Default true; false leaves the reasoning out of the answer. */
+    include_reasoning: z.boolean().nullish(),
+    /** Say the reasoning under its older name `reasoning_content` too. Octavo's own. */
+    include_reasoning_content: z.boolean().nullish(),
     documents: boundedArray(jsonObjectSchema, { max: 1024 }).nullish(),
 
-    functions: onlyNeutral([]),
-    function_call: onlyNeutral('none'),
+    functions: onlyNeutral([], 'is the old form of tools; write [{"type": "function", "function": {…}}] as tools,'),
+    function_call: onlyNeutral('none', 'is the old form of tool_choice; write that,'),
     audio: unsupportedOption(),
     modalities: z
       .custom<['text']>((value) => Array.isArray(value) && value.length === 1 && value[0] === 'text', {
@@ -44,7 +50,6 @@ export const chatCompletionRequestSchema = z
     web_search_options: unsupportedOption(),
     mm_processor_kwargs: onlyNeutral({}),
     media_io_kwargs: onlyNeutral({}),
-    include_reasoning: onlyNeutral(true),
     return_prompt_text: onlyNeutral(false),
   })
   .superRefine((request, context) => {
@@ -53,27 +58,11 @@ export const chatCompletionRequestSchema = z
     if (request.top_logprobs != null && request.top_logprobs !== 0 && request.logprobs !== true)
       fail('top_logprobs', 'needs logprobs: true')
     checkTools(request, fail)
+    if (request.structured_outputs != null && isForcedChoice(request.tool_choice))
+      fail('structured_outputs', 'has nothing to hold where tool_choice demands a call; leave one of the two out')
     if (request.continue_final_message === true && request.add_generation_prompt === true) {
       fail('continue_final_message', 'excludes add_generation_prompt: true')
     }
   })
-
-interface ToolFields {
-  readonly tools?: readonly unknown[] | null | undefined
-  readonly tool_choice?: string | null | undefined
-  readonly parallel_tool_calls?: boolean | null | undefined
-}
-
-/** Calls would arrive as text that no client understands, so none is promised. */
-function checkTools(request: ToolFields, fail: (field: string, message: string) => void): void {
-  const { tools, tool_choice: choice, parallel_tool_calls: isParallel } = request
-  if (tools == null || tools.length === 0) {
-    if (choice === 'auto') fail('tool_choice', 'needs tools')
-    return
-  }
-  if (choice === 'none') return
-  if (isParallel === false) fail('parallel_tool_calls', 'is not supported yet; leave it out or pass true')
-  fail('tools', 'calls of tools are not supported yet; leave them out, or pass tool_choice: "none"')
-}
 
 export type ChatCompletionRequest = z.infer<typeof chatCompletionRequestSchema>

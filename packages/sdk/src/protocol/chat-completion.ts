@@ -12,6 +12,8 @@ export const chatCompletionChoiceSchema = z.looseObject({
     refusal: z.string().nullish(),
     /** The text that a reasoning model thought before it answered. */
     reasoning: z.string().nullish(),
+    /** `reasoning` again, where the request asked for it. */
+    reasoning_content: z.string().nullish(),
     tool_calls: z.array(toolCallSchema).nullish(),
   }),
   logprobs: chatLogprobsSchema.nullish(),

@@ -38,6 +38,7 @@ export const completionRequestSchema = z
     /** Most likely tokens per token; -1 = the whole vocabulary. With `echo`, for the prompt too. */
     logprobs: z.int().min(-1).nullish(),
     suffix: onlyNeutral(''),
+    thinking_token_budget: onlyNeutral(-1),
   })
   .superRefine((request, context) => {
     const fail = (field: string, message: string) => context.addIssue({ code: 'custom', path: [field], message })

@@ -41,6 +41,9 @@ const chatFieldNames: Readonly<Record<string, string>> = {
   /** `logprobs` is a switch there. */
   logprobs: 'top_logprobs',
   tools: 'tools',
+  toolChoice: 'tool_choice',
+  parallelToolCalls: 'parallel_tool_calls',
+  thinkingTokenBudget: 'thinking_token_budget',
   chatTemplate: 'chat_template',
   chatTemplateKwargs: 'chat_template_kwargs',
   addGenerationPrompt: 'add_generation_prompt',
@@ -48,13 +51,27 @@ const chatFieldNames: Readonly<Record<string, string>> = {
 }
 
 /** In /v1/completions. A name that it does not have stays as it is. */
-export function completionFieldName(field: string): string {
-  return completionFieldNames[field] ?? field
+export function completionFieldName(field: string, body?: unknown): string {
+  return field === 'structuredOutput' ? constraintField(body) : (completionFieldNames[field] ?? field)
 }
 
 /** In /v1/chat/completions; of its two names for `maxTokens`, the one that the body uses. */
 export function chatFieldName(field: string, body: unknown): string {
   const hasNewName = typeof body === 'object' && body !== null && 'max_completion_tokens' in body
   if (field === 'maxTokens' && hasNewName && body.max_completion_tokens != null) return 'max_completion_tokens'
-  return chatFieldNames[field] ?? field
+  return field === 'structuredOutput' ? constraintField(body) : (chatFieldNames[field] ?? field)
+}
+
+/** What of a body says what its output must be: a constraint, a format, or tools. */
+function constraintField(body: unknown): string {
+  const fields = typeof body === 'object' && body !== null ? (body as ConstrainedBody) : {}
+  if (fields.structured_outputs != null) return 'structured_outputs'
+  if (fields.response_format != null && fields.response_format.type !== 'text') return 'response_format'
+  return fields.tools == null ? 'structured_outputs' : 'tools'
+}
+
+interface ConstrainedBody {
+  readonly structured_outputs?: unknown
+  readonly response_format?: { readonly type?: unknown } | null
+  readonly tools?: unknown
 }

@@ -3,7 +3,8 @@ import { boundedArray } from './bounded-array.ts'
 import { logitBiasSchema } from './logit-bias.ts'
 import { responseFormatSchema } from './response-format.ts'
 import { tokenIdsSchema } from './token-ids.ts'
-import { onlyNeutral, unsupportedOption } from './unsupported-option.ts'
+import { structuredOutputsSchema } from './structured-outputs.ts'
+import { onlyNeutral, removedOption, unsupportedOption } from './unsupported-option.ts'
 
 const stopString = z.string({ error: 'must be a string' }).min(1, { error: 'must not be an empty string' })
 
@@ -78,16 +79,19 @@ export const generationOptionShape = {
     .nullish(),
 
   response_format: responseFormatSchema,
-  structured_outputs: unsupportedOption(),
-  guided_json: unsupportedOption(),
-  guided_regex: unsupportedOption(),
-  guided_choice: unsupportedOption(),
-  guided_grammar: unsupportedOption(),
+  /** vLLM's way to say it, with more kinds. */
+  structured_outputs: structuredOutputsSchema.nullish(),
+  guided_json: removedOption('write structured_outputs: {"json": …}'),
+  guided_regex: removedOption('write structured_outputs: {"regex": …}'),
+  guided_choice: removedOption('write structured_outputs: {"choice": […]}'),
+  guided_grammar: removedOption('write structured_outputs: {"grammar": …}'),
+  guided_json_object: removedOption('write structured_outputs: {"json_object": true}'),
+  guided_decoding_backend: removedOption('there is one backend; leave it out'),
+  guided_whitespace_pattern: removedOption('write structured_outputs: {…, "disable_any_whitespace": true}'),
   use_beam_search: onlyNeutral(false),
   length_penalty: onlyNeutral(1),
   best_of: onlyNeutral(1),
   logprob_token_ids: unsupportedOption(),
-  thinking_token_budget: unsupportedOption(),
   repetition_detection: unsupportedOption(),
   kv_transfer_params: onlyNeutral({}),
   vllm_xargs: onlyNeutral({}),
@@ -99,13 +103,16 @@ export type GenerationOptions = z.infer<typeof generationOptionsSchema>
 
 /** Rules between fields that both endpoints share. */
 export function checkGenerationOptions(
-  { stream, stream_options: streamOptions, prompt_logprobs: promptLogprobs }: GenerationOptions,
+  options: GenerationOptions,
   fail: (field: string, message: string) => void,
 ): void {
+  const { stream, stream_options: streamOptions, prompt_logprobs: promptLogprobs } = options
   if (streamOptions != null && Object.values(streamOptions).some(Boolean) && stream !== true)
     fail('stream_options', 'is only allowed with stream: true')
   if (streamOptions?.continuous_usage_stats === true && streamOptions.include_usage !== true) {
     fail('stream_options', 'continuous_usage_stats needs include_usage: true')
   }
   if (promptLogprobs != null && stream === true) fail('prompt_logprobs', 'is not available with stream: true')
+  if (options.structured_outputs != null && options.response_format != null && options.response_format.type !== 'text')
+    fail('structured_outputs', 'and response_format exclude each other; give one of the two')
 }

@@ -3,9 +3,11 @@ import { z } from 'zod'
 const maxDepth = 64
 const maxValues = 65_536
 
+export const tooLarge = `must have at most ${maxValues} values, nested at most ${maxDepth} levels deep`
+
 /** An object of unknown content, no deeper than 64 levels, so that code which recurses over it stays within its stack, and of bounded size. */
 export const jsonObjectSchema = z.record(z.string(), z.unknown()).refine((value) => isSmall(value), {
-  error: `must have at most ${maxValues} values, nested at most ${maxDepth} levels deep`,
+  error: tooLarge,
 })
 
 function isSmall(root: unknown): boolean {

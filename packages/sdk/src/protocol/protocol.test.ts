@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { chatCompletionRequestSchema } from './chat-completion-request.ts'
 import { completionRequestSchema } from './completion-request.ts'
+import { chatFieldName, completionFieldName } from './field-names.ts'
 import { jsonObjectSchema } from './json-object.ts'
 
 const messages = [{ role: 'user', content: 'hi' }]
@@ -40,11 +41,39 @@ describe('chat completion requests', () => {
     ['logprobs', [true, false], [1]],
     [
       'response_format',
-      [{ type: 'text' }],
-      [{ type: 'json_object' }, { type: 'json_schema', json_schema: {} }, 'text'],
+      [
+        { type: 'text' },
+        { type: 'json_object' },
+        { type: 'json_schema', json_schema: { name: 'a', schema: { type: 'object' }, strict: true } },
+        { type: 'structural_tag', format: { type: 'any_text' } },
+      ],
+      [{ type: 'json_schema', json_schema: {} }, { type: 'json_schema' }, { type: 'xml' }, {}, 'text'],
     ],
+    [
+      'structured_outputs',
+      [
+        { json: {} },
+        { json: '{}' },
+        { json: false },
+        { regex: 'a' },
+        { choice: ['a'] },
+        { json_object: true, json: null },
+      ],
+      [
+        {},
+        { json: {}, regex: 'a' },
+        { json_object: false },
+        { choice: [] },
+        { regex: '' },
+        { json: {}, whitespace_pattern: 'a' },
+      ],
+    ],
+    ['guided_json', [null], [{}]],
+    ['guided_choice', [null], [['a']]],
+    ['thinking_token_budget', [-1, 0, 5], [-2, 1.5]],
+    ['reasoning_effort', ['none', 'high'], ['', 3]],
     ['modalities', [['text']], [['text', 'audio'], []]],
-    ['include_reasoning', [true], [false]],
+    ['include_reasoning', [true, false], ['no']],
     ['best_of', [1], [2]],
     ['length_penalty', [1], [1.5]],
     ['functions', [null, []], [[{ name: 'f' }], {}]],
@@ -53,6 +82,48 @@ describe('chat completion requests', () => {
   ] as [string, unknown[], unknown[]][])('hold %s to its range', (field, good, bad) => {
     for (const value of good) expect([value, accepts({ [field]: value })]).toEqual([value, true])
     for (const value of bad) expect([value, accepts({ [field]: value })]).toEqual([value, false])
+  })
+
+  it('name the tool that is wrong, or the choice of one', () => {
+    const tool = (name: unknown) => ({ type: 'function', function: { name } })
+    const named = (name: string) => ({ tool_choice: tool(name) })
+    const allowed = (...names: string[]) => ({
+      tool_choice: { type: 'allowed_tools', allowed_tools: { mode: 'auto', tools: names.map(tool) } },
+    })
+    const issueOf = (body: object) => {
+      const issue = chatCompletionRequestSchema.safeParse({ messages, ...body }).error?.issues[0]
+      return issue && `${issue.path.join('.')}: ${issue.message}`
+    }
+    const tools = [tool('a'), tool('mcp/b.c:d-é_1')]
+    for (const choice of ['none', 'auto', 'required', null])
+      expect(issueOf({ tools, tool_choice: choice })).toBeUndefined()
+    expect(issueOf({ tools, ...named('a') })).toBeUndefined()
+    expect(issueOf({ tools, ...allowed('a', 'mcp/b.c:d-é_1') })).toBeUndefined()
+    expect(issueOf({ tool_choice: 'none' })).toBeUndefined()
+    expect(issueOf({ tools: [], tool_choice: 'none' })).toBeUndefined()
+    expect(issueOf({ tool_choice: 'required' })).toBe('tool_choice: needs tools')
+    expect(issueOf({ tools: [], ...named('a') })).toBe('tool_choice: needs tools')
+    expect(issueOf({ tools, ...named('c') })).toMatch(/^tool_choice: names "c", which is none of the tools \(a, mcp/)
+    expect(issueOf({ tools, ...allowed('a', 'c') })).toMatch(/^tool_choice: names "c"/)
+    expect(issueOf({ tools: [tool('a'), tool('b'), tool('a')] })).toBe(
+      'tools.2.function.name: names the tool "a" a second time',
+    )
+    expect(issueOf({ tools: [tool(undefined)] })).toMatch(/^tools.0.function.name: is required/)
+    for (const name of ['', 'a b', 'a"', '<a>', 'a'.repeat(129), 'a\n'])
+      expect(issueOf({ tools: [tool(name)] })).toMatch(/^tools.0.function.name: must be 1 to 128 letters/)
+    expect(issueOf({ tools: [{ type: 'web_search' }] })).toMatch(/^tools.0.type: must be "function"/)
+  })
+
+  it('take one constraint, not two', () => {
+    const format = { type: 'json_object' }
+    expect(accepts({ structured_outputs: { regex: 'a' }, response_format: { type: 'text' } })).toBe(true)
+    expect(accepts({ structured_outputs: { regex: 'a' }, response_format: format })).toBe(false)
+    const tools = [{ type: 'function', function: { name: 'a' } }]
+    const constrained = (choice: unknown) => accepts({ structured_outputs: { regex: 'a' }, tools, tool_choice: choice })
+    for (const choice of ['auto', 'none']) expect(constrained(choice)).toBe(true)
+    for (const choice of ['required', { type: 'function', function: { name: 'a' } }])
+      expect(constrained(choice)).toBe(false)
+    expect(accepts({ response_format: format, tools, tool_choice: 'required' })).toBe(true)
   })
 
   it('take every role, and text in parts', () => {
@@ -120,6 +191,21 @@ describe('completion requests', () => {
 
   it('allow no tokens for an echo only', () => {
     expect(completionRequestSchema.safeParse({ prompt: 'a', max_tokens: 0, echo: true }).success).toBe(true)
+  })
+})
+
+describe('the field that says what an output must be', () => {
+  it('is the one that the body has', () => {
+    const format = { type: 'json_object' }
+    const tools = [{}]
+    expect(chatFieldName('structuredOutput', { response_format: format, tools })).toBe('response_format')
+    expect(chatFieldName('structuredOutput', { structured_outputs: {}, response_format: { type: 'text' } })).toBe(
+      'structured_outputs',
+    )
+    expect(chatFieldName('structuredOutput', { response_format: { type: 'text' }, tools })).toBe('tools')
+    expect(completionFieldName('structuredOutput', { response_format: format })).toBe('response_format')
+    for (const body of [{}, null, 'a', { response_format: null }])
+      expect(completionFieldName('structuredOutput', body)).toBe('structured_outputs')
   })
 })
 

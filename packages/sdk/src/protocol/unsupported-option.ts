@@ -8,15 +8,19 @@ export function unsupportedOption() {
   return z.custom<null>((value) => value === null, { error: 'is not supported yet; leave it out' }).optional()
 }
 
-/** As `unsupportedOption`, where one value asks for nothing and is allowed: a literal, `[]` or `{}`. */
+/** A field that the protocol had once; `remedy` says what took its place. */
+export function removedOption(remedy: string) {
+  return z.custom<null>((value) => value === null, { error: `is not supported any more; ${remedy}` }).optional()
+}
+
+/** As `unsupportedOption`, where one value asks for nothing and is allowed: a literal, `[]` or `{}`; `remedy` says what else to do. */
 export function onlyNeutral<T extends string | number | boolean | readonly never[] | Readonly<Record<string, never>>>(
   neutral: T,
+  remedy = 'is not supported yet; leave it out',
 ) {
-  const text = JSON.stringify(neutral)
+  const error = `${remedy} or pass ${JSON.stringify(neutral)}`
   return z
-    .custom<T | null>((value) => value === null || value === neutral || isEmptyLike(value, neutral), {
-      error: `is not supported yet; leave it out or pass ${text}`,
-    })
+    .custom<T | null>((value) => value === null || value === neutral || isEmptyLike(value, neutral), { error })
     .optional()
 }
 

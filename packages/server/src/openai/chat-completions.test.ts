@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { InvalidRequestError } from '@octavo/core'
 import { describe, expect, it } from 'vitest'
 import { createApp } from '../app.ts'
 import type { FakeEngineOptions } from '../testing/fake-engine.ts'
@@ -36,7 +38,6 @@ describe('a complete answer', () => {
             annotations: null,
             audio: null,
             function_call: null,
-            tool_calls: [],
             reasoning: null,
           },
           logprobs: null,
@@ -231,25 +232,139 @@ describe('a streamed answer', () => {
 describe('tools', () => {
   const tools = [{ type: 'function', function: { name: 'look', parameters: { type: 'object' }, extra: 1 } }]
 
-  it.each([
-    [{ tools }, 'tools', /not supported yet/],
-    [{ tools, tool_choice: 'auto' }, 'tools', /tool_choice: "none"/],
-    [{ tools, tool_choice: 'required' }, 'tool_choice', /not supported yet/],
-    [{ tools, tool_choice: { type: 'function', function: { name: 'look' } } }, 'tool_choice', /not supported yet/],
-    [{ tools, parallel_tool_calls: false }, 'parallel_tool_calls', /not supported yet/],
-    [
-      { messages: [{ role: 'assistant', content: null, function_call: { name: 'look', arguments: '{}' } }] },
-      'messages.0.function_call',
-      /tool_calls/,
-    ],
-  ])('are refused where a call would arrive as text: %j', async (body, param, message) => {
-    const { response } = await ask({ messages, max_tokens: 1, ...body })
-    expect(response.statusCode).toBe(400)
-    expect(response.json().error).toMatchObject({ param, message: expect.stringMatching(message) })
+  it('reach the engine with the choice among them', async () => {
+    const promptOf = async (body: object) =>
+      (await ask({ messages, tools, max_tokens: 1, ...body })).engine.seen[0]?.request.prompt
+    const named = { type: 'function', function: { name: 'look' } }
+    expect(await promptOf({})).toMatchObject({ toolChoice: null, parallelToolCalls: true, parseOutput: true })
+    expect(await promptOf({ tool_choice: 'required' })).toMatchObject({ toolChoice: 'required' })
+    expect(await promptOf({ tool_choice: named })).toMatchObject({ toolChoice: { name: 'look' } })
+    const allowed = { type: 'allowed_tools', allowed_tools: { mode: 'required', tools: [named] } }
+    expect(await promptOf({ tool_choice: allowed })).toMatchObject({
+      toolChoice: { allowed: ['look'], mode: 'required' },
+    })
+    expect(await promptOf({ parallel_tool_calls: false })).toMatchObject({ parallelToolCalls: false })
+  })
+
+  it('of the old form in a message are refused with the remedy', async () => {
+    const old = { role: 'assistant', content: null, function_call: { name: 'look', arguments: '{}' } }
+    const { response } = await ask({ messages: [old], max_tokens: 1 })
+    expect(response.json().error).toMatchObject({
+      param: 'messages.0.function_call',
+      message: expect.stringMatching(/tool_calls/),
+    })
   })
 
   it('stay out of the prompt with tool_choice none', async () => {
     const { engine } = await ask({ messages, tools, tool_choice: 'none', max_tokens: 1 })
     expect(engine.seen[0]?.request.prompt).toMatchObject({ tools: null })
+  })
+})
+
+describe('a message in parts', () => {
+  const tools = [{ type: 'function', function: { name: 'look' } }]
+  const said = (text: string, body: object = {}) =>
+    ask({ messages: [{ role: 'user', content: text }], tools, temperature: 0, ...body }, { parses: true })
+  const choiceOf = async (text: string, body: object = {}) => (await said(text, body)).response.json().choices[0]
+  const deltasOf = async (text: string, body: object = {}) =>
+    readEvents((await said(text, { ...body, stream: true })).response.body)
+      .filter((event): event is { choices: [{ delta: object; finish_reason: string | null }] } => event !== '[DONE]')
+      .map(({ choices: [{ delta, finish_reason: reason }] }) => (reason === null ? delta : { ...delta, reason }))
+
+  it('has reasoning, and calls instead of content', async () => {
+    expect(await choiceOf('~think !look {"a":1} !look {} END')).toMatchObject({
+      finish_reason: 'tool_calls',
+      message: {
+        content: null,
+        reasoning: 'think',
+        tool_calls: [
+          { id: 'call-0-0', type: 'function', function: { name: 'look', arguments: '{"a":1}' } },
+          { id: 'call-0-1', type: 'function', function: { name: 'look', arguments: '{}' } },
+        ],
+      },
+    })
+    const plain = await choiceOf('hello you END')
+    expect(plain).toMatchObject({ finish_reason: 'stop', message: { content: 'hello you' } })
+    expect(plain.message).not.toHaveProperty('tool_calls')
+    expect(plain.message.reasoning).toBeNull()
+    expect((await choiceOf('~think END')).message).toMatchObject({ content: null, reasoning: 'think' })
+  })
+
+  it('streams them: the first piece of a call has id, type and name', async () => {
+    expect(await deltasOf('~think yes !look {"a":1} END')).toEqual([
+      { role: 'assistant', content: '' },
+      { reasoning: 'think' },
+      { content: ' yes' },
+      {
+        tool_calls: [{ index: 0, id: 'call-0-0', type: 'function', function: { name: 'look', arguments: '' } }],
+      },
+      { tool_calls: [{ index: 0, function: { arguments: '{"a":1}' } }] },
+      { reason: 'tool_calls' },
+    ])
+  })
+
+  it('ends by stop where the request named the tool, and by length where there is no more room', async () => {
+    const named = { tool_choice: { type: 'function', function: { name: 'look' } } }
+    expect((await choiceOf('!look {} END', named)).finish_reason).toBe('stop')
+    expect((await deltasOf('!look {} END', named)).at(-1)).toEqual({ reason: 'stop' })
+    expect((await choiceOf('!look {} END', { tool_choice: 'required' })).finish_reason).toBe('tool_calls')
+    const cut = await choiceOf('!look {} END', { max_tokens: 1 })
+    expect(cut).toMatchObject({
+      finish_reason: 'length',
+      message: { content: null, tool_calls: [{ function: { name: 'look', arguments: '' } }] },
+    })
+  })
+
+  it('says the reasoning by its older name too, or not at all', async () => {
+    const both = { include_reasoning_content: true }
+    expect((await choiceOf('~think yes END', both)).message).toMatchObject({
+      reasoning: 'think',
+      reasoning_content: 'think',
+      content: ' yes',
+    })
+    expect((await deltasOf('~think yes END', both))[1]).toEqual({ reasoning: 'think', reasoning_content: 'think' })
+    const none = { include_reasoning: false, include_reasoning_content: true }
+    const { message } = await choiceOf('~think yes END', none)
+    expect(message).toMatchObject({ reasoning: null, content: ' yes' })
+    expect(message).not.toHaveProperty('reasoning_content')
+    expect(await deltasOf('~think yes END', none)).toEqual([
+      { role: 'assistant', content: '' },
+      { content: ' yes' },
+      { content: '', reason: 'stop' },
+    ])
+  })
+
+  it('tells the template of the effort, and the engine of the budget', async () => {
+    const { request } = (await said('a END', { reasoning_effort: 'none', thinking_token_budget: 7 })).engine.seen[0]!
+    expect(request).toMatchObject({
+      prompt: { chatTemplateKwargs: { reasoning_effort: 'none', enable_thinking: false } },
+      params: { thinkingTokenBudget: 7 },
+    })
+    const unlimited = (await said('a END', { thinking_token_budget: -1 })).engine.seen[0]!
+    expect(unlimited.request.params.thinkingTokenBudget).toBeNull()
+  })
+})
+
+describe('a grammar that turns out wrong', () => {
+  const slow = {
+    pace: () => sleep(2_300),
+    failure: { atToken: 0, error: new InvalidRequestError('no', 'structuredOutput') },
+  }
+  const tool = { type: 'function', function: { name: 'f', strict: true } }
+
+  it.concurrent.each([
+    [{ response_format: { type: 'json_object' } }, 'response_format'],
+    [{ tools: [tool] }, 'tools'],
+    [{ tools: [tool], tool_choice: 'required' }, 'tools'],
+  ])('is a 400, not an event of a stream, however long it took: %j', async (body, param) => {
+    const { response } = await ask({ messages, stream: true, ...body }, slow)
+    expect(response.statusCode).toBe(400)
+    expect(response.json()).toMatchObject({ error: { param } })
+  })
+
+  it('keeps no other stream waiting', async () => {
+    const { response } = await ask({ messages, stream: true }, slow)
+    expect(response.statusCode).toBe(200)
+    expect(readEvents(response.body)[0]).toMatchObject({ error: { code: 400 } })
   })
 })

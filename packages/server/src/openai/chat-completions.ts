@@ -21,11 +21,12 @@ import { parseWire } from '../parse-wire.ts'
 import { sendJson } from '../send-json.ts'
 import type { InWriting } from '../json-bytes.ts'
 import type { ServerContext } from '../server-context.ts'
+import { answerMessage, messageDelta, messageFinishReason } from './answer-message.ts'
 import { answerRole, chatPrompt, echoedText } from './chat-prompt.ts'
 import { openaiDialect } from './dialect.ts'
-import { toWireFinishReason } from './finish-reason.ts'
 import { chatLogprobs, promptLogprobs } from './logprobs.ts'
 import { commonRequestFields, samplingParams } from './sampling-params.ts'
+import { mayHaveGrammar, structuredOutput } from './structured-output.ts'
 import { UsageCounter } from './usage.ts'
 
 /** POST /v1/chat/completions */
@@ -54,7 +55,8 @@ export function addChatCompletions(app: FastifyInstance, server: ServerContext):
     if (body.stream !== true)
       return sendJson(reply, chatCompletionAnswer(await whenFinished(outputs), answer), { turns, signal, explain })
     const chunks = chatCompletionChunks(outputs, answer)
-    return sendEventStream(reply, chunks, { dialect: openaiDialect, turns, signal, explain })
+    const hasGrammar = mayHaveGrammar(body)
+    return sendEventStream(reply, chunks, { dialect: openaiDialect, turns, signal, explain, hasGrammar })
   }
 }
 
@@ -76,6 +78,8 @@ export function chatToGenerateRequest(
     prompt: chatPrompt(request, source),
     params: {
       ...samplingParams(request),
+      structuredOutput: structuredOutput(request, source),
+      thinkingTokenBudget: request.thinking_token_budget === -1 ? null : (request.thinking_token_budget ?? undefined),
       maxTokens: request.max_completion_tokens ?? request.max_tokens ?? null,
       logprobs: request.logprobs === true ? (request.top_logprobs ?? 0) : null,
     },
@@ -127,20 +131,12 @@ async function toChoice(
   { request, turns }: AnswerOptions,
 ): Promise<ChatCompletionChoice> {
   const naming = { asTokenIds: request.return_tokens_as_token_ids === true }
+  const message = answerMessage(completion, request)
   return {
     index: completion.index,
-    message: {
-      role: answerRole(request),
-      content: echoedText(request) + completion.text,
-      refusal: null,
-      annotations: null,
-      audio: null,
-      function_call: null,
-      tool_calls: [],
-      reasoning: null,
-    },
+    message,
     logprobs: completion.logprobs === null ? null : await chatLogprobs(completion.logprobs, naming, turns),
-    finish_reason: toWireFinishReason(completion.finishReason),
+    finish_reason: messageFinishReason(completion, { request, hasCalls: (message.tool_calls ?? []).length > 0 }),
     stop_reason: completion.stopReason,
     token_ids: request.return_token_ids === true ? [...completion.tokenIds] : null,
   }
@@ -165,6 +161,8 @@ async function* chatCompletionChunks(
     ...(hasUsage && { usage: counter.usage() }),
   })
   const isContinuous = request.stream_options?.continuous_usage_stats === true
+  /** Indices of choices that have made calls. */
+  const calling = new Set<number>()
   let isFirst = true
   for await (const output of untilFinished(outputs)) {
     if (isFirst) {
@@ -180,7 +178,7 @@ async function* chatCompletionChunks(
     }
     counter.add(0, output)
     for (const completion of output.outputs) {
-      const choice = await toChunkChoice(completion, answer)
+      const choice = await toChunkChoice(completion, { ...answer, calling })
       if (choice !== null) yield chunk([choice], isContinuous)
     }
   }
@@ -196,21 +194,26 @@ function openingChoices(request: ChatCompletionRequest): ChatCompletionChunkChoi
   )
 }
 
-/** `null` where there is nothing to tell: text that may begin a stop string is held back by the engine. */
+/** `null` where there is nothing to tell: text that may begin a stop string, or a call, is held back by the engine. */
 async function toChunkChoice(
   completion: CompletionOutput,
-  { request, turns }: AnswerOptions,
+  { request, turns, calling }: AnswerOptions & { readonly calling: Set<number> },
 ): Promise<ChatCompletionChunkChoice | null> {
-  const { index, text, tokenIds, logprobs, finishReason, stopReason } = completion
+  const { index, tokenIds, logprobs, finishReason, stopReason } = completion
+  const delta = messageDelta(completion, request)
+  if (delta.tool_calls !== undefined) calling.add(index)
   const hasTokenIds = request.return_token_ids === true && tokenIds.length > 0
   const hasLogprobs = logprobs !== null && logprobs.length > 0
-  if (text === '' && finishReason === null && !hasTokenIds && !hasLogprobs) return null
+  const isEmpty = Object.keys(delta).length === 0
+  if (isEmpty && finishReason === null && !hasTokenIds && !hasLogprobs) return null
   const naming = { asTokenIds: request.return_tokens_as_token_ids === true }
+  const hasCalls = calling.has(index)
   return {
     index,
-    delta: { content: text },
+    // Content after calls is none, not an empty one.
+    delta: isEmpty && !hasCalls ? { content: '' } : delta,
     logprobs: hasLogprobs ? await chatLogprobs(logprobs, naming, turns) : null,
-    finish_reason: toWireFinishReason(finishReason),
+    finish_reason: messageFinishReason(completion, { request, hasCalls }),
     ...(finishReason !== null && { stop_reason: stopReason }),
     token_ids: request.return_token_ids === true ? [...tokenIds] : null,
   }

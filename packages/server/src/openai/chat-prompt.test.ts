@@ -179,6 +179,10 @@ describe('chatToGenerateRequest', () => {
     expect(promptOf(body)).toMatchObject({
       chatTemplateKwargs: { documents: [{ text: 't' }], enable_thinking: false, reasoning_effort: 'low' },
     })
+    for (const effort of ['high', 'none'])
+      expect(promptOf({ reasoning_effort: effort })).toMatchObject({
+        chatTemplateKwargs: { reasoning_effort: effort, enable_thinking: effort !== 'none' },
+      })
   })
 })
 

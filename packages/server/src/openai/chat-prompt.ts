@@ -1,4 +1,4 @@
-import { type ChatMessage, type PromptInput, RawJson, type ToolDefinition } from '@octavo/core'
+import { type ChatMessage, type PromptInput, RawJson, type ToolChoice, type ToolDefinition } from '@octavo/core'
 import type { ChatCompletionRequest, WireChatMessage } from '@octavo/sdk/protocol'
 import { HttpError } from '../http-error.ts'
 import type { JsonSource } from '../json-source.ts'
@@ -15,6 +15,9 @@ export function chatPrompt(request: ChatCompletionRequest, body?: JsonSource): P
     type: 'chat',
     messages: request.messages.map((message, index) => toChatMessage(message, sources?.[index])),
     tools: shownTools(request, body),
+    toolChoice: toolChoice(request),
+    parallelToolCalls: request.parallel_tool_calls ?? true,
+    parseOutput: true,
     chatTemplate: request.chat_template ?? null,
     chatTemplateKwargs: templateKwargs(request, body),
     addGenerationPrompt: request.add_generation_prompt ?? !continueFinalMessage,
@@ -30,6 +33,14 @@ function shownTools(
 ): readonly ToolDefinition[] | string | null {
   if (choice === 'none' || tools == null || tools.length === 0) return null
   return body?.member('tools')?.text ?? tools
+}
+
+function toolChoice({ tool_choice: choice }: ChatCompletionRequest): ToolChoice | null {
+  if (choice == null || choice === 'none') return null
+  if (typeof choice === 'string') return choice
+  if (choice.type === 'function') return { name: choice.function.name }
+  const { mode, tools } = choice.allowed_tools
+  return { allowed: tools.map((tool) => tool.function.name), mode }
 }
 
 /** The assistant's, unless the client takes the generation prompt away: then whoever spoke last goes on. */
@@ -82,7 +93,8 @@ function templateKwargs(request: ChatCompletionRequest, body?: JsonSource): Read
   const { documents, reasoning_effort } = request
   return {
     ...(documents != null && Object.fromEntries(asWritten({ documents }, body))),
-    ...(reasoning_effort != null && { reasoning_effort }),
+    // vLLM's rule: who asks for effort asks for thinking.
+    ...(reasoning_effort != null && { reasoning_effort, enable_thinking: reasoning_effort !== 'none' }),
     ...Object.fromEntries(asWritten(kwargs, body?.member('chat_template_kwargs'))),
   }
 }

@@ -13,6 +13,8 @@ import type { Endpoint } from '../endpoint.ts'
 import { addEndpoint, explainFailure } from '../endpoint.ts'
 import { untilFinished, whenFinished, wholeSamples } from '../engine-outputs.ts'
 import { sendEventStream } from '../event-stream.ts'
+import { takeJsonSource } from '../json-body.ts'
+import type { JsonSource } from '../json-source.ts'
 import { generateInTurns } from '../generate-in-turns.ts'
 import { mergeAsync } from '../merge-async.ts'
 import type { Generation } from '../open-generation.ts'
@@ -31,6 +33,7 @@ import {
 import { openaiDialect } from './dialect.ts'
 import { promptLogprobs } from './logprobs.ts'
 import { commonRequestFields, samplingParams } from './sampling-params.ts'
+import { structuredOutput } from './structured-output.ts'
 import { UsageCounter } from './usage.ts'
 
 const defaultMaxTokens = 16
@@ -51,7 +54,7 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
     const body = await turns.run(() => parseWire(completionRequestSchema, request.body))
     const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
     const generation = openGeneration(server, { request, reply, idPrefix: 'cmpl', wanted })
-    const requests = completionToGenerateRequests(body, generation)
+    const requests = completionToGenerateRequests(body, generation, takeJsonSource(request.body))
     const detokenize: Detokenize | null =
       engine.detokenize === undefined ? null : (ids) => engine.detokenize!(ids, generation.model)
     const answer = { request: body, frame: generation, detokenize, turns }
@@ -67,7 +70,8 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
         return await sendJson(reply, completionAnswer(prompts, answer), sending)
       }
       const chunks = completionChunks(mergeAsync(streams.map(untilFinished)), answer)
-      return await sendEventStream(reply, chunks, { dialect: openaiDialect, ...sending })
+      const hasGrammar = structuredOutput(body) !== undefined
+      return await sendEventStream(reply, chunks, { dialect: openaiDialect, hasGrammar, ...sending })
     } finally {
       group.abort()
     }
@@ -78,12 +82,14 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
 export function completionToGenerateRequests(
   request: CompletionRequest,
   context: Pick<Generation, 'engineRequestId' | 'model' | 'cacheSalt'>,
+  source?: JsonSource,
 ): GenerateRequest[] {
   const common = commonRequestFields(request, context)
   const logprobs = request.logprobs ?? null
   // One for all prompts, and frozen, so that the engine resolves it once.
   const params = Object.freeze({
     ...samplingParams(request),
+    structuredOutput: structuredOutput(request, source),
     // The engine makes at least one token; an echo of the prompt alone drops it again.
     maxTokens: wantsPromptOnly(request) ? 1 : (request.max_tokens ?? defaultMaxTokens),
     logprobs,

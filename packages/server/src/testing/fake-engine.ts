@@ -1,4 +1,4 @@
-import { ContextLengthError, ModelNotFoundError, resolveSamplingParams } from '@octavo/core'
+import { ContextLengthError, joinMessages, ModelNotFoundError, resolveSamplingParams } from '@octavo/core'
 import type {
   CompletionOutput,
   DecodedLogprob,
@@ -7,8 +7,10 @@ import type {
   EngineMetrics,
   FinishReason,
   GenerateRequest,
+  MessageDelta,
   RequestOutput,
   ServedModel,
+  ToolCallDelta,
 } from '@octavo/core'
 
 export interface FakeEngineOptions {
@@ -18,6 +20,8 @@ export interface FakeEngineOptions {
   readonly pace?: (numTokensSoFar: number) => Promise<void>
   /** Thrown in place of the token with this index. */
   readonly failure?: { readonly atToken: number; readonly error: unknown }
+  /** Chats have messages: a word that begins with "~" is reasoning, with "!" the name of a call, with "{" its arguments. */
+  readonly parses?: boolean
 }
 
 export interface SeenRequest {
@@ -76,7 +80,7 @@ export class FakeEngine implements EngineClient {
     const kind = request.outputKind ?? 'cumulative'
     const samples = Array.from(
       { length: request.params.n ?? 1 },
-      (_, index) => new FakeSample(request, index, promptTokenIds),
+      (_, index) => new FakeSample(request, { index, promptTokenIds, parses: this.#options.parses === true }),
     )
     const aborted = rejectOnAbort(signal)
     for (let step = 0; samples.some(({ isRunning }) => isRunning); step++) {
@@ -160,21 +164,29 @@ interface Run {
   readonly promptTokenIds: readonly number[]
 }
 
+interface FakeSampleOptions {
+  readonly index: number
+  readonly promptTokenIds: readonly number[]
+  readonly parses: boolean
+}
+
 /** One row being decoded; `take` gives what the server may see, holding back text that could begin a stop string. */
 class FakeSample {
   readonly #request: GenerateRequest
   readonly #index: number
   readonly #promptTokenIds: readonly number[]
+  readonly #parses: boolean
   readonly #tokenIds: number[] = []
   #text = ''
   #finishReason: FinishReason | null = null
   #stopReason: string | null = null
   #taken = { text: 0, tokens: 0, isFinished: false }
 
-  constructor(request: GenerateRequest, index: number, promptTokenIds: readonly number[]) {
+  constructor(request: GenerateRequest, { index, promptTokenIds, parses }: FakeSampleOptions) {
     this.#request = request
     this.#index = index
     this.#promptTokenIds = promptTokenIds
+    this.#parses = parses && request.prompt.type === 'chat' && request.prompt.parseOutput === true
   }
 
   get isRunning(): boolean {
@@ -222,10 +234,35 @@ class FakeSample {
       cumulativeLogprob: null,
       finishReason: this.#finishReason,
       stopReason: this.#stopReason,
+      message: this.#parses ? this.#message(from.text, end) : null,
     }
     this.#taken = { text: end, tokens: this.#tokenIds.length, isFinished: !this.isRunning }
     return [output]
   }
+
+  /** Of the text between two positions. */
+  #message(start: number, end: number): MessageDelta {
+    const deltas: MessageDelta[] = []
+    let [at, index] = [0, -1]
+    for (const word of this.#text.match(/\s*\S+|\s+$/g) ?? []) {
+      const begin = word.trimStart()[0]
+      if (begin === '!') index++
+      const piece = word.slice(Math.max(0, start - at), Math.max(0, end - at))
+      at += word.length
+      if (piece === '') continue
+      const text = piece.trim().slice(1)
+      if (begin === '~') deltas.push({ reasoning: text, content: '', toolCalls: [] })
+      else if (begin === '!')
+        deltas.push(callPiece({ index, id: `call-${this.#index}-${index}`, name: text, arguments: '' }))
+      else if (begin === '{') deltas.push(callPiece({ index, id: null, name: null, arguments: `{${text}` }))
+      else deltas.push({ reasoning: '', content: piece, toolCalls: [] })
+    }
+    return joinMessages(deltas)
+  }
+}
+
+function callPiece(call: ToolCallDelta): MessageDelta {
+  return { reasoning: '', content: '', toolCalls: [call] }
 }
 
 /** The text comes with the first, the end with the second. */
@@ -236,7 +273,7 @@ function halves(whole: CompletionOutput): CompletionOutput[] {
   const second = { tokenIds: tokenIds.slice(half), logprobs: logprobs && logprobs.slice(half) }
   return [
     { ...whole, ...first, finishReason: null, stopReason: null },
-    { ...whole, ...second, text: '' },
+    { ...whole, ...second, text: '', message: whole.message && joinMessages([]) },
   ]
 }
 

@@ -206,15 +206,6 @@ struct AmxOutput : Output512 {
   static constexpr int64_t kWholeKTokens = kVnniTokens;
 };
 
-struct VnniOnly : AmxOutput {
-  template <PanelKind kKind>
-  static void AddPanel(const QuantPanels& w, const QuantizedActivations& x, int64_t panel, int64_t begin, int64_t end,
-                       int64_t tile0, int64_t tile1, float (*sums)[16]) {
-    for (int64_t tile = tile0; tile < tile1; tile++)
-      AddTileVnni<kKind>(w, panel, begin, end, x, tile, sums + (tile - tile0) * kTileTokens);
-  }
-};
-
 template <PanelKind kKind>
 void Int8OnTiles(const QuantPanels& w, const QuantizedActivations& x, const QuantTask& task) {
   Stretch stretch;
@@ -236,7 +227,7 @@ void Int8OnTiles(const QuantPanels& w, const QuantizedActivations& x, const Quan
           }
         }
         if (amx_end < tile1)
-          AddTileVnni<kKind>(w, panel, begin, end, x, amx_end, sums + (amx_end - tile0) * kTileTokens);
+          AddTileAvx512(w, panel, begin, end, x, amx_end, sums + (amx_end - tile0) * kTileTokens);
       });
   _tile_release();
 }
@@ -246,7 +237,7 @@ void LinearInt8Amx(const QuantPanels& w, const QuantizedActivations& x, const Qu
     constexpr PanelKind kKind = decltype(kind)::value;
     // A tile's sums lack what is subtracted per row and token.
     if constexpr (HasZeros(TraitsOf(kKind).scales)) {
-      Int8<VnniOnly, kKind>(w, x, task);
+      Avx512Kernels().quant.int8(w, x, task);
     } else {
       Int8OnTiles<kKind>(w, x, task);
     }

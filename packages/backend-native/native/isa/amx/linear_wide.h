@@ -39,7 +39,7 @@ struct alignas(64) WideStretch {
 
 /// `streams`: the weights come from memory, for one tile of tokens only.
 template <PanelKind kKind>
-[[gnu::noinline]] void ExpandBlock(const WidePanels& w, int64_t panel, int64_t b, const WideFactors& factors,
+void ExpandBlock(const WidePanels& w, int64_t panel, int64_t b, const WideFactors& factors,
                                    bool streams, int8_t* upper_bytes, int8_t* lower_bytes) {
   constexpr __mmask64 kOdd = 0xaaaaaaaaaaaaaaaa;
   const __m512i half = _mm512_set1_epi16(128);
@@ -63,9 +63,15 @@ template <PanelKind kKind>
   }
 }
 
+/// What depends on the kind of weights, by a call per block or panel: the pass itself is compiled once.
+struct WideExpansion {
+  decltype(&FactorsOf<PanelKind::kQ8_0>) factors_of;
+  decltype(&ExpandBlock<PanelKind::kQ8_0>) expand_block;
+};
+
 /// Expands one chunk after the other, a few blocks at a time.
-template <PanelKind kKind>
 struct Expander {
+  const WideExpansion expansion;
   const WidePanels& w;
   const bool streams;
   WideFactors factors{};
@@ -75,7 +81,7 @@ struct Expander {
   int64_t next = 0;
 
   void Start(int64_t of_panel, int64_t chunk, WideStretch* stretch) {
-    if (chunk == 0) factors = FactorsOf<kKind>(w, of_panel);
+    if (chunk == 0) factors = expansion.factors_of(w, of_panel);
     to = stretch;
     panel = of_panel;
     begin = next = chunk * kWideBlocks;
@@ -92,7 +98,7 @@ struct Expander {
     for (; next < end && next < begin + count; next++) {
       auto* const step = to->steps[(next - begin) / 2];
       const int64_t at = (next - begin) % 2 * 512;
-      ExpandBlock<kKind>(w, panel, next, factors, streams, step[0] + at, step[1] + at);
+      expansion.expand_block(w, panel, next, factors, streams, step[0] + at, step[1] + at);
     }
   }
 };
@@ -269,9 +275,8 @@ class Pipeline {
 
 /// The task's panels times the tiles [tile_begin, tile_end), at most kPassTiles: one chain of rounds, panel by panel,
 /// chunk by chunk. Between them the chunk that follows is expanded and the panel before is stored.
-template <PanelKind kKind>
-void MultiplyPass(const WidePanels& w, const WideActivations& x, const QuantTask& task, int64_t tile_begin,
-                  int64_t tile_end) {
+void MultiplyPass(const WideExpansion& expansion, const WidePanels& w, const WideActivations& x, const QuantTask& task,
+                  int64_t tile_begin, int64_t tile_end) {
   alignas(64) PanelSums sums[2];
   WideStretch stretches[2];
   Pipeline pipeline(x.Steps() * kTileTokens * kStepCols);
@@ -281,7 +286,7 @@ void MultiplyPass(const WidePanels& w, const WideActivations& x, const QuantTask
   const int64_t rounds = x.chunks * pairs;
   // A panel's sums are whole when two rounds of the next one are multiplied.
   const bool is_short = rounds <= 2;
-  Expander<kKind> expander{w, tile_end - tile_begin == 1};
+  Expander expander{expansion, w, tile_end - tile_begin == 1};
   Outputs outputs{w, task, token_begin, tokens};
   expander.Start(task.panel_begin, 0, stretches);
   expander.Advance(kWideBlocks);
@@ -324,16 +329,16 @@ void MultiplyPass(const WidePanels& w, const WideActivations& x, const QuantTask
   }
 }
 
-template <PanelKind kKind>
-void MultiplyTask(const WidePanels& w, const WideActivations& x, const QuantTask& task) {
+void LinearWideAmx(const WidePanels& w, const WideActivations& x, const QuantTask& task) {
+  WideExpansion expansion{};
+  WithIntegralKind(w.panels.kind, [&](auto kind) {
+    constexpr PanelKind kKind = decltype(kind)::value;
+    expansion = {FactorsOf<kKind>, ExpandBlock<kKind>};
+  });
   ConfigureWideTiles(x.n < kTileTokens ? x.n : kTileTokens);
   for (int64_t tile = task.tile_begin; tile < task.tile_end; tile += kPassTiles)
-    MultiplyPass<kKind>(w, x, task, tile, tile + kPassTiles < task.tile_end ? tile + kPassTiles : task.tile_end);
+    MultiplyPass(expansion, w, x, task, tile, tile + kPassTiles < task.tile_end ? tile + kPassTiles : task.tile_end);
   _tile_release();
-}
-
-void LinearWideAmx(const WidePanels& w, const WideActivations& x, const QuantTask& task) {
-  WithIntegralKind(w.panels.kind, [&](auto kind) { MultiplyTask<decltype(kind)::value>(w, x, task); });
 }
 
 }  // namespace

@@ -284,6 +284,14 @@ void AddTileVnni(const QuantPanels& w, int64_t panel, int64_t begin, int64_t end
   }
 }
 
+}  // namespace
+
+/// AddTileVnni of any kind: defined in avx512.cc alone, since its variants are many.
+void AddTileAvx512(const QuantPanels& w, int64_t panel, int64_t begin, int64_t end, const QuantizedActivations& x, int64_t tile,
+                   float (*sums)[16]);
+
+namespace {
+
 struct Output512 {
   static constexpr int64_t kDriverPanels = 8;
   static constexpr int64_t kWholeKTokens = 8;

@@ -10,12 +10,15 @@ const fixtures = fileURLToPath(new URL('../../../../../fixtures/', import.meta.u
 /** Quantized weights are dequantized by the same ops whatever computes with them. */
 const kinds = ['gguf'] as const
 
+/** Every feature of attention, norms, activations and experts in turn; each family computes by the same ops. */
+const folders = ['gemma2', 'gpt-oss', 'gpt2', 'llama', 'qwen3-moe'] as const
+
 /** Those of 16 bits are in fixtures/README.md too. */
 const variants = [
   { dtype: 'float32', fusedOps: true },
-  { dtype: 'float32', fusedOps: false, kinds },
+  { dtype: 'float32', fusedOps: false, kinds, folders },
   { dtype: 'bfloat16', fusedOps: true, tolerance: 8e-2 },
-  { dtype: 'float16', fusedOps: true, tolerance: 2e-2, kinds },
+  { dtype: 'float16', fusedOps: true, tolerance: 2e-2, kinds, folders },
 ] as const
 
 if (skipReason === null) {

@@ -1,0 +1,29 @@
+import type { KnownFormat } from '../known-format.ts'
+
+/** Granite 3: a JSON list behind a token; its templates tell so and leave calls out. */
+export const granite: KnownFormat = {
+  name: 'granite',
+  matches: (source) => source.includes('<|tool_call|>') && source.includes('<|start_of_role|>'),
+  format: {
+    reasoning: null,
+    toolCalls: {
+      begin: '<|tool_call|>[',
+      end: ']',
+      separator: ', ',
+      call: {
+        type: 'json',
+        begin: '',
+        end: '',
+        frame: [{ text: '{"name": "' }, 'name', { text: '", "arguments": ' }, 'arguments', { text: '}' }],
+        namePath: ['name'],
+        argumentsPath: ['arguments'],
+        idPath: null,
+        constantKeys: [],
+        hasTextArguments: false,
+      },
+      idStyle: 'any',
+    },
+    turn: null,
+    content: null,
+  },
+}

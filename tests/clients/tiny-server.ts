@@ -1,0 +1,46 @@
+import { AsyncEngine } from '@octavo/core'
+import { createApp, listen } from '@octavo/server'
+
+/** What a client sent, as far as the tests look at it. */
+export interface SentRequest {
+  readonly stream?: boolean
+  readonly tool_choice?: unknown
+  readonly parallel_tool_calls?: boolean
+  readonly tools?: readonly { readonly function: { readonly name: string; readonly strict?: boolean } }[]
+  readonly response_format?: { readonly type: string }
+  readonly messages: readonly { readonly role: string }[]
+}
+
+/** octavo-tiny behind HTTP, in this process. */
+export interface TinyServer extends AsyncDisposable {
+  /** With the trailing /v1. */
+  readonly baseURL: string
+  readonly model: 'octavo-tiny'
+  /** For clients that take a fetch: keeps what they send. */
+  readonly fetch: typeof fetch
+  /** The bodies sent by `fetch` since the last call. */
+  takeSent(): SentRequest[]
+}
+
+export async function startTinyServer(): Promise<TinyServer> {
+  const engine = await AsyncEngine.create({ model: 'octavo-tiny', dtype: 'float32' })
+  const server = await listen(createApp({ engine, version: 'test' }), { host: '127.0.0.1', port: 0 })
+  let sent: SentRequest[] = []
+  return {
+    baseURL: `${server.url}/v1`,
+    model: 'octavo-tiny',
+    fetch: (url, init) => {
+      if (typeof init?.body === 'string') sent.push(JSON.parse(init.body) as SentRequest)
+      return fetch(url, init)
+    },
+    takeSent: () => {
+      const taken = sent
+      sent = []
+      return taken
+    },
+    async [Symbol.asyncDispose]() {
+      await server.close()
+      await engine.shutdown()
+    },
+  }
+}
