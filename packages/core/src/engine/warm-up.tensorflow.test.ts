@@ -178,7 +178,9 @@ describe.skipIf(skipReason !== null)('serving on tensorflow', () => {
     const lines: string[] = []
     const logger = { debug() {}, warn() {}, error() {}, info: (line: string) => void lines.push(line) }
     await using warm = await LLM.load(`${models}llama`, { ...options, warmup: true, logger })
-    expect(lines).toEqual([expect.stringMatching(/^warmed up tensorflow with \d+ batches in \d+\.\d s$/)])
+    expect(lines.filter((line) => !line.startsWith('the chat template has '))).toEqual([
+      expect.stringMatching(/^warmed up tensorflow with \d+ batches in \d+\.\d s$/),
+    ])
     const [output] = await warm.generate([[5, 6, 7]], { maxTokens: 3, temperature: 0 })
     expect(output?.outputs[0]?.tokenIds).toHaveLength(3)
   })
