@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { LLM } from '@octavo/core'
@@ -28,4 +28,22 @@ test.each<[string, IntegerFormat, boolean]>([
   const [output] = await llm.generate([[100, 200, 300]], { maxTokens: 3, ignoreEos: true, logprobs: 1 })
   expect(output?.outputs[0]?.tokenIds).toHaveLength(3)
   for (const { chosen } of output?.outputs[0]?.logprobs ?? []) expect(Number.isFinite(chosen.logprob)).toBe(true)
+})
+
+test('layers of one input have one order of columns', () => {
+  const place = path.join(folder, 'orders')
+  writeCompressedModel(place, shape, { bits: 4, groupSize: 128, isSymmetric: true, isOrdered: true })
+  const file = readFileSync(path.join(place, 'model.safetensors'))
+  const start = 8 + Number(file.readBigUInt64LE(0))
+  const header = JSON.parse(file.toString('utf8', 8, start)) as Record<string, { data_offsets: [number, number] }>
+  const orderOf = (module: string): string => {
+    const [begin, end] = header[`model.layers.0.${module}.weight_g_idx`]!.data_offsets
+    return file.toString('hex', start + begin, start + end)
+  }
+  const queries = orderOf('self_attn.q_proj')
+  expect(orderOf('self_attn.k_proj')).toBe(queries)
+  expect(orderOf('self_attn.v_proj')).toBe(queries)
+  const gate = orderOf('mlp.gate_proj')
+  expect(orderOf('mlp.up_proj')).toBe(gate)
+  expect(gate).not.toBe(queries)
 })

@@ -9,7 +9,7 @@ export interface IntegerFormat {
   /** Columns that share a scale; null: all of a row. */
   readonly groupSize: number | null
   readonly isSymmetric: boolean
-  /** Whether each group's columns lie anywhere, as GPTQ with `desc_act` leaves them. */
+  /** Whether each group's columns lie anywhere, as GPTQ with `desc_act` leaves them: alike in all layers of one input. */
   readonly isOrdered: boolean
 }
 
@@ -100,26 +100,41 @@ function listTensors(shape: BenchShape, format: IntegerFormat): StoredTensor[] {
   const { hiddenSize, vocabSize } = shape
   const vector = (name: string, size: number, bits: number): StoredTensor => bfloat16s(name, [size], bits)
   const norm = (name: string): StoredTensor => vector(`model.${name}.weight`, hiddenSize, 0x3f80)
-  const layers = Array.from({ length: shape.numLayers }, (_, i) => [
-    norm(`layers.${i}.input_layernorm`),
-    norm(`layers.${i}.post_attention_layernorm`),
-    ...layerMatrices(shape).flatMap(({ name, rows, cols }) => [
-      ...matrix(`model.layers.${i}.${modules[name]}`, [rows, cols], format),
-      ...(hasBias(shape, name) ? [vector(`model.layers.${i}.${modules[name]}.bias`, rows, 0x3c00)] : []),
-    ]),
-  ])
+  const layers = Array.from({ length: shape.numLayers }, (_, i) => {
+    const orderOf = createOrders(format)
+    return [
+      norm(`layers.${i}.input_layernorm`),
+      norm(`layers.${i}.post_attention_layernorm`),
+      ...layerMatrices(shape).flatMap(({ name, rows, cols }) => [
+        ...matrix(`model.layers.${i}.${modules[name]}`, { rows, cols, order: orderOf(name, cols) }, format),
+        ...(hasBias(shape, name) ? [vector(`model.layers.${i}.${modules[name]}.bias`, rows, 0x3c00)] : []),
+      ]),
+    ]
+  })
+  const vocabulary = (): MatrixSize => ({
+    rows: vocabSize,
+    cols: hiddenSize,
+    order: createOrders(format)('q', hiddenSize),
+  })
   return [
-    ...matrix('model.embed_tokens', [vocabSize, hiddenSize], format),
+    ...matrix('model.embed_tokens', vocabulary(), format),
     ...layers.flat(),
     norm('norm'),
-    ...(shape.isTied ? [] : matrix('lm_head', [vocabSize, hiddenSize], format)),
+    ...(shape.isTied ? [] : matrix('lm_head', vocabulary(), format)),
   ]
+}
+
+interface MatrixSize {
+  readonly rows: number
+  readonly cols: number
+  /** int32 `[cols]`: the group of each column; null: as they stand. */
+  readonly order: Uint8Array | null
 }
 
 function matrix(
   module: string,
-  [rows, cols]: readonly [number, number],
-  { bits, groupSize, isSymmetric, isOrdered }: IntegerFormat,
+  { rows, cols, order }: MatrixSize,
+  { bits, groupSize, isSymmetric }: IntegerFormat,
 ): StoredTensor[] {
   const groups = groupSize === null ? 1 : Math.ceil(cols / groupSize)
   const numWords = (count: number): number => Math.ceil((count * bits) / 32)
@@ -135,12 +150,33 @@ function matrix(
     bfloat16s(`${module}.weight_scale`, [rows, groups], scaleBits[bits]),
     { name: `${module}.weight_shape`, dtype: 'I64', shape: [2], bytes: sizes },
     ...(isSymmetric ? [] : [integers('weight_zero_point', [numWords(rows), groups], randomWords)]),
-    ...(isOrdered && groupSize !== null ? [integers('weight_g_idx', [cols], shuffledGroups(cols, groupSize))] : []),
+    ...(order === null ? [] : [integers('weight_g_idx', [cols], order)]),
   ]
 }
 
 function bfloat16s(name: string, shape: readonly number[], bits: number): StoredTensor {
   return { name, dtype: 'BF16', shape, bytes: new Uint8Array(new Uint16Array(4096).fill(bits).buffer) }
+}
+
+const inputOf: Readonly<Record<LayerMatrix, string>> = {
+  q: 'attention',
+  k: 'attention',
+  v: 'attention',
+  output: 'output',
+  gate: 'mlp',
+  up: 'mlp',
+  down: 'down',
+}
+
+/** Of one layer: GPTQ orders columns by the moments of what comes in, so matrices of one input have one order. */
+function createOrders({ groupSize, isOrdered }: IntegerFormat): (name: LayerMatrix, cols: number) => Uint8Array | null {
+  const orders = new Map<string, Uint8Array>()
+  return (name, cols) => {
+    if (!isOrdered || groupSize === null) return null
+    const order = orders.get(inputOf[name]) ?? shuffledGroups(cols, groupSize)
+    orders.set(inputOf[name], order)
+    return order
+  }
 }
 
 /** Every group whole, its columns far apart. */

@@ -12,6 +12,7 @@ import { allKvDTypes, assert, BackendUnavailableError, InvalidConfigError } from
 import type { BackendPack } from '@octavo/core/backend'
 import { activationConfig, gatedActivationConfig } from './kernels/activation.ts'
 import { attentionConfig } from './kernels/attention.ts'
+import { concatConfig } from './kernels/concat.ts'
 import { embeddingConfig } from './kernels/embedding.ts'
 import { gatherConfig } from './kernels/gather.ts'
 import { gatedLinearConfig } from './kernels/gated-linear.ts'
@@ -78,6 +79,7 @@ const kernelConfigs = [
   inverseCholeskyConfig,
   batchMatMulConfig,
   fusedMatMulConfig,
+  concatConfig,
   gatherConfig,
   sliceConfig,
 ]

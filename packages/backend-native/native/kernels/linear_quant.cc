@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 #include <new>
+#include <optional>
 
 #include "dequantize.h"
 #include "linear_quant_output.h"
@@ -42,6 +43,8 @@ constexpr int64_t kStreamedTokens = 2;
 constexpr int64_t kPairTokens = 8;
 /// Below so many elements, waking threads costs more than quantizing alone.
 constexpr int64_t kQuantizeAlone = 1 << 15;
+/// Bringing an element into order takes so many times as long as quantizing it.
+constexpr int64_t kOrderCost = 3;
 
 }  // namespace
 
@@ -105,32 +108,39 @@ template <typename Output>
 void QuantizedMatrix::Multiply(const Output& output, const LinearInput& input, ThreadPool& pool) const {
   const auto [x, n, bias] = input;
   if (n <= 0) return;
-  if (columns_.empty()) return MultiplyOrdered(output, x, n, pool);
-  const ScratchPool::Block memory(pool.scratch(), static_cast<size_t>(n * panels_.cols) * sizeof(float));
-  const int32_t* const columns = columns_.data();
-  ForTokens(n, pool, [&](int64_t begin, int64_t end) {
-    for (int64_t token = begin; token < end; token++) {
-      const float* from = x + token * cols;
-      float* to = memory.As<float>() + token * panels_.cols;
-      // No branch: fillers take any column first.
-      for (int64_t k = 0; k < panels_.cols; k++) to[k] = from[std::max(columns[k], 0)];
-      for (const int32_t k : fillers_) to[k] = 0.0f;
-    }
-  });
-  MultiplyOrdered(output, memory.As<float>(), n, pool);
+  std::optional<ScratchPool::Block> memory;
+  if (!columns_.empty()) memory.emplace(pool.scratch(), static_cast<size_t>(n * panels_.cols) * sizeof(float));
+  const TokenRows rows{x, n, memory ? memory->As<float>() : nullptr};
+  if (activations_ == Activations::kInt8) return MultiplyInt8(output, rows, pool);
+  if (activations_ == Activations::kInt8Wide) return MultiplyWide(output, rows, pool);
+  MultiplyFloat(output, rows, pool);
 }
 
-/// `x`: columns as packed.
+/// All rows, of which those of tokens [begin, end) are sure to have their columns as packed.
+const float* QuantizedMatrix::Order(const TokenRows& rows, int64_t begin, int64_t end) const {
+  if (rows.ordered == nullptr) return rows.x;
+  const int32_t* const columns = columns_.data();
+  for (int64_t token = begin; token < end; token++) {
+    const float* from = rows.x + token * cols;
+    float* to = rows.ordered + token * panels_.cols;
+    // No branch: fillers take any column first.
+    for (int64_t k = 0; k < panels_.cols; k++) to[k] = from[std::max(columns[k], 0)];
+    for (const int32_t k : fillers_) to[k] = 0.0f;
+  }
+  return rows.ordered;
+}
+
 template <typename Output>
-void QuantizedMatrix::MultiplyOrdered(const Output& output, const float* x, int64_t n, ThreadPool& pool) const {
-  if (activations_ == Activations::kInt8) return MultiplyInt8(output, x, n, pool);
-  if (activations_ == Activations::kInt8Wide) return MultiplyWide(output, x, n, pool);
-  const FloatActivations activations{x, n};
+void QuantizedMatrix::MultiplyFloat(const Output& output, const TokenRows& rows, ThreadPool& pool) const {
+  const int64_t n = rows.n;
+  if (rows.ordered != nullptr) ForTokens(n, pool, [&](int64_t begin, int64_t end) { Order(rows, begin, end); });
+  const FloatActivations activations{rows.ordered == nullptr ? rows.x : rows.ordered, n};
   RunTasks(output, n, pool, [&](const QuantTask& task) { kernels_.float32(panels_, activations, task); });
 }
 
 template <typename Output>
-void QuantizedMatrix::MultiplyInt8(const Output& output, const float* x, int64_t n, ThreadPool& pool) const {
+void QuantizedMatrix::MultiplyInt8(const Output& output, const TokenRows& rows, ThreadPool& pool) const {
+  const int64_t n = rows.n;
   const PanelTraits traits = TraitsOf(panels_.kind);
   const QuantizeOptions options{HasZeros(traits.scales) ? 1 : UnsignedBias(traits), PartsOf(traits.scales)};
   const int64_t count = n * panels_.blocks;
@@ -148,12 +158,15 @@ void QuantizedMatrix::MultiplyInt8(const Output& output, const float* x, int64_t
                                          scales,
                                          scales + count,
                                          reinterpret_cast<int32_t*>(scales + 2 * count)};
-  ForTokens(n, pool, [&](int64_t begin, int64_t end) { kernels_.quantize(activations, x, begin, end, options); });
+  ForTokens(n, pool, [&](int64_t begin, int64_t end) {
+    kernels_.quantize(activations, Order(rows, begin, end), begin, end, options);
+  });
   RunTasks(output, n, pool, [&](const QuantTask& task) { kernels_.int8(panels_, activations, task); });
 }
 
 template <typename Output>
-void QuantizedMatrix::MultiplyWide(const Output& output, const float* x, int64_t n, ThreadPool& pool) const {
+void QuantizedMatrix::MultiplyWide(const Output& output, const TokenRows& rows, ThreadPool& pool) const {
+  const int64_t n = rows.n;
   WideActivations activations{};
   activations.n = n;
   activations.cols = panels_.cols;
@@ -167,7 +180,9 @@ void QuantizedMatrix::MultiplyWide(const Output& output, const float* x, int64_t
   activations.tiles = memory.As<int8_t>();
   activations.pairs = memory.As<int16_t>();
   activations.scales = reinterpret_cast<float*>(memory.As<uint8_t>() + code_bytes);
-  ForTokens(n, pool, [&](int64_t begin, int64_t end) { wide_kernels_.quantize(activations, x, begin, end); });
+  ForTokens(n, pool, [&](int64_t begin, int64_t end) {
+    wide_kernels_.quantize(activations, Order(rows, begin, end), begin, end);
+  });
   const WidePanels wide{panels_, units_.data(), units_.data() + panels_.NumPanels() * kPanelRows};
   const auto kernel = activations.is_tiled ? wide_kernels_.tiles : wide_kernels_.pairs;
   RunTasks(output, n, pool, [&](const QuantTask& task) { kernel(wide, activations, task); });
@@ -175,7 +190,8 @@ void QuantizedMatrix::MultiplyWide(const Output& output, const float* x, int64_t
 
 template <typename Run>
 void QuantizedMatrix::ForTokens(int64_t n, ThreadPool& pool, const Run& run) const {
-  if (n * cols <= kQuantizeAlone) return run(0, n);
+  const int64_t cost = columns_.empty() ? 1 : 1 + kOrderCost;
+  if (n * cols * cost <= kQuantizeAlone) return run(0, n);
   const int64_t tokens = CeilDiv(kQuantizeAlone / 2, cols);
   pool.ParallelFor(CeilDiv(n, tokens), [&](int64_t i, int) {
     run(i * tokens, i * tokens + tokens < n ? i * tokens + tokens : n);

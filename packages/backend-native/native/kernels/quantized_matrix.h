@@ -38,6 +38,12 @@ class QuantizedMatrix : public Matrix {
   std::vector<int32_t> fillers_;  // where columns_ is -1
 
  private:
+  struct TokenRows {
+    const float* x;  // [n, cols]
+    int64_t n;
+    float* ordered;  // [n, columns as packed], where these have an order of their own, else null
+  };
+
   struct FreeDeleter {
     void operator()(void* memory) const { std::free(memory); }
   };
@@ -46,11 +52,12 @@ class QuantizedMatrix : public Matrix {
   template <typename Output>
   void Multiply(const Output& output, const LinearInput& input, ThreadPool& pool) const;
   template <typename Output>
-  void MultiplyOrdered(const Output& output, const float* x, int64_t n, ThreadPool& pool) const;
+  void MultiplyFloat(const Output& output, const TokenRows& rows, ThreadPool& pool) const;
   template <typename Output>
-  void MultiplyInt8(const Output& output, const float* x, int64_t n, ThreadPool& pool) const;
+  void MultiplyInt8(const Output& output, const TokenRows& rows, ThreadPool& pool) const;
   template <typename Output>
-  void MultiplyWide(const Output& output, const float* x, int64_t n, ThreadPool& pool) const;
+  void MultiplyWide(const Output& output, const TokenRows& rows, ThreadPool& pool) const;
+  const float* Order(const TokenRows& rows, int64_t begin, int64_t end) const;
   template <typename Run>
   void ForTokens(int64_t n, ThreadPool& pool, const Run& run) const;
   template <typename Output, typename Run>

@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { addEngineFlags, type EngineFlags, engineOptionsOf, localGroups } from '../flags/engine-flags.ts'
 import { addSamplingFlags, type SamplingFlags, samplingParamsOf } from '../flags/sampling-flags.ts'
 import { openEngine } from '../open-engine.ts'
+import { AnswerWriter } from '../ui/answer-writer.ts'
 import { MessageReader } from '../ui/message-reader.ts'
 
 type ChatFlags = Omit<EngineFlags, 'seed'> & SamplingFlags
@@ -109,17 +110,17 @@ class Conversation {
     const messages: ChatMessage[] = [...this.#messages, { role: 'user', content }]
     const request = {
       requestId: `chat-${this.#numRequests++}`,
-      prompt: { type: 'chat', messages },
+      prompt: { type: 'chat', messages, parseOutput: true },
       params: samplingParamsOf(this.#flags),
       outputKind: 'delta',
     } as const
     this.#answering = new AbortController()
     const { signal } = this.#answering
-    let answer = ''
+    const answer = new AnswerWriter(process.stdout)
     try {
       for await (const { outputs } of this.#engine.generate(request, signal)) {
-        answer += outputs[0]?.text ?? ''
-        process.stdout.write(outputs[0]?.text ?? '')
+        const message = outputs[0]?.message
+        if (message != null) answer.add(message)
       }
     } catch (error) {
       if (!signal.aborted) {
@@ -131,6 +132,6 @@ class Conversation {
       this.#answering = null
     }
     process.stdout.write('\n')
-    this.#messages = [...messages, { role: 'assistant', content: answer }]
+    this.#messages = [...messages, { role: 'assistant', ...answer.message }]
   }
 }

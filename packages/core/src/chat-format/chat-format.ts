@@ -80,6 +80,8 @@ export interface TaggedCallSyntax {
     readonly begin: string
     /** Between the key and the value. */
     readonly keyEnd: string
+    /** The same before values that are no strings, where it says what they are (DeepSeek V3.2); null = `keyEnd`. */
+    readonly valueKeyEnd: string | null
     readonly end: string
     readonly separator: string
   }

@@ -69,10 +69,10 @@ function randomTurn(family: Family, random: () => number, numCalls: number): Ran
   const isTagged = callOf(family) === 'tagged'
   const made = Array.from({ length: numCalls }, (_, i) => randomCall({ random, isTagged }, i))
   const isPythonic = callOf(family) === 'pythonic'
-  const rename = (name: string): string => (isPythonic ? name.replaceAll(/[^\w.]/gu, '_') : name)
+  const rename = (name: string): string => (isPythonic ? name.replaceAll(/[^\p{L}\p{N}_.]/gu, '_') : name)
   const renameKeys = (args: Readonly<Record<string, unknown>>): Record<string, unknown> =>
     Object.fromEntries(
-      Object.entries(args).map(([key, value]) => [isPythonic ? key.replaceAll(/\W/gu, '_') : key, value]),
+      Object.entries(args).map(([key, value]) => [isPythonic ? key.replaceAll(/[^\p{L}\p{N}_]/gu, '_') : key, value]),
     )
   const calls = made.map(({ call }, i) => ({
     name: rename(call.name),

@@ -22,6 +22,7 @@ describe('reasoning', () => {
     ['mistral-v13', '[THINK]', '[/THINK]', ''],
     ['command-r7b', '<|START_THINKING|>', '<|END_THINKING|>', ''],
     ['minimax-m2', '<think>', '</think>', '\n\n'],
+    ['solar-open', '<|think|>', '<|end|>', '<|begin|>assistant'],
   ])('of %s', (name, begin, end, afterEnd) => {
     expect(reasoningOf(name)).toMatchObject({ begin, end, afterEnd })
   })
@@ -32,6 +33,22 @@ describe('reasoning', () => {
       expect(reasoningOf(name)).toBeNull()
     },
   )
+})
+
+describe('thinking that the prompt ends', () => {
+  const { reasoning, turn } = derive(
+    `{% for m in messages %}<|{{ m.role }}|>{% if m.reasoning %}<th:x>{{ m.reasoning }}</th:x>{% endif %}{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|><th:x></th:x>{% endif %}`,
+  )
+
+  it('has the marker before it, and is no part of the turn', () => {
+    expect(reasoning).toMatchObject({ begin: '<th:x>', end: '</th:x>' })
+    expect(turn).toBe('<|end|><|assistant|>')
+  })
+
+  it('is none where all messages have the marker', () => {
+    const source = `{% for m in messages %}<|open|>{{ m.role }}<|sep|>{% if m.reasoning %}{{ m.reasoning }}<|close|>{% endif %}{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|open|>assistant<|sep|>think<|sep|>{% endif %}`
+    expect(derive(source).reasoning).toBeNull()
+  })
 })
 
 describe('calls', () => {
@@ -61,6 +78,19 @@ describe('calls', () => {
     expect(derive(source).toolCalls).toMatchObject({ separator: null, begin: '', end: '', call: { type: 'named' } })
   })
 
+  it('without the tags that what is said beside them stands in', () => {
+    const source = `{% for m in messages %}<|{{ m.role }}|>{% if m.tool_calls %}<|said|>{{ m.content }}<|unsaid|>{% for c in m.tool_calls %}{{ c.function | tojson }}{% endfor %}{% else %}{{ m.content }}{% endif %}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}`
+    expect(derive(source).toolCalls).toMatchObject({ begin: '', end: '', call: { type: 'json', begin: '', end: '' } })
+  })
+
+  it.each([
+    ['a list of tools', "{{ 'List of tools: [' + (tools | map('tojson') | join(', ')) + ']' }}", 'pythonic'],
+    ['an object between tags', `{{ '<tool_call>\\n{"name": x, "arguments": y}\\n</tool_call>' }}`, 'json'],
+    ['something else between tags', "{{ '<tool_call>arguments</tool_call>' }}", undefined],
+  ])('of templates that write none, by %s', (_, instructions, type) => {
+    expect(derive(instructions + withCalls('')).toolCalls?.call.type).toBe(type)
+  })
+
   it.each([
     ['no calls', '{% for m in messages %}{{ m.content }}{% endfor %}', /no calls/],
     ['not Jinja', '{% for %}', /refuses a plain conversation/],
@@ -88,6 +118,18 @@ describe('calls', () => {
         '{% if m.tool_calls | length == 1 %}<c>{% else %}<d>{% endif %}{% for c in m.tool_calls %}{{ c.function | tojson }}{% endfor %}',
       ),
       /otherwise/,
+    ],
+    [
+      'keys as names of tags',
+      withCalls(
+        '{% for c in m.tool_calls %}<c>{{ c.function.name }}:{% for k, v in c.function.arguments.items() %}<{{ k }}>{{ v }}</{{ k }}>;{% endfor %}</c>{% endfor %}',
+      ),
+      /not known/,
+    ],
+    [
+      'names without markup',
+      withCalls('{% for c in m.tool_calls %}{{ c.function.name }}\n{{ c.function.arguments | tojson }}{% endfor %}'),
+      /not known/,
     ],
     ['texts that depend on their content', withCalls("{{ m.tool_calls | tojson | replace('nqx', 'x') }}"), /not known/],
   ])('says why there is none: %s', (_, source, why) => {

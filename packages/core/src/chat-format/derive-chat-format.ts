@@ -3,10 +3,12 @@ import { messageOf } from '../util/message-of.ts'
 import type { ChatFormat, ReasoningSyntax, ToolCallSyntax } from './chat-format.ts'
 import { deriveReasoning } from './derive-reasoning.ts'
 import { deriveToolCalls, type ProbedCalls, probeCalls, probeToolCalls } from './derive-tool-calls.ts'
+import { beginOfCall } from './call-frame.ts'
 import { fallbackFormats, ownFormats } from './known-formats.ts'
 import { createOutputParser } from './output-parser.ts'
 import { longProbeIds, probe, TemplateProbe } from './template-probe.ts'
 import { commonPrefix } from './text-difference.ts'
+import { wordsOf } from './words-of.ts'
 
 export interface DeriveOptions {
   /** Texts of the tokens that end a turn; the model writes them, but they are no part of its calls. */
@@ -64,7 +66,14 @@ function verified(toolCalls: ToolCallSyntax | string, probed: ProbedCalls): Tool
   const isRead = [probed.one, probed.two].every(
     (text, i) => text === null || reads(toolCalls, text, probed.calls.slice(0, i + 1)),
   )
-  return isRead ? toolCalls : 'The chat template writes calls in a way that is not known.'
+  return isRead && !isGuess(toolCalls) ? toolCalls : 'The chat template writes calls in a way that is not known.'
+}
+
+/** Markup that has the probes in it is other markup for other calls; a name without markup before it is any word. */
+function isGuess({ begin, call }: ToolCallSyntax): boolean {
+  if (call.type === 'named' && wordsOf(begin + beginOfCall(call)).length === 0) return true
+  const text = JSON.stringify(call)
+  return [...probe.names, ...probe.keys, ...probe.values].some((word) => text.includes(word))
 }
 
 function reads(toolCalls: ToolCallSyntax, text: string, calls: ProbedCalls['calls'][number][]): boolean {
@@ -98,8 +107,10 @@ function deriveTurn(template: TemplateProbe, reasoning: ReasoningSyntax | null):
   const at = prompt?.lastIndexOf(probe.user) ?? -1
   if (prompt === null || at === -1) return null
   const turn = prompt.slice(at + probe.user.length)
-  const thought = reasoning === null || reasoning.begin === '' ? -1 : turn.indexOf(reasoning.begin)
-  const trimmed = (thought === -1 ? turn : turn.slice(0, thought)).trim()
+  const markers = reasoning === null ? [] : [reasoning.begin, reasoning.end].filter((marker) => marker !== '')
+  // The end of thinking may end a message, too: only what follows the turn's last other text is thinking's.
+  const thought = Math.min(...markers.map((marker) => turn.indexOf(marker)).filter((index) => index > 0), turn.length)
+  const trimmed = turn.slice(0, thought).trim()
   return trimmed === '' ? null : trimmed
 }
 

@@ -24,12 +24,16 @@ function reasoningIn(answer: string | null, prompt: string): ReasoningSyntax | n
   const from = answer?.indexOf(probe.reasoning) ?? -1
   if (answer === null || from === -1) return null
   const lead = answer.slice(Math.min(from, commonPrefix(answer, prompt).length), from)
-  // Where the prompt opened the thinking, the marker stands there.
-  const opening = lead.trim() === '' ? (lastTag.exec(prompt)?.[0] ?? '') : lead
+  // Where the prompt opened the thinking, the marker stands there; the prompt may have ended it, too.
+  const opening = lead.trim() === '' ? (lastTag.exec(answer.slice(0, from))?.[0] ?? '') : lead
   const rest = answer.slice(from + probe.reasoning.length)
   const end = tag.exec(rest)
   if (end === null || rest.slice(0, end.index).trim() !== '' || isTurnMarker(opening)) return null
-  const afterEnd = /^\s*/u.exec(rest.slice(end.index + end[0].length))![0]
+  const turn = prompt.slice(prompt.lastIndexOf(probe.user) + probe.user.length)
+  // A marker of all messages marks no thinking.
+  if (turn.split(opening.trim()).length > 2) return null
+  const afterEnd =
+    nextTurn(rest.slice(end.index), { end: end[0], turn }) ?? /^\s*/u.exec(rest.slice(end.index + end[0].length))![0]
   return {
     begin: opening.trim(),
     end: end[0],
@@ -37,6 +41,11 @@ function reasoningIn(answer: string | null, prompt: string): ReasoningSyntax | n
     beforeEnd: rest.slice(0, end.index),
     afterEnd,
   }
+}
+
+/** Thinking that is a message of its own: what ends it ends the user's message too, and the answer's turn begins anew. */
+function nextTurn(rest: string, { end, turn }: { readonly end: string; readonly turn: string }): string | null {
+  return turn.startsWith(end) && turn !== end && rest.startsWith(turn) ? turn.slice(end.length) : null
 }
 
 /** A template that writes reasoning without a marker of its own; what precedes it begins the turn. */

@@ -27,6 +27,8 @@ export interface ProbedCalls {
   readonly two: string | null
   readonly calls: readonly [ProbeCall, ProbeCall]
   readonly idStyle: ToolCallSyntax['idStyle']
+  /** What stands between a key and a number; null where that cannot be seen. */
+  readonly numberKeyEnd: string | null
 }
 
 /** @returns a sentence where the template shows no calls */
@@ -38,13 +40,40 @@ export function probeToolCalls(template: TemplateProbe, options: DeriveCallsOpti
     const calls = probeCalls([...ids])
     const one = template.answer({ calls: [calls[0]] })
     if (one === null) continue
-    const two = template.answer({ calls })
+    const both = template.answer({ calls })
+    // Templates that write one call only leave others out.
+    const two = both === one ? null : both
     const written = (text: string): string => writtenText(text, { ...options, plain, prompt, calls })
     const idStyle = ids === probeIds ? 'nineAlphanumerics' : 'any'
-    return { one: written(one), two: two === null ? null : written(two), calls, idStyle }
+    const mixed = template.answer({ content: probe.content, calls: [calls[0]] })
+    const wrapper = mixed === null ? '' : wrapperOf(written(mixed))
+    const cut = (text: string): string => (text.startsWith(wrapper) ? text.slice(wrapper.length).trimStart() : text)
+    return {
+      one: cut(written(one)),
+      two: two === null ? null : cut(written(two)),
+      calls,
+      idStyle,
+      numberKeyEnd: numberKeyEnd(template, calls[0]),
+    }
   }
   return `The chat template refuses calls of tools: ${template.error}`
 }
+
+function numberKeyEnd(template: TemplateProbe, call: ProbeCall): string | null {
+  const [key] = probe.keys
+  const text = template.answer({ calls: [{ ...call, arguments: { [key]: probe.number } }] }) ?? ''
+  const from = text.lastIndexOf(key) + key.length
+  const to = text.indexOf(String(probe.number), from)
+  return text.includes(key) && to !== -1 ? text.slice(from, to) : null
+}
+
+/** Two tags around what is said beside calls, which stay where nothing is said (Llama 4). */
+function wrapperOf(written: string): string {
+  const found = wrapped.exec(written)
+  return found === null ? '' : found[1]! + found[2]!
+}
+
+const wrapped = new RegExp(`^(<[^<>\\s]+>)${probe.content}(<[^<>\\s]+>)`, 'u')
 
 interface WrittenTextOptions extends DeriveCallsOptions {
   readonly plain: string
@@ -85,19 +114,25 @@ function withoutStops(text: string, stopTokens: readonly string[]): string {
 }
 
 /** Takes the texts of calls apart. @returns a sentence where they follow no known pattern */
-export function deriveToolCalls({ one, two, calls, idStyle }: ProbedCalls): ToolCallSyntax | string {
+export function deriveToolCalls({
+  one,
+  two,
+  calls,
+  idStyle,
+  numberKeyEnd: valueKeyEnd,
+}: ProbedCalls): ToolCallSyntax | string {
   const found = locateCall(one, calls[0])
   if (found === null) return 'The chat template writes no calls, or in a way that is not known.'
   const [before, after] = [one.slice(0, found.from), one.slice(found.to)]
   if (two === null) {
-    const call = syntaxOf(found, { begin: before, end: after, next: null })
+    const call = syntaxOf(found, { begin: before, end: after, next: null, valueKeyEnd })
     return { begin: '', end: '', separator: null, call, idStyle }
   }
   const next = locateCall(two.slice(found.to), calls[1])
   if (!two.startsWith(one.slice(0, found.to)) || next === null)
     return 'The chat template writes two calls otherwise than one.'
   const seam = splitSeam(two.slice(found.to, found.to + next.from), { before, after })
-  const call = syntaxOf(found, { begin: seam.begin, end: seam.end, next })
+  const call = syntaxOf(found, { begin: seam.begin, end: seam.end, next, valueKeyEnd })
   return {
     begin: before.slice(0, before.length - seam.begin.length),
     end: after.slice(seam.end.length),
@@ -112,9 +147,10 @@ interface Surroundings {
   readonly end: string
   /** A second call; what it has otherwise than the first and is not asked for counts calls. */
   readonly next: LocatedCall | null
+  readonly valueKeyEnd: string | null
 }
 
-function syntaxOf(found: LocatedCall, { begin, end, next }: Surroundings): CallSyntax {
+function syntaxOf(found: LocatedCall, { begin, end, next, valueKeyEnd }: Surroundings): CallSyntax {
   const { syntax } = found
   if (syntax.type === 'json') return { ...syntax, begin, end, frame: withIndex(syntax.frame, frameOfJson(next)) }
   if (syntax.type === 'named') {
@@ -134,7 +170,13 @@ function syntaxOf(found: LocatedCall, { begin, end, next }: Surroundings): CallS
       'arguments',
       { text: end.slice(seam.end.length) },
     ]),
-    parameter: { begin: seam.begin, keyEnd: parameter.keyEnd, end: seam.end, separator: seam.separator },
+    parameter: {
+      begin: seam.begin,
+      keyEnd: parameter.keyEnd,
+      valueKeyEnd: valueKeyEnd === parameter.keyEnd ? null : valueKeyEnd,
+      end: seam.end,
+      separator: seam.separator,
+    },
   }
 }
 

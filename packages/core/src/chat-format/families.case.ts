@@ -70,6 +70,7 @@ const entries: Readonly<Record<string, Entry>> = {
   'functionary-v3.1': { stop: '<|eom_id|>' },
   'deepseek-r1': { stop: '<｜end▁of▁sentence｜>', special: /<｜[^｜]*｜>/u },
   'deepseek-v3.1': { stop: '<｜end▁of▁sentence｜>', special: /<｜[^｜]*｜>/u },
+  'deepseek-v3.2': { stop: '<｜end▁of▁sentence｜>', special: /<\/?｜[^｜]*｜>/u },
   'glm-4.5': { stop: '<|observation|>' },
   'kimi-k2': { stop: '<|im_end|>' },
   'kimi-k2-thinking': { stop: '<|im_end|>' },
@@ -83,6 +84,8 @@ const entries: Readonly<Record<string, Entry>> = {
   'internlm2.5': { stop: '<|im_end|>' },
   apertus: { stop: '<|assistant_end|>' },
   'apriel-1.5': { stop: '<|end|>' },
+  'solar-open': { dropsContent: true, stop: '<|calls|>' },
+  'gigachat-3': { stop: '<|message_sep|>' },
   'gpt-oss': { stop: '<|call|>', isOverride: true },
 }
 

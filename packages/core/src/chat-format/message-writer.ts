@@ -4,13 +4,15 @@ import { TrimmedText } from './trimmed-text.ts'
 /** Gathers what was read until somebody takes it. */
 export class MessageWriter {
   readonly #createId: () => string
+  readonly #dropsContent: boolean
   readonly #reasoning = new TrimmedText()
   readonly #content = new TrimmedText({ keepsBegin: true })
   #calls: ToolCallDelta[] = []
   #numCalls = 0
 
-  constructor(createId: () => string) {
+  constructor(createId: () => string, { dropsContent }: { readonly dropsContent: boolean }) {
     this.#createId = createId
+    this.#dropsContent = dropsContent
   }
 
   get numCalls(): number {
@@ -27,7 +29,7 @@ export class MessageWriter {
   }
 
   writeContent(text: string): void {
-    this.#content.write(text)
+    if (!this.#dropsContent) this.#content.write(text)
   }
 
   /** White space around markup is part of the markup. */

@@ -33,6 +33,21 @@ function parse(format: ChatFormat, text: string, options: Partial<OutputParserOp
 const hermes = formatOf('qwen3')
 const call = (args: string, name = 'f') => ({ id: 'id0', name, arguments: args })
 
+describe('calls that a grammar forces', () => {
+  const text = '<think>Now.</think>\n<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'
+  const cutAt = (length: number, areCallsForced: boolean) => parse(hermes, text.slice(0, length), { areCallsForced })
+
+  it('are no content where they are cut off', () => {
+    for (let length = 0; length <= text.length; length++) expect(cutAt(length, true).content).toBe('')
+    expect(cutAt(text.length, true)).toEqual({ reasoning: 'Now.', content: '', toolCalls: [call('{"a": 1}')] })
+  })
+
+  it('are calls as far as they go', () => {
+    expect(cutAt(text.indexOf('"name'), false).content).toBe('<tool_call>\n{')
+    expect(cutAt(text.indexOf('": 1'), true).toolCalls).toEqual([call('{"a')])
+  })
+})
+
 describe('calls in JSON', () => {
   it.each([
     [

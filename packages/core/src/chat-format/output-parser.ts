@@ -20,6 +20,8 @@ export interface OutputParserOptions {
   readonly tools: readonly ToolDefinition[] | null
   /** The rendered end of the prompt (a few hundred characters suffice): thinking may be open there. */
   readonly promptTail: string
+  /** A grammar lets nothing but calls follow the thinking: a call that is cut off before it has a name is no content. Default false. */
+  readonly areCallsForced?: boolean
   /** Special tokens that are no markup are part of the content. Default false. */
   readonly keepSpecialTokens?: boolean
   /** Ids of calls whose dialect has none. Default: `call_` and 24 random characters, or what the template asks for. */
@@ -37,10 +39,10 @@ export interface OutputParser {
 }
 
 export function createOutputParser(format: ChatFormat, options: OutputParserOptions): OutputParser {
-  const { keepSpecialTokens = false, promptTail, tools } = options
+  const { areCallsForced = false, keepSpecialTokens = false, promptTail, tools } = options
   const createId = options.createId ?? (() => createCallId(format.toolCalls?.idStyle ?? 'any'))
   const reader = new PieceReader()
-  const message = new MessageWriter(createId)
+  const message = new MessageWriter(createId, { dropsContent: areCallsForced })
   const calls = tools === null ? null : format.toolCalls
   const run =
     format.toolCalls?.call.type === 'harmony'
@@ -159,7 +161,11 @@ class MessageReader {
       if (stop === null || (stop !== reasoning!.end && reader.isAtSpecial)) break
       if (stop !== reasoning!.end) write(reader.at, reader.at + stop.length)
       reader.at += stop.length
-      if (stop === reasoning!.end) break
+      if (stop !== reasoning!.end) continue
+      // Where thinking is a message of its own, the answer's begins anew.
+      const words = wordsOf(reasoning!.afterEnd)
+      if (words.length > 0) yield* reader.takeWords(words)
+      break
     }
     message.cutReasoning()
     message.cutContent()

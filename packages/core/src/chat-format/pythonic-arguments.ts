@@ -11,7 +11,7 @@ const maxOptional = 24
 /** `key=value` with commas between, required ones first; values are JSON, which the parser takes for Python. */
 export function pythonicArguments(context: ArgumentsContext): Parts {
   const properties = propertiesOf(context.parameters)
-  const wrong = properties.find(({ key }) => !/^\w+$/u.test(key))
+  const wrong = properties.find(({ key }) => !/^[\p{L}\p{M}\p{N}_]+$/u.test(key))
   if (wrong !== undefined)
     throw toolError(
       context.tool,

@@ -10,7 +10,7 @@ const maxNameLength = 256
  */
 export function* readPythonicCall(reader: PieceReader, call: CallWriter): Step<void> {
   yield* reader.skipBlank()
-  const name = yield* readName(reader, /[\w.\-/]/u)
+  const name = yield* readName(reader, /[\p{L}\p{M}\p{N}_.\-/]/u)
   if (name === '' || !(yield* reader.take('('))) return
   call.begin(name)
   call.write('{')
@@ -22,7 +22,7 @@ export function* readPythonicCall(reader: PieceReader, call: CallWriter): Step<v
       yield* reader.skipBlank()
       if (yield* reader.take(')')) break
     }
-    const key = yield* readName(reader, /\w/u)
+    const key = yield* readName(reader, /[\p{L}\p{M}\p{N}_]/u)
     yield* reader.skipBlank()
     if (key === '' || !(yield* reader.take('='))) return
     yield* reader.skipBlank()

@@ -8,6 +8,8 @@ import { wordsOf } from './words-of.ts'
 
 const maxKeyLength = 256
 
+type Parameter = TaggedCallSyntax['parameter']
+
 /**
  * Reads a name, then each argument between tags; the arguments become a JSON object. What was read is a call if and only
  * if it has begun then.
@@ -17,7 +19,7 @@ export function* readTaggedCall(
   syntax: TaggedCallSyntax,
   { call, typesOf }: { readonly call: CallWriter; readonly typesOf: (tool: string, key: string) => ValueTypes },
 ): Step<void> {
-  const { begin, keyEnd, end, separator } = syntax.parameter
+  const { begin, end, separator } = syntax.parameter
   const [parameterWords, callEnds] = [wordsOf(begin), wordsOf(endOf(syntax.frame))]
   const firsts = [...parameterWords.slice(0, 1), ...callEnds.slice(0, 1)]
   const head = yield* readHead(reader, syntax.frame, firsts)
@@ -25,14 +27,15 @@ export function* readTaggedCall(
   for (let numRead = 0; ; numRead++) {
     if (numRead > 0) yield* reader.takeWords(wordsOf(separator))
     if (!(yield* reader.takeWords(parameterWords))) break
-    const key = yield* readKey(reader, keyEnd)
-    if (key === null && call.hasBegun && reader.takeCutOff([reader.rest])) return
-    if (key === null) break
+    const found = yield* readKey(reader, syntax.parameter)
+    if (found === null && call.hasBegun && reader.takeCutOff([reader.rest])) return
+    if (found === null) break
+    const { key, keyEnd } = found
     if (!call.hasBegun) call.begin(head.name, head.id)
     call.write(`${numRead === 0 ? '{' : ', '}${JSON.stringify(key)}: `)
     const value = new ValueReader(reader, { call, keyEnd, end })
     // The end of the text inside a value: what comes is not known, so nothing is closed.
-    if (!(yield* value.read(typesOf(head.name, key)))) return
+    if (!(yield* value.read(markedTypes(typesOf(head.name, key), keyEnd, syntax.parameter)))) return
   }
   yield* reader.skipBlank()
   yield* endCall(reader, { call, head, ends: callEnds, cutOff: firsts })
@@ -60,21 +63,38 @@ function* endCall(reader: PieceReader, { call, head, ends, cutOff }: EndOptions)
   call.end()
 }
 
-function* readKey(reader: PieceReader, keyEnd: string): Step<string | null> {
-  const [first, ...others] = wordsOf(keyEnd)
+interface FoundKey {
+  readonly key: string
+  /** As the syntax has it. */
+  readonly keyEnd: string
+}
+
+function* readKey(reader: PieceReader, { keyEnd, valueKeyEnd }: Parameter): Step<FoundKey | null> {
+  const ways = (valueKeyEnd === null ? [keyEnd] : [keyEnd, valueKeyEnd]).map((text) => ({ text, words: wordsOf(text) }))
   let key = ''
   reader.mark()
   const end = yield* reader.passUntil(
-    first === undefined ? ['\n'] : [first, '\n'],
+    [...new Set(ways.flatMap(({ words }) => words.slice(0, 1))), '\n'],
     (from, to) => (key += key.length <= maxKeyLength ? reader.slice(from, to) : ''),
   )
-  if (end === null || key.trim() === '' || key.length > maxKeyLength || end === (first === undefined ? '' : '\n')) {
+  const matching = ways.filter(({ words }) => (words[0] ?? '\n') === end)
+  if (end === null || key.trim() === '' || key.length > maxKeyLength || matching.length === 0) {
     reader.reset()
     return null
   }
   reader.release()
   reader.at += end.length
-  return (yield* reader.takeWords(others)) ? key.trim() : null
+  for (const { text, words } of matching)
+    if (yield* reader.takeWords(words.slice(1))) return { key: key.trim(), keyEnd: text }
+  return null
+}
+
+/** The types of a value whose markup says whether it is a string. */
+function markedTypes(types: ValueTypes, keyEnd: string, { valueKeyEnd }: Parameter): ValueTypes {
+  if (valueKeyEnd === null) return types
+  if (keyEnd !== valueKeyEnd) return types === null || types.has('string') ? new Set(['string']) : types
+  const others = [...(types ?? [])].filter((type) => type !== 'string')
+  return others.length === 0 ? null : new Set(others)
 }
 
 interface ValueOptions {

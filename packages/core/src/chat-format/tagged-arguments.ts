@@ -4,7 +4,7 @@ import { type ArgumentsContext, type Schema, toolError } from './arguments-conte
 import type { TaggedCallSyntax } from './chat-format.ts'
 import { joinFormats, nothing } from './join-formats.ts'
 import { escapeKey, propertiesOf } from './properties-of.ts'
-import { typesOf } from './tagged-value.ts'
+import { isText, typesOf, type ValueTypes } from './tagged-value.ts'
 import { wordsOf } from './words-of.ts'
 
 type Parameter = TaggedCallSyntax['parameter']
@@ -15,23 +15,32 @@ const textKeywords = ['pattern', 'format', 'minLength', 'maxLength'] as const
 
 /** Parameters between tags, in the order of the schema, optional ones left out or not. */
 export function taggedArguments({ parameter }: TaggedCallSyntax, context: ArgumentsContext): Parts {
-  const { begin, keyEnd, separator } = parameter
+  const { begin, separator } = parameter
   const properties = propertiesOf(context.parameters)
   if (properties.length === 0) return anyParameters(parameter, context)
   return properties.flatMap(({ key, schema, isRequired }, i): Parts => {
-    const parts = [i === 0 ? '' : separator, `${begin}${key}${keyEnd}`, ...valueOf(key, schema, { parameter, context })]
+    const keyEnd = keyEndOf(typesOf(schema, context.parameters), parameter)
+    const value = valueOf(key, schema, { parameter, context })
+    const parts = [i === 0 ? '' : separator, `${begin}${key}`, keyEnd, ...value]
     return isRequired ? parts : [{ type: 'or', elements: [joinFormats(parts), nothing] }]
   })
+}
+
+function keyEndOf(types: ValueTypes, { keyEnd, valueKeyEnd }: Parameter): string | TagFormat {
+  if (valueKeyEnd === null || isText(types)) return keyEnd
+  if (types !== null && !types.has('string')) return valueKeyEnd
+  return { type: 'or', elements: [keyEnd, valueKeyEnd].map((value) => ({ type: 'const_string', value })) }
 }
 
 /** The library takes no list of open length in the middle of a call. */
 const maxUnnamed = 8
 
 /** A tool that names no parameters, but takes some. */
-function anyParameters({ begin, keyEnd, end, separator }: Parameter, { parameters }: ArgumentsContext): Parts {
+function anyParameters(parameter: Parameter, { parameters }: ArgumentsContext): Parts {
   if (parameters['additionalProperties'] === false || parameters['properties'] !== undefined) return [nothing]
+  const { begin, end, separator } = parameter
   const key: TagFormat = { type: 'regex', pattern: '[A-Za-z0-9_.-]{1,64}' }
-  const one = [begin, key, keyEnd, ...textUntil(end)]
+  const one = [begin, key, keyEndOf(null, parameter), ...textUntil(end)]
   return Array.from({ length: maxUnnamed }, (_, i): TagFormat => {
     return { type: 'or', elements: [joinFormats(i === 0 ? one : [separator, ...one]), nothing] }
   })

@@ -10,6 +10,7 @@ export const probe = {
   names: ['nqxprobe', 'mqxprobe'],
   keys: ['kqxprobe', 'jqxprobe'],
   values: ['vqxprobe', 'wqxprobe'],
+  number: 73_019,
 } as const
 
 /** Mistral's templates take ids of nine letters and digits only; others take what they get. */

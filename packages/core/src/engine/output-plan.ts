@@ -66,7 +66,12 @@ function messageSource(format: ChatFormat, { prompt, offered, promptTail, params
   const readsCalls = offered !== null && format.toolCalls !== null
   if (!params.detokenize || (format.reasoning === null && format.content === null && !readsCalls)) return 'plain'
   const tools = readsCalls ? offered.tools : null
-  const options = { tools, promptTail, keepSpecialTokens: !params.skipSpecialTokens }
+  const options = {
+    tools,
+    promptTail,
+    areCallsForced: readsCalls && isForced(offered.choice),
+    keepSpecialTokens: !params.skipSpecialTokens,
+  }
   const create = (): OutputParser => createOutputParser(format, options)
   return (prompt.parallelToolCalls ?? true) ? create : () => withFirstCallOnly(create())
 }

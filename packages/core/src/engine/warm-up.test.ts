@@ -65,7 +65,7 @@ describe('the option warmup', () => {
     const model = fileURLToPath(new URL('../../../../fixtures/models/llama', import.meta.url))
     await using llm = await LLM.load(model, { backend: 'cpu', warmup: true, maxModelLen: 64, logger })
     expect(llm.engine.info.warmup).toBeNull()
-    expect(lines).toEqual([])
+    expect(lines.filter((line) => !line.startsWith('the chat template has '))).toEqual([])
   })
 })
 

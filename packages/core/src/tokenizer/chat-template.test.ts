@@ -300,3 +300,27 @@ describe('formatTime', () => {
     )
   })
 })
+
+describe('tools that lack what a template asks for', () => {
+  const tools = (fn: object): ToolDefinition[] => [{ type: 'function', function: { name: 'now', ...fn } }]
+  const renderTools = (source: string, fn: object): string =>
+    createChatTemplate(source, noTokens).render({ messages: user('Hi'), tools: tools(fn), addGenerationPrompt: true })
+  const asking =
+    "{% for t in tools %}{{ t.function.name + ':' + t.function.description }}{{ t.function.parameters.properties | tojson }}{% endfor %}"
+
+  it.each([{}, { description: null, parameters: null }, { parameters: {} }, { parameters: { type: 'object' } }])(
+    'get it: %j',
+    (fn) => {
+      expect(renderTools(asking, fn)).toBe('now:{}')
+    },
+  )
+
+  it('keep what they have, and reach other templates as they are', () => {
+    expect(renderTools(asking, { parameters: { properties: { a: {} } } })).toBe('now:{"a": {}}')
+    expect(renderTools('{{ tools | tojson }}', {})).toBe('[{"type": "function", "function": {"name": "now"}}]')
+  })
+
+  it('say how the template failed where that does not help', () => {
+    expect(() => renderTools('{{ tools[0].function.other.x }}', {})).toThrow(/has no attribute 'other'/)
+  })
+})

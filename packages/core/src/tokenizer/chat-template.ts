@@ -1,5 +1,6 @@
 import { ChatTemplateError } from '../errors.ts'
 import type { ChatMessage, ToolDefinition } from './chat-message.ts'
+import { completeTools } from './complete-tools.ts'
 import { type ContentFormat, detectContentFormat } from './content-format.ts'
 import { cutAtMark, markFinalMessage } from './final-message.ts'
 import type { Template } from './jinja/ast.ts'
@@ -103,7 +104,7 @@ class JinjaChatTemplate {
     const { format } = this.program
     const variables = this.#variables(input)
     const messages = failing(() => toTemplateMessages(input.messages, format))
-    const run = (dicts: readonly Dict[]): string => this.#runWithCalls(variables, dicts)
+    const run = (dicts: readonly Dict[]): string => this.#runWithTools(variables, dicts)
     if (input.continueFinalMessage === true) {
       const hasContent = input.messages.at(-1)?.content != null
       return renderOpen(hasContent ? messages : [], run)
@@ -146,6 +147,22 @@ class JinjaChatTemplate {
     )
     variables.set('add_generation_prompt', addGenerationPrompt)
     return variables
+  }
+
+  /** Some templates fail with tools that lack what all of those have that they were written for (gpt-oss's, Hermes's). */
+  #runWithTools(variables: ReadonlyMap<string, Value>, messages: readonly Dict[]): string {
+    try {
+      return this.#runWithCalls(variables, messages)
+    } catch (error) {
+      const isFailure = error instanceof ChatTemplateError && error.cause instanceof JinjaError
+      const tools = isFailure ? completeTools(variables.get('tools')) : null
+      if (tools === null) throw error
+      try {
+        return this.#runWithCalls(new Map([...variables, ['tools', tools]]), messages)
+      } catch {
+        throw error
+      }
+    }
   }
 
   #runWithCalls(variables: ReadonlyMap<string, Value>, messages: readonly Dict[]): string {

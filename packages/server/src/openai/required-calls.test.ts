@@ -54,6 +54,13 @@ describe('calls that must be made', () => {
     for (let at = 0; at < 60; at += 12) await Promise.all(Array.from({ length: 12 }, (_, i) => check(at + i)))
   }, 120_000)
 
+  it('leave no markup as content where they are cut off', async () => {
+    const cut = (max_tokens: number) =>
+      chat.whole({ messages, tools, tool_choice: 'required', temperature: 0, max_tokens })
+    for (const [choice] of await Promise.all([1, 2, 3, 5, 8, 10, 12].map(cut)))
+      expect(choice).toMatchObject({ content: '', finishReason: 'length' })
+  })
+
   it('may be of some tools only', async () => {
     const allowed = { type: 'allowed_tools', allowed_tools: { mode: 'required', tools: [named('get_weather')] } }
     const [choice] = await chat.whole({ messages, tools, tool_choice: allowed, temperature: 0 })

@@ -193,9 +193,9 @@ inline __m512i Broadcast4(const int8_t* codes) {
 }
 
 /// Blocks [begin, end) of a panel times kTokens tokens of a tile, the first of them `token`; sums [kTokens][16] in and
-/// out.
+/// out. A function of its own: the sums of 16 tokens leave no register for anybody else.
 template <PanelKind kKind, int kTokens>
-inline void AddBlocksVnni(const QuantPanels& w, int64_t panel, int64_t begin, int64_t end,
+[[gnu::noinline]] void AddBlocksVnni(const QuantPanels& w, int64_t panel, int64_t begin, int64_t end,
                           const QuantizedActivations& x, int64_t tile, int64_t token, float (*sums)[16]) {
   constexpr PanelTraits kTraits = TraitsOf(kKind);
   constexpr int kParts = PartsOf(kTraits.scales);
@@ -208,7 +208,7 @@ inline void AddBlocksVnni(const QuantPanels& w, int64_t panel, int64_t begin, in
   const uint8_t* block = w.Codes(panel) + begin * CodeBytesPerBlock(kTraits.code_bits);
   const uint8_t* scales = w.Scales(panel);
   __m512 acc[kTokens];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int t = 0; t < kTokens; t++) acc[t] = _mm512_load_ps(sums[t]);
   for (int64_t b = begin; b < end; b++, block += CodeBytesPerBlock(kTraits.code_bits)) {
     const int64_t at = tile * kTileTokens * x.blocks + b * tokens + token;
@@ -223,7 +223,7 @@ inline void AddBlocksVnni(const QuantPanels& w, int64_t panel, int64_t begin, in
     } else if constexpr (HasZeros(kTraits.scales)) {
       zeros = LoadZeros<kTraits.scales>(w, scales, b);
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int t = 0; t < kTokens; t++) {
       const __m512 x_scale = _mm512_set1_ps(x.scales[at + t]);
       __m512i first = _mm512_setzero_si512();
@@ -252,7 +252,7 @@ inline void AddBlocksVnni(const QuantPanels& w, int64_t panel, int64_t begin, in
         acc[t] = _mm512_fmadd_ps(_mm512_set1_ps(x.scaled_sums[at + t]), scale.min, acc[t]);
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int t = 0; t < kTokens; t++) _mm512_store_ps(sums[t], acc[t]);
 }
 
@@ -261,6 +261,7 @@ template <PanelKind kKind>
 void AddTileVnni(const QuantPanels& w, int64_t panel, int64_t begin, int64_t end, const QuantizedActivations& x,
                  int64_t tile, float (*sums)[16]) {
   const int64_t tokens = x.TokensOf(tile);
+  if (tokens == kTileTokens) return AddBlocksVnni<kKind, kTileTokens>(w, panel, begin, end, x, tile, 0, sums);
   int64_t token = 0;
   for (; tokens - token >= 8; token += 8) AddBlocksVnni<kKind, 8>(w, panel, begin, end, x, tile, token, sums + token);
   switch (tokens - token) {

@@ -3,7 +3,7 @@ import type { KnownFormat } from '../known-format.ts'
 /** The form that most templates describe to the model, also those that write no calls back (SmolLM3). */
 export const hermes: KnownFormat = {
   name: 'hermes',
-  matches: (source) => source.includes('<tool_call>') && /arguments/u.test(source),
+  matches: (source) => /<tool_call>(?:\s|\\n)*\{/u.test(source) && source.includes('arguments'),
   format: {
     reasoning: null,
     toolCalls: {

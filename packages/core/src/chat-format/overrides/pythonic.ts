@@ -12,10 +12,10 @@ export const llama4: KnownFormat = {
   },
 }
 
-/** LFM2: the same between two tokens of its own; earlier calls are part of the content there. */
+/** LFM2 and 2.5: the same between two tokens of its own; earlier calls are part of the content there, or in Python's form. */
 export const lfm2: KnownFormat = {
   name: 'lfm2-pythonic',
-  matches: (source) => source.includes('<|tool_list_start|>'),
+  matches: (source) => source.includes('<|tool_list_start|>') || source.includes('List of tools: ['),
   format: {
     reasoning: null,
     toolCalls: {
