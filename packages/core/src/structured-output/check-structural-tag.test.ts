@@ -70,6 +70,18 @@ describe('checkStructuralTag', () => {
       '#/tags/0/type is any_text; it must be tag',
     ],
     [
+      {
+        type: 'triggered_tags',
+        triggers: ['<a', '<b'],
+        tags: [{ type: 'tag', begin: '<a>', content: { type: 'any_text' }, end: '</a>' }],
+      },
+      '#/triggers/1 is "<b", with which no tag begins',
+    ],
+    [
+      { structures: [{ begin: '<a>', schema: {}, end: '</a>' }], triggers: ['<b'] },
+      '#/triggers/0 is "<b", with which no tag begins',
+    ],
+    [
       { type: 'tag', begin: 'a', content: { type: 'json_schema', json_schema: { multipleOf: 0.1 } }, end: 'b' },
       '"multipleOf" of the schema at #',
     ],

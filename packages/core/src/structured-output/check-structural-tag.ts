@@ -46,7 +46,7 @@ class TagChecker {
       const content = { type: 'grammar', grammar: schemaToGrammar(schema, this.options) } as const
       return { type: 'tag', begin: textAt(begin, `${at}/begin`), content, end: textAt(end, `${at}/end`) }
     })
-    return { type: 'triggered_tags', triggers: textsAt(fields['triggers'], '#/triggers'), tags }
+    return { type: 'triggered_tags', triggers: triggersAt(fields['triggers'], '#/triggers', tags), tags }
   }
 
   private format(value: unknown, { at, depth }: { readonly at: string; readonly depth: number }): TagFormat {
@@ -82,13 +82,15 @@ class TagChecker {
       case 'tag':
         onlyFields(fields, ['type', 'begin', 'content', 'end'], at)
         return this.tag(fields, { at, depth })
-      case 'triggered_tags':
+      case 'triggered_tags': {
         onlyFields(fields, ['type', 'triggers', 'tags', 'at_least_one', 'stop_after_first'], at)
+        const rest = this.tags(fields, { at, depth })
         return {
           type: 'triggered_tags',
-          triggers: textsAt(fields['triggers'], `${at}/triggers`),
-          ...this.tags(fields, { at, depth }),
+          triggers: triggersAt(fields['triggers'], `${at}/triggers`, rest.tags),
+          ...rest,
         }
+      }
       case 'tags_with_separator':
         onlyFields(fields, ['type', 'separator', 'tags', 'at_least_one', 'stop_after_first'], at)
         return {
@@ -158,6 +160,15 @@ function listAt(value: unknown, at: string): readonly unknown[] {
 
 function textsAt(value: unknown, at: string): readonly string[] {
   return listAt(value, at).map((item, index) => textAt(item, `${at}/${index}`, false))
+}
+
+/** The library refuses a trigger of no tag in words that tell nobody why. */
+function triggersAt(value: unknown, at: string, tags: readonly Tag[]): readonly string[] {
+  const triggers = textsAt(value, at)
+  const idle = triggers.findIndex((trigger) => !tags.some(({ begin }) => begin.startsWith(trigger)))
+  return idle === -1
+    ? triggers
+    : fail(`${at}/${idle}`, `is ${shorten(triggers[idle])}, with which no tag begins; leave it out, or add its tag`)
 }
 
 function textAt(value: unknown, at: string, canBeEmpty = true): string {

@@ -97,12 +97,13 @@ export class SchemaDocument {
       throw schemaError(['#', null], `has more than ${maxValues} values; make it smaller`)
     if (at.depth > maxDepth)
       throw schemaError([at.pointer.slice(0, 200), null], `is nested deeper than ${maxDepth} levels; make it flatter`)
+    checkNumber(value, at.pointer)
     if (typeof value !== 'object' || value === null) return
     const resource = isObject(value) ? this.indexSchema(value, at) : at.resource
     for (const [name, child] of Object.entries(value)) {
       // Values that look like schemas are none.
       if (name === 'enum' || name === 'const' || name === 'default' || name === 'examples')
-        this.count(child, at.depth + 1)
+        this.count(child, { pointer: `${at.pointer}/${name}`, depth: at.depth + 1 })
       else this.index(child, { pointer: `${at.pointer}/${encodePointer(name)}`, resource, depth: at.depth + 1 })
     }
   }
@@ -121,21 +122,30 @@ export class SchemaDocument {
     return resource
   }
 
-  private count(value: unknown, depth: number): void {
+  private count(value: unknown, { pointer, depth }: { readonly pointer: string; readonly depth: number }): void {
     if (++this.numValues > maxValues)
       throw schemaError(['#', null], `has more than ${maxValues} values; make it smaller`)
     if (depth > maxDepth) throw schemaError(['#', null], `is nested deeper than ${maxDepth} levels; make it flatter`)
+    checkNumber(value, pointer)
     if (typeof value === 'object' && value !== null)
-      for (const child of Object.values(value)) this.count(child, depth + 1)
+      for (const child of Object.values(value)) this.count(child, { pointer, depth: depth + 1 })
   }
+}
+
+function checkNumber(value: unknown, pointer: string): void {
+  if (typeof value !== 'number' || Number.isFinite(value)) return
+  throw schemaError(
+    [pointer.slice(0, 200), null],
+    `has the number ${value}, which no JSON can have; write a finite one`,
+  )
 }
 
 function parseSchemaText(schema: unknown): unknown {
   let text: string | undefined
   try {
-    text = typeof schema === 'string' ? schema : JSON.stringify(schema)
+    text = typeof schema === 'string' ? schema : JSON.stringify(schema, refuseInfinite)
   } catch (error) {
-    throw schemaError(['#', null], 'cannot be written as JSON; pass plain objects', { cause: error })
+    throw schemaError(['#', null], 'cannot be written as JSON; pass plain objects and finite numbers', { cause: error })
   }
   if (text === undefined) throw schemaError(['#', null], `is ${describe(schema)}; a schema is an object or a boolean`)
   if (text.length > maxTextLength)
@@ -145,6 +155,12 @@ function parseSchemaText(schema: unknown): unknown {
   } catch (error) {
     throw schemaError(['#', null], 'is not valid JSON', { cause: error })
   }
+}
+
+/** `JSON.stringify` writes other numbers as `null`, and then the schema would say something else. */
+function refuseInfinite(_name: string, value: unknown): unknown {
+  if (typeof value === 'number' && !Number.isFinite(value)) throw new TypeError(`${value} is not a number of JSON`)
+  return value
 }
 
 /** An `$id` that names a resource: draft-07's `#name` is an anchor. */

@@ -340,6 +340,16 @@ describe('hostile schemas', () => {
     expect(performance.now() - start).toBeLessThan(15_000)
   })
 
+  it.each<[schema: unknown, reason: string]>([
+    [{ const: Infinity }, 'cannot be written as JSON; pass plain objects and finite numbers'],
+    [{ enum: [{ a: NaN }] }, 'cannot be written as JSON; pass plain objects and finite numbers'],
+    ['{"const": 1e999}', 'the schema at #/const has the number Infinity, which no JSON can have'],
+    ['{"items": {"enum": [[-1e999]]}}', 'the schema at #/items/enum has the number -Infinity'],
+    ['{"minimum": 1e999}', 'the schema at #/minimum has the number Infinity'],
+  ])('refuses numbers that JSON cannot write: %j', (schema, reason) => {
+    expect(() => schemaToGrammar(schema, options)).toThrow(reason)
+  })
+
   it('takes tangled recursion and large bounds within limits', () => {
     expect(schemaToGrammar({ $defs: tree, $ref: '#/$defs/t0' }, options).length).toBeLessThan(400_000)
     expect(

@@ -115,7 +115,8 @@ class RegexParser {
     // A lazy quantifier matches the same texts.
     if (!this.tryTake('?') && this.pattern[this.at] === '+')
       throw this.error('possessive quantifiers are not supported')
-    if (/[*+?]/.test(this.pattern[this.at] ?? '')) throw this.error('nothing to repeat')
+    const next = this.at
+    if (this.takeRange(next) !== null) throw this.error('nothing to repeat', next)
     return { type: 'repeat', item, ...range }
   }
 

@@ -74,6 +74,7 @@ describe('regexToGrammar', () => {
     [String.raw`\p{Foo}`, 'an unknown Unicode property at position 0'],
     ['('.repeat(100), 'groups nested deeper than 64 at position 64'],
     ['('.repeat(50_000), 'the pattern has 50000 characters, more than 8192'],
+    ['a{2}{3}', 'nothing to repeat at position 4'],
     ['a\0', 'the pattern has a NUL character at position 1'],
     ['[^\\s\\S]', 'no text matches the pattern'],
     ['((((a{1000}){1000}){1000}){1000})', 'nested repetitions come to 1000000000000 characters, more than 20000'],
