@@ -118,6 +118,7 @@ describe('chat completion requests', () => {
     const format = { type: 'json_object' }
     expect(accepts({ structured_outputs: { regex: 'a' }, response_format: { type: 'text' } })).toBe(true)
     expect(accepts({ structured_outputs: { regex: 'a' }, response_format: format })).toBe(false)
+    expect(accepts({ structured_outputs: { regex: 'a', disable_any_whitespaces: true } })).toBe(false)
     const tools = [{ type: 'function', function: { name: 'a' } }]
     const constrained = (choice: unknown) => accepts({ structured_outputs: { regex: 'a' }, tools, tool_choice: choice })
     for (const choice of ['auto', 'none']) expect(constrained(choice)).toBe(true)
