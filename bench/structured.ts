@@ -98,9 +98,9 @@ function hostileGrammar(i: number): StructuredOutput {
     `root ::= ${'('.repeat(20_000 + i)}"a"${')'.repeat(20_000 + i)}`,
     `root ::= "a" missing${i}`,
     `root ::= ("a"{1,1000} | "b${i}"{1,1000}){1,1000} ("c"{1,1000}){1,900}`,
-    `root ::= ("x${i}" | root root | [a-z]*)*`,
+    `root ::= root "x${i}"`,
   ]
-  const regexes = [`(a${i}`, `((a{1,900}){1,900}){1,${900 + (i % 90)}}`, `a${i}(b+)+c`]
+  const regexes = [`(a${i}`, `((a{1,900}){1,900}){1,${900 + (i % 90)}}`, `a${i}(b+)+(?=c)d`]
   return i % 2 === 0
     ? { type: 'grammar', grammar: grammars[(i >> 1) % grammars.length] ?? '' }
     : { type: 'regex', pattern: regexes[(i >> 1) % regexes.length] ?? '' }
