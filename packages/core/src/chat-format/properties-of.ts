@@ -12,8 +12,3 @@ export function propertiesOf({ properties, required }: Schema): readonly ToolPro
   const needed = Array.isArray(required) ? required : []
   return Object.entries(properties).map(([key, schema]) => ({ key, schema, isRequired: needed.includes(key) }))
 }
-
-/** As a JSON pointer writes a key. */
-export function escapeKey(key: string): string {
-  return key.replaceAll('~', '~0').replaceAll('/', '~1')
-}

@@ -1,9 +1,10 @@
 import { choiceGrammar } from '../structured-output/regex/choice-grammar.ts'
+import { encodePointer } from '../structured-output/json-schema/schema-document.ts'
 import type { TagFormat } from '../structured-output/structural-tag.ts'
 import { type ArgumentsContext, type Schema, toolError } from './arguments-context.ts'
 import type { TaggedCallSyntax } from './chat-format.ts'
 import { joinFormats, nothing } from './join-formats.ts'
-import { escapeKey, propertiesOf } from './properties-of.ts'
+import { propertiesOf } from './properties-of.ts'
 import { isText, typesOf, type ValueTypes } from './tagged-value.ts'
 import { wordsOf } from './words-of.ts'
 
@@ -72,7 +73,7 @@ function valueOf(key: string, schema: unknown, { parameter: { end }, context }: 
   if (keyword === undefined) return textUntil(end)
   throw toolError(
     tool,
-    ` has "${keyword}" at ${JSON.stringify(`/properties/${escapeKey(key)}`)}: this model writes strings without quotes, which cannot be held to it. Leave the keyword out, or use an enum.`,
+    ` has "${keyword}" at ${JSON.stringify(`/properties/${encodePointer(key)}`)}: this model writes strings without quotes, which cannot be held to it. Leave the keyword out, or use an enum.`,
   )
 }
 

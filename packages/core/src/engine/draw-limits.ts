@@ -1,3 +1,4 @@
+import { isAllowed, setAllowed } from '../ops/token-mask.ts'
 import type { GrammarPool, MaskRow } from '../structured-output/grammar-pool.ts'
 import { TokenBiases } from '../sampling/token-biases.ts'
 import type { SamplingState } from '../sampling/sampling-state.ts'
@@ -43,7 +44,7 @@ export class DrawLimits {
     if (next instanceof Error) return { error: next }
     const forced = row.thinking?.forcedToken(row.tokenIds, row.numPromptTokens) ?? null
     // A grammar that is past the thinking already does not go back for its end.
-    if (forced !== null && (next === null || allows(next, forced))) return { forcedTokenId: forced }
+    if (forced !== null && (next === null || isAllowed(next, forced))) return { forcedTokenId: forced }
     row.grammarMask = next
     if (next === null || row.tokenIds.length - row.numPromptTokens >= row.params.minTokens) return { state: row }
     return { state: this.#canOnlyEnd(row, next) ? this.#withoutMinTokens(row) : row }
@@ -58,7 +59,7 @@ export class DrawLimits {
 
   #canOnlyEnd({ grammar }: SequenceRow, mask: Int32Array): boolean {
     const left = mask.slice()
-    for (const id of grammar?.stopTokenIds ?? []) left[id >>> 5]! &= ~(1 << (id & 31))
+    for (const id of grammar?.stopTokenIds ?? []) setAllowed(left, id, false)
     return left.every((word) => word === 0)
   }
 
@@ -69,8 +70,4 @@ export class DrawLimits {
     const biases = new TokenBiases({ params, eosTokenIds, vocabSize: this.#vocabSize })
     return { params, tokenIds, numPromptTokens, counts, biases, allowedMask, grammarMask }
   }
-}
-
-function allows(mask: Int32Array, tokenId: number): boolean {
-  return ((mask[tokenId >>> 5]! >>> (tokenId & 31)) & 1) === 1
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { ChatFormat } from '../chat-format/chat-format.ts'
+import { hermes as hermesOverride } from '../chat-format/overrides/hermes.ts'
 import { resolveSamplingParams, type SamplingParamsInput } from '../sampling-params.ts'
 import type { TagFormat } from '../structured-output/structural-tag.ts'
 import type { ToolDefinition } from '../tokenizer/chat-message.ts'
@@ -8,29 +9,7 @@ import { type OutputPlan, planOutput, thinkingTexts } from './output-plan.ts'
 import { translateGrammar } from './translate-grammar.ts'
 
 const thinking = { begin: '<think>', afterBegin: '\n', beforeEnd: '\n', end: '</think>', afterEnd: '\n\n' }
-const hermes: ChatFormat = {
-  reasoning: null,
-  toolCalls: {
-    begin: '',
-    end: '',
-    separator: '\n',
-    idStyle: 'any',
-    call: {
-      type: 'json',
-      begin: '<tool_call>\n',
-      end: '\n</tool_call>',
-      frame: [{ text: '{"name": "' }, 'name', { text: '", "arguments": ' }, 'arguments', { text: '}' }],
-      namePath: ['name'],
-      argumentsPath: ['arguments'],
-      idPath: null,
-      constantKeys: [],
-      hasTextArguments: false,
-    },
-  },
-  content: null,
-  turn: null,
-  whyNoToolCalls: null,
-}
+const hermes: ChatFormat = { ...hermesOverride.format, whyNoToolCalls: null }
 const thinker = { ...hermes, reasoning: thinking }
 const tools: ToolDefinition[] = [{ type: 'function', function: { name: 'f' } }]
 const callText = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'

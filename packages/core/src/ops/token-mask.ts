@@ -8,8 +8,20 @@ export function numMaskWords(vocabSize: number): number {
 /** Allows these tokens, which are inside the vocabulary, and no others. */
 export function createTokenMask(tokenIds: readonly number[], vocabSize: number): Int32Array {
   const mask = new Int32Array(numMaskWords(vocabSize))
-  for (const id of tokenIds) mask[id >>> 5]! |= 1 << (id & 31)
+  for (const id of tokenIds) setAllowed(mask, id, true)
   return mask
+}
+
+/** A token beyond the mask's words is banned. */
+export function isAllowed(mask: Int32Array, tokenId: number): boolean {
+  return (((mask[tokenId >>> 5] ?? 0) >>> (tokenId & 31)) & 1) === 1
+}
+
+/** In place. */
+export function setAllowed(mask: Int32Array, tokenId: number, allowed: boolean): void {
+  const bit = 1 << (tokenId & 31)
+  if (allowed) mask[tokenId >>> 5]! |= bit
+  else mask[tokenId >>> 5]! &= ~bit
 }
 
 /** Allows what both allow; null allows all. */

@@ -1,5 +1,5 @@
 import { tensor2d } from '@tensorflow/tfjs-core'
-import { applyMask } from '../ops/token-mask.ts'
+import { applyMask, isAllowed } from '../ops/token-mask.ts'
 import { Logits } from './logits.ts'
 import { type Sampler, type SamplerResult, type SamplerRow, TokenSampler } from './sampler.ts'
 
@@ -25,8 +25,7 @@ function maskLogits(logits: Logits, rows: readonly SamplerRow[]): Logits {
 
 function isWithin(result: SamplerResult, row: SamplerRow | undefined): boolean {
   const mask = row?.state.grammarMask ?? null
-  if (mask === null || 'error' in result) return true
-  return ((mask[result.tokenId >>> 5] ?? 0) & (1 << (result.tokenId & 31))) !== 0
+  return mask === null || 'error' in result || isAllowed(mask, result.tokenId)
 }
 
 function bannedTokenError(): Error {

@@ -1,4 +1,5 @@
 import type { CompiledGrammar, GrammarCompiler, GrammarMatcher, TokenizerInfo } from '@mlc-ai/web-xgrammar'
+import { numMaskWords, setAllowed } from '../ops/token-mask.ts'
 import { assert } from '../util/assert.ts'
 import type { MaskRequest } from './grammar-messages.ts'
 import type { GrammarSpec } from './grammar-spec.ts'
@@ -151,9 +152,9 @@ export class GrammarHost {
   }
 
   #keepMask(named: ReadonlySet<number>, stopTokenIds: readonly number[]): Int32Array {
-    const keep = new Int32Array(Math.ceil(this.#options.vocabSize / 32)).fill(-1)
-    for (const [, id] of this.#options.vocabulary.special) if (!named.has(id)) keep[id >>> 5]! &= ~(1 << (id & 31))
-    for (const id of stopTokenIds) keep[id >>> 5]! |= 1 << (id & 31)
+    const keep = new Int32Array(numMaskWords(this.#options.vocabSize)).fill(-1)
+    for (const [, id] of this.#options.vocabulary.special) if (!named.has(id)) setAllowed(keep, id, false)
+    for (const id of stopTokenIds) setAllowed(keep, id, true)
     return keep
   }
 }

@@ -1,3 +1,5 @@
+import { numMaskWords } from '../ops/token-mask.ts'
+
 /** Shared with the thread that holds a matcher: its answer to the last request. */
 export class MaskCell {
   readonly buffer: SharedArrayBuffer
@@ -7,11 +9,11 @@ export class MaskCell {
   constructor(buffer: SharedArrayBuffer, vocabSize: number) {
     this.buffer = buffer
     this.#words = new Int32Array(buffer)
-    this.#numMaskWords = Math.ceil(vocabSize / 32)
+    this.#numMaskWords = numMaskWords(vocabSize)
   }
 
   static create(numMasks: number, vocabSize: number): MaskCell {
-    return new MaskCell(new SharedArrayBuffer(4 * (numHeaderWords + numMasks * Math.ceil(vocabSize / 32))), vocabSize)
+    return new MaskCell(new SharedArrayBuffer(4 * (numHeaderWords + numMasks * numMaskWords(vocabSize))), vocabSize)
   }
 
   /** How many masks it holds at most. */

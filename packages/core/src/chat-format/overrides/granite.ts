@@ -1,4 +1,5 @@
 import type { KnownFormat } from '../known-format.ts'
+import { plainJsonCall } from './plain-json-call.ts'
 
 /** Granite 3: a JSON list behind a token; its templates tell so and leave calls out. */
 export const granite: KnownFormat = {
@@ -10,17 +11,7 @@ export const granite: KnownFormat = {
       begin: '<|tool_call|>[',
       end: ']',
       separator: ', ',
-      call: {
-        type: 'json',
-        begin: '',
-        end: '',
-        frame: [{ text: '{"name": "' }, 'name', { text: '", "arguments": ' }, 'arguments', { text: '}' }],
-        namePath: ['name'],
-        argumentsPath: ['arguments'],
-        idPath: null,
-        constantKeys: [],
-        hasTextArguments: false,
-      },
+      call: plainJsonCall('', ''),
       idStyle: 'any',
     },
     turn: null,

@@ -1,4 +1,5 @@
 import type { KnownFormat } from '../known-format.ts'
+import { plainJsonCall } from './plain-json-call.ts'
 
 /** The form that most templates describe to the model, also those that write no calls back (SmolLM3). */
 export const hermes: KnownFormat = {
@@ -10,17 +11,7 @@ export const hermes: KnownFormat = {
       begin: '',
       end: '',
       separator: '\n',
-      call: {
-        type: 'json',
-        begin: '<tool_call>\n',
-        end: '\n</tool_call>',
-        frame: [{ text: '{"name": "' }, 'name', { text: '", "arguments": ' }, 'arguments', { text: '}' }],
-        namePath: ['name'],
-        argumentsPath: ['arguments'],
-        idPath: null,
-        constantKeys: [],
-        hasTextArguments: false,
-      },
+      call: plainJsonCall('<tool_call>\n', '\n</tool_call>'),
       idStyle: 'any',
     },
     turn: null,
