@@ -10,6 +10,8 @@ export interface Endpoint {
   /** Below the prefix of the app; it is served with a slash at its end too. */
   readonly url: string
   readonly dialect: Dialect
+  /** Default 'caller': who shows a key, where keys are asked for. */
+  readonly access?: 'anyone' | 'caller'
   /** How the wire spells a field that core names, in a request with this body. Default: as core does. */
   readonly fieldName?: (field: string, body: unknown) => string
   readonly handler: (request: FastifyRequest, reply: FastifyReply) => unknown
@@ -22,6 +24,8 @@ export function addEndpoint(app: FastifyInstance, server: ServerContext, endpoin
   const errorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply): void =>
     answerError(server, { endpoint, error, request, reply })
   const allow = methods.join(', ')
+  // By route, not by path: a path can be spelled in many ways.
+  const authenticate = endpoint.access === 'anyone' ? [] : [(...args: Arrival) => checkCaller(server, ...args)]
   const refuse = async (request: FastifyRequest): Promise<never> => {
     throw new HttpError(405, `${request.method} is not allowed here; use ${allow}.`, { headers: { allow } })
   }
@@ -30,10 +34,21 @@ export function addEndpoint(app: FastifyInstance, server: ServerContext, endpoin
   const others = knownMethods.filter((method) => !served.includes(method))
   for (const path of url.endsWith('*') ? [url] : [url, `${url}/`]) {
     const common = { url: path, errorHandler, bodyLimit: server.bodyLimit }
-    app.route({ ...common, method: [...methods], handler })
+    app.route({ ...common, method: [...methods], onRequest: authenticate, handler })
     // In the hook, because a body that nobody wants need not be read first. A refused GET is no reason to offer HEAD.
-    app.route({ ...common, method: others, exposeHeadRoute: false, onRequest: refuse, handler: refuse })
+    const refusal = { method: others, exposeHeadRoute: false, onRequest: [...authenticate, refuse], handler: refuse }
+    app.route({ ...common, ...refusal })
   }
+}
+
+type Arrival = [request: FastifyRequest, reply: FastifyReply]
+
+async function checkCaller({ authenticate, inFlight }: ServerContext, ...[request, reply]: Arrival): Promise<void> {
+  const { headers, method, url, ip, raw } = request
+  const caller = await authenticate({ headers, method, url, ip, raw })
+  if (caller !== null) return inFlight.setCaller(reply.raw, caller)
+  const message = 'Missing or wrong API key; send the header "Authorization: Bearer <key>".'
+  throw new HttpError(401, message, { headers: { 'www-authenticate': 'Bearer' } })
 }
 
 export interface Failure {

@@ -104,14 +104,6 @@ export function answerUnknownPaths(app: FastifyInstance, { endpoints }: ServerCo
 }
 
 function addV1(v1: FastifyInstance, server: ServerContext): void {
-  // By route, not by path: a path can be spelled in many ways.
-  v1.addHook('onRequest', async (request, reply) => {
-    const { headers, method, url, ip, raw } = request
-    const caller = await server.authenticate({ headers, method, url, ip, raw })
-    if (caller !== null) return server.inFlight.setCaller(reply.raw, caller)
-    const message = 'Missing or wrong API key; send the header "Authorization: Bearer <key>".'
-    throw new HttpError(401, message, { headers: { 'www-authenticate': 'Bearer' } })
-  })
   addChatCompletions(v1, server)
   addCompletions(v1, server)
   addModels(v1, server)

@@ -8,12 +8,12 @@ import { toHttpError } from './to-http-error.ts'
 
 /** What is asked about the server itself, of no dialect's own. /ping is /health under the name that SageMaker asks for. */
 export function addStatusEndpoints(app: FastifyInstance, server: ServerContext): void {
-  const dialect = openaiDialect
+  const common = { dialect: openaiDialect, access: 'anyone' } as const
   const health = (_request: FastifyRequest, reply: FastifyReply) => answerHealth(reply, server)
   const version = (): ServerVersion => ({ version: server.version })
-  addEndpoint(app, server, { methods: ['GET'], url: '/health', dialect, handler: health })
-  addEndpoint(app, server, { methods: ['GET', 'POST'], url: '/ping', dialect, handler: health })
-  addEndpoint(app, server, { methods: ['GET'], url: '/version', dialect, handler: version })
+  addEndpoint(app, server, { ...common, methods: ['GET'], url: '/health', handler: health })
+  addEndpoint(app, server, { ...common, methods: ['GET', 'POST'], url: '/ping', handler: health })
+  addEndpoint(app, server, { ...common, methods: ['GET'], url: '/version', handler: version })
 }
 
 /** 200 and nothing else while the engine can serve; 503 when it cannot or the server is about to go. */
