@@ -15,6 +15,7 @@ interface InFlight {
   readonly id: string
   readonly controller: AbortController
   caller: Caller
+  isOfModel: boolean
 }
 
 /** Every request between its headers and the end of its answer: its id, its caller, the signal that ends its work. */
@@ -30,7 +31,7 @@ export class InFlightRequests {
   /** `onEnd` runs when the answer is written, or the client is gone before that. */
   open(response: ServerResponse, id: string, onEnd: (isComplete: boolean) => void): void {
     const controller = new AbortController()
-    this.#requests.set(response, { id, controller, caller: { tenant: null } })
+    this.#requests.set(response, { id, controller, caller: { tenant: null }, isOfModel: false })
     finished(response, (error) => {
       this.#requests.delete(response)
       if (error) controller.abort(new ClientGoneError())
@@ -56,6 +57,16 @@ export class InFlightRequests {
   setCaller(response: ServerResponse, caller: Caller): void {
     const request = this.#requests.get(response)
     if (request !== undefined) request.caller = caller
+  }
+
+  /** It asks something of a model. */
+  setOfModel(response: ServerResponse): void {
+    const request = this.#requests.get(response)
+    if (request !== undefined) request.isOfModel = true
+  }
+
+  get numOfModels(): number {
+    return [...this.#requests.values()].filter(({ isOfModel }) => isOfModel).length
   }
 
   /** Whether a failure is that nobody is there any more to be told of one. */
