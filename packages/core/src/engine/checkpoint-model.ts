@@ -1,4 +1,5 @@
 import { type ModelConfig, parseModelConfig } from '../config/model-config.ts'
+import type { PoolingConfig } from '../config/pooling-config.ts'
 import { type Checkpoint, openCheckpoint } from '../loading/checkpoint.ts'
 import type { WeightSource } from '../loading/weight-source.ts'
 import type { CausalLM, LoadModelContext } from '../models/model.ts'
@@ -6,6 +7,7 @@ import { getModelDefinition } from '../models/registry.ts'
 import { createQuantizationScheme } from '../quantization/create-quantization-scheme.ts'
 import { createSchemeMethods } from '../quantization/grouped-method.ts'
 import type { QuantizationScheme } from '../quantization/quantization-scheme.ts'
+import { resolvePooling } from './resolve-pooling.ts'
 import { composeLinearMethods, type WorkerModules } from './worker-modules.ts'
 
 export interface LoadOptions extends Omit<LoadModelContext, 'config' | 'source' | 'linearMethods'> {
@@ -19,6 +21,7 @@ export interface LoadOptions extends Omit<LoadModelContext, 'config' | 'source' 
 export interface CheckpointModel {
   readonly checkpoint: Checkpoint
   readonly config: ModelConfig
+  readonly pooling: PoolingConfig
   /** Its weights as they are stored, or as the modules' linear methods have them. Throws as `ModelDefinition.load`. */
   load(options: LoadOptions): CausalLM
 }
@@ -32,14 +35,16 @@ export async function readCheckpointModel(
   const config = parseModelConfig(checkpoint.config, checkpoint.path, workerModules.architectures)
   const definition = await getModelDefinition(config, workerModules.architectures)
   const scheme = checkpoint.quantization && createQuantizationScheme(checkpoint.quantization)
+  const pooling = resolvePooling(checkpoint, config)
   return {
     checkpoint,
     config,
+    pooling,
     load({ check, ...options }) {
       const source = checkpoint.openWeights()
       try {
         check?.(source, scheme)
-        const context = { config, ...options, source }
+        const context = { config, pooling, ...options, source }
         const linearMethods = composeLinearMethods(workerModules, {
           config: context.config,
           hfConfig: checkpoint.config,
