@@ -10,7 +10,6 @@ export type {
   ClassifierConfig,
   DenseConfig,
   PoolingConfig,
-  PoolingTask,
   PoolingType,
 } from './config/pooling-config.ts'
 export type { LayerType, ModelConfig, MoeConfig } from './config/model-config.ts'

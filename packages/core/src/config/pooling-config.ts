@@ -1,5 +1,4 @@
-/** vLLM's names. `embed` and `classify` give one vector a prompt, the others one a token. */
-export type PoolingTask = 'embed' | 'classify' | 'token_embed' | 'token_classify'
+import type { PoolingTask } from '../pooling-params.ts'
 
 /** Which of a prompt's hidden states, after the final norm, its vector is made of: the first, the last, or all of them. */
 export type PoolingType = (typeof allPoolingTypes)[number]

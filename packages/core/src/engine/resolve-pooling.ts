@@ -1,7 +1,8 @@
 import type { ModelConfig } from '../config/model-config.ts'
-import type { DenseConfig, PoolingConfig, PoolingTask, PoolingType } from '../config/pooling-config.ts'
+import type { DenseConfig, PoolingConfig, PoolingType } from '../config/pooling-config.ts'
 import { CheckpointError } from '../errors.ts'
 import type { Checkpoint } from '../loading/checkpoint.ts'
+import type { PoolingTask } from '../pooling-params.ts'
 
 export interface PoolingOptions {
   /** In place of the checkpoint's; default 'auto'. */
