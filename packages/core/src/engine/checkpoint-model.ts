@@ -7,10 +7,10 @@ import { getModelDefinition } from '../models/registry.ts'
 import { createQuantizationScheme } from '../quantization/create-quantization-scheme.ts'
 import { createSchemeMethods } from '../quantization/grouped-method.ts'
 import type { QuantizationScheme } from '../quantization/quantization-scheme.ts'
-import { resolvePooling } from './resolve-pooling.ts'
+import { type PoolingOptions, resolvePooling } from './resolve-pooling.ts'
 import { composeLinearMethods, type WorkerModules } from './worker-modules.ts'
 
-export interface LoadOptions extends Omit<LoadModelContext, 'config' | 'source' | 'linearMethods'> {
+export interface LoadOptions extends Omit<LoadModelContext, 'config' | 'source' | 'linearMethods' | 'pooling'> {
   /** In place of the checkpoint's own. */
   readonly config?: ModelConfig
   /** Looks at the weights before any is loaded, and throws what speaks against it. */
@@ -30,26 +30,27 @@ export interface CheckpointModel {
 export async function readCheckpointModel(
   modelPath: string,
   workerModules: Partial<WorkerModules>,
+  options: PoolingOptions = {},
 ): Promise<CheckpointModel> {
   const checkpoint = await openCheckpoint(modelPath)
   const config = parseModelConfig(checkpoint.config, checkpoint.path, workerModules.architectures)
+  const pooling = resolvePooling(checkpoint, config, options)
   const definition = await getModelDefinition(config, workerModules.architectures)
   const scheme = checkpoint.quantization && createQuantizationScheme(checkpoint.quantization)
-  const pooling = resolvePooling(checkpoint, config)
   return {
     checkpoint,
     config,
     pooling,
-    load({ check, ...options }) {
+    load({ check, ...loadOptions }) {
       const source = checkpoint.openWeights()
       try {
         check?.(source, scheme)
-        const context = { config, pooling, ...options, source }
+        const context = { config, pooling, ...loadOptions, source }
         const linearMethods = composeLinearMethods(workerModules, {
           config: context.config,
           hfConfig: checkpoint.config,
           modelPath: checkpoint.path,
-          communicator: options.communicator,
+          communicator: loadOptions.communicator,
           linearMethods: createSchemeMethods(scheme),
         })
         return definition.load({ ...context, linearMethods })

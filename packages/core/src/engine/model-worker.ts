@@ -20,6 +20,7 @@ import { type CheckpointModel, readCheckpointModel } from './checkpoint-model.ts
 import { estimateWeightBytes } from './estimate-weight-bytes.ts'
 import { checkMaxModelLen, checkWeightsFit, kvBudget, type MemoryLimits } from './kv-cache-size.ts'
 import { ModelRunner } from './model-runner.ts'
+import { maxPromptTokens } from './resolve-pooling.ts'
 import { stepLimits } from './step-limits.ts'
 import { paddedSizes, type WarmupReport, warmUp } from './warm-up.ts'
 import type { LoadedModel, Worker } from './worker.ts'
@@ -66,7 +67,7 @@ export class ModelWorker implements Worker {
 
   async load(): Promise<LoadedModel> {
     const { config, modelPath, share, communicator, expertCommunicator, workerModules = {} } = this.#options
-    const checkpointModel = await readCheckpointModel(modelPath, workerModules)
+    const checkpointModel = await readCheckpointModel(modelPath, workerModules, config.model)
     const { checkpoint, config: modelConfig, pooling } = checkpointModel
     checkParallelSizes(modelConfig, { tp: communicator.size, ep: expertCommunicator?.size ?? 1 })
     checkMaxModelLen(config.model, modelConfig.maxPositionEmbeddings)
@@ -80,7 +81,7 @@ export class ModelWorker implements Worker {
       weightBytes: model.weightBytes,
       kvCacheDtype,
       kvBytesPerToken: kvBytesPerToken({ ...model.kvShape, dtype: kvCacheDtype }),
-      maxPositions: modelConfig.maxPositionEmbeddings,
+      maxPositions: maxPromptTokens(modelConfig, pooling),
       layers: model.layers,
       numKvHeads: model.kvShape.numKvHeads,
       needsWholePrompts: pooling.needsWholePrompts,
