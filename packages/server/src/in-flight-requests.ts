@@ -17,9 +17,17 @@ interface InFlight {
   caller: Caller
 }
 
+/** Work that goes on without anybody waiting for its answer: it must `end` in any case, and soon once its signal fires. */
+export interface BackgroundWork {
+  /** Aborts when the server can wait no longer. */
+  readonly signal: AbortSignal
+  end(): void
+}
+
 /** Every request between its headers and the end of its answer: its id, its caller, the signal that ends its work. */
 export class InFlightRequests {
   readonly #requests = new Map<ServerResponse, InFlight>()
+  readonly #background = new Set<AbortController>()
   #isDraining = false
   #onEmpty: (() => void) | null = null
 
@@ -35,8 +43,21 @@ export class InFlightRequests {
       this.#requests.delete(response)
       if (error) controller.abort(new ClientGoneError())
       onEnd(!error)
-      if (this.#requests.size === 0) this.#onEmpty?.()
+      this.#checkEmpty()
     })
+  }
+
+  /** Work that the server waits for at its end as for requests: a background response, a batch. */
+  openBackground(): BackgroundWork {
+    const controller = new AbortController()
+    this.#background.add(controller)
+    return {
+      signal: controller.signal,
+      end: () => {
+        this.#background.delete(controller)
+        this.#checkEmpty()
+      },
+    }
   }
 
   idOf(response: ServerResponse): string {
@@ -66,7 +87,7 @@ export class InFlightRequests {
   /** Resolves once nothing is left: all have ended by themselves, or were aborted when the time was over. */
   async drain(timeoutMs: number): Promise<void> {
     this.#isDraining = true
-    if (this.#requests.size === 0) return
+    if (this.#requests.size + this.#background.size === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#onEmpty = resolve
     const timers = [
@@ -81,6 +102,11 @@ export class InFlightRequests {
   #abortAll(): void {
     const reason = new HttpError(503, 'The server is shutting down; the request was aborted.')
     for (const { controller } of this.#requests.values()) controller.abort(reason)
+    for (const controller of this.#background) controller.abort(reason)
+  }
+
+  #checkEmpty(): void {
+    if (this.#requests.size + this.#background.size === 0) this.#onEmpty?.()
   }
 }
 

@@ -41,6 +41,8 @@ export interface OctavoPluginOptions {
   readonly logger?: Logger
   /** How long `close()` lets running requests go on before it aborts them. Default 30000. */
   readonly drainTimeoutMs?: number
+  /** A stream that has had nothing to tell for so long, as during a long prefill, is kept alive by a ping. Default 15000; `null`: none. */
+  readonly pingIntervalMs?: number | null
   /** Keep the prefix-cache entries of different tenants (by default: API keys) apart. Default true. */
   readonly isolatePrefixCache?: boolean
   /** Run the Jinja templates that requests bring; a hostile one can keep the server busy. Default false. */
@@ -48,6 +50,7 @@ export interface OctavoPluginOptions {
 }
 
 const defaultBodyLimit = 32 * 1024 * 1024
+const defaultPingIntervalMs = 15_000
 
 /**
  * The OpenAI-compatible endpoints as a Fastify plugin: `app.register(octavoPlugin, { engine, prefix: '/llm' })` serves
@@ -84,6 +87,7 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
     inFlight: new InFlightRequests(),
     turns: new TurnQueue(),
     bodyLimit: options.bodyLimit ?? defaultBodyLimit,
+    pingMs: options.pingIntervalMs === undefined ? defaultPingIntervalMs : options.pingIntervalMs,
     isolatePrefixCache: options.isolatePrefixCache ?? true,
     trustRequestChatTemplate: options.trustRequestChatTemplate ?? false,
     endpoints: [],
