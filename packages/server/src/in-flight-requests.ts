@@ -38,9 +38,11 @@ export class InFlightRequests {
   /** `onEnd` runs when the answer is written, or the client is gone before that. */
   open(response: ServerResponse, id: string, onEnd: (isComplete: boolean) => void): void {
     const controller = new AbortController()
-    this.#requests.set(response, { id, controller, caller: { tenant: null } })
+    const request: InFlight = { id, controller, caller: { tenant: null } }
+    this.#requests.set(response, request)
     finished(response, (error) => {
       this.#requests.delete(response)
+      request.caller.ticket?.release()
       if (error) controller.abort(new ClientGoneError())
       onEnd(!error)
       this.#checkEmpty()
@@ -74,9 +76,11 @@ export class InFlightRequests {
     return this.#requests.get(response)?.caller ?? { tenant: null }
   }
 
+  /** The request's ticket is released with it. */
   setCaller(response: ServerResponse, caller: Caller): void {
     const request = this.#requests.get(response)
     if (request !== undefined) request.caller = caller
+    else caller.ticket?.release()
   }
 
   /** Whether a failure is that nobody is there any more to be told of one. */
