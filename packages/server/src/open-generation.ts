@@ -4,7 +4,7 @@ import { deriveCacheSalt } from './cache-salt.ts'
 import { clientRequestId } from './request-id.ts'
 import { requireTask } from './require-task.ts'
 import { resolveModel } from './resolve-model.ts'
-import type { ServerContext } from './server-context.ts'
+import type { CallerEngine, ServerContext } from './server-context.ts'
 
 /** What the server adds to a request for a generation. */
 export interface Generation {
@@ -18,6 +18,8 @@ export interface Generation {
   readonly cacheSalt: string | null
   /** Fires when the client goes away or the server can wait no longer. */
   readonly signal: AbortSignal
+  /** Runs what the caller asks for. */
+  readonly engine: CallerEngine
 }
 
 export interface OpenGenerationOptions {
@@ -46,14 +48,15 @@ export function openRequest(
   const { inFlight } = server
   inFlight.setOfModel(reply.raw)
   const id = `${idPrefix}-${clientRequestId(request.headers) ?? wanted.requestId ?? inFlight.idOf(reply.raw)}`
-  const caller = server.isolatePrefixCache ? inFlight.callerOf(reply.raw) : { tenant: null }
+  const caller = inFlight.callerOf(reply.raw)
   return {
     id,
     created: Math.floor(Date.now() / 1000),
     model: resolveModel(server.engine, wanted.model ?? null).id,
     // A client may repeat an id while the first is still running.
     engineRequestId: `${id}-${randomUUID().slice(0, 8)}`,
-    cacheSalt: deriveCacheSalt(caller, wanted.cacheSalt ?? null),
+    cacheSalt: deriveCacheSalt(server.isolatePrefixCache ? caller : { tenant: null }, wanted.cacheSalt ?? null),
     signal: inFlight.signalOf(reply.raw),
+    engine: server.engineFor(caller),
   }
 }
