@@ -14,6 +14,7 @@ import { addChatCompletions } from './openai/chat-completions.ts'
 import { addCompletions } from './openai/completions.ts'
 import { openaiDialect } from './openai/dialect.ts'
 import { addModels } from './openai/models.ts'
+import { addOpenApi } from './openapi/openapi.ts'
 import { chooseRequestId } from './request-id.ts'
 import { describeRequest, timedLogger } from './request-log.ts'
 import type { ExplainOptions, ServerContext } from './server-context.ts'
@@ -98,6 +99,7 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
   )
   addStatusEndpoints(app, server)
   app.register(async (v1) => addV1(v1, server), { prefix: '/v1' })
+  addOpenApi(app, server)
   return server
 }
 
