@@ -14,6 +14,9 @@ import { addChatCompletions } from './openai/chat-completions.ts'
 import { addCompletions } from './openai/completions.ts'
 import { openaiDialect } from './openai/dialect.ts'
 import { addModels } from './openai/models.ts'
+import { createMemoryResponseStore } from './openai/responses/memory-response-store.ts'
+import type { ResponseStore } from './openai/responses/response-store.ts'
+import { addResponses } from './openai/responses/responses.ts'
 import { addOpenApi } from './openapi/openapi.ts'
 import { chooseRequestId } from './request-id.ts'
 import { describeRequest, timedLogger } from './request-log.ts'
@@ -44,6 +47,8 @@ export interface OctavoPluginOptions {
   readonly drainTimeoutMs?: number
   /** Keep the prefix-cache entries of different tenants (by default: API keys) apart. Default true. */
   readonly isolatePrefixCache?: boolean
+  /** Where responses are kept that can be read and gone on from. Default: `createMemoryResponseStore()`. */
+  readonly responseStore?: ResponseStore
   /** Run the Jinja templates that requests bring; a hostile one can keep the server busy. Default false. */
   readonly trustRequestChatTemplate?: boolean
 }
@@ -86,6 +91,8 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
     turns: new TurnQueue(),
     bodyLimit: options.bodyLimit ?? defaultBodyLimit,
     isolatePrefixCache: options.isolatePrefixCache ?? true,
+    drainTimeoutMs: options.drainTimeoutMs ?? defaultDrainTimeoutMs,
+    responseStore: options.responseStore ?? createMemoryResponseStore(),
     trustRequestChatTemplate: options.trustRequestChatTemplate ?? false,
     endpoints: [],
     explain: (error, explainOptions) => explain(error, explainOptions, logger),
@@ -112,6 +119,7 @@ export function answerUnknownPaths(app: FastifyInstance, { endpoints }: ServerCo
 function addV1(v1: FastifyInstance, server: ServerContext): void {
   addChatCompletions(v1, server)
   addCompletions(v1, server)
+  addResponses(v1, server)
   addModels(v1, server)
 }
 

@@ -1,6 +1,6 @@
 import type { ToolChoice } from '../chat-format/tool-choice.ts'
 import type { ModelTask, PoolingInfo, PoolingParamsInput } from '../pooling-params.ts'
-import type { SamplingParamsInput } from '../sampling-params.ts'
+import type { SamplingParams, SamplingParamsInput } from '../sampling-params.ts'
 import type { SchedulerStats } from '../scheduler/scheduler-stats.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'
 import type { ChatMessage, ToolDefinition } from '../tokenizer/chat-message.ts'
@@ -35,6 +35,8 @@ export interface ServedModel {
   readonly created: number
   readonly maxModelLen: number
   readonly hasChatTemplate: boolean
+  /** What is sampled with where a request does not say. Default: `defaultSamplingParams`. */
+  readonly samplingDefaults?: Pick<SamplingParams, 'temperature' | 'topP'>
   readonly tasks: readonly ModelTask[]
   /** `null` where it only generates. */
   readonly pooling: PoolingInfo | null
