@@ -95,6 +95,7 @@ export class AsyncEngine implements EngineClient {
   readonly #front: FrontModel
   readonly #turns = new TurnQueue()
   readonly #hasChatTemplate: boolean
+  readonly #samplingDefaults: NonNullable<ServedModel['samplingDefaults']>
   readonly #inputProcessor: InputProcessor
   readonly #outputProcessor: OutputProcessor
   readonly #poolingProcessor: PoolingProcessor
@@ -121,6 +122,8 @@ export class AsyncEngine implements EngineClient {
     this.#core = core
     this.tokenizer = front.tokenizer
     this.#hasChatTemplate = !front.chatTemplates.isEmpty
+    const { temperature, topP } = front.defaultParams
+    this.#samplingDefaults = { temperature, topP }
     this.#helpers = [front.promptEncoder, front.grammarTranslator]
     const turns = this.#turns
     this.#tasks = tasksOf(front.pooling)
@@ -186,6 +189,7 @@ export class AsyncEngine implements EngineClient {
       created: this.#created,
       maxModelLen: this.info.maxModelLen,
       hasChatTemplate: this.#hasChatTemplate,
+      samplingDefaults: this.#samplingDefaults,
       tasks: this.#tasks,
       pooling: this.#poolingInfo,
     }))
