@@ -2,7 +2,7 @@ import type { EngineMetrics } from '@octavo/core'
 import { formatSpan, retryAfter } from '../access/retry-after.ts'
 import type { Caller } from '../authenticate.ts'
 import { HttpError } from '../http-error.ts'
-import { type Place, QueueForecast } from './queue-forecast.ts'
+import { type Ended, QueueForecast } from './queue-forecast.ts'
 
 export interface AdmissionOptions {
   /** Sequences that may wait beside those that the engine computes. */
@@ -15,11 +15,12 @@ export interface AdmissionOptions {
 }
 
 export interface Admitted {
-  readonly place: Place
+  /** Of a sequence, while they are made. */
+  progress(numTokens: number): void
   /** Nothing more is computed for it; again does nothing. */
   leave(): void
-  /** It ended by itself, with so many tokens of output a sequence. */
-  learn(numTokens: number): void
+  /** It was not aborted. */
+  learn(ended: Ended): void
 }
 
 interface Tenant {
@@ -33,6 +34,7 @@ export class AdmissionQueue {
   readonly #forecast: QueueForecast
   readonly #now: () => number
   readonly #tenants = new Map<string, Tenant>()
+  #timer: NodeJS.Timeout | null = null
 
   constructor(options: AdmissionOptions) {
     this.#options = options
@@ -68,16 +70,27 @@ export class AdmissionQueue {
           })
     if (held !== null) held.numSeqs += numSeqs
     const place = forecast.add(numSeqs, maxTokens)
+    this.#watch()
     let isHere = true
     return {
-      place,
+      progress: (numTokens) => void (place.numTokens = numTokens),
       leave: () => {
         if (isHere && held !== null) held.numSeqs -= numSeqs
         isHere = false
         forecast.remove(place)
       },
-      learn: (numTokens) => forecast.learn(numTokens),
+      learn: (ended) => forecast.learn(ended),
     }
+  }
+
+  /** While there is something to see. */
+  #watch(): void {
+    this.#timer ??= setInterval(() => {
+      this.#forecast.observe()
+      if (!this.#forecast.isIdle || this.#timer === null) return
+      clearInterval(this.#timer)
+      this.#timer = null
+    }, watchMs).unref()
   }
 
   /** Where others call too, one of them gets no more than its share of all places; unless there are many left. */
@@ -102,6 +115,7 @@ export class AdmissionQueue {
   }
 }
 
+const watchMs = 200
 const rememberedMs = 60_000
 /** Longer is no forecast. */
 const maxWaitMs = 300_000

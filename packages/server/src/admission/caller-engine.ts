@@ -69,6 +69,7 @@ class Usage {
   readonly #isLive: boolean
   #hasPrompt = false
   #numTokens = 0
+  #numStops = 0
   #isFinished = false
 
   constructor({ outputKind = 'cumulative' }: GenerateRequest, options: UsageOptions) {
@@ -82,18 +83,20 @@ class Usage {
     const count = outputs.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0)
     const numNew = this.#isCumulative ? Math.max(0, count - this.#numTokens) : count
     this.#numTokens += numNew
+    const numStops = outputs.filter(({ finishReason }) => finishReason === 'stop').length
+    this.#numStops = this.#isCumulative ? numStops : this.#numStops + numStops
     caller.ticket?.spend(numNew + (this.#hasPrompt ? 0 : promptTokenIds.length))
     this.#hasPrompt = true
     this.#isFinished ||= finished
     if (admitted === null) return
     // What comes only at the end is all computed, however slowly it is read.
-    if (this.#isLive) admitted.place.numTokens = this.#numTokens / numSeqs
+    if (this.#isLive) admitted.progress(this.#numTokens / numSeqs)
     else admitted.leave()
   }
 
   end(): void {
-    const { admitted, numSeqs } = this.#options
+    const { admitted } = this.#options
     admitted?.leave()
-    if (this.#isFinished) admitted?.learn(this.#numTokens / numSeqs)
+    if (this.#isFinished) admitted?.learn({ numTokens: this.#numTokens, numStops: this.#numStops })
   }
 }
