@@ -10,10 +10,18 @@ import { toHttpError } from './to-http-error.ts'
 export function addStatusEndpoints(app: FastifyInstance, server: ServerContext): void {
   const common = { dialect: openaiDialect, access: 'anyone' } as const
   const health = (_request: FastifyRequest, reply: FastifyReply) => answerHealth(reply, server)
+  const ready = (_request: FastifyRequest, reply: FastifyReply) => answerReady(reply, server)
   const version = (): ServerVersion => ({ version: server.version })
   addEndpoint(app, server, { ...common, methods: ['GET'], url: '/health', handler: health })
+  addEndpoint(app, server, { ...common, methods: ['GET'], url: '/ready', handler: ready })
   addEndpoint(app, server, { ...common, methods: ['GET', 'POST'], url: '/ping', handler: health })
   addEndpoint(app, server, { ...common, methods: ['GET'], url: '/version', handler: version })
+}
+
+/** As health; 503 as soon as the server knows that it will end, though it still takes requests. */
+async function answerReady(reply: FastifyReply, server: ServerContext): Promise<FastifyReply> {
+  if (server.inFlight.isLeaving) throw new HttpError(503, 'The server is about to shut down.')
+  return await answerHealth(reply, server)
 }
 
 /** 200 and nothing else while the engine can serve; 503 when it cannot or the server is about to go. */

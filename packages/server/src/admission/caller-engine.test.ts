@@ -128,7 +128,7 @@ class RestartingEngine extends FakeEngine {
     const { failure } = this
     if (failure === null) return super.generate(...args)
     return (async function* () {
-      throw failure
+      yield await Promise.reject(failure)
     })()
   }
 }
