@@ -9,8 +9,14 @@ export type {
   EngineMetrics,
   GenerateRequest,
   OutputKind,
+  PoolingOutput,
+  PoolingRequest,
   PromptInput,
+  RenderedRequest,
   ServedModel,
+  SleepOptions,
+  TokenizedPrompt,
+  TokenizeRequest,
 } from './engine/engine-client.ts'
 export type { EngineCoreClient, EngineCoreEvents } from './engine/engine-core-client.ts'
 export type { EngineCoreData } from './engine/create-engine-core.ts'
@@ -24,6 +30,15 @@ export type { OptionRow, OptionTable, OptionType, ResolvedOptions } from './conf
 export { foreignOptionRemedy } from './config/foreign-options.ts'
 export type { DownloadProgress } from './loading/hub.ts'
 
+export { poolingTasks, resolvePoolingParams, unsupportedTask } from './pooling-params.ts'
+export type {
+  ModelTask,
+  PoolingInfo,
+  PoolingLimits,
+  PoolingParams,
+  PoolingParamsInput,
+  PoolingTask,
+} from './pooling-params.ts'
 export { defaultSamplingParams, resolveSamplingParams } from './sampling-params.ts'
 export type { SamplingLimits, SamplingParams, SamplingParamsInput, ThinkingLimit } from './sampling-params.ts'
 export type { JsonInput, StructuredOutput } from './structured-output/structured-output.ts'
@@ -49,6 +64,7 @@ export {
   ContextLengthError,
   EngineDeadError,
   EngineOverloadedError,
+  EngineSleepingError,
   HubError,
   InsufficientMemoryError,
   InvalidConfigError,

@@ -14,6 +14,13 @@ export interface AdmissionOptions {
   readonly now?: () => number
 }
 
+export interface Wanted {
+  readonly numSeqs: number
+  readonly maxTokens: number | null
+  /** Part of a request of which others were admitted: it is not broken off in the middle. */
+  readonly isMore: boolean
+}
+
 export interface Admitted {
   /** Of a sequence, while they are made. */
   progress(numTokens: number): void
@@ -43,16 +50,13 @@ export class AdmissionQueue {
   }
 
   /** @throws HttpError 503 where the queue is full; 429 where the caller has more than its share of a queue that is half full */
-  enter(
-    { tenant }: Caller,
-    { numSeqs, maxTokens }: { readonly numSeqs: number; readonly maxTokens: number | null },
-  ): Admitted {
+  enter({ tenant }: Caller, { numSeqs, maxTokens, isMore }: Wanted): Admitted {
     const forecast = this.#forecast
     const capacity = forecast.capacity
     const limit = capacity + this.#options.maxQueuedSeqs
     // What is larger than the whole queue must be taken some time.
     const excess = forecast.numSeqs + Math.min(numSeqs, limit) - limit
-    if (excess > 0) {
+    if (excess > 0 && !isMore) {
       const queued = forecast.numSeqs - capacity
       throw refusal(
         503,
