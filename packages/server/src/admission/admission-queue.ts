@@ -70,7 +70,7 @@ export class AdmissionQueue {
         : this.#checkShare(tenant, {
             numSeqs,
             limit,
-            isHalfFull: forecast.numSeqs - capacity > this.#options.maxQueuedSeqs / 2,
+            isHalfFull: !isMore && forecast.numSeqs - capacity > this.#options.maxQueuedSeqs / 2,
           })
     if (held !== null) held.numSeqs += numSeqs
     const place = forecast.add(numSeqs, maxTokens)
