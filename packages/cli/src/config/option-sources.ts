@@ -61,8 +61,14 @@ export function readGiven({ name, row, value, from }: GivenOption): unknown {
     resolveOptions({ [name]: row }, { [name]: read })
     return read
   } catch (error) {
-    if (error instanceof InvalidArgumentError) throw new InvalidConfigError(from, error.message)
+    if (error instanceof InvalidArgumentError) throw new InvalidConfigError(from, refusalOf(error.message, row, value))
     if (!(error instanceof InvalidConfigError)) throw error
     throw new InvalidConfigError(from, error.message.slice(error.option.length + 2))
   }
+}
+
+/** "It must be …." → "must be …, got …" */
+function refusalOf(message: string, { isSecret }: OptionRow, value: unknown): string {
+  const rule = message.replace(/^It /, '').replace(/\.$/, '')
+  return isSecret === true ? `${rule}.` : `${rule}, got ${JSON.stringify(value)}.`
 }

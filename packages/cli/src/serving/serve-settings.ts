@@ -12,6 +12,7 @@ import { applyConfigFile, applyEnvironment, isGiven, readGiven, type Variables }
 import { backendOptionTable } from '../flags/backend-options.ts'
 import type { EngineFlags } from '../flags/engine-flags.ts'
 import { serveOptionTable } from '../flags/serve-options.ts'
+import { UsageError } from '../ui/report-error.ts'
 import type { WantedModel } from './open-models.ts'
 
 const modelTable: OptionTable = { ...engineOptionTable, ...backendOptionTable, ...parallelOptionTable }
@@ -47,11 +48,11 @@ export function serveSettings(command: Command): ServeSettings {
   const models = files.get(command)?.models ?? []
   const { model, ...others } = flags
   if (models.length === 0) {
-    if (model === undefined) throw new InvalidConfigError('model', 'is missing; name one: octavo serve MODEL.')
+    if (model === undefined) throw new UsageError('No model; name one: octavo serve MODEL.')
     return { server, models: [{ model, flags: others }], file: server.config }
   }
   if (model !== undefined)
-    throw new InvalidConfigError('model', `is given beside the models of ${server.config}; leave one out.`)
+    throw new UsageError(`A model is given beside the models of ${server.config}; leave one out.`)
   return {
     server,
     models: models.map((entry, index) => modelOf(command, { entry, file: server.config ?? '', index, others })),
