@@ -65,6 +65,8 @@ async function* generate(
     const outputs = await gate.start(() => begin(engine.generate(request, signal)), signal)
     for await (const output of outputs) {
       usage.add(output)
+      // Why it ends says more than that it was aborted.
+      if (output.outputs.some(({ finishReason }) => finishReason === 'abort')) signal?.throwIfAborted()
       yield output
     }
   } finally {
