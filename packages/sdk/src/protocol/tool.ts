@@ -5,7 +5,7 @@ import { jsonObjectSchema } from './json-object.ts'
 const toolName = /^[\p{L}\p{N}_.:/-]{1,128}$/u
 
 /** OpenAI's rule and more: other letters, and what gateways put between parts of a name. */
-const toolNameSchema = z.string({ error: 'is required: the name by which the model calls the tool' }).regex(toolName, {
+export const toolNameSchema = z.string({ error: 'is required: the name by which the model calls the tool' }).regex(toolName, {
   error: 'must be 1 to 128 letters, digits, "_", ".", ":", "/" or "-"',
 })
 
