@@ -9,6 +9,8 @@ export type {
   EngineMetrics,
   GenerateRequest,
   OutputKind,
+  PoolingOutput,
+  PoolingRequest,
   PromptInput,
   ServedModel,
 } from './engine/engine-client.ts'
@@ -24,6 +26,15 @@ export type { OptionRow, OptionTable, OptionType, ResolvedOptions } from './conf
 export { foreignOptionRemedy } from './config/foreign-options.ts'
 export type { DownloadProgress } from './loading/hub.ts'
 
+export { poolingTasks, resolvePoolingParams, unsupportedTask } from './pooling-params.ts'
+export type {
+  ModelTask,
+  PoolingInfo,
+  PoolingLimits,
+  PoolingParams,
+  PoolingParamsInput,
+  PoolingTask,
+} from './pooling-params.ts'
 export { defaultSamplingParams, resolveSamplingParams } from './sampling-params.ts'
 export type { SamplingLimits, SamplingParams, SamplingParamsInput, ThinkingLimit } from './sampling-params.ts'
 export type { JsonInput, StructuredOutput } from './structured-output/structured-output.ts'

@@ -40,13 +40,31 @@ export function createAuthenticate({ apiKeys = [], authenticate }: Authenticatio
   if (apiKeys.length === 0) return () => ({ tenant: null })
   const known = apiKeys.map(sha256)
   // Comparing digests of equal length, and always all of them, tells a guesser nothing by its time.
-  return ({ headers: { authorization } }) => {
-    const presented = /^bearer +(.+)$/i.exec(authorization ?? '')?.[1]
-    if (presented === undefined) return null
+  return ({ headers }) => {
+    const presented = presentedKey(headers)
+    if (presented === null) return null
     const digest = sha256(presented)
     const matches = known.filter((key) => timingSafeEqual(key, digest))
     return matches[0] === undefined ? null : { tenant: matches[0].toString('hex') }
   }
+}
+
+/** The key that a request shows: `Authorization: Bearer KEY`, or `x-api-key: KEY`, as Anthropic's clients do. */
+export function presentedKey({ authorization, 'x-api-key': apiKey }: IncomingHttpHeaders): string | null {
+  return (
+    /^bearer +(.+)$/i.exec(authorization ?? '')?.[1] ?? (typeof apiKey === 'string' && apiKey !== '' ? apiKey : null)
+  )
+}
+
+/**
+ * Whether a key is the operator's; `null` where there is none.
+ * @throws InvalidConfigError for a key that no header can carry
+ */
+export function createAdminCheck(adminApiKey: string | undefined): ((key: string) => boolean) | null {
+  if (adminApiKey === undefined) return null
+  checkApiKeys([adminApiKey], 'adminApiKey')
+  const known = sha256(adminApiKey)
+  return (key) => timingSafeEqual(known, sha256(key))
 }
 
 /**

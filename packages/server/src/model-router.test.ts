@@ -35,6 +35,21 @@ describe('createModelRouter', () => {
     expect((await complete(app, { ...echo, model: 'b' })).json().choices[0].text).toBe('eins zwei')
   })
 
+  it('has vectors made by the engine of the model that is named', async () => {
+    const [a, b] = [new FakeEngine({ models: ['x'] }), new FakeEngine({ tasks: ['generate'] })]
+    const router = createModelRouter({ a, b })
+    const request = { requestId: '1', prompt: { type: 'text', text: 'one two' }, params: { task: 'embed' } } as const
+    expect((await router.pool!({ ...request, model: 'a' })).shape).toEqual([4])
+    expect(a.seenPooling.map(({ model }) => model)).toEqual(['x'])
+    await expect(router.pool!({ ...request, model: 'b' })).rejects.toThrow(
+      "does not do the task 'embed'; it does generate.",
+    )
+    Object.assign(b, { pool: undefined })
+    await expect(router.pool!({ ...request, model: 'b' })).rejects.toThrow(
+      "does not do the task 'embed'; it does generate.",
+    )
+  })
+
   it('follows models that come and go', () => {
     const engine = new FakeEngine({ models: ['base'] })
     const router = createModelRouter({ base: engine })

@@ -1,5 +1,5 @@
 import type { EngineClient, EngineMetrics, GenerateRequest, RequestOutput, ServedModel } from '@octavo/core'
-import { InvalidConfigError, InvalidRequestError, ModelNotFoundError } from '@octavo/core'
+import { InvalidConfigError, InvalidRequestError, ModelNotFoundError, unsupportedTask } from '@octavo/core'
 
 interface Route {
   readonly model: ServedModel
@@ -23,6 +23,11 @@ export function createModelRouter(engines: Readonly<Record<string, EngineClient>
       return routesOf(engines).map(({ model }) => model)
     },
     generate: (request, signal) => generate(routesOf(engines), request, signal),
+    pool: async (request, signal) => {
+      const { engine, engineModel, model } = findRoute(routesOf(engines), request.model)
+      if (engine.pool === undefined) throw unsupportedTask(request.params.task, model.tasks)
+      return engine.pool({ ...request, model: engineModel }, signal)
+    },
     detokenize: (tokenIds, model) => {
       const { engine, engineModel } = findRoute(routesOf(engines), model)
       if (engine.detokenize === undefined)

@@ -4,7 +4,7 @@ import { silentLogger, TurnQueue } from '@octavo/core'
 import type { FastifyInstance } from 'fastify'
 import { checkHost } from './allowed-hosts.ts'
 import type { Authenticate } from './authenticate.ts'
-import { createAuthenticate } from './authenticate.ts'
+import { createAdminCheck, createAuthenticate } from './authenticate.ts'
 import { answerError } from './endpoint.ts'
 import { closeOnAbort } from './fetch-handler.ts'
 import { HttpError } from './http-error.ts'
@@ -14,6 +14,7 @@ import { addChatCompletions } from './openai/chat-completions.ts'
 import { addCompletions } from './openai/completions.ts'
 import { openaiDialect } from './openai/dialect.ts'
 import { addModels } from './openai/models.ts'
+import { addOpenApi } from './openapi/openapi.ts'
 import { chooseRequestId } from './request-id.ts'
 import { describeRequest, timedLogger } from './request-log.ts'
 import type { ExplainOptions, ServerContext } from './server-context.ts'
@@ -29,6 +30,8 @@ export interface OctavoPluginOptions {
   readonly version?: string
   /** Keys of which requests under /v1 must show one ("Authorization: Bearer …"). Default: none, everyone may call. */
   readonly apiKeys?: readonly string[]
+  /** Who shows it may call the endpoints for operators, which nobody may without one. Default: none. */
+  readonly adminApiKey?: string | undefined
   /** In place of `apiKeys`: decides who may call under /v1, and for which tenant. */
   readonly authenticate?: Authenticate
   /** Names by which a server on a loopback address without keys may be called, besides localhost and loopback addresses. */
@@ -77,6 +80,7 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
     engine,
     version: options.version ?? ownVersion(),
     authenticate: createAuthenticate({ apiKeys, authenticate }),
+    isAdminKey: createAdminCheck(options.adminApiKey),
     inFlight: new InFlightRequests(),
     turns: new TurnQueue(),
     bodyLimit: options.bodyLimit ?? defaultBodyLimit,
@@ -94,6 +98,7 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
   )
   addStatusEndpoints(app, server)
   app.register(async (v1) => addV1(v1, server), { prefix: '/v1' })
+  addOpenApi(app, server)
   return server
 }
 

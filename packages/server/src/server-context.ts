@@ -9,6 +9,8 @@ export interface ServerContext {
   readonly engine: EngineClient
   readonly version: string
   readonly authenticate: Authenticate
+  /** Whether a key is the operator's; `null` where there is none, so that nobody is. */
+  readonly isAdminKey: ((key: string) => boolean) | null
   readonly inFlight: InFlightRequests
   readonly bodyLimit: number
   /** Everything that takes time on this thread goes through it: bodies that come in, answers that go out. */

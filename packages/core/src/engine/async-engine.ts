@@ -150,6 +150,8 @@ export class AsyncEngine implements EngineClient {
       created: this.#created,
       maxModelLen: this.info.maxModelLen,
       hasChatTemplate: this.#hasChatTemplate,
+      tasks: ['generate'],
+      pooling: null,
     }))
   }
 

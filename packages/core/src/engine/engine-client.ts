@@ -1,4 +1,5 @@
 import type { ToolChoice } from '../chat-format/tool-choice.ts'
+import type { ModelTask, PoolingInfo, PoolingParamsInput } from '../pooling-params.ts'
 import type { SamplingParamsInput } from '../sampling-params.ts'
 import type { SchedulerStats } from '../scheduler/scheduler-stats.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'
@@ -12,6 +13,11 @@ export interface EngineClient {
    * at the first `next()`. Ending the iteration early, or `signal`, aborts the request and frees its blocks within one step.
    */
   generate(request: GenerateRequest, signal?: AbortSignal): AsyncIterable<RequestOutput>
+  /**
+   * What the model makes of one prompt without generating; of many, ask for all at once: they share batches. Rejects as
+   * `generate` does, and with `InvalidRequestError` where the model does not do the task. Without it, no model does any.
+   */
+  pool?(request: PoolingRequest, signal?: AbortSignal): Promise<PoolingOutput>
   /** Token ids of one of the models (default the first) → text, special tokens kept. Without it, the echo of a prompt that came as token ids is refused. */
   detokenize?(tokenIds: readonly number[], model?: string): string
   metrics(): EngineMetrics
@@ -29,6 +35,9 @@ export interface ServedModel {
   readonly created: number
   readonly maxModelLen: number
   readonly hasChatTemplate: boolean
+  readonly tasks: readonly ModelTask[]
+  /** `null` where it only generates. */
+  readonly pooling: PoolingInfo | null
 }
 
 /** What to continue: a text, token ids as they are, or a conversation that the chat template renders. */
@@ -83,6 +92,37 @@ export interface GenerateRequest {
   readonly truncationSide?: 'left' | 'right'
   /** Refuse a `maxTokens` for which the context has no room after the prompt, rather than end there. Default false. */
   readonly maxTokensMustFit?: boolean
+}
+
+/** One prompt of which vectors are made. */
+export interface PoolingRequest {
+  readonly requestId: string
+  /** Which served model; default the first. */
+  readonly model?: string
+  /** Tools and the generation prompt are for what is to be answered; `addGenerationPrompt` is false by default here. */
+  readonly prompt: PromptInput
+  /** A second text, for cross-encoders (`PoolingInfo.acceptsPairs`): the model reads both as one prompt, which is then a text. */
+  readonly pair?: string | null
+  readonly params: PoolingParamsInput
+  /** Lower runs earlier, with the priority policy only. Default 0. */
+  readonly priority?: number
+  /** Separates prefix-cache entries of tenants. */
+  readonly cacheSalt?: string | null
+  /** Keep only this many prompt tokens, special ones included; -1 means the model's context. */
+  readonly truncatePromptTokens?: number | null
+  /** Where tokens are dropped. Default 'right': the beginning of the prompt is kept. */
+  readonly truncationSide?: 'left' | 'right'
+}
+
+/** What a model made of one prompt. */
+export interface PoolingOutput {
+  readonly requestId: string
+  readonly promptTokenIds: readonly number[]
+  /** Prompt tokens whose KV came from the prefix cache. */
+  readonly numCachedTokens: number
+  readonly data: Float32Array
+  /** Of `data`: `[n]`, or `[numTokens, n]` for the tasks of tokens. */
+  readonly shape: readonly number[]
 }
 
 /** Counters run from the engine's start. */

@@ -46,6 +46,7 @@ export const chatCompletionRequestSchema = z
       .custom<['text']>((value) => Array.isArray(value) && value.length === 1 && value[0] === 'text', {
         error: 'only ["text"] is supported so far',
       })
+      .meta({ const: ['text'] })
       .nullish(),
     web_search_options: unsupportedOption(),
     mm_processor_kwargs: onlyNeutral({}),

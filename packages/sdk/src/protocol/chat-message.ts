@@ -45,6 +45,7 @@ export const chatMessageSchema = z
     /** The name before `tool_calls`. */
     function_call: z
       .custom<null>((value) => value === null, { error: 'is not supported; write it as an entry of tool_calls' })
+      .meta({ type: 'null' })
       .optional(),
   })
   .superRefine((message, context) => {

@@ -1,5 +1,10 @@
 import type { CompletionOutput, GenerateRequest, RequestOutput, TurnQueue } from '@octavo/core'
-import { chatFieldName, chatCompletionRequestSchema } from '@octavo/sdk/protocol'
+import {
+  chatCompletionChunkSchema,
+  chatCompletionRequestSchema,
+  chatCompletionSchema,
+  chatFieldName,
+} from '@octavo/sdk/protocol'
 import type {
   ChatCompletion,
   ChatCompletionChoice,
@@ -36,6 +41,13 @@ export function addChatCompletions(app: FastifyInstance, server: ServerContext):
     url: '/chat/completions',
     dialect: openaiDialect,
     fieldName: chatFieldName,
+    description: {
+      summary: 'An answer to a conversation',
+      tag: 'Generation',
+      request: chatCompletionRequestSchema,
+      answer: chatCompletionSchema,
+      event: chatCompletionChunkSchema,
+    },
     handler: createChatCompletion,
   }
   addEndpoint(app, server, endpoint)

@@ -8,10 +8,15 @@ import type {
   FinishReason,
   GenerateRequest,
   MessageDelta,
+  ModelTask,
+  PoolingInfo,
+  PoolingOutput,
+  PoolingRequest,
   RequestOutput,
   ServedModel,
   ToolCallDelta,
 } from '@octavo/core'
+import { fakePooling, fakePoolingInfo } from './fake-pooling.ts'
 
 export interface FakeEngineOptions {
   readonly models?: readonly string[]
@@ -22,6 +27,10 @@ export interface FakeEngineOptions {
   readonly failure?: { readonly atToken: number; readonly error: unknown }
   /** Chats have messages: a word that begins with "~" is reasoning, with "!" the name of a call, with "{" its arguments. */
   readonly parses?: boolean
+  /** Default: those of a decoder. */
+  readonly tasks?: readonly ModelTask[]
+  /** Default: `fakePoolingInfo`. */
+  readonly pooling?: Partial<PoolingInfo>
 }
 
 export interface SeenRequest {
@@ -37,6 +46,7 @@ export interface SeenRequest {
 export class FakeEngine implements EngineClient {
   readonly models: readonly ServedModel[]
   readonly seen: SeenRequest[] = []
+  readonly seenPooling: PoolingRequest[] = []
   isDead = false
   numPartsRead = 0
   readonly #options: FakeEngineOptions
@@ -53,6 +63,8 @@ export class FakeEngine implements EngineClient {
       created: 1_700_000_000,
       maxModelLen: this.#maxModelLen,
       hasChatTemplate: true,
+      tasks: options.tasks ?? ['generate', 'embed', 'token_embed'],
+      pooling: { ...fakePoolingInfo, ...options.pooling },
     }))
   }
 
@@ -118,6 +130,21 @@ export class FakeEngine implements EngineClient {
       this.numPartsRead++
       yield { ...output, outputs: [part], finished: i === parts.length - 1 }
     }
+  }
+
+  async pool(request: PoolingRequest, signal?: AbortSignal): Promise<PoolingOutput> {
+    signal?.throwIfAborted()
+    this.seenPooling.push(request)
+    const model = request.model === undefined ? this.models[0] : this.models.find(({ id }) => id === request.model)
+    if (model === undefined) throw new ModelNotFoundError(request.model ?? '', 'no such model')
+    await Promise.race([this.#options.pace?.(0) ?? Promise.resolve(), rejectOnAbort(signal)])
+    if (this.#options.failure !== undefined) throw this.#options.failure.error
+    const prompt = promptText(request)
+    const first = prompt === null ? tokenIdsOf(request) : this.tokenize(prompt)
+    const second = request.pair == null ? [] : this.tokenize(request.pair)
+    const cut = truncate([...first, ...second], request)
+    if (cut.length > this.#maxModelLen) throw new ContextLengthError(cut.length, this.#maxModelLen)
+    return fakePooling(request, { model, promptTokenIds: cut, numPairTokens: Math.max(0, cut.length - first.length) })
   }
 
   tokenize(text: string): number[] {
@@ -297,7 +324,12 @@ function fakeLogprobs(tokenId: number, numTop: number, words: readonly string[])
   return { chosen: entry(1), top: Array.from({ length: numTop }, (_, index) => entry(index + 1)) }
 }
 
-function promptText({ prompt }: GenerateRequest): string | null {
+function truncate(ids: readonly number[], { truncatePromptTokens, truncationSide }: PoolingRequest): readonly number[] {
+  if (truncatePromptTokens == null || truncatePromptTokens < 0) return ids
+  return truncationSide === 'left' ? ids.slice(-truncatePromptTokens) : ids.slice(0, truncatePromptTokens)
+}
+
+function promptText({ prompt }: Pick<GenerateRequest, 'prompt'>): string | null {
   switch (prompt.type) {
     case 'text':
       return prompt.text
@@ -314,7 +346,7 @@ function promptText({ prompt }: GenerateRequest): string | null {
   }
 }
 
-function tokenIdsOf({ prompt }: GenerateRequest): readonly number[] {
+function tokenIdsOf({ prompt }: Pick<GenerateRequest, 'prompt'>): readonly number[] {
   return prompt.type === 'tokens' ? prompt.tokenIds : []
 }
 
