@@ -22,6 +22,7 @@ export interface Generation {
 export interface OpenGenerationOptions {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
+  /** "chatcmpl-" */
   readonly idPrefix: string
   /** What the body says of the three; absent and `null` leave them to the server. */
   readonly wanted: {
@@ -37,7 +38,7 @@ export function openGeneration(
   { request, reply, idPrefix, wanted }: OpenGenerationOptions,
 ): Generation {
   const { inFlight } = server
-  const id = `${idPrefix}-${clientRequestId(request.headers) ?? wanted.requestId ?? inFlight.idOf(reply.raw)}`
+  const id = `${idPrefix}${clientRequestId(request.headers) ?? wanted.requestId ?? inFlight.idOf(reply.raw)}`
   const caller = server.isolatePrefixCache ? inFlight.callerOf(reply.raw) : { tenant: null }
   return {
     id,

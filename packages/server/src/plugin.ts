@@ -3,6 +3,7 @@ import type { EngineClient, Logger } from '@octavo/core'
 import { silentLogger, TurnQueue } from '@octavo/core'
 import type { FastifyInstance } from 'fastify'
 import { checkHost } from './allowed-hosts.ts'
+import { addMessages } from './anthropic/messages.ts'
 import type { Authenticate } from './authenticate.ts'
 import { createAdminCheck, createAuthenticate } from './authenticate.ts'
 import { answerError } from './endpoint.ts'
@@ -12,7 +13,6 @@ import { InFlightRequests } from './in-flight-requests.ts'
 import { parseJsonBodies } from './json-body.ts'
 import { addChatCompletions } from './openai/chat-completions.ts'
 import { addCompletions } from './openai/completions.ts'
-import { openaiDialect } from './openai/dialect.ts'
 import { addModels } from './openai/models.ts'
 import { addOpenApi } from './openapi/openapi.ts'
 import { chooseRequestId } from './request-id.ts'
@@ -20,7 +20,7 @@ import { describeRequest, timedLogger } from './request-log.ts'
 import type { ExplainOptions, ServerContext } from './server-context.ts'
 import { addStatusEndpoints } from './status-endpoints.ts'
 import { toHttpError } from './to-http-error.ts'
-import { explainUnknownPath } from './unknown-path.ts'
+import { dialectOf, explainUnknownPath } from './unknown-path.ts'
 
 /** What the endpoints need; everything but the engine has a default. */
 export interface OctavoPluginOptions {
@@ -94,7 +94,12 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
   trackRequests(app, server, logger)
   if (isOpen) checkHost(app, options.allowedHosts ?? [])
   app.setErrorHandler((error, request, reply) =>
-    answerError(server, { endpoint: { dialect: openaiDialect }, error, request, reply }),
+    answerError(server, {
+      endpoint: { dialect: dialectOf(request.originalUrl, server.endpoints) },
+      error,
+      request,
+      reply,
+    }),
   )
   addStatusEndpoints(app, server)
   app.register(async (v1) => addV1(v1, server), { prefix: '/v1' })
@@ -112,6 +117,7 @@ function addV1(v1: FastifyInstance, server: ServerContext): void {
   addChatCompletions(v1, server)
   addCompletions(v1, server)
   addModels(v1, server)
+  addMessages(v1, server)
 }
 
 function trackRequests(app: FastifyInstance, { inFlight, endpoints }: ServerContext, logger: Logger): void {
@@ -123,7 +129,8 @@ function trackRequests(app: FastifyInstance, { inFlight, endpoints }: ServerCont
       logger.info(describeRequest(request, { id, status, ms: performance.now() - startedAt }))
     })
     closeOnAbort(reply.raw)
-    reply.header('x-request-id', id)
+    // By OpenAI's name, and by Anthropic's.
+    reply.headers({ 'x-request-id': id, 'request-id': id })
     // Here, because a body that nobody wants need not be read first.
     if (request.is404) throw explainUnknownPath(request.method, request.originalUrl, endpoints)
     if (inFlight.isDraining)

@@ -68,6 +68,7 @@ export class AsyncEngine implements EngineClient {
   readonly #config: EngineConfig
   readonly #core: EngineCoreClient
   readonly #hasChatTemplate: boolean
+  readonly #marksThinking: boolean
   readonly #inputProcessor: InputProcessor
   readonly #outputProcessor: OutputProcessor
   /** Threads beside the core's. */
@@ -83,6 +84,7 @@ export class AsyncEngine implements EngineClient {
     this.#core = core
     this.tokenizer = front.tokenizer
     this.#hasChatTemplate = !front.chatTemplates.isEmpty
+    this.#marksThinking = front.chatFormat !== null && front.chatFormat.reasoning !== null
     this.#helpers = [front.promptEncoder, front.grammarTranslator]
     const turns = new TurnQueue()
     this.#inputProcessor = new InputProcessor({
@@ -150,6 +152,7 @@ export class AsyncEngine implements EngineClient {
       created: this.#created,
       maxModelLen: this.info.maxModelLen,
       hasChatTemplate: this.#hasChatTemplate,
+      marksThinking: this.#marksThinking,
       tasks: ['generate'],
       pooling: null,
     }))

@@ -35,6 +35,8 @@ export interface ServedModel {
   readonly created: number
   readonly maxModelLen: number
   readonly hasChatTemplate: boolean
+  /** What it thinks can be told apart from its answers, and limited (`thinkingTokenBudget`), under its own template. Default false. */
+  readonly marksThinking?: boolean
   readonly tasks: readonly ModelTask[]
   /** `null` where it only generates. */
   readonly pooling: PoolingInfo | null

@@ -2,6 +2,7 @@ import { type ChatMessage, type PromptInput, RawJson, type ToolChoice, type Tool
 import type { ChatCompletionRequest, WireChatMessage } from '@octavo/sdk/protocol'
 import { HttpError } from '../http-error.ts'
 import type { JsonSource } from '../json-source.ts'
+import type { ServerContext } from '../server-context.ts'
 
 /**
  * The conversation that a request brings, as the engine takes it; with the body's text at hand, numbers and keys on their
@@ -24,6 +25,17 @@ export function chatPrompt(request: ChatCompletionRequest, body?: JsonSource): P
     continueFinalMessage,
     addSpecialTokens: request.add_special_tokens ?? false,
   }
+}
+
+/** @throws HttpError 400 */
+export function checkChatTemplate(
+  body: Pick<ChatCompletionRequest, 'chat_template'>,
+  { trustRequestChatTemplate }: Pick<ServerContext, 'trustRequestChatTemplate'>,
+): void {
+  if (body.chat_template == null || trustRequestChatTemplate) return
+  const message =
+    'chat_template: this server does not run templates that requests bring; its operator can allow them (trustRequestChatTemplate, --trust-request-chat-template).'
+  throw new HttpError(400, message, { param: 'chat_template' })
 }
 
 /** The model cannot be kept from calling a tool that it was shown. */
@@ -83,20 +95,27 @@ function toContent(content: WireChatMessage['content'], refusal: WireChatMessage
 const ownFields = ['messages', 'tools', 'chat_template', 'add_generation_prompt', 'continue_final_message']
 
 function templateKwargs(request: ChatCompletionRequest, body?: JsonSource): Readonly<Record<string, unknown>> {
-  const kwargs = request.chat_template_kwargs ?? {}
-  const repeated = ownFields.find((name) => Object.hasOwn(kwargs, name))
-  if (repeated !== undefined) {
-    throw new HttpError(400, `chat_template_kwargs: must not hold "${repeated}"; use the field of that name.`, {
-      param: 'chat_template_kwargs',
-    })
-  }
   const { documents, reasoning_effort } = request
   return {
     ...(documents != null && Object.fromEntries(asWritten({ documents }, body))),
     // vLLM's rule: who asks for effort asks for thinking.
     ...(reasoning_effort != null && { reasoning_effort, enable_thinking: reasoning_effort !== 'none' }),
-    ...Object.fromEntries(asWritten(kwargs, body?.member('chat_template_kwargs'))),
+    ...givenKwargs(request, body),
   }
+}
+
+/** What a request itself hands to the template. @throws HttpError 400 where that repeats a field */
+export function givenKwargs(
+  { chat_template_kwargs: kwargs }: Pick<ChatCompletionRequest, 'chat_template_kwargs'>,
+  body?: JsonSource,
+): Readonly<Record<string, unknown>> {
+  const repeated = ownFields.find((name) => Object.hasOwn(kwargs ?? {}, name))
+  if (repeated !== undefined) {
+    throw new HttpError(400, `chat_template_kwargs: must not hold "${repeated}"; use the field of that name.`, {
+      param: 'chat_template_kwargs',
+    })
+  }
+  return Object.fromEntries(asWritten(kwargs ?? {}, body?.member('chat_template_kwargs')))
 }
 
 /** The members of an object, those that JavaScript may have changed as the text they were written in. */

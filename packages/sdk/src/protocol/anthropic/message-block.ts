@@ -39,15 +39,16 @@ const blockSchema = blocksOf(
 
 export const systemPromptSchema = z.union([z.string(), boundedArray(blocksOf(textBlockSchema), { max: 1024 })])
 
-/** Claude Code has other names for roles of some of its turns. */
-const otherRoles = { ctx: 'user', msg: 'user' } as const
+/** `ctx` and `msg` are Claude Code's, of turns that it writes for the user. */
+const roleSchema = z.enum(['user', 'assistant', 'system', 'ctx', 'msg'], {
+  error: 'must be "user", "assistant" or "system"',
+})
 
-const roleSchema = z
-  .enum(['user', 'assistant', 'system', 'ctx', 'msg'], { error: 'must be "user", "assistant" or "system"' })
-  .transform((role) => (role === 'ctx' || role === 'msg' ? otherRoles[role] : role))
-
+const userBlocks = ['text', 'tool_result'] as const
 const allowedBlocks = {
-  user: ['text', 'tool_result'],
+  user: userBlocks,
+  ctx: userBlocks,
+  msg: userBlocks,
   assistant: ['text', 'thinking', 'redacted_thinking', 'tool_use'],
   system: ['text'],
 } as const
@@ -82,5 +83,5 @@ function describeWrongBlock(input: unknown, known: string): string {
   if (typeof input !== 'object' || input === null || !('type' in input) || typeof input.type !== 'string')
     return `must be an object with a type (${known})`
   const type = input.type.length > 64 ? `${input.type.slice(0, 64)}…` : input.type
-  return `blocks of type ${JSON.stringify(type)} are not supported here; this server takes text only, as ${known}`
+  return `blocks of type ${JSON.stringify(type)} are not supported here; this server takes text only (${known})`
 }

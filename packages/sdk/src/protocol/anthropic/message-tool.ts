@@ -6,11 +6,16 @@ import { onlyNeutral } from '../unsupported-option.ts'
 /** A tool that the client runs. `cache_control` is dropped; input is streamed as it is written with or without `eager_input_streaming`. */
 export const messageToolSchema = z.object(
   {
-    type: z.string().nullish().refine((type) => type == null || type === 'custom', { error: describeServerTool }),
+    type: z
+      .string()
+      .nullish()
+      .refine((type) => type == null || type === 'custom', { error: describeServerTool }),
     name: toolNameSchema,
     description: z.string().nullish(),
     /** JSON Schema of an object. */
-    input_schema: z.record(z.string(), z.unknown(), { error: 'is required: the JSON Schema of the input' }).pipe(jsonObjectSchema),
+    input_schema: z
+      .record(z.string(), z.unknown(), { error: 'is required: the JSON Schema of the input' })
+      .pipe(jsonObjectSchema),
     /** Hold calls of this tool to `input_schema`, whenever the model makes one. */
     strict: z.boolean().nullish(),
     defer_loading: onlyNeutral(false, 'needs a search for tools, which this server does not have; leave it out'),
@@ -19,6 +24,7 @@ export const messageToolSchema = z.object(
       .custom<['direct']>((value) => Array.isArray(value) && value.every((caller) => caller === 'direct'), {
         error: 'only ["direct"] is supported: this server runs no code that could call tools',
       })
+      .meta({ const: ['direct'] })
       .nullish(),
   },
   { error: 'must be an object with name and input_schema' },

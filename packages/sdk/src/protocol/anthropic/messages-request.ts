@@ -2,8 +2,8 @@ import { z } from 'zod'
 import { boundedArray } from '../bounded-array.ts'
 import { checkGenerationOptions, generationOptionShape } from '../generation-options.ts'
 import { jsonObjectSchema } from '../json-object.ts'
-import { onlyNeutral, unsupportedOption } from '../unsupported-option.ts'
-import { messageParamSchema, systemPromptSchema } from './message-block.ts'
+import { onlyNeutral, onlyNull, unsupportedOption } from '../unsupported-option.ts'
+import { type MessageParam, messageParamSchema, systemPromptSchema } from './message-block.ts'
 import { checkMessageTools, messageToolChoiceSchema, messageToolSchema } from './message-tool.ts'
 
 const jsonFormatSchema = z.object(
@@ -58,6 +58,7 @@ const promptShape = {
     .custom<object>(isKeepingAll, {
       error: 'only edits of the type "clear_thinking_20251015" with keep: "all" are supported; leave it out',
     })
+    .meta({ type: 'object' })
     .nullish(),
   compaction: unsupportedOption(),
   thread: unsupportedOption(),
@@ -80,9 +81,10 @@ export const messagesRequestSchema = z
     diagnostics: unsupportedOption(),
 
     stop: onlyNeutral([], 'is called stop_sequences here; write that,'),
-    response_format: z.custom<null>((value) => value === null, { error: 'is called output_config.format here' }).optional(),
+    response_format: onlyNull('is called output_config.format here'),
+    thinking_token_budget: onlyNeutral(-1, 'is called thinking.budget_tokens here; write that,'),
     n: onlyNeutral(1, hasNoPlace),
-    prompt_logprobs: z.custom<null>((value) => value === null, { error: hasNoPlace }).optional(),
+    prompt_logprobs: onlyNull(hasNoPlace),
     return_token_ids: onlyNeutral(false, hasNoPlace),
     return_tokens_as_token_ids: onlyNeutral(false, hasNoPlace),
     stream_options: onlyNeutral({}, 'is not needed: usage is always told; leave it out'),
@@ -91,6 +93,7 @@ export const messagesRequestSchema = z
     const fail = (field: string, message: string) => context.addIssue({ code: 'custom', path: [field], message })
     checkGenerationOptions(request, fail)
     checkPrompt(request, fail)
+    checkLastMessage(request.messages, fail)
     const isFormatted = request.output_config?.format != null || request.output_format != null
     if (request.structured_outputs != null && isFormatted)
       fail('structured_outputs', 'and a format exclude each other; give one of the two')
@@ -116,6 +119,17 @@ function checkPrompt(
   checkMessageTools(request, fail)
   if (request.output_config?.format != null && request.output_format != null)
     fail('output_format', 'is the older name of output_config.format; give one of the two')
+}
+
+/** What the assistant has said at the end is continued. */
+function checkLastMessage(messages: readonly MessageParam[], fail: (field: string, message: string) => void): void {
+  const last = messages.at(-1)
+  if (last?.role !== 'assistant') return
+  const end = typeof last.content === 'string' ? { type: 'text', text: last.content } : last.content.at(-1)
+  if (end?.type === 'tool_use')
+    return fail('messages', 'ends with a call; send its tool_result in a message with the role user')
+  if (end === undefined || !('text' in end) || end.text === '')
+    fail('messages', 'ends with a message of the assistant without text that could be continued')
 }
 
 /** No edits, or the one that changes nothing, which Claude Code asks for. */
