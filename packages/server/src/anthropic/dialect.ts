@@ -29,9 +29,13 @@ function frameOf(name: string): { before: string; after: string } {
   return { before: `event: ${name}\ndata: `, after: '\n\n' }
 }
 
-function errorBody({ status, code, message }: HttpError, requestId?: string): MessageErrorBody {
+function errorBody({ status, code, param, message }: HttpError, requestId?: string): MessageErrorBody {
   const type = errorTypes[status] ?? (status < 500 ? 'invalid_request_error' : 'api_error')
   // Claude Code shortens its conversation when it reads these words.
   const text = code === 'context_length_exceeded' ? `prompt is too long: ${message}` : message
-  return { type: 'error', error: { type, message: text }, ...(requestId !== undefined && { request_id: requestId }) }
+  const error = { type, message: text, ...(param === 'thread' && { details: noThreads }) }
+  return { type: 'error', error, ...(requestId !== undefined && { request_id: requestId }) }
 }
+
+/** By this Anthropic's client knows that it has to send whole conversations. */
+const noThreads = { error_code: 'thread_unsupported_request', unsupported: ['thread'] }
