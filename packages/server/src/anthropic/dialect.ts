@@ -22,6 +22,7 @@ export const anthropicDialect: Dialect = {
     const { before, after } = frameOf('error')
     return `${before}${JSON.stringify(errorBody(error))}${after}`
   },
+  ping: 'event: ping\ndata: {"type":"ping"}\n\n',
   endOfStream: '',
 }
 

@@ -27,7 +27,6 @@ export async function* messageEvents(
     if (isFirst) {
       counter.add(0, { ...output, outputs: [] })
       yield { type: 'message_start', message: emptyMessage(frame, messageUsage(counter.usage())) }
-      yield { type: 'ping' }
       isFirst = false
     }
     counter.add(0, output)

@@ -111,7 +111,6 @@ describe('a streamed message', () => {
     for (const { name, data } of events) expect(messageEventSchema.parse(data).type).toBe(name)
     expect(events.map(({ name }) => name)).toEqual([
       'message_start',
-      'ping',
       ...[
         'content_block_start',
         'content_block_delta',

@@ -17,7 +17,7 @@ import { takeJsonSource } from '../json-body.ts'
 import type { JsonSource } from '../json-source.ts'
 import type { Generation } from '../open-generation.ts'
 import { openGeneration } from '../open-generation.ts'
-import { checkChatTemplate } from '../openai/chat-prompt.ts'
+import { checkChatTemplate } from '../openai/check-chat-template.ts'
 import { commonRequestFields, samplingParams } from '../openai/sampling-params.ts'
 import { structuredOutput } from '../openai/structured-output.ts'
 import { UsageCounter } from '../openai/usage.ts'
@@ -62,7 +62,7 @@ export function addMessages(app: FastifyInstance, server: ServerContext): void {
     const generateRequest = await turns.run(() =>
       messageToGenerateRequest(body, { ...generation, served: model }, source),
     )
-    const outputs = server.engine.generate(generateRequest, signal)
+    const outputs = generation.engine.generate(generateRequest, signal)
     const answer = { request: body, frame: generation }
     const explain = (error: unknown) => explainFailure(server, { endpoint, error, request, reply })
     if (body.stream !== true)
