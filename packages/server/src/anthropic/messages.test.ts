@@ -169,6 +169,20 @@ function joinEvents(events: readonly MessageEvent[]) {
   return { message, texts, inputs, thinking }
 }
 
+describe('a count of tokens', () => {
+  it('is that of the prompt, and what has no part in it is not needed', async () => {
+    const { post, engine } = open()
+    const count = async (body: object) => (await post(body, {}, '/v1/messages/count_tokens')).json()
+    const prompt = { model: 'fake', messages: [{ role: 'user', content: 'one two three' }] }
+    expect(await count(prompt)).toEqual({ input_tokens: 3 })
+    expect(await count({ ...prompt, system: 'be good' })).toEqual({ input_tokens: 5 })
+    const call = { role: 'assistant', content: [{ type: 'tool_use', id: 'a', name: 'b', input: {} }] }
+    expect(await count({ ...prompt, messages: [...prompt.messages, call] })).toEqual({ input_tokens: 3 })
+    expect(await count({ ...prompt, messages: [] })).toMatchObject({ error: { type: 'invalid_request_error' } })
+    expect(engine.seen).toEqual([])
+  })
+})
+
 describe('errors', () => {
   const image = { type: 'image', source: { type: 'base64', media_type: 'image/png', data: '' } }
   it.each([

@@ -51,7 +51,7 @@ export function addMessages(app: FastifyInstance, server: ServerContext): void {
   addEndpoint(app, server, endpoint)
 
   async function createMessage(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const { turns } = server
+    const { turns, pingMs } = server
     const body = await turns.run(() => parseWire(messagesRequestSchema, request.body))
     checkChatTemplate(body, server)
     const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
@@ -69,7 +69,7 @@ export function addMessages(app: FastifyInstance, server: ServerContext): void {
       return sendJson(reply, await messageAnswer(await whenFinished(outputs), answer), { turns, signal, explain })
     const events = messageEvents(outputs, answer)
     const hasGrammar = mayHaveGrammar(body)
-    return sendEventStream(reply, events, { dialect: anthropicDialect, turns, signal, explain, hasGrammar })
+    return sendEventStream(reply, events, { dialect: anthropicDialect, turns, pingMs, signal, explain, hasGrammar })
   }
 }
 
