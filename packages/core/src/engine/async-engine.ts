@@ -69,6 +69,7 @@ export class AsyncEngine implements EngineClient {
   readonly #core: EngineCoreClient
   readonly #hasChatTemplate: boolean
   readonly #samplingDefaults: NonNullable<ServedModel['samplingDefaults']>
+  readonly #marksThinking: boolean
   readonly #inputProcessor: InputProcessor
   readonly #outputProcessor: OutputProcessor
   /** Threads beside the core's. */
@@ -86,6 +87,7 @@ export class AsyncEngine implements EngineClient {
     this.#hasChatTemplate = !front.chatTemplates.isEmpty
     const { temperature, topP } = front.defaultParams
     this.#samplingDefaults = { temperature, topP }
+    this.#marksThinking = front.chatFormat !== null && front.chatFormat.reasoning !== null
     this.#helpers = [front.promptEncoder, front.grammarTranslator]
     const turns = new TurnQueue()
     this.#inputProcessor = new InputProcessor({
@@ -154,6 +156,7 @@ export class AsyncEngine implements EngineClient {
       maxModelLen: this.info.maxModelLen,
       hasChatTemplate: this.#hasChatTemplate,
       samplingDefaults: this.#samplingDefaults,
+      marksThinking: this.#marksThinking,
       tasks: ['generate'],
       pooling: null,
     }))
