@@ -16,7 +16,7 @@ export interface CorsOptions {
 /** What a page may read of an answer besides its body. */
 const exposedHeaders = ['requests', 'tokens']
   .flatMap((noun) => ['limit', 'remaining', 'reset'].map((what) => `x-ratelimit-${what}-${noun}`))
-  .concat('x-request-id', 'retry-after', 'retry-after-ms')
+  .concat('x-request-id', 'request-id', 'retry-after', 'retry-after-ms')
   .join(', ')
 
 const preflightSeconds = 600

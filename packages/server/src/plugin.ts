@@ -6,6 +6,8 @@ import { AdmissionQueue } from './admission/admission-queue.ts'
 import { createCallerEngine } from './admission/caller-engine.ts'
 import { addSleep } from './admin/sleep.ts'
 import { checkHost } from './allowed-hosts.ts'
+import { addCountTokens } from './anthropic/count-tokens.ts'
+import { addMessages } from './anthropic/messages.ts'
 import type { ApiKeyOptions } from './access/api-key.ts'
 import type { Authenticate } from './authenticate.ts'
 import { createAdminCheck, createAuthenticate } from './access/create-authenticate.ts'
@@ -17,9 +19,11 @@ import { InFlightRequests } from './in-flight-requests.ts'
 import { parseJsonBodies } from './json-body.ts'
 import { addChatCompletions } from './openai/chat-completions.ts'
 import { addCompletions } from './openai/completions.ts'
-import { openaiDialect } from './openai/dialect.ts'
 import { addModels } from './openai/models.ts'
 import { addEmbeddings } from './openai/embeddings.ts'
+import { createMemoryResponseStore } from './openai/responses/memory-response-store.ts'
+import type { ResponseStore } from './openai/responses/response-store.ts'
+import { addResponses } from './openai/responses/responses.ts'
 import { addOpenApi } from './openapi/openapi.ts'
 import { addClassify } from './pooling/classify.ts'
 import { addPooling } from './pooling/pooling.ts'
@@ -35,7 +39,7 @@ import { addRender } from './tokens/render.ts'
 import { addTokenize } from './tokens/tokenize.ts'
 import { addTokenizerInfo } from './tokens/tokenizer-info.ts'
 import { toHttpError } from './to-http-error.ts'
-import { explainUnknownPath } from './unknown-path.ts'
+import { dialectOf, explainUnknownPath } from './unknown-path.ts'
 
 /** What the endpoints need; everything but the engine has a default. */
 export interface OctavoPluginOptions extends CorsOptions {
@@ -73,6 +77,8 @@ export interface OctavoPluginOptions extends CorsOptions {
   readonly pingIntervalMs?: number | null
   /** Keep the prefix-cache entries of different tenants (by default: API keys) apart. Default true. */
   readonly isolatePrefixCache?: boolean
+  /** Where responses are kept that can be read and gone on from. Default: `createMemoryResponseStore()`. */
+  readonly responseStore?: ResponseStore
   /** Run the Jinja templates that requests bring; a hostile one can keep the server busy. Default false. */
   readonly trustRequestChatTemplate?: boolean
   /** Serve GET /tokenizer_info, which tells the model's chat template. Default false. */
@@ -121,6 +127,8 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
     bodyLimit: options.bodyLimit ?? defaultBodyLimit,
     pingMs: options.pingIntervalMs === undefined ? defaultPingIntervalMs : options.pingIntervalMs,
     isolatePrefixCache: options.isolatePrefixCache ?? true,
+    drainTimeoutMs: options.drainTimeoutMs ?? defaultDrainTimeoutMs,
+    responseStore: options.responseStore ?? createMemoryResponseStore(),
     trustRequestChatTemplate: options.trustRequestChatTemplate ?? false,
     endpoints: [],
     explain: (error, explainOptions) => explain(error, explainOptions, logger),
@@ -131,7 +139,12 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
   trackRequests(app, server, { logger, writeTimeoutMs: options.writeTimeoutMs ?? defaultWriteTimeoutMs })
   if (isOpen) checkHost(app, options.allowedHosts ?? [])
   app.setErrorHandler((error, request, reply) =>
-    answerError(server, { endpoint: { dialect: openaiDialect }, error, request, reply }),
+    answerError(server, {
+      endpoint: { dialect: dialectOf(request.originalUrl, server.endpoints) },
+      error,
+      request,
+      reply,
+    }),
   )
   addStatusEndpoints(app, server)
   app.register(async (v1) => addV1(v1, server), { prefix: '/v1' })
@@ -164,7 +177,10 @@ export function answerUnknownPaths(app: FastifyInstance, { endpoints }: ServerCo
 function addV1(v1: FastifyInstance, server: ServerContext): void {
   addChatCompletions(v1, server)
   addCompletions(v1, server)
+  addResponses(v1, server)
   addModels(v1, server)
+  addMessages(v1, server)
+  addCountTokens(v1, server)
   addEmbeddings(v1, server)
   addScore(v1, server)
   addRerank(v1, server)
@@ -198,7 +214,8 @@ function trackRequests(
     })
     closeOnAbort(reply.raw)
     endStalledAnswer(reply.raw, writeTimeoutMs)
-    reply.headers({ ...securityHeaders, 'x-request-id': id })
+    // By OpenAI's name, and by Anthropic's.
+    reply.headers({ ...securityHeaders, 'x-request-id': id, 'request-id': id })
     // Here, because a body that nobody wants need not be read first.
     if (request.is404) throw explainUnknownPath(request.method, request.originalUrl, endpoints)
     if (inFlight.isDraining)

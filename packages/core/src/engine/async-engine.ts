@@ -68,6 +68,8 @@ export class AsyncEngine implements EngineClient {
   readonly #config: EngineConfig
   readonly #core: EngineCoreClient
   readonly #hasChatTemplate: boolean
+  readonly #samplingDefaults: NonNullable<ServedModel['samplingDefaults']>
+  readonly #marksThinking: boolean
   readonly #inputProcessor: InputProcessor
   readonly #outputProcessor: OutputProcessor
   /** Threads beside the core's. */
@@ -83,6 +85,9 @@ export class AsyncEngine implements EngineClient {
     this.#core = core
     this.tokenizer = front.tokenizer
     this.#hasChatTemplate = !front.chatTemplates.isEmpty
+    const { temperature, topP } = front.defaultParams
+    this.#samplingDefaults = { temperature, topP }
+    this.#marksThinking = front.chatFormat !== null && front.chatFormat.reasoning !== null
     this.#helpers = [front.promptEncoder, front.grammarTranslator]
     const turns = new TurnQueue()
     this.#inputProcessor = new InputProcessor({
@@ -150,6 +155,8 @@ export class AsyncEngine implements EngineClient {
       created: this.#created,
       maxModelLen: this.info.maxModelLen,
       hasChatTemplate: this.#hasChatTemplate,
+      samplingDefaults: this.#samplingDefaults,
+      marksThinking: this.#marksThinking,
       tasks: ['generate'],
       pooling: null,
     }))
