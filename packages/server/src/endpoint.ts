@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { presentedKey } from './access/presented-key.ts'
 import type { Dialect } from './dialect.ts'
 import { HttpError } from './http-error.ts'
 import type { ServerContext } from './server-context.ts'
@@ -10,8 +11,8 @@ export interface Endpoint {
   /** Below the prefix of the app; it is served with a slash at its end too. */
   readonly url: string
   readonly dialect: Dialect
-  /** Default 'caller': who shows a key, where keys are asked for. */
-  readonly access?: 'anyone' | 'caller'
+  /** Default 'caller': who shows a key, where keys are asked for. 'admin': who shows the admin key; without one nobody. */
+  readonly access?: 'anyone' | 'caller' | 'admin'
   /** How the wire spells a field that core names, in a request with this body. Default: as core does. */
   readonly fieldName?: (field: string, body: unknown) => string
   readonly handler: (request: FastifyRequest, reply: FastifyReply) => unknown
@@ -25,7 +26,11 @@ export function addEndpoint(app: FastifyInstance, server: ServerContext, endpoin
     answerError(server, { endpoint, error, request, reply })
   const allow = methods.join(', ')
   // By route, not by path: a path can be spelled in many ways.
-  const authenticate = endpoint.access === 'anyone' ? [] : [(...args: Arrival) => checkCaller(server, ...args)]
+  const authenticate = accessChecks[endpoint.access ?? 'caller'].map(
+    (check) =>
+      async (...arrival: Arrival) =>
+        await check(server, ...arrival),
+  )
   const refuse = async (request: FastifyRequest): Promise<never> => {
     throw new HttpError(405, `${request.method} is not allowed here; use ${allow}.`, { headers: { allow } })
   }
@@ -43,12 +48,38 @@ export function addEndpoint(app: FastifyInstance, server: ServerContext, endpoin
 
 type Arrival = [request: FastifyRequest, reply: FastifyReply]
 
+type AccessCheck = (server: ServerContext, ...arrival: Arrival) => Promise<void>
+
+const accessChecks: Readonly<Record<NonNullable<Endpoint['access']>, readonly AccessCheck[]>> = {
+  anyone: [],
+  caller: [checkCaller],
+  admin: [checkAdmin],
+}
+
 async function checkCaller({ authenticate, inFlight }: ServerContext, ...[request, reply]: Arrival): Promise<void> {
   const { headers, method, url, ip, raw } = request
   const caller = await authenticate({ headers, method, url, ip, raw })
-  if (caller !== null) return inFlight.setCaller(reply.raw, caller)
-  const message = 'Missing or wrong API key; send the header "Authorization: Bearer <key>".'
-  throw new HttpError(401, message, { headers: { 'www-authenticate': 'Bearer' } })
+  if (caller === null) throw unauthorized('Missing or wrong API key')
+  // What only asks for something that is there costs nothing.
+  const ticket = method === 'POST' ? caller.meter?.open() : undefined
+  inFlight.setCaller(reply.raw, ticket === undefined ? caller : { ...caller, ticket })
+  reply.headers({ ...caller.meter?.headers() })
+}
+
+async function checkAdmin({ isAdminKey }: ServerContext, ...[request]: Arrival): Promise<void> {
+  if (isAdminKey === null) {
+    throw new HttpError(
+      403,
+      'This endpoint is for the operator of the server, who has set no admin key; OCTAVO_ADMIN_API_KEY (adminApiKey) sets one.',
+    )
+  }
+  const key = presentedKey(request.headers)
+  if (key === null || !isAdminKey(key)) throw unauthorized('Missing or wrong admin key')
+}
+
+function unauthorized(fault: string): HttpError {
+  const message = `${fault}; send the header "Authorization: Bearer <key>".`
+  return new HttpError(401, message, { headers: { 'www-authenticate': 'Bearer' } })
 }
 
 export interface Failure {

@@ -38,6 +38,7 @@ async function serve(model: string, flags: EngineFlags): Promise<void> {
     engine,
     version: readVersion(),
     apiKeys,
+    adminApiKey: options.adminApiKey ?? readCliEnv().adminApiKey ?? undefined,
     logger: options.requestLog ? consoleLogger : { ...consoleLogger, info() {} },
     drainTimeoutMs: shutdownTimeout * 1000,
     trustRequestChatTemplate: options.trustRequestChatTemplate,

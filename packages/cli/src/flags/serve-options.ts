@@ -18,6 +18,14 @@ export const serveOptionTable = {
     env: 'OCTAVO_API_KEY',
     doc: 'Key that requests must bring; may be repeated.',
   },
+  adminApiKey: {
+    group: 'server',
+    type: { kind: 'text' },
+    default: null,
+    otherwise: 'none, nobody may call the endpoints for operators',
+    env: 'OCTAVO_ADMIN_API_KEY',
+    doc: 'Key of the endpoints for operators.',
+  },
   shutdownTimeout: {
     group: 'server',
     type: { kind: 'number', min: 0, max: 86_400 },

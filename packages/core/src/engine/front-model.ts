@@ -16,7 +16,7 @@ import { eosTokenIdsOf, samplingDefaults } from './generation-config.ts'
 import { GrammarTranslator } from './grammar-translator.ts'
 import { loadArchitectures } from './load-engine-modules.ts'
 import { createFrontEncoder, type PromptEncoder, ThreadedPromptEncoder } from './prompt-encoder.ts'
-import { resolvePooling } from './resolve-pooling.ts'
+import { maxPromptTokens, resolvePooling } from './resolve-pooling.ts'
 import type { TokenizerThreadOptions } from './tokenizer-thread.ts'
 
 export interface LoadHooks {
@@ -90,6 +90,7 @@ export async function loadFrontModel(
   })
   // An id beyond the vocabulary never comes out of the model.
   const eosTokenIds = eosTokenIdsOf(checkpoint, modelConfig, tokenizer).filter((id) => id < modelConfig.vocabSize)
+  const pooling = resolvePooling(checkpoint, modelConfig, config.model)
   return {
     tokenizer,
     hasOwnTokenizer: createOwn !== undefined,
@@ -99,11 +100,11 @@ export async function loadFrontModel(
     // While the engine's thread reads the weights; the first request finds it done.
     chatFormat: defaultChatFormat(chatTemplates, { tokenizer, eosTokenIds }),
     vocabSize: modelConfig.vocabSize,
-    maxPositions: modelConfig.maxPositionEmbeddings,
+    maxPositions: maxPromptTokens(modelConfig, pooling),
     longPromptThreshold: modelConfig.longPromptThreshold,
     eosTokenIds,
     defaultParams: samplingDefaults(checkpoint, config.model),
-    pooling: resolvePooling(checkpoint, modelConfig),
+    pooling,
   }
 }
 

@@ -49,6 +49,11 @@ export function resolvePooling(
   })
 }
 
+/** How long a context is without an option that says so: what an embedder's files say may be less than its positions. */
+export function maxPromptTokens({ maxPositionEmbeddings }: ModelConfig, { maxTokens }: PoolingConfig): number {
+  return Math.min(maxPositionEmbeddings, maxTokens ?? Infinity)
+}
+
 function tasksOf({ head, encoder }: ModelConfig): readonly PoolingTask[] {
   switch (head) {
     case 'classes':
