@@ -124,7 +124,7 @@ describe('paths and methods', () => {
   )
 
   it('answers 405 to a method that it never heard of', () => {
-    const known = [{ methods: ['POST'], url: '/v1/completions' }]
+    const known = [{ methods: ['POST'] as const, url: '/v1/completions' }]
     expect(explainUnknownPath('PROPFIND', '/v1/completions?x', known)).toMatchObject({ status: 405 })
   })
 })

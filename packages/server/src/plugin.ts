@@ -4,6 +4,7 @@ import { InvalidConfigError, silentLogger, TurnQueue } from '@octavo/core'
 import type { FastifyInstance } from 'fastify'
 import { AdmissionQueue } from './admission/admission-queue.ts'
 import { createCallerEngine } from './admission/caller-engine.ts'
+import { addSleep } from './admin/sleep.ts'
 import { checkHost } from './allowed-hosts.ts'
 import type { ApiKeyOptions } from './access/api-key.ts'
 import type { Authenticate } from './authenticate.ts'
@@ -17,10 +18,23 @@ import { addChatCompletions } from './openai/chat-completions.ts'
 import { addCompletions } from './openai/completions.ts'
 import { openaiDialect } from './openai/dialect.ts'
 import { addModels } from './openai/models.ts'
+import { addEmbeddings } from './openai/embeddings.ts'
+import { createMemoryResponseStore } from './openai/responses/memory-response-store.ts'
+import type { ResponseStore } from './openai/responses/response-store.ts'
+import { addResponses } from './openai/responses/responses.ts'
+import { addOpenApi } from './openapi/openapi.ts'
+import { addClassify } from './pooling/classify.ts'
+import { addPooling } from './pooling/pooling.ts'
+import { addRerank } from './pooling/rerank.ts'
+import { addScore } from './pooling/score.ts'
 import { chooseRequestId } from './request-id.ts'
 import { describeRequest, timedLogger } from './request-log.ts'
 import type { ExplainOptions, ServerContext } from './server-context.ts'
 import { addStatusEndpoints } from './status-endpoints.ts'
+import { addDetokenize } from './tokens/detokenize.ts'
+import { addRender } from './tokens/render.ts'
+import { addTokenize } from './tokens/tokenize.ts'
+import { addTokenizerInfo } from './tokens/tokenizer-info.ts'
 import { toHttpError } from './to-http-error.ts'
 import { explainUnknownPath } from './unknown-path.ts'
 
@@ -58,8 +72,12 @@ export interface OctavoPluginOptions {
   readonly pingIntervalMs?: number | null
   /** Keep the prefix-cache entries of different tenants (by default: API keys) apart. Default true. */
   readonly isolatePrefixCache?: boolean
+  /** Where responses are kept that can be read and gone on from. Default: `createMemoryResponseStore()`. */
+  readonly responseStore?: ResponseStore
   /** Run the Jinja templates that requests bring; a hostile one can keep the server busy. Default false. */
   readonly trustRequestChatTemplate?: boolean
+  /** Serve GET /tokenizer_info, which tells the model's chat template. Default false. */
+  readonly enableTokenizerInfoEndpoint?: boolean
 }
 
 const defaultBodyLimit = 32 * 1024 * 1024
@@ -103,6 +121,8 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
     bodyLimit: options.bodyLimit ?? defaultBodyLimit,
     pingMs: options.pingIntervalMs === undefined ? defaultPingIntervalMs : options.pingIntervalMs,
     isolatePrefixCache: options.isolatePrefixCache ?? true,
+    drainTimeoutMs: options.drainTimeoutMs ?? defaultDrainTimeoutMs,
+    responseStore: options.responseStore ?? createMemoryResponseStore(),
     trustRequestChatTemplate: options.trustRequestChatTemplate ?? false,
     endpoints: [],
     explain: (error, explainOptions) => explain(error, explainOptions, logger),
@@ -116,6 +136,16 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
   )
   addStatusEndpoints(app, server)
   app.register(async (v1) => addV1(v1, server), { prefix: '/v1' })
+  addSleep(app, server)
+  addTokenize(app, server)
+  addDetokenize(app, server)
+  if (options.enableTokenizerInfoEndpoint === true) addTokenizerInfo(app, server)
+  addClassify(app, server)
+  addPooling(app, server)
+  addScore(app, server)
+  addRerank(app, server)
+  app.register(async (v2) => addRerank(v2, server), { prefix: '/v2' })
+  addOpenApi(app, server)
   return server
 }
 
@@ -135,7 +165,12 @@ export function answerUnknownPaths(app: FastifyInstance, { endpoints }: ServerCo
 function addV1(v1: FastifyInstance, server: ServerContext): void {
   addChatCompletions(v1, server)
   addCompletions(v1, server)
+  addResponses(v1, server)
   addModels(v1, server)
+  addEmbeddings(v1, server)
+  addScore(v1, server)
+  addRerank(v1, server)
+  addRender(v1, server)
 }
 
 function trackRequests(app: FastifyInstance, { inFlight, endpoints }: ServerContext, logger: Logger): void {

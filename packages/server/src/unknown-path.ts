@@ -1,8 +1,8 @@
 import { editDistance } from '@octavo/core'
+import type { Endpoint } from './endpoint.ts'
 import { HttpError } from './http-error.ts'
 
-export interface KnownEndpoint {
-  readonly methods: readonly string[]
+export interface KnownEndpoint extends Pick<Endpoint, 'methods' | 'description' | 'access'> {
   /** With its prefix; a `*` at the end stands for anything. */
   readonly url: string
 }

@@ -1,5 +1,10 @@
 import type { CompletionOutput, GenerateRequest, PromptInput, RequestOutput, TurnQueue } from '@octavo/core'
-import { completionFieldName, completionRequestSchema } from '@octavo/sdk/protocol'
+import {
+  completionChunkSchema,
+  completionFieldName,
+  completionRequestSchema,
+  completionSchema,
+} from '@octavo/sdk/protocol'
 import type {
   Completion,
   CompletionChoice,
@@ -45,6 +50,13 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
     url: '/completions',
     dialect: openaiDialect,
     fieldName: completionFieldName,
+    description: {
+      summary: 'A continuation of each prompt',
+      tag: 'Generation',
+      request: completionRequestSchema,
+      answer: completionSchema,
+      event: completionChunkSchema,
+    },
     handler: createCompletion,
   }
   addEndpoint(app, server, endpoint)
