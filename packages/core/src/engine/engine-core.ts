@@ -159,7 +159,7 @@ function noReleaseError(): InvalidRequestError {
   return new InvalidRequestError(
     [
       { field: 'level' },
-      ' 1 needs an executor that can give its KV cache back, and the one of this engine, over several ranks, cannot. Use 0 or 2.',
+      ' 1 needs an executor that can give its KV cache back, and the one of this engine cannot. Use 0 or 2.',
     ],
     'level',
   )
