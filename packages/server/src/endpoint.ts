@@ -1,27 +1,55 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { presentedKey } from './access/presented-key.ts'
 import type { Dialect } from './dialect.ts'
+import type { WireSchema } from '@octavo/sdk/protocol'
 import { HttpError } from './http-error.ts'
 import type { ServerContext } from './server-context.ts'
 
 const knownMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'] as const
 
+export type Method = 'GET' | 'POST' | 'DELETE'
+
+/** What /openapi.json says of an endpoint; the schemas are those that it parses by. */
+export interface EndpointDescription {
+  /** A line without a full stop. */
+  readonly summary: string
+  /** The group it is listed under. */
+  readonly tag: string
+  /** Of the JSON body; `requestType` where it comes as something else. */
+  readonly request?: WireSchema
+  readonly requestType?: string
+  /** An object: each of its fields is a parameter of the query. */
+  readonly query?: WireSchema
+  /** Of the body of a 200; absent: it has none. */
+  readonly answer?: WireSchema
+  readonly answerType?: string
+  /** Of the data of one event, where the answer may be a stream. */
+  readonly event?: WireSchema
+  /** Of errors. Default: OpenAI's. */
+  readonly error?: WireSchema
+}
+
 export interface Endpoint {
-  readonly methods: readonly ('GET' | 'POST' | 'DELETE')[]
+  readonly methods: readonly Method[]
   /** Below the prefix of the app; it is served with a slash at its end too. */
   readonly url: string
   readonly dialect: Dialect
   /** Default 'caller': who shows a key, where keys are asked for. 'admin': who shows the admin key; without one nobody. */
   readonly access?: 'anyone' | 'caller' | 'admin'
+  /** Default true; false: what is sent as a body is not looked at, and may be empty whatever its type. */
+  readonly takesBody?: boolean
   /** How the wire spells a field that core names, in a request with this body. Default: as core does. */
   readonly fieldName?: (field: string, body: unknown) => string
+  /** One for all methods, or one each. */
+  readonly description?: EndpointDescription | Readonly<Partial<Record<Method, EndpointDescription>>>
   readonly handler: (request: FastifyRequest, reply: FastifyReply) => unknown
 }
 
 /** Adds an endpoint, a 405 for its other methods, and the name under which a 404 may recommend it. */
 export function addEndpoint(app: FastifyInstance, server: ServerContext, endpoint: Endpoint): void {
   const { methods, url, handler } = endpoint
-  server.endpoints.push({ methods, url: `${app.prefix}${url}` })
+  const { access, description, dialect } = endpoint
+  server.endpoints.push({ methods, url: `${app.prefix}${url}`, access, description, dialect })
   const errorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply): void =>
     answerError(server, { endpoint, error, request, reply })
   const allow = methods.join(', ')
@@ -38,7 +66,8 @@ export function addEndpoint(app: FastifyInstance, server: ServerContext, endpoin
   const served: readonly string[] = methods.includes('GET') ? [...methods, 'HEAD'] : methods
   const others = knownMethods.filter((method) => !served.includes(method))
   for (const path of url.endsWith('*') ? [url] : [url, `${url}/`]) {
-    const common = { url: path, errorHandler, bodyLimit: server.bodyLimit }
+    const config = { takesBody: endpoint.takesBody ?? true }
+    const common = { url: path, errorHandler, bodyLimit: server.bodyLimit, config }
     app.route({ ...common, method: [...methods], onRequest: authenticate, handler })
     // In the hook, because a body that nobody wants need not be read first. A refused GET is no reason to offer HEAD.
     const refusal = { method: others, exposeHeadRoute: false, onRequest: [...authenticate, refuse], handler: refuse }
@@ -96,7 +125,12 @@ export function answerError(server: ServerContext, { endpoint, error, request, r
   reply.removeHeader('connection')
   if (server.inFlight.isGone(reply.raw, error)) return void reply.hijack()
   const httpError = explainFailure(server, { endpoint, error, request, reply })
-  void reply.code(httpError.status).headers(httpError.headers).send(endpoint.dialect.errorBody(httpError))
+  const { dialect } = endpoint
+  const body = dialect.errorBody(httpError, server.inFlight.idOf(reply.raw))
+  void reply
+    .code(dialect.statusOf?.(httpError) ?? httpError.status)
+    .headers(httpError.headers)
+    .send(body)
 }
 
 /** What the client may see of a failure; the log gets what it may not. */

@@ -84,6 +84,8 @@ export class AsyncEngine implements EngineClient {
   readonly #config: EngineConfig
   readonly #core: EngineCoreClient
   readonly #hasChatTemplate: boolean
+  readonly #samplingDefaults: NonNullable<ServedModel['samplingDefaults']>
+  readonly #marksThinking: boolean
   readonly #inputProcessor: InputProcessor
   readonly #outputProcessor: OutputProcessor
   readonly #poolingProcessor: PoolingProcessor
@@ -103,6 +105,9 @@ export class AsyncEngine implements EngineClient {
     this.#core = core
     this.tokenizer = front.tokenizer
     this.#hasChatTemplate = !front.chatTemplates.isEmpty
+    const { temperature, topP } = front.defaultParams
+    this.#samplingDefaults = { temperature, topP }
+    this.#marksThinking = front.chatFormat !== null && front.chatFormat.reasoning !== null
     this.#helpers = [front.promptEncoder, front.grammarTranslator]
     const turns = new TurnQueue()
     this.#tasks = tasksOf(front.pooling)
@@ -168,6 +173,8 @@ export class AsyncEngine implements EngineClient {
       created: this.#created,
       maxModelLen: this.info.maxModelLen,
       hasChatTemplate: this.#hasChatTemplate,
+      samplingDefaults: this.#samplingDefaults,
+      marksThinking: this.#marksThinking,
       tasks: this.#tasks,
       pooling: this.#poolingInfo,
     }))

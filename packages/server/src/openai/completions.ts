@@ -1,5 +1,10 @@
 import type { CompletionOutput, GenerateRequest, PromptInput, RequestOutput, TurnQueue } from '@octavo/core'
-import { completionFieldName, completionRequestSchema } from '@octavo/sdk/protocol'
+import {
+  completionChunkSchema,
+  completionFieldName,
+  completionRequestSchema,
+  completionSchema,
+} from '@octavo/sdk/protocol'
 import type {
   Completion,
   CompletionChoice,
@@ -45,6 +50,13 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
     url: '/completions',
     dialect: openaiDialect,
     fieldName: completionFieldName,
+    description: {
+      summary: 'A continuation of each prompt',
+      tag: 'Generation',
+      request: completionRequestSchema,
+      answer: completionSchema,
+      event: completionChunkSchema,
+    },
     handler: createCompletion,
   }
   addEndpoint(app, server, endpoint)
@@ -53,7 +65,7 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
     const { engine, turns, pingMs } = server
     const body = await turns.run(() => parseWire(completionRequestSchema, request.body))
     const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
-    const generation = openGeneration(server, { request, reply, idPrefix: 'cmpl', wanted })
+    const generation = openGeneration(server, { request, reply, idPrefix: 'cmpl-', wanted })
     const requests = completionToGenerateRequests(body, generation, takeJsonSource(request.body))
     const detokenize: Detokenize | null =
       engine.detokenize === undefined ? null : (ids) => engine.detokenize!(ids, generation.model)
