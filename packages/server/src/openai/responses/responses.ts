@@ -97,7 +97,7 @@ async function openJob(arrival: Arrival, body: ResponseRequest, generation: Gene
     throw new HttpError(400, 'request_id: a response of this id is kept already; choose another.', {
       param: 'request_id',
     })
-  const conversation = await openConversation(body, { responseId: id, find })
+  const conversation = await openConversation(body, { responseId: id, find, turns })
   const model = resolveModel(server.engine, generation.model)
   const writer = new ResponseWriter({
     request: body,
