@@ -149,8 +149,8 @@ describe('Open Responses', () => {
 
   it('says what was sampled with where the request did not', async () => {
     const { text } = await post({ input: 'Hello!', temperature: null })
-    // Of the model's generation_config.json.
-    expect(JSON.parse(text)).toMatchObject({ temperature: 1, top_p: 1 })
+    // Its generation_config.json has do_sample: false.
+    expect(JSON.parse(text)).toMatchObject({ temperature: 0, top_p: 1 })
   })
 
   it('an image, which this server has no models for', async () => {
