@@ -17,6 +17,7 @@ export type OctavoErrorCode =
   | 'hub_error'
   | 'engine_dead'
   | 'engine_overloaded'
+  | 'engine_sleeping'
   | 'rank_failed'
   | 'invalid_logits'
   | 'no_gradient'
@@ -223,6 +224,13 @@ export class RankFailedError extends OctavoError {
 export class EngineOverloadedError extends OctavoError {
   constructor(message: string) {
     super('engine_overloaded', message)
+  }
+}
+
+/** An operator has put the engine to sleep: the same request may succeed once it is awake. */
+export class EngineSleepingError extends OctavoError {
+  constructor(message = 'The engine sleeps; send the request again when it has been woken up (POST /wake_up).') {
+    super('engine_sleeping', message)
   }
 }
 

@@ -12,7 +12,11 @@ export type {
   PoolingOutput,
   PoolingRequest,
   PromptInput,
+  RenderedRequest,
   ServedModel,
+  SleepOptions,
+  TokenizedPrompt,
+  TokenizeRequest,
 } from './engine/engine-client.ts'
 export type { EngineCoreClient, EngineCoreEvents } from './engine/engine-core-client.ts'
 export type { EngineCoreData } from './engine/create-engine-core.ts'
@@ -60,6 +64,7 @@ export {
   ContextLengthError,
   EngineDeadError,
   EngineOverloadedError,
+  EngineSleepingError,
   HubError,
   InsufficientMemoryError,
   InvalidConfigError,

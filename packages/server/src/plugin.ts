@@ -1,10 +1,14 @@
 import { createRequire } from 'node:module'
 import type { EngineClient, Logger } from '@octavo/core'
-import { silentLogger, TurnQueue } from '@octavo/core'
+import { InvalidConfigError, silentLogger, TurnQueue } from '@octavo/core'
 import type { FastifyInstance } from 'fastify'
+import { AdmissionQueue } from './admission/admission-queue.ts'
+import { createCallerEngine } from './admission/caller-engine.ts'
+import { addSleep } from './admin/sleep.ts'
 import { checkHost } from './allowed-hosts.ts'
+import type { ApiKeyOptions } from './access/api-key.ts'
 import type { Authenticate } from './authenticate.ts'
-import { createAdminCheck, createAuthenticate } from './authenticate.ts'
+import { createAdminCheck, createAuthenticate } from './access/create-authenticate.ts'
 import { answerError } from './endpoint.ts'
 import { closeOnAbort } from './fetch-handler.ts'
 import { HttpError } from './http-error.ts'
@@ -14,14 +18,23 @@ import { addChatCompletions } from './openai/chat-completions.ts'
 import { addCompletions } from './openai/completions.ts'
 import { openaiDialect } from './openai/dialect.ts'
 import { addModels } from './openai/models.ts'
+import { addEmbeddings } from './openai/embeddings.ts'
 import { createMemoryResponseStore } from './openai/responses/memory-response-store.ts'
 import type { ResponseStore } from './openai/responses/response-store.ts'
 import { addResponses } from './openai/responses/responses.ts'
 import { addOpenApi } from './openapi/openapi.ts'
+import { addClassify } from './pooling/classify.ts'
+import { addPooling } from './pooling/pooling.ts'
+import { addRerank } from './pooling/rerank.ts'
+import { addScore } from './pooling/score.ts'
 import { chooseRequestId } from './request-id.ts'
 import { describeRequest, timedLogger } from './request-log.ts'
 import type { ExplainOptions, ServerContext } from './server-context.ts'
 import { addStatusEndpoints } from './status-endpoints.ts'
+import { addDetokenize } from './tokens/detokenize.ts'
+import { addRender } from './tokens/render.ts'
+import { addTokenize } from './tokens/tokenize.ts'
+import { addTokenizerInfo } from './tokens/tokenizer-info.ts'
 import { toHttpError } from './to-http-error.ts'
 import { explainUnknownPath } from './unknown-path.ts'
 
@@ -31,11 +44,11 @@ export interface OctavoPluginOptions {
   readonly engine: EngineClient
   /** What GET /version says. Default: this package's own. */
   readonly version?: string
-  /** Keys of which requests under /v1 must show one ("Authorization: Bearer …"). Default: none, everyone may call. */
-  readonly apiKeys?: readonly string[]
+  /** Keys of which requests must show one ("Authorization: Bearer …" or "x-api-key: …"), themselves or with limits. Default: none, everyone may call. */
+  readonly apiKeys?: readonly (string | ApiKeyOptions)[]
   /** Who shows it may call the endpoints for operators, which nobody may without one. Default: none. */
   readonly adminApiKey?: string | undefined
-  /** In place of `apiKeys`: decides who may call under /v1, and for which tenant. */
+  /** In place of `apiKeys`: decides who may call, and for which tenant. Keys that change: `KeyRing`. */
   readonly authenticate?: Authenticate
   /** Names by which a server on a loopback address without keys may be called, besides localhost and loopback addresses. */
   readonly allowedHosts?: readonly string[]
@@ -45,15 +58,30 @@ export interface OctavoPluginOptions {
   readonly logger?: Logger
   /** How long `close()` lets running requests go on before it aborts them. Default 30000. */
   readonly drainTimeoutMs?: number
+  /**
+   * Sequences (samples of requests) that may wait beside those that the engine computes; beyond it a request is answered with
+   * 503, and with 429 where its API key holds more than its share, and `Retry-After` is when there should be room.
+   * Default: any number. Needs `maxNumSeqs`.
+   */
+  readonly maxQueuedSeqs?: number | undefined
+  /** What the engine computes at once, by its option of this name. */
+  readonly maxNumSeqs?: number
+  /** How long a request may wait for an engine that is started again. Default 0: it is refused at once. */
+  readonly restartWaitMs?: number
+  /** A stream that has had nothing to tell for so long, as during a long prefill, is kept alive by a ping. Default 15000; `null`: none. */
+  readonly pingIntervalMs?: number | null
   /** Keep the prefix-cache entries of different tenants (by default: API keys) apart. Default true. */
   readonly isolatePrefixCache?: boolean
   /** Where responses are kept that can be read and gone on from. Default: `createMemoryResponseStore()`. */
   readonly responseStore?: ResponseStore
   /** Run the Jinja templates that requests bring; a hostile one can keep the server busy. Default false. */
   readonly trustRequestChatTemplate?: boolean
+  /** Serve GET /tokenizer_info, which tells the model's chat template. Default false. */
+  readonly enableTokenizerInfoEndpoint?: boolean
 }
 
 const defaultBodyLimit = 32 * 1024 * 1024
+const defaultPingIntervalMs = 15_000
 
 /**
  * The OpenAI-compatible endpoints as a Fastify plugin: `app.register(octavoPlugin, { engine, prefix: '/llm' })` serves
@@ -81,17 +109,18 @@ export const defaultDrainTimeoutMs = 30_000
 export function mountServer(app: FastifyInstance, options: OctavoPluginOptions): ServerContext {
   const logger = timedLogger(options.logger ?? silentLogger)
   const { apiKeys, authenticate, engine } = options
+  const queue = createQueue(options)
   const server: ServerContext = {
     engine,
-    engineFor: () => engine,
+    engineFor: (caller) => createCallerEngine({ engine, queue, restartWaitMs: options.restartWaitMs ?? 0 }, caller),
     version: options.version ?? ownVersion(),
     authenticate: createAuthenticate({ apiKeys, authenticate }),
     isAdminKey: createAdminCheck(options.adminApiKey),
     inFlight: new InFlightRequests(),
     turns: new TurnQueue(),
     bodyLimit: options.bodyLimit ?? defaultBodyLimit,
+    pingMs: options.pingIntervalMs === undefined ? defaultPingIntervalMs : options.pingIntervalMs,
     isolatePrefixCache: options.isolatePrefixCache ?? true,
-    drainTimeoutMs: options.drainTimeoutMs ?? defaultDrainTimeoutMs,
     responseStore: options.responseStore ?? createMemoryResponseStore(),
     trustRequestChatTemplate: options.trustRequestChatTemplate ?? false,
     endpoints: [],
@@ -106,8 +135,24 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
   )
   addStatusEndpoints(app, server)
   app.register(async (v1) => addV1(v1, server), { prefix: '/v1' })
+  addSleep(app, server)
+  addTokenize(app, server)
+  addDetokenize(app, server)
+  if (options.enableTokenizerInfoEndpoint === true) addTokenizerInfo(app, server)
+  addClassify(app, server)
+  addPooling(app, server)
+  addScore(app, server)
+  addRerank(app, server)
+  app.register(async (v2) => addRerank(v2, server), { prefix: '/v2' })
   addOpenApi(app, server)
   return server
+}
+
+function createQueue({ engine, maxQueuedSeqs, maxNumSeqs }: OctavoPluginOptions): AdmissionQueue | null {
+  if (maxQueuedSeqs === undefined) return null
+  if (maxNumSeqs === undefined)
+    throw new InvalidConfigError('maxQueuedSeqs', 'needs maxNumSeqs; pass what the engine was created with.')
+  return new AdmissionQueue({ maxQueuedSeqs, maxNumSeqs, metrics: () => engine.metrics() })
 }
 
 export function answerUnknownPaths(app: FastifyInstance, { endpoints }: ServerContext): void {
@@ -121,6 +166,10 @@ function addV1(v1: FastifyInstance, server: ServerContext): void {
   addCompletions(v1, server)
   addResponses(v1, server)
   addModels(v1, server)
+  addEmbeddings(v1, server)
+  addScore(v1, server)
+  addRerank(v1, server)
+  addRender(v1, server)
 }
 
 function trackRequests(app: FastifyInstance, { inFlight, endpoints }: ServerContext, logger: Logger): void {

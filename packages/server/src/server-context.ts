@@ -21,9 +21,9 @@ export interface ServerContext {
   readonly bodyLimit: number
   /** Everything that takes time on this thread goes through it: bodies that come in, answers that go out. */
   readonly turns: TurnQueue
+  /** For `sendEventStream`: how long a stream may be silent. */
+  readonly pingMs: number | null
   readonly isolatePrefixCache: boolean
-  /** What running requests are given when the server ends. */
-  readonly drainTimeoutMs: number
   readonly responseStore: ResponseStore
   readonly trustRequestChatTemplate: boolean
   /** What has been added so far. */

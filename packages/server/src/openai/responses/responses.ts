@@ -31,7 +31,7 @@ import { addStoredResponses } from './stored-responses.ts'
 /** POST /v1/responses, and what becomes of them later. */
 export function addResponses(app: FastifyInstance, server: ServerContext): void {
   const kept = new KeptResponses(server.responseStore)
-  endWithServer(app, server, kept)
+  app.addHook('onClose', () => kept.whenIdle())
   addStoredResponses(app, server, kept)
   const endpoint: Endpoint = {
     methods: ['POST'],
@@ -57,15 +57,6 @@ export function addResponses(app: FastifyInstance, server: ServerContext): void 
     if (body.background === true) return startInBackground(job)
     return body.stream === true ? streamResponse(job) : sendWhole(job)
   }
-}
-
-/** What is made in the background ends with the server, and is given the same time as what clients wait for. */
-function endWithServer(app: FastifyInstance, { drainTimeoutMs }: ServerContext, kept: KeptResponses): void {
-  let drained = Promise.resolve()
-  app.addHook('preClose', async () => {
-    drained = kept.drain(drainTimeoutMs)
-  })
-  app.addHook('onClose', () => drained)
 }
 
 interface Arrival {
@@ -155,6 +146,7 @@ function streamResponse(job: Job): Promise<FastifyReply> {
     dialect: responsesDialect,
     turns: server.turns,
     signal,
+    pingMs: server.pingMs,
     explain,
     hasGrammar: mayBeHeld(body),
   })
@@ -165,9 +157,15 @@ async function startInBackground(job: Job): Promise<FastifyReply> {
   const isStream = body.stream === true
   const run = new ResponseRun({ writer, conversation, isStream })
   const drive = () => run.drive({ outputs: job.outputs(run.signal), explain })
-  await kept.start(run, { tenant, drive, explain })
+  const work = server.inFlight.openBackground()
+  work.signal.addEventListener('abort', () => void run.cancel(work.signal.reason as Error))
+  await kept.start(run, { tenant, drive, explain, onEnd: () => work.end() })
   const { signal } = generation
   const options = { turns: server.turns, signal, explain }
   if (!isStream) return sendJson(reply, run.response, options)
-  return sendEventStream(reply, run.follow(-1, signal), { ...options, dialect: responsesDialect })
+  return sendEventStream(reply, run.follow(-1, signal), {
+    ...options,
+    pingMs: server.pingMs,
+    dialect: responsesDialect,
+  })
 }

@@ -92,7 +92,7 @@ async function read(asked: Asked): Promise<FastifyReply> {
   if (query.stream !== 'true') return sendJson(reply, run?.response ?? (await find(asked)).response, options)
   const after = query.starting_after === undefined ? -1 : Number(query.starting_after)
   const events = run?.follow(after, options.signal) ?? replay(await find(asked), after)
-  return sendEventStream(reply, events, { ...options, dialect: responsesDialect })
+  return sendEventStream(reply, events, { ...options, pingMs: asked.server.pingMs, dialect: responsesDialect })
 }
 
 async function remove({ kept, tenant, id }: Asked): Promise<DeletedResponse> {
