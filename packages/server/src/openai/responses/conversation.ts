@@ -1,4 +1,4 @@
-import type { TurnQueue } from '@octavo/core'
+import { formatBytes, type TurnQueue } from '@octavo/core'
 import type { InputItem, ResponseItem, ResponseRequest } from '@octavo/sdk/protocol'
 import { HttpError } from '../../http-error.ts'
 import { inputItemId, responseOfItem } from './response-ids.ts'
@@ -23,6 +23,8 @@ export interface ConversationOptions {
 }
 
 const maxItems = 4096
+/** More text than any template's output may have. */
+const maxSize = 32 * 1024 * 1024
 
 /**
  * The conversation up to now, and what the request adds to it; items that it refers to are looked up.
@@ -41,7 +43,12 @@ export async function openConversation(
     const message = `input: the conversation has ${numItems} items, this server takes ${maxItems}; begin a new one with what matters of it.`
     throw new HttpError(400, message, { param: 'input' })
   }
-  const size = (previous?.size ?? 0) + (await turns.run(() => sizeOf(own)))
+  const sizeBefore = previous === null ? 0 : previous.itemsSize + sizeOf(previous.response.output)
+  const size = sizeBefore + (await turns.run(() => sizeOf(own)))
+  if (size > maxSize) {
+    const message = `input: the conversation has about ${formatBytes(size)}, this server takes ${formatBytes(maxSize)}; begin a new one with what matters of it.`
+    throw new HttpError(400, message, { param: 'input' })
+  }
   return { items: [...before, ...own], numOwnItems: own.length, size }
 }
 
@@ -66,13 +73,12 @@ async function referredItems(
   find: ConversationOptions['find'],
 ): Promise<ReadonlyMap<number, ResponseItem>> {
   const items = new Map<number, ResponseItem>()
-  const found = new Map<string, StoredResponse | null>()
+  const found = new Map<string, ReadonlyMap<string, ResponseItem>>()
   for (const [index, item] of typeof input === 'string' || input == null ? [] : input.entries()) {
     if (item.type !== 'item_reference') continue
     const responseId = responseOfItem(item.id)
-    if (responseId !== null && !found.has(responseId)) found.set(responseId, await find(responseId))
-    const stored = responseId === null ? null : found.get(responseId)
-    const referred = stored == null ? undefined : itemsOf(stored).find(({ id }) => id === item.id)
+    if (responseId !== null && !found.has(responseId)) found.set(responseId, itemsOf(await find(responseId)))
+    const referred = responseId === null ? undefined : found.get(responseId)?.get(item.id)
     if (referred === undefined) {
       const message = `Item with id ${quote(item.id)} not found. Items are kept as long as their responses, and not with store: false.`
       throw new HttpError(404, message, { param: `input.${index}.id` })
@@ -82,8 +88,12 @@ async function referredItems(
   return items
 }
 
-function itemsOf({ response, items, numOwnItems }: StoredResponse): ResponseItem[] {
-  return [...response.output, ...items.slice(items.length - numOwnItems)]
+/** What a response was given, and what it made of it, by their names. */
+function itemsOf(stored: StoredResponse | null): ReadonlyMap<string, ResponseItem> {
+  if (stored === null) return new Map()
+  const { response, items, numOwnItems } = stored
+  const all = [...items.slice(items.length - numOwnItems), ...response.output]
+  return new Map(all.map((item) => [item.id, item]))
 }
 
 interface OwnItems {

@@ -135,6 +135,18 @@ describe('a conversation', () => {
     expect(response).toMatchObject({ status: 400, body: expect.stringContaining('4096') })
   })
 
+  it('has a limit of bytes, however it came to them', async () => {
+    const { ask, create } = open({ maxModelLen: 100_000 })
+    const { id } = await create({ input: `${'x'.repeat(5_000_000)} END`, max_output_tokens: 1 })
+    const item = { type: 'item_reference', id: `${id.replace('resp_', 'msg_')}_i0` }
+    const response = await ask('POST', '', { payload: { input: [item, item, item, item, item, item, item] } })
+    expect(response).toMatchObject({ status: 400, body: expect.stringContaining('32.0 MiB') })
+    // What a response says again of its request is no part of the conversation.
+    const instructions = 'y'.repeat(9_000_000)
+    let last = (await create({ input: 'END', instructions })).id
+    for (let i = 0; i < 4; i++) last = (await create({ input: 'END', instructions, previous_response_id: last })).id
+  })
+
   it('refers to items, as far as they are kept', async () => {
     const { engine, ask, create } = open()
     const { output } = await create({ input: '~think one END' })

@@ -4,7 +4,7 @@ import { createMemoryResponseStore } from './memory-response-store.ts'
 import type { StoredResponse } from './response-store.ts'
 
 function stored(id: string, size = 1): StoredResponse {
-  return { response: { id } as ResponseObject, items: [], numOwnItems: 0, events: null, size }
+  return { response: { id } as ResponseObject, items: [], numOwnItems: 0, events: null, itemsSize: 0, size }
 }
 
 describe('a store in memory', () => {

@@ -122,7 +122,7 @@ async function keep({ body, kept, tenant, conversation, writer, explain }: Job):
   if (body.store === false) return
   const { items, numOwnItems, size } = conversation
   const { response } = writer
-  const stored = { response, items, numOwnItems, events: null, size: size + sizeOf(response) }
+  const stored = { response, items, numOwnItems, events: null, itemsSize: size, size: size + sizeOf(response) }
   try {
     if (!(await kept.put(tenant, stored))) writer.setUnstored()
   } catch (error) {
