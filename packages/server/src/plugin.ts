@@ -6,9 +6,12 @@ import { AdmissionQueue } from './admission/admission-queue.ts'
 import { createCallerEngine } from './admission/caller-engine.ts'
 import { addSleep } from './admin/sleep.ts'
 import { checkHost } from './allowed-hosts.ts'
+import { addCountTokens } from './anthropic/count-tokens.ts'
+import { addMessages } from './anthropic/messages.ts'
 import type { ApiKeyOptions } from './access/api-key.ts'
 import type { Authenticate } from './authenticate.ts'
 import { createAdminCheck, createAuthenticate } from './access/create-authenticate.ts'
+import { allowOrigins, type CorsOptions } from './cors.ts'
 import { answerError } from './endpoint.ts'
 import { closeOnAbort } from './fetch-handler.ts'
 import { HttpError } from './http-error.ts'
@@ -16,7 +19,6 @@ import { InFlightRequests } from './in-flight-requests.ts'
 import { parseJsonBodies } from './json-body.ts'
 import { addChatCompletions } from './openai/chat-completions.ts'
 import { addCompletions } from './openai/completions.ts'
-import { openaiDialect } from './openai/dialect.ts'
 import { addModels } from './openai/models.ts'
 import { addEmbeddings } from './openai/embeddings.ts'
 import { createMemoryResponseStore } from './openai/responses/memory-response-store.ts'
@@ -30,16 +32,17 @@ import { addScore } from './pooling/score.ts'
 import { chooseRequestId } from './request-id.ts'
 import { describeRequest, timedLogger } from './request-log.ts'
 import type { ExplainOptions, ServerContext } from './server-context.ts'
+import { endStalledAnswer } from './stalled-answer.ts'
 import { addStatusEndpoints } from './status-endpoints.ts'
 import { addDetokenize } from './tokens/detokenize.ts'
 import { addRender } from './tokens/render.ts'
 import { addTokenize } from './tokens/tokenize.ts'
 import { addTokenizerInfo } from './tokens/tokenizer-info.ts'
 import { toHttpError } from './to-http-error.ts'
-import { explainUnknownPath } from './unknown-path.ts'
+import { dialectOf, explainUnknownPath } from './unknown-path.ts'
 
 /** What the endpoints need; everything but the engine has a default. */
-export interface OctavoPluginOptions {
+export interface OctavoPluginOptions extends CorsOptions {
   /** Not shut down with the app: whoever made it ends it. Several at once: `createModelRouter`. */
   readonly engine: EngineClient
   /** What GET /version says. Default: this package's own. */
@@ -54,6 +57,8 @@ export interface OctavoPluginOptions {
   readonly allowedHosts?: readonly string[]
   /** Largest body in bytes; beyond it 413. Default 32 MiB. */
   readonly bodyLimit?: number
+  /** A client that takes nothing of its answer for so long is disconnected. Default 60000. */
+  readonly writeTimeoutMs?: number
   /** One line per request and one per unexpected failure; never prompts or outputs. Default: silent. */
   readonly logger?: Logger
   /** How long `close()` lets running requests go on before it aborts them. Default 30000. */
@@ -81,6 +86,7 @@ export interface OctavoPluginOptions {
 }
 
 const defaultBodyLimit = 32 * 1024 * 1024
+const defaultWriteTimeoutMs = 60_000
 const defaultPingIntervalMs = 15_000
 
 /**
@@ -128,10 +134,16 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
   }
   const isOpen = authenticate === undefined && (apiKeys ?? []).length === 0
   parseJsonBodies(app, server)
-  trackRequests(app, server, logger)
+  allowOrigins(app, options)
+  trackRequests(app, server, { logger, writeTimeoutMs: options.writeTimeoutMs ?? defaultWriteTimeoutMs })
   if (isOpen) checkHost(app, options.allowedHosts ?? [])
   app.setErrorHandler((error, request, reply) =>
-    answerError(server, { endpoint: { dialect: openaiDialect }, error, request, reply }),
+    answerError(server, {
+      endpoint: { dialect: dialectOf(request.originalUrl, server.endpoints) },
+      error,
+      request,
+      reply,
+    }),
   )
   addStatusEndpoints(app, server)
   app.register(async (v1) => addV1(v1, server), { prefix: '/v1' })
@@ -166,13 +178,32 @@ function addV1(v1: FastifyInstance, server: ServerContext): void {
   addCompletions(v1, server)
   addResponses(v1, server)
   addModels(v1, server)
+  addMessages(v1, server)
+  addCountTokens(v1, server)
   addEmbeddings(v1, server)
   addScore(v1, server)
   addRerank(v1, server)
   addRender(v1, server)
 }
 
-function trackRequests(app: FastifyInstance, { inFlight, endpoints }: ServerContext, logger: Logger): void {
+interface TrackOptions {
+  readonly logger: Logger
+  readonly writeTimeoutMs: number
+}
+
+/** No page frames, sniffs or embeds what is here; pages of ours say what they need themselves. */
+const securityHeaders = {
+  'x-content-type-options': 'nosniff',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+}
+
+function trackRequests(
+  app: FastifyInstance,
+  { inFlight, endpoints }: ServerContext,
+  { logger, writeTimeoutMs }: TrackOptions,
+): void {
   app.addHook('onRequest', async (request, reply) => {
     const startedAt = performance.now()
     const id = chooseRequestId(request)
@@ -181,11 +212,13 @@ function trackRequests(app: FastifyInstance, { inFlight, endpoints }: ServerCont
       logger.info(describeRequest(request, { id, status, ms: performance.now() - startedAt }))
     })
     closeOnAbort(reply.raw)
-    reply.header('x-request-id', id)
+    endStalledAnswer(reply.raw, writeTimeoutMs)
+    // By OpenAI's name, and by Anthropic's.
+    reply.headers({ ...securityHeaders, 'x-request-id': id, 'request-id': id })
     // Here, because a body that nobody wants need not be read first.
     if (request.is404) throw explainUnknownPath(request.method, request.originalUrl, endpoints)
     if (inFlight.isDraining)
-      throw new HttpError(503, 'The server is shutting down.', { headers: { connection: 'close' } })
+      throw new HttpError(503, 'The server is shutting down.', { headers: { connection: 'close', 'retry-after': '1' } })
   })
 }
 
