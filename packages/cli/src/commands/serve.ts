@@ -99,6 +99,7 @@ function appOptions({ server, models }: ServeSettings, { engine, ring, tls }: Pa
     allowedHeaders: server.allowedHeaders ?? undefined,
     allowCredentials: server.allowCredentials,
     trustRequestChatTemplate: server.trustRequestChatTemplate,
+    enableTokenizerInfoEndpoint: server.enableTokenizerInfoEndpoint,
     ...limitsOf(server),
     maxNumSeqs: models.reduce((sum, { flags }) => sum + (flags.maxNumSeqs ?? engineOptionTable.maxNumSeqs.default), 0),
   }
