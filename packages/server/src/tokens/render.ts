@@ -60,19 +60,21 @@ export function addRender(app: FastifyInstance, server: ServerContext): void {
     return wireRenderedRequest(await renderOf(engine)(generateRequest, generation.signal), body, generation)
   }
 
-  async function renderCompletion(request: FastifyRequest, reply: FastifyReply): Promise<WireRenderedRequest[]> {
+  async function renderCompletion(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const body = await turns.run(() => parseWire(completionRequestSchema, request.body))
     const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
     const generation = openGeneration(server, { request, reply, idPrefix: 'cmpl-', wanted })
     const { id, model, signal } = generation
     const requests = completionToGenerateRequests(body, generation, takeJsonSource(request.body))
     const render = renderOf(engine)
-    const rendered: WireRenderedRequest[] = []
+    const texts: string[] = []
     for (const [index, one] of requests.entries()) {
       const name = requests.length === 1 ? id : `${id}-${index}`
-      rendered.push(wireRenderedRequest(await render(one, signal), body, { id: name, model }))
+      const rendered = await render(one, signal)
+      const write = (): string => JSON.stringify(wireRenderedRequest(rendered, body, { id: name, model }))
+      texts.push(await turns.run(write, { caller: texts, signal }))
     }
-    return rendered
+    return reply.type('application/json; charset=utf-8').send(`[${texts.join(',')}]`)
   }
 }
 
