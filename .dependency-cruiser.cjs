@@ -6,7 +6,7 @@
 /** Folders of packages/core/src by level: a file imports its own folder and lower levels. */
 const coreLevels = [
   ['util', 'errors'],
-  ['sampling-params', 'tensor', 'error-transfer'],
+  ['sampling-params', 'pooling-params', 'tensor', 'error-transfer'],
   ['config'],
   ['ops', 'sequence', 'tokenizer', 'loading'],
   ['backends', 'layers', 'kv-cache', 'sampling', 'structured-output'],

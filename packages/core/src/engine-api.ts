@@ -28,8 +28,14 @@ export type {
   EngineMetrics,
   GenerateRequest,
   OutputKind,
+  PoolingOutput,
+  PoolingRequest,
   PromptInput,
+  RenderedRequest,
   ServedModel,
+  SleepOptions,
+  TokenizedPrompt,
+  TokenizeRequest,
 } from './engine/engine-client.ts'
 export { noMetrics } from './engine/engine-core-client.ts'
 export type { EngineCoreClient, EngineCoreEvents } from './engine/engine-core-client.ts'
@@ -99,6 +105,7 @@ export type { Sampler, SamplerResult, SamplerRow } from './sampling/sampler.ts'
 export { createSamplingState, describeDraw } from './sampling/sampling-state.ts'
 export type { SamplingState, SamplingStateOptions } from './sampling/sampling-state.ts'
 export type { NoToken, TokenDraw } from './ops/sample.ts'
+export type { PoolingParams } from './pooling-params.ts'
 export type { SamplingParams } from './sampling-params.ts'
 
 export { assert } from './util/assert.ts'

@@ -1,6 +1,14 @@
 /** The public names of @octavo/core, listed one by one; nothing else is public. */
 export { LLM, loadModel } from './engine/llm.ts'
 export type { ChatOptions, GenerateOptions, Prompt } from './engine/llm.ts'
+export type {
+  ClassificationOutput,
+  EmbeddingOutput,
+  EmbedOptions,
+  EncodeOptions,
+  PoolingOptions,
+  ScoringOutput,
+} from './engine/llm-pooling.ts'
 export { AsyncEngine } from './engine/async-engine.ts'
 export type { EngineHooks } from './engine/async-engine.ts'
 export type { CreateTokenizer } from './engine/front-model.ts'
@@ -9,8 +17,14 @@ export type {
   EngineMetrics,
   GenerateRequest,
   OutputKind,
+  PoolingOutput,
+  PoolingRequest,
   PromptInput,
+  RenderedRequest,
   ServedModel,
+  SleepOptions,
+  TokenizedPrompt,
+  TokenizeRequest,
 } from './engine/engine-client.ts'
 export type { EngineCoreClient, EngineCoreEvents } from './engine/engine-core-client.ts'
 export type { EngineCoreData } from './engine/create-engine-core.ts'
@@ -24,6 +38,15 @@ export type { OptionRow, OptionTable, OptionType, ResolvedOptions } from './conf
 export { foreignOptionRemedy } from './config/foreign-options.ts'
 export type { DownloadProgress } from './loading/hub.ts'
 
+export { poolingTasks, resolvePoolingParams, unsupportedTask } from './pooling-params.ts'
+export type {
+  ModelTask,
+  PoolingInfo,
+  PoolingLimits,
+  PoolingParams,
+  PoolingParamsInput,
+  PoolingTask,
+} from './pooling-params.ts'
 export { defaultSamplingParams, resolveSamplingParams } from './sampling-params.ts'
 export type { SamplingLimits, SamplingParams, SamplingParamsInput, ThinkingLimit } from './sampling-params.ts'
 export type { JsonInput, StructuredOutput } from './structured-output/structured-output.ts'
@@ -49,6 +72,7 @@ export {
   ContextLengthError,
   EngineDeadError,
   EngineOverloadedError,
+  EngineSleepingError,
   HubError,
   InsufficientMemoryError,
   InvalidConfigError,

@@ -1,31 +1,64 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { presentedKey } from './access/presented-key.ts'
 import type { Dialect } from './dialect.ts'
+import type { WireSchema } from '@octavo/sdk/protocol'
 import { HttpError } from './http-error.ts'
 import type { ServerContext } from './server-context.ts'
 
 const knownMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'] as const
 
+export type Method = 'GET' | 'POST' | 'DELETE'
+
+/** What /openapi.json says of an endpoint; the schemas are those that it parses by. */
+export interface EndpointDescription {
+  /** A line without a full stop. */
+  readonly summary: string
+  /** The group it is listed under. */
+  readonly tag: string
+  /** Of the JSON body; `requestType` where it comes as something else. */
+  readonly request?: WireSchema
+  readonly requestType?: string
+  /** An object: each of its fields is a parameter of the query. */
+  readonly query?: WireSchema
+  /** Of the body of a 200; absent: it has none. */
+  readonly answer?: WireSchema
+  readonly answerType?: string
+  /** Of the data of one event, where the answer may be a stream. */
+  readonly event?: WireSchema
+  /** Of errors. Default: OpenAI's. */
+  readonly error?: WireSchema
+}
+
 export interface Endpoint {
-  readonly methods: readonly ('GET' | 'POST' | 'DELETE')[]
+  readonly methods: readonly Method[]
   /** Below the prefix of the app; it is served with a slash at its end too. */
   readonly url: string
   readonly dialect: Dialect
-  /** Default 'caller': who shows a key, where keys are asked for. */
-  readonly access?: 'anyone' | 'caller'
+  /** Default 'caller': who shows a key, where keys are asked for. 'admin': who shows the admin key; without one nobody. */
+  readonly access?: 'anyone' | 'caller' | 'admin'
+  /** Default true; false: what is sent as a body is not looked at, and may be empty whatever its type. */
+  readonly takesBody?: boolean
   /** How the wire spells a field that core names, in a request with this body. Default: as core does. */
   readonly fieldName?: (field: string, body: unknown) => string
+  /** One for all methods, or one each. */
+  readonly description?: EndpointDescription | Readonly<Partial<Record<Method, EndpointDescription>>>
   readonly handler: (request: FastifyRequest, reply: FastifyReply) => unknown
 }
 
 /** Adds an endpoint, a 405 for its other methods, and the name under which a 404 may recommend it. */
 export function addEndpoint(app: FastifyInstance, server: ServerContext, endpoint: Endpoint): void {
   const { methods, url, handler } = endpoint
-  server.endpoints.push({ methods, url: `${app.prefix}${url}` })
+  const { access, description, dialect } = endpoint
+  server.endpoints.push({ methods, url: `${app.prefix}${url}`, access, description, dialect })
   const errorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply): void =>
     answerError(server, { endpoint, error, request, reply })
   const allow = methods.join(', ')
   // By route, not by path: a path can be spelled in many ways.
-  const authenticate = endpoint.access === 'anyone' ? [] : [(...args: Arrival) => checkCaller(server, ...args)]
+  const authenticate = accessChecks[endpoint.access ?? 'caller'].map(
+    (check) =>
+      async (...arrival: Arrival) =>
+        await check(server, ...arrival),
+  )
   const refuse = async (request: FastifyRequest): Promise<never> => {
     throw new HttpError(405, `${request.method} is not allowed here; use ${allow}.`, { headers: { allow } })
   }
@@ -33,7 +66,8 @@ export function addEndpoint(app: FastifyInstance, server: ServerContext, endpoin
   const served: readonly string[] = methods.includes('GET') ? [...methods, 'HEAD'] : methods
   const others = knownMethods.filter((method) => !served.includes(method))
   for (const path of url.endsWith('*') ? [url] : [url, `${url}/`]) {
-    const common = { url: path, errorHandler, bodyLimit: server.bodyLimit }
+    const config = { takesBody: endpoint.takesBody ?? true }
+    const common = { url: path, errorHandler, bodyLimit: server.bodyLimit, config }
     app.route({ ...common, method: [...methods], onRequest: authenticate, handler })
     // In the hook, because a body that nobody wants need not be read first. A refused GET is no reason to offer HEAD.
     const refusal = { method: others, exposeHeadRoute: false, onRequest: [...authenticate, refuse], handler: refuse }
@@ -43,12 +77,38 @@ export function addEndpoint(app: FastifyInstance, server: ServerContext, endpoin
 
 type Arrival = [request: FastifyRequest, reply: FastifyReply]
 
+type AccessCheck = (server: ServerContext, ...arrival: Arrival) => Promise<void>
+
+const accessChecks: Readonly<Record<NonNullable<Endpoint['access']>, readonly AccessCheck[]>> = {
+  anyone: [],
+  caller: [checkCaller],
+  admin: [checkAdmin],
+}
+
 async function checkCaller({ authenticate, inFlight }: ServerContext, ...[request, reply]: Arrival): Promise<void> {
   const { headers, method, url, ip, raw } = request
   const caller = await authenticate({ headers, method, url, ip, raw })
-  if (caller !== null) return inFlight.setCaller(reply.raw, caller)
-  const message = 'Missing or wrong API key; send the header "Authorization: Bearer <key>".'
-  throw new HttpError(401, message, { headers: { 'www-authenticate': 'Bearer' } })
+  if (caller === null) throw unauthorized('Missing or wrong API key')
+  // What only asks for something that is there costs nothing.
+  const ticket = method === 'POST' ? caller.meter?.open() : undefined
+  inFlight.setCaller(reply.raw, ticket === undefined ? caller : { ...caller, ticket })
+  reply.headers({ ...caller.meter?.headers() })
+}
+
+async function checkAdmin({ isAdminKey }: ServerContext, ...[request]: Arrival): Promise<void> {
+  if (isAdminKey === null) {
+    throw new HttpError(
+      403,
+      'This endpoint is for the operator of the server, who has set no admin key; OCTAVO_ADMIN_API_KEY (adminApiKey) sets one.',
+    )
+  }
+  const key = presentedKey(request.headers)
+  if (key === null || !isAdminKey(key)) throw unauthorized('Missing or wrong admin key')
+}
+
+function unauthorized(fault: string): HttpError {
+  const message = `${fault}; send the header "Authorization: Bearer <key>".`
+  return new HttpError(401, message, { headers: { 'www-authenticate': 'Bearer' } })
 }
 
 export interface Failure {
@@ -65,7 +125,12 @@ export function answerError(server: ServerContext, { endpoint, error, request, r
   reply.removeHeader('connection')
   if (server.inFlight.isGone(reply.raw, error)) return void reply.hijack()
   const httpError = explainFailure(server, { endpoint, error, request, reply })
-  void reply.code(httpError.status).headers(httpError.headers).send(endpoint.dialect.errorBody(httpError))
+  const { dialect } = endpoint
+  const body = dialect.errorBody(httpError, server.inFlight.idOf(reply.raw))
+  void reply
+    .code(dialect.statusOf?.(httpError) ?? httpError.status)
+    .headers(httpError.headers)
+    .send(body)
 }
 
 /** What the client may see of a failure; the log gets what it may not. */

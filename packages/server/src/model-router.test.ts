@@ -27,12 +27,27 @@ describe('createModelRouter', () => {
 
   it("detokenizes with the model's own tokenizer", async () => {
     const [a, b] = [new FakeEngine(), new FakeEngine()]
-    a.tokenize('one two')
-    b.tokenize('eins zwei')
+    a.idsOf('one two')
+    b.idsOf('eins zwei')
     const app = createApp({ engine: createModelRouter({ a, b }) })
     const echo = { prompt: [0, 1], echo: true, max_tokens: 0 }
     expect((await complete(app, { ...echo, model: 'a' })).json().choices[0].text).toBe('one two')
     expect((await complete(app, { ...echo, model: 'b' })).json().choices[0].text).toBe('eins zwei')
+  })
+
+  it('has vectors made by the engine of the model that is named', async () => {
+    const [a, b] = [new FakeEngine({ models: ['x'] }), new FakeEngine({ tasks: ['generate'] })]
+    const router = createModelRouter({ a, b })
+    const request = { requestId: '1', prompt: { type: 'text', text: 'one two' }, params: { task: 'embed' } } as const
+    expect((await router.pool!({ ...request, model: 'a' })).shape).toEqual([4])
+    expect(a.seenPooling.map(({ model }) => model)).toEqual(['x'])
+    await expect(router.pool!({ ...request, model: 'b' })).rejects.toThrow(
+      "does not do the task 'embed'; it does generate.",
+    )
+    Object.assign(b, { pool: undefined })
+    await expect(router.pool!({ ...request, model: 'b' })).rejects.toThrow(
+      "does not do the task 'embed'; it does generate.",
+    )
   })
 
   it('follows models that come and go', () => {

@@ -1,6 +1,7 @@
 import type { DType } from '../tensor/dtype.ts'
 import { allKvDTypes, type KvDType } from '../tensor/kv-storage.ts'
 import type { OptionRow } from './option-table.ts'
+import { allPoolingTypes, type PoolingType } from './pooling-config.ts'
 
 /** What a user may set; everything but `model` has a default. The table below says which, and what is allowed. */
 export interface EngineOptions {
@@ -16,6 +17,11 @@ export interface EngineOptions {
   readonly chatTemplate?: string
   /** Sampling defaults, `auto`: from the checkpoint's generation_config.json; `octavo`: the library's own. */
   readonly generationConfig?: 'auto' | 'octavo'
+  /**
+   * Of which of a prompt's hidden states an embedding is made, `auto`: as the checkpoint says, else the last of a decoder and
+   * the first of an encoder.
+   */
+  readonly poolingType?: PoolingType | 'auto'
   /** A backend as `octavo env` lists them, `auto`: the first of those that works. */
   readonly backend?: string
   /**
@@ -35,7 +41,7 @@ export interface EngineOptions {
   readonly enablePrefixCaching?: boolean
   /** Sequences computed at once. */
   readonly maxNumSeqs?: number
-  /** Tokens computed in one step, which a pipeline splits over the plans in flight. */
+  /** Tokens computed in one step, which a pipeline splits over the plans in flight; an encoder takes a whole context if that is more. */
   readonly maxNumBatchedTokens?: number
   /** Compute long prompts in pieces, beside other sequences; off, one step must hold a whole context. */
   readonly enableChunkedPrefill?: boolean
@@ -108,6 +114,12 @@ export const engineOptionTable = {
     default: 'auto',
     doc: "Sampling defaults, `auto`: from the checkpoint's generation_config.json; `octavo`: the library's own.",
   },
+  poolingType: {
+    group: 'model',
+    type: oneOf('auto', ...allPoolingTypes),
+    default: 'auto',
+    doc: "Of which of a prompt's hidden states an embedding is made, `auto`: as the checkpoint says, else the last of a decoder and the first of an encoder.",
+  },
   backend: {
     group: 'device',
     type: text,
@@ -159,7 +171,7 @@ export const engineOptionTable = {
     type: integer(1, 1_048_576),
     unit: 'tokens',
     default: 512,
-    doc: 'Tokens computed in one step, which a pipeline splits over the plans in flight.',
+    doc: 'Tokens computed in one step, which a pipeline splits over the plans in flight; an encoder takes a whole context if that is more.',
   },
   enableChunkedPrefill: {
     group: 'scheduler',

@@ -2,8 +2,15 @@ import { checkNodeVersion } from '../config/check-node-version.ts'
 import { type EngineConfig, resolveEngineConfig } from '../config/engine-config.ts'
 import type { EngineOptions } from '../config/engine-options.ts'
 import { checkEngineModules, type EngineModule } from '../config/engine-module.ts'
-import { type EngineDeadError, InvalidRequestError, ModelNotFoundError, OctavoError } from '../errors.ts'
+import {
+  EngineDeadError,
+  EngineSleepingError,
+  InvalidRequestError,
+  ModelNotFoundError,
+  OctavoError,
+} from '../errors.ts'
 import { fromTransferredError } from '../error-transfer.ts'
+import { type ModelTask, type PoolingInfo, unsupportedTask } from '../pooling-params.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
@@ -12,32 +19,41 @@ import { PullQueue } from '../util/pull-queue.ts'
 import { TurnQueue } from '../util/turn-queue.ts'
 import { waitAtMost } from '../util/wait-at-most.ts'
 import { describeChatFormat } from './chat-format-of.ts'
+import { openCheckpoint } from '../loading/checkpoint.ts'
+import { type CoreHooks, createCoreClient } from './create-core-client.ts'
 import type { EngineCoreData } from './create-engine-core.ts'
-import type { EngineClient, EngineMetrics, GenerateRequest, ServedModel } from './engine-client.ts'
+import type {
+  EngineClient,
+  EngineMetrics,
+  GenerateRequest,
+  PoolingOutput,
+  PoolingRequest,
+  RenderedRequest,
+  ServedModel,
+  SleepOptions,
+  TokenizedPrompt,
+  TokenizeRequest,
+} from './engine-client.ts'
 import type { EngineCoreClient, EngineCoreEvents } from './engine-core-client.ts'
 import { describeRanks, type EngineInfo } from './engine-info.ts'
 import { type CreateTokenizer, type FrontModel, loadFrontModel, type LoadHooks, locateModel } from './front-model.ts'
 import { InputProcessor, type ProcessedRequest } from './input-processor.ts'
 import { nativeHint } from './native-hint.ts'
 import { OutputProcessor } from './output-processor.ts'
-import { defaultRestartPolicy, type RestartPolicy, SupervisedCoreClient } from './supervised-core-client.ts'
-import { ThreadCoreClient } from './thread-core-client.ts'
+import type { RenewableCoreClient } from './renewable-core-client.ts'
+import { poolingInfoOf, PoolingProcessor, tasksOf } from './pooling-processor.ts'
+import { PoolingRequests } from './pooling-requests.ts'
+import { Sleeper } from './sleeper.ts'
+import { tokenizePrompt } from './tokenize-prompt.ts'
 
 /** What a program may pass besides the plain options: functions cannot cross to the engine thread. */
-export interface EngineHooks extends LoadHooks {
-  readonly logger?: Logger
+export interface EngineHooks extends LoadHooks, CoreHooks {
   /** Parts from outside core by their URLs: backends, models, an executor, … (`EngineModuleKind`). */
   readonly modules?: readonly EngineModule[]
-  /**
-   * An engine that dies is started again, with back-off; meanwhile health is bad and requests are refused. Default false.
-   */
-  readonly restart?: boolean | RestartPolicy
   /** Told once, when the engine will never serve again. */
   readonly onDead?: (error: EngineDeadError) => void
   /** Default: the checkpoint's own. */
   readonly createTokenizer?: CreateTokenizer
-  /** Where the engine core runs. Default: a thread of its own. */
-  readonly createCoreClient?: (data: EngineCoreData) => EngineCoreClient
 }
 
 /** Complete by its type: of options that are given together, these are the hooks. */
@@ -53,7 +69,8 @@ export const hookNames: Readonly<Record<keyof EngineHooks, true>> = {
 }
 
 interface CoreOfEngine {
-  readonly core: EngineCoreClient
+  readonly core: RenewableCoreClient
+  readonly modelPath: string
   readonly hasPriorities: boolean
 }
 
@@ -62,37 +79,61 @@ interface ActiveRequest {
   readonly sequenceIds: readonly string[]
 }
 
+/** What a request becomes, and what is done with that. */
+interface Arrival<Processed, Result> {
+  readonly process: () => Promise<Processed>
+  readonly start: (processed: Processed) => Result
+}
+
 /** The front of an engine: text in, text out, one AsyncIterable per request; the core, which knows token ids only, runs in its own thread. */
 export class AsyncEngine implements EngineClient {
   readonly tokenizer: Tokenizer
   readonly #config: EngineConfig
-  readonly #core: EngineCoreClient
+  readonly #core: RenewableCoreClient
+  readonly #sleeper: Sleeper
+  readonly #modelPath: string
+  readonly #front: FrontModel
+  readonly #turns = new TurnQueue()
   readonly #hasChatTemplate: boolean
+  readonly #samplingDefaults: NonNullable<ServedModel['samplingDefaults']>
+  readonly #marksThinking: boolean
   readonly #inputProcessor: InputProcessor
   readonly #outputProcessor: OutputProcessor
+  readonly #poolingProcessor: PoolingProcessor
+  readonly #tasks: readonly ModelTask[]
+  readonly #poolingInfo: PoolingInfo | null
   /** Threads beside the core's. */
   readonly #helpers: readonly { close(): Promise<void> }[]
   readonly #requests = new Map<string, ActiveRequest>()
+  readonly #pooling = new PoolingRequests()
   /** Ids of requests whose prompts are not token ids yet. */
   readonly #arriving = new Set<string>()
   readonly #created = Math.floor(Date.now() / 1000)
   #idle: PromiseWithResolvers<void> | null = null
 
-  protected constructor(config: EngineConfig, front: FrontModel, { core, hasPriorities }: CoreOfEngine) {
+  protected constructor(config: EngineConfig, front: FrontModel, { core, modelPath, hasPriorities }: CoreOfEngine) {
     this.#config = config
+    this.#modelPath = modelPath
+    this.#front = front
+    this.#sleeper = new Sleeper({
+      core,
+      abortAll: () => this.#abortAll(new EngineSleepingError()),
+      whenIdle: () => this.#whenIdle(),
+    })
     this.#core = core
     this.tokenizer = front.tokenizer
     this.#hasChatTemplate = !front.chatTemplates.isEmpty
+    const { temperature, topP } = front.defaultParams
+    this.#samplingDefaults = { temperature, topP }
+    this.#marksThinking = front.chatFormat !== null && front.chatFormat.reasoning !== null
     this.#helpers = [front.promptEncoder, front.grammarTranslator]
-    const turns = new TurnQueue()
-    this.#inputProcessor = new InputProcessor({
-      ...front,
-      turns,
-      maxModelLen: core.info.maxModelLen,
-      maxLogprobs: config.serving.maxLogprobs,
-      hasPriorities,
-      seed: config.serving.seed,
-    })
+    const turns = this.#turns
+    this.#tasks = tasksOf(front.pooling)
+    this.#poolingInfo = poolingInfoOf(front.pooling)
+    const common = { ...front, turns, maxModelLen: core.info.maxModelLen, hasPriorities }
+    const { maxLogprobs, seed } = config.serving
+    this.#inputProcessor = new InputProcessor({ ...common, maxLogprobs, seed })
+    this.#poolingProcessor = new PoolingProcessor(common)
     this.#outputProcessor = new OutputProcessor(front.tokenizer, turns)
   }
 
@@ -107,7 +148,7 @@ export class AsyncEngine implements EngineClient {
     checkEngineModules(modules)
     const logger = hooks.logger ?? silentLogger
     const modelPath = await locateModel(config.model, hooks)
-    const core = createCore({ config, modelPath, modules }, hooks)
+    const core = createCoreClient({ config, modelPath, modules }, hooks)
     // Nothing that is said before it exists concerns it: it holds no requests yet.
     let engine: AsyncEngine | null = null
     const events: EngineCoreEvents = {
@@ -131,7 +172,7 @@ export class AsyncEngine implements EngineClient {
     const front = await loadBoth({ config, modelPath, modules }, hooks, { core, events })
     const hasPriorities =
       config.scheduler.schedulingPolicy === 'priority' || modules.some(({ kind }) => kind === 'scheduling-policy')
-    engine = new this(config, front, { core, hasPriorities })
+    engine = new this(config, front, { core, modelPath, hasPriorities })
     logStart(engine.info, { config, front, logger })
     const hint = nativeHint({ wanted: config.device.backend, backend: engine.info.backend, modules })
     if (hint !== null) warn(hint, hooks)
@@ -150,12 +191,20 @@ export class AsyncEngine implements EngineClient {
       created: this.#created,
       maxModelLen: this.info.maxModelLen,
       hasChatTemplate: this.#hasChatTemplate,
+      samplingDefaults: this.#samplingDefaults,
+      marksThinking: this.#marksThinking,
+      tasks: this.#tasks,
+      pooling: this.#poolingInfo,
     }))
   }
 
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<RequestOutput, void, undefined> {
     signal?.throwIfAborted()
-    const { queue, sequenceIds } = await this.#add(request, signal)
+    if (!this.#tasks.includes('generate')) throw unsupportedTask('generate', this.#tasks)
+    const { queue, sequenceIds } = await this.#arrive(request, signal, {
+      process: () => this.#inputProcessor.process(request, Date.now(), signal),
+      start: (processed) => this.#start(request, processed),
+    })
     const abort = (): void => this.#abort(request.requestId, sequenceIds)
     signal?.addEventListener('abort', abort, { once: true })
     try {
@@ -167,8 +216,70 @@ export class AsyncEngine implements EngineClient {
     }
   }
 
+  async pool(request: PoolingRequest, signal?: AbortSignal): Promise<PoolingOutput> {
+    signal?.throwIfAborted()
+    const { sequenceId, output } = await this.#arrive(request, signal, {
+      process: () => this.#poolingProcessor.process(request, Date.now(), signal),
+      start: (sequence) => {
+        const running = { sequenceId: sequence.id, output: this.#pooling.add(request.requestId, sequence) }
+        this.#core.add([sequence])
+        return running
+      },
+    })
+    const abort = (): void => this.#abortPooling(sequenceId, signal?.reason)
+    signal?.addEventListener('abort', abort, { once: true })
+    try {
+      return await output
+    } finally {
+      signal?.removeEventListener('abort', abort)
+      this.#checkIdle()
+    }
+  }
+
   detokenize(tokenIds: readonly number[]): string {
     return this.tokenizer.decode(tokenIds)
+  }
+
+  tokenize(request: TokenizeRequest, signal?: AbortSignal): Promise<TokenizedPrompt> {
+    this.#checkModel(request.model)
+    const { maxModelLen } = this.info
+    return tokenizePrompt(request, { ...this.#front, turns: this.#turns, maxModelLen, signal })
+  }
+
+  async render(request: GenerateRequest, signal?: AbortSignal): Promise<RenderedRequest> {
+    signal?.throwIfAborted()
+    this.#checkModel(request.model)
+    const seed = request.params.seed ?? null
+    // A seed, so that none is drawn, which the next request would miss.
+    const seeded = { ...request, params: { ...request.params, seed: seed ?? 0 } }
+    const processed = await this.#inputProcessor.process(seeded, Date.now(), signal)
+    const { promptText, promptTokenIds: tokenIds } = processed
+    const maxTokens = processed.params.maxTokens ?? this.info.maxModelLen - tokenIds.length
+    const params = { ...processed.params, seed: seed === null ? null : processed.params.seed, maxTokens }
+    return { requestId: request.requestId, prompt: promptText, tokenIds, params }
+  }
+
+  async tokenizerConfig(): Promise<Readonly<Record<string, unknown>>> {
+    const { tokenizerConfig, chatTemplate } = (await openCheckpoint(this.#modelPath)).readTokenizer()
+    const { name_or_path, vocab_file, merges_file, tokenizer_file, special_tokens_map_file, ...config } =
+      tokenizerConfig
+    return { ...config, ...(chatTemplate !== null && { chat_template: chatTemplate }) }
+  }
+
+  resetPrefixCache(): Promise<void> {
+    return this.#core.command('resetPrefixCache')
+  }
+
+  get isSleeping(): boolean {
+    return this.#sleeper.isSleeping
+  }
+
+  sleep(options: SleepOptions): Promise<void> {
+    return this.#sleeper.sleep(options)
+  }
+
+  wakeUp(): Promise<void> {
+    return this.#sleeper.wakeUp()
   }
 
   metrics(): EngineMetrics {
@@ -180,8 +291,9 @@ export class AsyncEngine implements EngineClient {
   }
 
   async shutdown(drain?: { timeoutMs: number }): Promise<void> {
-    if (drain !== undefined && this.#requests.size + this.#arriving.size > 0) await this.#drained(drain.timeoutMs)
-    for (const [requestId, { sequenceIds }] of this.#requests) this.#abort(requestId, sequenceIds)
+    if (drain !== undefined && this.#numUnfinished > 0) await this.#drained(drain.timeoutMs)
+    this.#abortAll(new EngineDeadError('The engine was shut down before the request came to its end.'))
+    this.#sleeper.close()
     await Promise.all([this.#core.shutdown(), ...this.#helpers.map((helper) => helper.close())])
   }
 
@@ -190,23 +302,29 @@ export class AsyncEngine implements EngineClient {
   }
 
   /** Making token ids of a text may take a while: meanwhile the request's id is taken. */
-  async #add(request: GenerateRequest, signal?: AbortSignal): Promise<ActiveRequest> {
+  async #arrive<Processed, Result>(
+    { requestId, model }: Pick<GenerateRequest, 'requestId' | 'model'>,
+    signal: AbortSignal | undefined,
+    { process, start }: Arrival<Processed, Result>,
+  ): Promise<Result> {
+    if (this.#sleeper.isSleeping) await this.#sleeper.pass(signal)
     if (this.#core.failure !== null) throw this.#core.failure
-    this.#checkModel(request)
-    if (this.#requests.has(request.requestId) || this.#arriving.has(request.requestId)) {
+    this.#checkModel(model)
+    if (this.#requests.has(requestId) || this.#pooling.has(requestId) || this.#arriving.has(requestId)) {
       throw new InvalidRequestError(
-        `A request with id "${request.requestId}" is still running; ids must be unique among running requests.`,
+        `A request with id "${requestId}" is still running; ids must be unique among running requests.`,
         'requestId',
       )
     }
-    this.#arriving.add(request.requestId)
+    this.#arriving.add(requestId)
     try {
-      const processed = await this.#inputProcessor.process(request, Date.now(), signal)
+      const processed = await process()
       signal?.throwIfAborted()
+      this.#sleeper.checkOpen()
       if (this.#core.failure !== null) throw this.#core.failure
-      return this.#start(request, processed)
+      return start(processed)
     } finally {
-      this.#arriving.delete(request.requestId)
+      this.#arriving.delete(requestId)
       this.#checkIdle()
     }
   }
@@ -228,14 +346,17 @@ export class AsyncEngine implements EngineClient {
     return active
   }
 
-  #checkModel({ model }: GenerateRequest): void {
+  #checkModel(model: string | undefined): void {
     if (model === undefined || this.models.some(({ id }) => id === model)) return
     const known = this.models.map(({ id }) => id).join(', ')
     throw new ModelNotFoundError(model, `The model "${model}" does not exist; this server has: ${known}.`)
   }
 
   #receive(updates: readonly SequenceUpdate[]): void {
-    for (const { id, error } of updates) if (error !== null) this.#reject([id], fromTransferredError(error))
+    for (const update of updates) {
+      if (update.error !== null) this.#reject([update.id], fromTransferredError(update.error))
+      this.#pooling.finish(update)
+    }
     const { touched, abortedSequenceIds } = this.#outputProcessor.process(updates)
     if (abortedSequenceIds.length > 0) this.#core.abort(abortedSequenceIds)
     for (const { requestId, isFinished } of touched) {
@@ -247,6 +368,7 @@ export class AsyncEngine implements EngineClient {
   /** A request is not answered in part: its other samples end with the one that failed. */
   #reject(sequenceIds: readonly string[], error: Error): void {
     for (const sequenceId of sequenceIds) {
+      if (this.#pooling.fail(sequenceId, error)) continue
       const requestId = this.#outputProcessor.requestOf(sequenceId)
       const active = requestId === null ? undefined : this.#requests.get(requestId)
       if (requestId === null || active === undefined) continue
@@ -263,19 +385,28 @@ export class AsyncEngine implements EngineClient {
     this.#end(requestId, null)
   }
 
+  #abortPooling(sequenceId: string, reason: unknown): void {
+    if (this.#pooling.fail(sequenceId, reason)) this.#core.abort([sequenceId])
+  }
+
   #end(requestId: string, error: Error | null): void {
     this.#requests.get(requestId)?.queue.close(error)
     this.#requests.delete(requestId)
     this.#checkIdle()
   }
 
+  get #numUnfinished(): number {
+    return this.#requests.size + this.#pooling.size + this.#arriving.size
+  }
+
   #checkIdle(): void {
-    if (this.#requests.size > 0 || this.#arriving.size > 0) return
+    if (this.#numUnfinished > 0) return
     this.#idle?.resolve()
     this.#idle = null
   }
 
   #loseAll(error: EngineDeadError): void {
+    this.#pooling.failAll(error)
     for (const requestId of [...this.#requests.keys()]) {
       this.#outputProcessor.forget(requestId)
       this.#end(requestId, error)
@@ -283,28 +414,20 @@ export class AsyncEngine implements EngineClient {
   }
 
   async #drained(timeoutMs: number): Promise<void> {
-    this.#idle ??= Promise.withResolvers<void>()
-    await waitAtMost(this.#idle.promise, timeoutMs)
+    await waitAtMost(this.#whenIdle(), timeoutMs)
   }
-}
 
-function createCore(data: EngineCoreData, hooks: EngineHooks): EngineCoreClient {
-  const { restart = false, logger = silentLogger } = hooks
-  const create = hooks.createCoreClient ?? ((coreData: EngineCoreData) => new ThreadCoreClient(coreData))
-  if (restart === false) return create(data)
-  return new SupervisedCoreClient({
-    policy: restart === true ? defaultRestartPolicy : restart,
-    logger,
-    create(previous) {
-      if (previous === null) return create(data)
-      // Requests are checked against the context that was found first.
-      return create({ ...data, config: withMaxModelLen(data.config, previous.maxModelLen) })
-    },
-  })
-}
+  #whenIdle(): Promise<void> {
+    if (this.#numUnfinished === 0) return Promise.resolve()
+    this.#idle ??= Promise.withResolvers<void>()
+    return this.#idle.promise
+  }
 
-function withMaxModelLen(config: EngineConfig, maxModelLen: number): EngineConfig {
-  return { ...config, model: { ...config.model, maxModelLen } }
+  /** `reason`: for those that have nothing to show so far. */
+  #abortAll(reason: Error): void {
+    for (const [requestId, { sequenceIds }] of this.#requests) this.#abort(requestId, sequenceIds)
+    for (const id of this.#pooling.sequenceIds()) this.#abortPooling(id, reason)
+  }
 }
 
 /** Both threads load at once; where one can't, the other stops. */

@@ -9,7 +9,7 @@ import type { Worker } from './worker.ts'
  * and all get as many blocks as the least of them holds, since a block's id means the same on every rank.
  */
 export async function initializeWorkers(
-  workers: readonly Omit<Worker, 'execute' | 'dispose'>[],
+  workers: readonly Pick<Worker, 'load' | 'availableKvBytes' | 'createKvCache' | 'warmUp'>[],
   config: EngineConfig,
 ): Promise<EngineInfo> {
   const loaded = await Promise.all(workers.map((worker) => worker.load()))
@@ -29,6 +29,7 @@ export async function initializeWorkers(
     weightBytes: loaded.reduce((total, model) => total + model.weightBytes, 0),
     kvCacheDtype: first.kvCacheDtype,
     blockSize: config.cache.blockSize,
+    ...(first.needsWholePrompts && { needsWholePrompts: true }),
     warmup: warmups[0] ?? null,
     ranks: loaded.map(({ layers, numKvHeads, weightBytes, kvBytesPerToken }) => ({
       host: null,

@@ -11,6 +11,8 @@ export interface ForwardContext {
    * router sends to one expert. `null`: row `i` is token `i`.
    */
   readonly tokens: Int32Array | null
+  /** For encoders with token types (BERT's segments), of the whole batch; left out: all are 0. */
+  readonly tokenTypes?: Int32Array // [numTokens]
 }
 
 /** The context of some rows of a layer's input. */

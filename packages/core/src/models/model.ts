@@ -2,6 +2,7 @@ import type { Tensor2D } from '@tensorflow/tfjs-core'
 import type { BackendPack } from '../backends/backend-pack.ts'
 import type { ArchitectureConfig } from '../config/architectures.ts'
 import type { ModelConfig } from '../config/model-config.ts'
+import type { PoolingConfig } from '../config/pooling-config.ts'
 import type { Communicator } from '../layers/communicator.ts'
 import type { ExpertBalance } from '../layers/expert-balance.ts'
 import type { ForwardContext } from '../layers/forward-context.ts'
@@ -41,7 +42,19 @@ export interface CausalLM {
   forward(input: Int32Array | Tensor2D, context: ForwardContext): Tensor2D
   /** Rows of final hidden states `[n, hiddenSize]` → logits `[n, vocabSize]`; `context.tokens` says which rows. */
   computeLogits(hidden: Tensor2D, context: ForwardContext): Tensor2D
+  /** Of a model with weights behind its pooling, in the stage with the last layer. */
+  readonly heads?: PoolingHeads
   dispose(): void
+}
+
+/** Rows of final hidden states, picked or averaged → a row for each, in the caller's `tf.tidy`; `context.tokens` says which. */
+export type PoolingHead = (rows: Tensor2D, context: ForwardContext) => Tensor2D
+
+export interface PoolingHeads {
+  /** `[n, hiddenSize]` → `[n, dimensions]`, not yet normalized; `null`: the rows are the embeddings. */
+  readonly embed: PoolingHead | null
+  /** `[n, hiddenSize]` → logits `[n, numLabels]`, before the activation. */
+  readonly classify: PoolingHead | null
 }
 
 export interface LoadModelContext {
@@ -63,6 +76,8 @@ export interface LoadModelContext {
   readonly linearMethods?: LinearMethods
   /** A stage: only these layers, and no more than they need. `{ 0, 0 }` is the embedding alone, `{ n, n }` norm and head. */
   readonly layers?: LayerRange
+  /** What of it is to be loaded for pooling; default: what its architecture says. */
+  readonly pooling?: PoolingConfig
   readonly onProgress?: (loadedBytes: number, totalBytes: number) => void
 }
 

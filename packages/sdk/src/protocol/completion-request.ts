@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { checkGenerationOptions, generationOptionShape } from './generation-options.ts'
-import { isTokenIds } from './token-ids.ts'
+import { isTokenIds, tokenIdsMeta } from './token-ids.ts'
 import { onlyNeutral, unsupportedOption } from './unsupported-option.ts'
 
 /** Every prompt is a request of its own to the engine. */
@@ -12,9 +12,18 @@ const maxChoices = 16_384
 const maxEntries = { bad_words: 65_536, logit_bias: 1_048_576, stop_token_ids: 1_048_576, allowed_token_ids: 1_048_576 }
 
 /** Text, several texts, token ids, or several lists of token ids. */
-export const promptSchema = z.custom<string | string[] | number[] | number[][]>(isPrompt, {
-  error: `must be a string, token ids (integers of at least 0), or 1 to ${maxPrompts} of one of the two, unmixed and with no list empty`,
-})
+export const promptSchema = z
+  .custom<string | string[] | number[] | number[][]>(isPrompt, {
+    error: `must be a string, token ids (integers of at least 0), or 1 to ${maxPrompts} of one of the two, unmixed and with no list empty`,
+  })
+  .meta({
+    anyOf: [
+      { type: 'string' },
+      tokenIdsMeta,
+      { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: maxPrompts },
+      { type: 'array', items: tokenIdsMeta, minItems: 1, maxItems: maxPrompts },
+    ],
+  })
 
 function isPrompt(value: unknown): boolean {
   if (typeof value === 'string') return true

@@ -27,6 +27,7 @@ export const structuredOutputsSchema = z
         .custom<null>((value) => value === null, {
           error: 'is not supported; disable_any_whitespace: true leaves no white space',
         })
+        .meta({ type: 'null' })
         .optional(),
     },
     {

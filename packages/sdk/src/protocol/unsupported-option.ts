@@ -5,12 +5,18 @@ import { z } from 'zod'
  * anything but absence or `null` is refused, because an option is never parsed and then ignored.
  */
 export function unsupportedOption() {
-  return z.custom<null>((value) => value === null, { error: 'is not supported yet; leave it out' }).optional()
+  return onlyNull('is not supported yet; leave it out')
 }
 
 /** A field that the protocol had once; `remedy` says what took its place. */
 export function removedOption(remedy: string) {
-  return z.custom<null>((value) => value === null, { error: `is not supported any more; ${remedy}` }).optional()
+  return onlyNull(`is not supported any more; ${remedy}`)
+}
+
+/** Anything but absence or `null` is refused with these words. */
+export function onlyNull(error: string) {
+  const schema = z.custom<null>((value) => value === null, { error })
+  return schema.meta({ type: 'null', description: error }).optional()
 }
 
 /** As `unsupportedOption`, where one value asks for nothing and is allowed: a literal, `[]` or `{}`; `remedy` says what else to do. */
@@ -21,6 +27,7 @@ export function onlyNeutral<T extends string | number | boolean | readonly never
   const error = `${remedy} or pass ${JSON.stringify(neutral)}`
   return z
     .custom<T | null>((value) => value === null || value === neutral || isEmptyLike(value, neutral), { error })
+    .meta({ enum: [neutral, null] })
     .optional()
 }
 

@@ -1,5 +1,10 @@
 import type { CompletionOutput, GenerateRequest, RequestOutput, TurnQueue } from '@octavo/core'
-import { chatFieldName, chatCompletionRequestSchema } from '@octavo/sdk/protocol'
+import {
+  chatCompletionChunkSchema,
+  chatCompletionRequestSchema,
+  chatCompletionSchema,
+  chatFieldName,
+} from '@octavo/sdk/protocol'
 import type {
   ChatCompletion,
   ChatCompletionChoice,
@@ -12,7 +17,6 @@ import type { Endpoint } from '../endpoint.ts'
 import { addEndpoint, explainFailure } from '../endpoint.ts'
 import { untilFinished, whenFinished, wholeSamples } from '../engine-outputs.ts'
 import { sendEventStream } from '../event-stream.ts'
-import { HttpError } from '../http-error.ts'
 import { takeJsonSource } from '../json-body.ts'
 import type { JsonSource } from '../json-source.ts'
 import type { Generation } from '../open-generation.ts'
@@ -22,6 +26,7 @@ import { sendJson } from '../send-json.ts'
 import type { InWriting } from '../json-bytes.ts'
 import type { ServerContext } from '../server-context.ts'
 import { answerMessage, messageDelta, messageFinishReason } from './answer-message.ts'
+import { checkChatTemplate } from './check-chat-template.ts'
 import { answerRole, chatPrompt, echoedText } from './chat-prompt.ts'
 import { openaiDialect } from './dialect.ts'
 import { chatLogprobs, promptLogprobs } from './logprobs.ts'
@@ -36,35 +41,35 @@ export function addChatCompletions(app: FastifyInstance, server: ServerContext):
     url: '/chat/completions',
     dialect: openaiDialect,
     fieldName: chatFieldName,
+    description: {
+      summary: 'An answer to a conversation',
+      tag: 'Generation',
+      request: chatCompletionRequestSchema,
+      answer: chatCompletionSchema,
+      event: chatCompletionChunkSchema,
+    },
     handler: createChatCompletion,
   }
   addEndpoint(app, server, endpoint)
 
   async function createChatCompletion(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const { turns } = server
+    const { turns, pingMs } = server
     const body = await turns.run(() => parseWire(chatCompletionRequestSchema, request.body))
     checkChatTemplate(body, server)
     const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
-    const generation = openGeneration(server, { request, reply, idPrefix: 'chatcmpl', wanted })
+    const generation = openGeneration(server, { request, reply, idPrefix: 'chatcmpl-', wanted })
     const { signal } = generation
     const source = takeJsonSource(request.body)
     const generateRequest = await turns.run(() => chatToGenerateRequest(body, generation, source))
-    const outputs = server.engine.generate(generateRequest, signal)
+    const outputs = generation.engine.generate(generateRequest, signal)
     const answer = { request: body, frame: generation, turns }
     const explain = (error: unknown) => explainFailure(server, { endpoint, error, request, reply })
     if (body.stream !== true)
       return sendJson(reply, chatCompletionAnswer(await whenFinished(outputs), answer), { turns, signal, explain })
     const chunks = chatCompletionChunks(outputs, answer)
     const hasGrammar = mayHaveGrammar(body)
-    return sendEventStream(reply, chunks, { dialect: openaiDialect, turns, signal, explain, hasGrammar })
+    return sendEventStream(reply, chunks, { dialect: openaiDialect, turns, pingMs, signal, explain, hasGrammar })
   }
-}
-
-function checkChatTemplate(body: ChatCompletionRequest, { trustRequestChatTemplate }: ServerContext): void {
-  if (body.chat_template == null || trustRequestChatTemplate) return
-  const message =
-    'chat_template: this server does not run templates that requests bring; its operator can allow them (trustRequestChatTemplate, --trust-request-chat-template).'
-  throw new HttpError(400, message, { param: 'chat_template' })
 }
 
 /** A chat completion → the engine's request. */

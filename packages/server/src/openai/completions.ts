@@ -1,5 +1,10 @@
 import type { CompletionOutput, GenerateRequest, PromptInput, RequestOutput, TurnQueue } from '@octavo/core'
-import { completionFieldName, completionRequestSchema } from '@octavo/sdk/protocol'
+import {
+  completionChunkSchema,
+  completionFieldName,
+  completionRequestSchema,
+  completionSchema,
+} from '@octavo/sdk/protocol'
 import type {
   Completion,
   CompletionChoice,
@@ -45,15 +50,22 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
     url: '/completions',
     dialect: openaiDialect,
     fieldName: completionFieldName,
+    description: {
+      summary: 'A continuation of each prompt',
+      tag: 'Generation',
+      request: completionRequestSchema,
+      answer: completionSchema,
+      event: completionChunkSchema,
+    },
     handler: createCompletion,
   }
   addEndpoint(app, server, endpoint)
 
   async function createCompletion(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const { engine, turns } = server
+    const { engine, turns, pingMs } = server
     const body = await turns.run(() => parseWire(completionRequestSchema, request.body))
     const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
-    const generation = openGeneration(server, { request, reply, idPrefix: 'cmpl', wanted })
+    const generation = openGeneration(server, { request, reply, idPrefix: 'cmpl-', wanted })
     const requests = completionToGenerateRequests(body, generation, takeJsonSource(request.body))
     const detokenize: Detokenize | null =
       engine.detokenize === undefined ? null : (ids) => engine.detokenize!(ids, generation.model)
@@ -62,7 +74,11 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
     const group = new AbortController()
     const signal = AbortSignal.any([generation.signal, group.signal])
     try {
-      const streams = generateInTurns(requests, { turns, signal, generate: (one) => engine.generate(one, signal) })
+      const streams = generateInTurns(requests, {
+        turns,
+        signal,
+        generate: (one) => generation.engine.generate(one, signal),
+      })
       const explain = (error: unknown) => explainFailure(server, { endpoint, error, request, reply })
       const sending = { turns, signal: generation.signal, explain }
       if (body.stream !== true) {
@@ -71,7 +87,7 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
       }
       const chunks = completionChunks(mergeAsync(streams.map(untilFinished)), answer)
       const hasGrammar = structuredOutput(body) !== undefined
-      return await sendEventStream(reply, chunks, { dialect: openaiDialect, hasGrammar, ...sending })
+      return await sendEventStream(reply, chunks, { dialect: openaiDialect, hasGrammar, pingMs, ...sending })
     } finally {
       group.abort()
     }

@@ -8,10 +8,19 @@ import type {
   FinishReason,
   GenerateRequest,
   MessageDelta,
+  ModelTask,
+  PoolingInfo,
+  PoolingOutput,
+  PoolingRequest,
+  RenderedRequest,
   RequestOutput,
   ServedModel,
+  SleepOptions,
+  TokenizedPrompt,
+  TokenizeRequest,
   ToolCallDelta,
 } from '@octavo/core'
+import { fakePooling, fakePoolingInfo } from './fake-pooling.ts'
 
 export interface FakeEngineOptions {
   readonly models?: readonly string[]
@@ -22,6 +31,10 @@ export interface FakeEngineOptions {
   readonly failure?: { readonly atToken: number; readonly error: unknown }
   /** Chats have messages: a word that begins with "~" is reasoning, with "!" the name of a call, with "{" its arguments. */
   readonly parses?: boolean
+  /** Default: those of a decoder. */
+  readonly tasks?: readonly ModelTask[]
+  /** Default: `fakePoolingInfo`. */
+  readonly pooling?: Partial<PoolingInfo>
 }
 
 export interface SeenRequest {
@@ -37,8 +50,11 @@ export interface SeenRequest {
 export class FakeEngine implements EngineClient {
   readonly models: readonly ServedModel[]
   readonly seen: SeenRequest[] = []
+  readonly seenPooling: PoolingRequest[] = []
   isDead = false
   numPartsRead = 0
+  numResets = 0
+  readonly sleeps: SleepOptions[] = []
   readonly #options: FakeEngineOptions
   readonly #maxModelLen: number
   readonly #words: string[] = []
@@ -53,6 +69,8 @@ export class FakeEngine implements EngineClient {
       created: 1_700_000_000,
       maxModelLen: this.#maxModelLen,
       hasChatTemplate: true,
+      tasks: options.tasks ?? ['generate', 'embed', 'token_embed'],
+      pooling: { ...fakePoolingInfo, ...options.pooling },
     }))
   }
 
@@ -62,7 +80,7 @@ export class FakeEngine implements EngineClient {
     const seen: SeenRequest = { request, state: 'running', numTokens: 0 }
     this.seen.push(seen)
     const prompt = promptText(request)
-    const promptTokenIds = prompt === null ? tokenIdsOf(request) : this.tokenize(prompt)
+    const promptTokenIds = prompt === null ? tokenIdsOf(request) : this.idsOf(prompt)
     if (promptTokenIds.length >= this.#maxModelLen)
       throw new ContextLengthError(promptTokenIds.length, this.#maxModelLen)
     const maxTokens = request.params.maxTokens ?? null
@@ -120,7 +138,22 @@ export class FakeEngine implements EngineClient {
     }
   }
 
-  tokenize(text: string): number[] {
+  async pool(request: PoolingRequest, signal?: AbortSignal): Promise<PoolingOutput> {
+    signal?.throwIfAborted()
+    this.seenPooling.push(request)
+    const model = request.model === undefined ? this.models[0] : this.models.find(({ id }) => id === request.model)
+    if (model === undefined) throw new ModelNotFoundError(request.model ?? '', 'no such model')
+    await Promise.race([this.#options.pace?.(0) ?? Promise.resolve(), rejectOnAbort(signal)])
+    if (this.#options.failure !== undefined) throw this.#options.failure.error
+    const prompt = promptText(request)
+    const first = prompt === null ? tokenIdsOf(request) : this.idsOf(prompt)
+    const second = request.pair == null ? [] : this.idsOf(request.pair)
+    const cut = truncate([...first, ...second], request)
+    if (cut.length > this.#maxModelLen) throw new ContextLengthError(cut.length, this.#maxModelLen)
+    return fakePooling(request, { model, promptTokenIds: cut, numPairTokens: Math.max(0, cut.length - first.length) })
+  }
+
+  idsOf(text: string): number[] {
     return (text.match(/\s*\S+|\s+$/g) ?? []).map((word) => {
       const known = this.#wordIds.get(word)
       if (known !== undefined) return known
@@ -131,6 +164,40 @@ export class FakeEngine implements EngineClient {
 
   detokenize(tokenIds: readonly number[]): string {
     return tokenIds.map((id) => this.#words[id] ?? '').join('')
+  }
+
+  async tokenize({ prompt, returnTokens = false }: TokenizeRequest): Promise<TokenizedPrompt> {
+    const text = promptText({ prompt })
+    const tokenIds = text === null ? tokenIdsOf({ prompt }) : this.idsOf(text)
+    return { prompt: text, tokenIds, tokens: returnTokens ? tokenIds.map((id) => this.#words[id] ?? '') : null }
+  }
+
+  async render(request: GenerateRequest): Promise<RenderedRequest> {
+    this.#check(request)
+    const { prompt, tokenIds } = await this.tokenize({ prompt: request.prompt })
+    const params = resolveSamplingParams(request.params, { vocabSize: 1_000_000, maxLogprobs: 20 })
+    const maxTokens = params.maxTokens ?? this.#maxModelLen - tokenIds.length
+    return { requestId: request.requestId, prompt, tokenIds, params: { ...params, maxTokens } }
+  }
+
+  async tokenizerConfig(): Promise<Readonly<Record<string, unknown>>> {
+    return { tokenizer_class: 'Words', chat_template: '{{ messages }}' }
+  }
+
+  async resetPrefixCache(): Promise<void> {
+    this.numResets++
+  }
+
+  async sleep(options: SleepOptions): Promise<void> {
+    this.sleeps.push(options)
+  }
+
+  async wakeUp(): Promise<void> {
+    this.sleeps.length = 0
+  }
+
+  get isSleeping(): boolean {
+    return this.sleeps.length > 0
   }
 
   metrics(): EngineMetrics {
@@ -297,7 +364,12 @@ function fakeLogprobs(tokenId: number, numTop: number, words: readonly string[])
   return { chosen: entry(1), top: Array.from({ length: numTop }, (_, index) => entry(index + 1)) }
 }
 
-function promptText({ prompt }: GenerateRequest): string | null {
+function truncate(ids: readonly number[], { truncatePromptTokens, truncationSide }: PoolingRequest): readonly number[] {
+  if (truncatePromptTokens == null || truncatePromptTokens < 0) return ids
+  return truncationSide === 'left' ? ids.slice(-truncatePromptTokens) : ids.slice(0, truncatePromptTokens)
+}
+
+function promptText({ prompt }: Pick<GenerateRequest, 'prompt'>): string | null {
   switch (prompt.type) {
     case 'text':
       return prompt.text
@@ -314,7 +386,7 @@ function promptText({ prompt }: GenerateRequest): string | null {
   }
 }
 
-function tokenIdsOf({ prompt }: GenerateRequest): readonly number[] {
+function tokenIdsOf({ prompt }: Pick<GenerateRequest, 'prompt'>): readonly number[] {
   return prompt.type === 'tokens' ? prompt.tokenIds : []
 }
 
