@@ -8,6 +8,8 @@ export interface Dialect {
   frameOf(event: object): { readonly before: string; readonly after: string }
   /** A failure in mid-stream, framed: the status has long been sent. */
   frameError(error: HttpError): string
+  /** What is written, whole, while nothing else is to tell, so that nobody on the way takes the stream for dead. */
+  readonly ping: string
   /** Ends a stream; empty where the last event has said so. */
   readonly endOfStream: string
 }

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { deriveCacheSalt } from './cache-salt.ts'
 import { clientRequestId } from './request-id.ts'
 import { resolveModel } from './resolve-model.ts'
-import type { ServerContext } from './server-context.ts'
+import type { CallerEngine, ServerContext } from './server-context.ts'
 
 /** What the server adds to a request for a generation. */
 export interface Generation {
@@ -17,6 +17,8 @@ export interface Generation {
   readonly cacheSalt: string | null
   /** Fires when the client goes away or the server can wait no longer. */
   readonly signal: AbortSignal
+  /** Runs what the caller asks for. */
+  readonly engine: CallerEngine
 }
 
 export interface OpenGenerationOptions {
@@ -38,14 +40,15 @@ export function openGeneration(
 ): Generation {
   const { inFlight } = server
   const id = `${idPrefix}-${clientRequestId(request.headers) ?? wanted.requestId ?? inFlight.idOf(reply.raw)}`
-  const caller = server.isolatePrefixCache ? inFlight.callerOf(reply.raw) : { tenant: null }
+  const caller = inFlight.callerOf(reply.raw)
   return {
     id,
     created: Math.floor(Date.now() / 1000),
     model: resolveModel(server.engine, wanted.model ?? null).id,
     // A client may repeat an id while the first is still running.
     engineRequestId: `${id}-${randomUUID().slice(0, 8)}`,
-    cacheSalt: deriveCacheSalt(caller, wanted.cacheSalt ?? null),
+    cacheSalt: deriveCacheSalt(server.isolatePrefixCache ? caller : { tenant: null }, wanted.cacheSalt ?? null),
     signal: inFlight.signalOf(reply.raw),
+    engine: server.engineFor(caller),
   }
 }

@@ -78,6 +78,7 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
   const { apiKeys, authenticate, engine } = options
   const server: ServerContext = {
     engine,
+    engineFor: () => engine,
     version: options.version ?? ownVersion(),
     authenticate: createAuthenticate({ apiKeys, authenticate }),
     isAdminKey: createAdminCheck(options.adminApiKey),

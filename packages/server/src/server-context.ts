@@ -1,12 +1,17 @@
 import type { EngineClient, TurnQueue } from '@octavo/core'
-import type { Authenticate } from './authenticate.ts'
+import type { Authenticate, Caller } from './authenticate.ts'
 import type { HttpError } from './http-error.ts'
 import type { InFlightRequests } from './in-flight-requests.ts'
 import type { KnownEndpoint } from './unknown-path.ts'
 
+/** The engine as one caller has it: what it computes is admitted, or refused, and counted. */
+export type CallerEngine = Pick<EngineClient, 'generate'>
+
 /** What the endpoints share. */
 export interface ServerContext {
-  readonly engine: EngineClient
+  /** What costs a caller nothing; what does is asked of `engineFor`, which `openGeneration` calls. */
+  readonly engine: Omit<EngineClient, keyof CallerEngine>
+  readonly engineFor: (caller: Caller) => CallerEngine
   readonly version: string
   readonly authenticate: Authenticate
   /** Whether a key is the operator's; `null` where there is none, so that nobody is. */

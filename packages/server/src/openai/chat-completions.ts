@@ -61,7 +61,7 @@ export function addChatCompletions(app: FastifyInstance, server: ServerContext):
     const { signal } = generation
     const source = takeJsonSource(request.body)
     const generateRequest = await turns.run(() => chatToGenerateRequest(body, generation, source))
-    const outputs = server.engine.generate(generateRequest, signal)
+    const outputs = generation.engine.generate(generateRequest, signal)
     const answer = { request: body, frame: generation, turns }
     const explain = (error: unknown) => explainFailure(server, { endpoint, error, request, reply })
     if (body.stream !== true)

@@ -74,7 +74,11 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
     const group = new AbortController()
     const signal = AbortSignal.any([generation.signal, group.signal])
     try {
-      const streams = generateInTurns(requests, { turns, signal, generate: (one) => engine.generate(one, signal) })
+      const streams = generateInTurns(requests, {
+        turns,
+        signal,
+        generate: (one) => generation.engine.generate(one, signal),
+      })
       const explain = (error: unknown) => explainFailure(server, { endpoint, error, request, reply })
       const sending = { turns, signal: generation.signal, explain }
       if (body.stream !== true) {

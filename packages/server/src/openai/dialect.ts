@@ -9,6 +9,8 @@ export const openaiDialect: Dialect = {
   errorBody,
   frameOf: () => frame,
   frameError: (error) => `${frame.before}${JSON.stringify(errorBody(error))}${frame.after}`,
+  // A comment, of which no client hears.
+  ping: ': ping\n\n',
   endOfStream: 'data: [DONE]\n\n',
 }
 
