@@ -40,6 +40,8 @@ export interface Endpoint {
   readonly fieldName?: (field: string, body: unknown) => string
   /** One for all methods, or one each. */
   readonly description?: EndpointDescription | Readonly<Partial<Record<Method, EndpointDescription>>>
+  /** What it has a model do, in OpenTelemetry's words: 'chat', 'text_completion', 'embeddings', … Its requests have spans. */
+  readonly operation?: string
   readonly handler: (request: FastifyRequest, reply: FastifyReply) => unknown
 }
 

@@ -13,13 +13,15 @@ import { TurnQueue } from '../util/turn-queue.ts'
 import { waitAtMost } from '../util/wait-at-most.ts'
 import { describeChatFormat } from './chat-format-of.ts'
 import type { EngineCoreData } from './create-engine-core.ts'
-import type { EngineClient, EngineMetrics, GenerateRequest, ServedModel } from './engine-client.ts'
+import type { EngineClient, EngineMetrics, EngineTelemetry, GenerateRequest, ServedModel } from './engine-client.ts'
 import type { EngineCoreClient, EngineCoreEvents } from './engine-core-client.ts'
 import { describeRanks, type EngineInfo } from './engine-info.ts'
 import { type CreateTokenizer, type FrontModel, loadFrontModel, type LoadHooks, locateModel } from './front-model.ts'
 import { InputProcessor, type ProcessedRequest } from './input-processor.ts'
 import { nativeHint } from './native-hint.ts'
 import { OutputProcessor } from './output-processor.ts'
+import { RequestMeter } from './request-metrics.ts'
+import type { RequestRecord } from './request-record.ts'
 import { defaultRestartPolicy, type RestartPolicy, SupervisedCoreClient } from './supervised-core-client.ts'
 import { ThreadCoreClient } from './thread-core-client.ts'
 
@@ -57,9 +59,15 @@ interface CoreOfEngine {
   readonly hasPriorities: boolean
 }
 
+interface Arrival {
+  readonly arrivedMs: number
+  readonly signal: AbortSignal | undefined
+}
+
 interface ActiveRequest {
   readonly queue: PullQueue<RequestOutput>
   readonly sequenceIds: readonly string[]
+  readonly record: RequestRecord
 }
 
 /** The front of an engine: text in, text out, one AsyncIterable per request; the core, which knows token ids only, runs in its own thread. */
@@ -76,6 +84,7 @@ export class AsyncEngine implements EngineClient {
   /** Ids of requests whose prompts are not token ids yet. */
   readonly #arriving = new Set<string>()
   readonly #created = Math.floor(Date.now() / 1000)
+  readonly #meter: RequestMeter
   #idle: PromiseWithResolvers<void> | null = null
 
   protected constructor(config: EngineConfig, front: FrontModel, { core, hasPriorities }: CoreOfEngine) {
@@ -94,6 +103,7 @@ export class AsyncEngine implements EngineClient {
       seed: config.serving.seed,
     })
     this.#outputProcessor = new OutputProcessor(front.tokenizer, turns)
+    this.#meter = new RequestMeter(core.info.maxModelLen)
   }
 
   /**
@@ -157,7 +167,7 @@ export class AsyncEngine implements EngineClient {
 
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<RequestOutput, void, undefined> {
     signal?.throwIfAborted()
-    const { queue, sequenceIds } = await this.#add(request, signal)
+    const { queue, sequenceIds } = await this.#add(request, { arrivedMs: this.#meter.now(), signal })
     const abort = (): void => this.#abort(request.requestId, sequenceIds)
     signal?.addEventListener('abort', abort, { once: true })
     try {
@@ -177,6 +187,19 @@ export class AsyncEngine implements EngineClient {
     return this.#core.metrics()
   }
 
+  telemetry(): readonly EngineTelemetry[] {
+    const { cache, serving } = this.#config
+    const { blockSize, kvCacheDtype: dtype } = this.info
+    return [
+      {
+        modelName: serving.servedModelName[0]!,
+        metrics: this.metrics(),
+        requests: this.#meter.metrics(),
+        cache: { blockSize, dtype, enablePrefixCaching: cache.enablePrefixCaching },
+      },
+    ]
+  }
+
   checkHealth(): Promise<void> {
     return this.#core.checkHealth()
   }
@@ -192,7 +215,7 @@ export class AsyncEngine implements EngineClient {
   }
 
   /** Making token ids of a text may take a while: meanwhile the request's id is taken. */
-  async #add(request: GenerateRequest, signal?: AbortSignal): Promise<ActiveRequest> {
+  async #add(request: GenerateRequest, { arrivedMs, signal }: Arrival): Promise<ActiveRequest> {
     if (this.#core.failure !== null) throw this.#core.failure
     this.#checkModel(request)
     if (this.#requests.has(request.requestId) || this.#arriving.has(request.requestId)) {
@@ -203,18 +226,25 @@ export class AsyncEngine implements EngineClient {
     }
     this.#arriving.add(request.requestId)
     try {
-      const processed = await this.#inputProcessor.process(request, Date.now(), signal)
+      const processed = await this.#inputProcessor.process(request, arrivedMs, signal)
       signal?.throwIfAborted()
       if (this.#core.failure !== null) throw this.#core.failure
-      return this.#start(request, processed)
+      return this.#start(request, processed, arrivedMs)
     } finally {
       this.#arriving.delete(request.requestId)
       this.#checkIdle()
     }
   }
 
-  #start(request: GenerateRequest, processed: ProcessedRequest): ActiveRequest {
+  #start(request: GenerateRequest, processed: ProcessedRequest, arrivedMs: number): ActiveRequest {
     const sequenceIds = processed.sequences.map((sequence) => sequence.id)
+    const record = this.#meter.start({
+      arrivedMs,
+      numPromptTokens: processed.promptTokenIds.length,
+      numSamples: sequenceIds.length,
+      params: processed.params,
+      onEnd: request.onEnd,
+    })
     const outputs = this.#outputProcessor.addRequest({
       requestId: processed.requestId,
       prompt: processed.promptText,
@@ -223,8 +253,9 @@ export class AsyncEngine implements EngineClient {
       sequenceIds,
       outputKind: request.outputKind ?? 'cumulative',
       messages: processed.messages,
+      record,
     })
-    const active = { queue: new PullQueue(() => outputs.take()), sequenceIds }
+    const active = { queue: new PullQueue(() => outputs.take()), sequenceIds, record }
     this.#requests.set(request.requestId, active)
     this.#core.add(processed.sequences)
     return active
@@ -266,8 +297,10 @@ export class AsyncEngine implements EngineClient {
   }
 
   #end(requestId: string, error: Error | null): void {
-    this.#requests.get(requestId)?.queue.close(error)
+    const active = this.#requests.get(requestId)
     this.#requests.delete(requestId)
+    active?.queue.close(error)
+    active?.record.end(error)
     this.#checkIdle()
   }
 
