@@ -48,8 +48,8 @@ export interface Endpoint {
 /** Adds an endpoint, a 405 for its other methods, and the name under which a 404 may recommend it. */
 export function addEndpoint(app: FastifyInstance, server: ServerContext, endpoint: Endpoint): void {
   const { methods, url, handler } = endpoint
-  const { access, description } = endpoint
-  server.endpoints.push({ methods, url: `${app.prefix}${url}`, access, description })
+  const { access, description, operation } = endpoint
+  server.endpoints.push({ methods, url: `${app.prefix}${url}`, access, description, operation })
   const errorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply): void =>
     answerError(server, { endpoint, error, request, reply })
   const allow = methods.join(', ')

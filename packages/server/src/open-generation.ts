@@ -49,6 +49,6 @@ export function openGeneration(
     engineRequestId: `${id}-${randomUUID().slice(0, 8)}`,
     cacheSalt: deriveCacheSalt(server.isolatePrefixCache ? caller : { tenant: null }, wanted.cacheSalt ?? null),
     signal: inFlight.signalOf(reply.raw),
-    engine: server.engineFor(caller),
+    engine: server.telemetry.watch(reply.raw, server.engineFor(caller)),
   }
 }

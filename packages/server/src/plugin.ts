@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module'
 import type { EngineClient, Logger } from '@octavo/core'
+import type { Tracer } from '@opentelemetry/api'
 import { silentLogger, TurnQueue } from '@octavo/core'
 import type { FastifyInstance } from 'fastify'
 import { checkHost } from './allowed-hosts.ts'
@@ -16,9 +17,11 @@ import { openaiDialect } from './openai/dialect.ts'
 import { addModels } from './openai/models.ts'
 import { addOpenApi } from './openapi/openapi.ts'
 import { chooseRequestId } from './request-id.ts'
-import { describeRequest, timedLogger } from './request-log.ts'
+import { timedLogger } from './request-log.ts'
 import type { ExplainOptions, ServerContext } from './server-context.ts'
 import { addStatusEndpoints } from './status-endpoints.ts'
+import { addMetrics, type MetricsAccess } from './telemetry/metrics-endpoint.ts'
+import { findOperation, Telemetry } from './telemetry/telemetry.ts'
 import { toHttpError } from './to-http-error.ts'
 import { explainUnknownPath } from './unknown-path.ts'
 
@@ -46,6 +49,10 @@ export interface OctavoPluginOptions {
   readonly isolatePrefixCache?: boolean
   /** Run the Jinja templates that requests bring; a hostile one can keep the server busy. Default false. */
   readonly trustRequestChatTemplate?: boolean
+  /** Who may read GET /metrics. Default 'open': everyone, as vLLM has it. */
+  readonly metrics?: MetricsAccess
+  /** Of OpenTelemetry, for a span of each request that has a model do something. Default: none. */
+  readonly tracer?: Tracer
 }
 
 const defaultBodyLimit = 32 * 1024 * 1024
@@ -84,6 +91,12 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
     isAdminKey: createAdminCheck(options.adminApiKey),
     inFlight: new InFlightRequests(),
     turns: new TurnQueue(),
+    telemetry: new Telemetry({
+      logger,
+      tracer: options.tracer ?? null,
+      prefix: app.prefix,
+      operationOf: (method, route) => findOperation(server.endpoints, method, route),
+    }),
     bodyLimit: options.bodyLimit ?? defaultBodyLimit,
     isolatePrefixCache: options.isolatePrefixCache ?? true,
     trustRequestChatTemplate: options.trustRequestChatTemplate ?? false,
@@ -92,12 +105,13 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
   }
   const isOpen = authenticate === undefined && (apiKeys ?? []).length === 0
   parseJsonBodies(app, server)
-  trackRequests(app, server, logger)
+  trackRequests(app, server)
   if (isOpen) checkHost(app, options.allowedHosts ?? [])
   app.setErrorHandler((error, request, reply) =>
     answerError(server, { endpoint: { dialect: openaiDialect }, error, request, reply }),
   )
   addStatusEndpoints(app, server)
+  addMetrics(app, server, options.metrics ?? 'open')
   app.register(async (v1) => addV1(v1, server), { prefix: '/v1' })
   addOpenApi(app, server)
   return server
@@ -115,14 +129,11 @@ function addV1(v1: FastifyInstance, server: ServerContext): void {
   addModels(v1, server)
 }
 
-function trackRequests(app: FastifyInstance, { inFlight, endpoints }: ServerContext, logger: Logger): void {
+function trackRequests(app: FastifyInstance, { inFlight, endpoints, telemetry }: ServerContext): void {
   app.addHook('onRequest', async (request, reply) => {
-    const startedAt = performance.now()
     const id = chooseRequestId(request)
-    inFlight.open(reply.raw, id, (isComplete) => {
-      const status = isComplete ? reply.raw.statusCode : null
-      logger.info(describeRequest(request, { id, status, ms: performance.now() - startedAt }))
-    })
+    const end = telemetry.open(request, reply, id)
+    inFlight.open(reply.raw, id, (isComplete) => end(isComplete ? reply.raw.statusCode : null))
     closeOnAbort(reply.raw)
     reply.header('x-request-id', id)
     // Here, because a body that nobody wants need not be read first.
@@ -137,7 +148,9 @@ function explain(error: unknown, { requestId, nameOf }: ExplainOptions, logger: 
   const httpError = toHttpError(error, nameOf)
   if (httpError.status >= 500 && !(error instanceof HttpError)) {
     const name = error instanceof Error ? error.name : typeof error
-    logger.error([`request ${requestId} failed: ${name}`, ...framesOf(error)].join('\n'))
+    const frames = framesOf(error)
+    const fields = { event: 'failure', requestId, error: name, frames: frames.map((frame) => frame.trim()) }
+    logger.error([`request ${requestId} failed: ${name}`, ...frames].join('\n'), fields)
   }
   return httpError
 }

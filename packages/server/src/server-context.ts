@@ -2,6 +2,7 @@ import type { EngineClient, TurnQueue } from '@octavo/core'
 import type { Authenticate, Caller } from './authenticate.ts'
 import type { HttpError } from './http-error.ts'
 import type { InFlightRequests } from './in-flight-requests.ts'
+import type { Telemetry } from './telemetry/telemetry.ts'
 import type { KnownEndpoint } from './unknown-path.ts'
 
 /** The engine as one caller has it: what it computes is admitted, or refused, and counted. */
@@ -20,6 +21,7 @@ export interface ServerContext {
   readonly bodyLimit: number
   /** Everything that takes time on this thread goes through it: bodies that come in, answers that go out. */
   readonly turns: TurnQueue
+  readonly telemetry: Telemetry
   readonly isolatePrefixCache: boolean
   readonly trustRequestChatTemplate: boolean
   /** What has been added so far. */

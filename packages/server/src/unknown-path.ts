@@ -2,7 +2,7 @@ import { editDistance } from '@octavo/core'
 import type { Endpoint } from './endpoint.ts'
 import { HttpError } from './http-error.ts'
 
-export interface KnownEndpoint extends Pick<Endpoint, 'methods' | 'description' | 'access'> {
+export interface KnownEndpoint extends Pick<Endpoint, 'methods' | 'description' | 'access' | 'operation'> {
   /** With its prefix; a `*` at the end stands for anything. */
   readonly url: string
 }

@@ -71,6 +71,7 @@ export class FakeEngine implements EngineClient {
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<RequestOutput, void, undefined> {
     signal?.throwIfAborted()
     this.#check(request)
+    const arrivedMs = Date.now()
     const seen: SeenRequest = { request, state: 'running', numTokens: 0 }
     this.seen.push(seen)
     const prompt = promptText(request)
@@ -84,6 +85,17 @@ export class FakeEngine implements EngineClient {
       yield* this.#run({ seen, signal, prompt, promptTokenIds })
     } finally {
       if (seen.state === 'running') seen.state = 'aborted'
+      request.onEnd?.({
+        numPromptTokens: promptTokenIds.length,
+        numCachedTokens: 0,
+        numGenerationTokens: seen.numTokens,
+        finishReasons: [seen.state === 'aborted' ? 'abort' : 'stop'],
+        params: { maxTokens, temperature: request.params.temperature ?? 1, topP: 1, n: request.params.n ?? 1 },
+        arrivedMs,
+        firstTokenMs: seen.numTokens > 0 ? arrivedMs : null,
+        endedMs: Date.now(),
+        times: null,
+      })
     }
   }
 

@@ -1,0 +1,85 @@
+import { SpanStatusCode, trace } from '@opentelemetry/api'
+import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
+import { describe, expect, it } from 'vitest'
+import { createApp } from '../app.ts'
+import { FakeEngine, type FakeEngineOptions } from '../testing/fake-engine.ts'
+import { callerContext } from './request-span.ts'
+
+const parent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+
+function setup(options: FakeEngineOptions = {}) {
+  const exporter = new InMemorySpanExporter()
+  const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] })
+  const app = createApp({ engine: new FakeEngine(options), apiKeys: ['key'], tracer: provider.getTracer('test') })
+  const send = (url: string, payload: object, headers: object = {}) =>
+    app.inject({ method: 'POST', url, payload, headers: { authorization: 'Bearer key', ...headers } })
+  return { app, send, spans: () => exporter.getFinishedSpans() }
+}
+
+describe('the span of a request', () => {
+  it('is below the caller’s, and keeps its state', async () => {
+    const { send, spans } = setup()
+    await send('/v1/completions', { prompt: 'a', max_tokens: 2 }, { traceparent: parent, tracestate: 'vendor=x' })
+    const [span] = spans()
+    expect(span?.parentSpanContext).toMatchObject({ spanId: '00f067aa0ba902b7', isRemote: true })
+    expect(span?.spanContext().traceState?.serialize()).toBe('vendor=x')
+    expect(span?.status.code).toBe(SpanStatusCode.UNSET)
+  })
+
+  it('says that the engine failed, and nothing of why', async () => {
+    const { send, spans } = setup({ failure: { atToken: 1, error: new Error('secret words') } })
+    expect((await send('/v1/completions', { prompt: 'a' })).statusCode).toBe(500)
+    const [span] = spans()
+    expect(span?.status).toEqual({ code: SpanStatusCode.ERROR })
+    expect(span?.attributes).toMatchObject({ 'error.type': '500', 'http.response.status_code': 500 })
+    expect(JSON.stringify([span?.attributes, span?.events])).not.toContain('secret')
+  })
+
+  it('is there for refused ones too, without a fault of the server', async () => {
+    const { app, send, spans } = setup()
+    await send('/v1/chat/completions/', { messages: 1 })
+    await app.inject({ method: 'POST', url: '/v1/completions', payload: {} })
+    expect(spans().map(({ attributes, status }) => [attributes['http.response.status_code'], status.code])).toEqual([
+      [400, SpanStatusCode.UNSET],
+      [401, SpanStatusCode.UNSET],
+    ])
+    expect(spans().map(({ attributes }) => attributes['gen_ai.operation.name'])).toEqual(['chat', 'text_completion'])
+  })
+
+  it('is not there for what needs no model', async () => {
+    const { app, send, spans } = setup()
+    await app.inject({ url: '/health' })
+    await app.inject({ url: '/v1/models', headers: { authorization: 'Bearer key' } })
+    await app.inject({ url: '/v1/completions' })
+    await send('/v1/nothing', {})
+    expect(spans()).toEqual([])
+  })
+})
+
+describe('traceparent', () => {
+  const spanOf = (traceparent: string | undefined, tracestate?: string) =>
+    trace.getSpanContext(callerContext({ ...(traceparent && { traceparent }), ...(tracestate && { tracestate }) }))
+
+  it('of a later version may be longer', () => {
+    expect(spanOf(parent)?.traceFlags).toBe(1)
+    expect(spanOf(parent.replace(/^00/, '01') + '-more')?.spanId).toBe('00f067aa0ba902b7')
+  })
+
+  it.each([
+    undefined,
+    'x',
+    parent.replace(/^00/, 'ff'),
+    `${parent}-more`,
+    parent.toUpperCase(),
+    `${parent}, ${parent}`,
+    parent.replace('00f067aa0ba902b7', '0000000000000000'),
+    parent.replace('4bf92f3577b34da6a3ce929d0e0e4736', '0'.repeat(32)),
+  ])('%s is none', (header) => {
+    expect(spanOf(header)).toBeUndefined()
+  })
+
+  it('goes without a state that is too long', () => {
+    expect(spanOf(parent, `a=${'x'.repeat(600)}`)).toMatchObject({ spanId: '00f067aa0ba902b7' })
+    expect(spanOf(parent, `a=${'x'.repeat(600)}`)?.traceState).toBeUndefined()
+  })
+})
