@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { presentedKey } from './authenticate.ts'
+import { presentedKey } from './access/presented-key.ts'
 import type { Dialect } from './dialect.ts'
 import type { WireSchema } from '@octavo/sdk/protocol'
 import { HttpError } from './http-error.ts'
@@ -87,8 +87,11 @@ const accessChecks: Readonly<Record<NonNullable<Endpoint['access']>, readonly Ac
 async function checkCaller({ authenticate, inFlight }: ServerContext, ...[request, reply]: Arrival): Promise<void> {
   const { headers, method, url, ip, raw } = request
   const caller = await authenticate({ headers, method, url, ip, raw })
-  if (caller !== null) return inFlight.setCaller(reply.raw, caller)
-  throw unauthorized('Missing or wrong API key')
+  if (caller === null) throw unauthorized('Missing or wrong API key')
+  // What only asks for something that is there costs nothing.
+  const ticket = method === 'POST' ? caller.meter?.open() : undefined
+  inFlight.setCaller(reply.raw, ticket === undefined ? caller : { ...caller, ticket })
+  reply.headers({ ...caller.meter?.headers() })
 }
 
 async function checkAdmin({ isAdminKey }: ServerContext, ...[request]: Arrival): Promise<void> {

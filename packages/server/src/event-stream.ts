@@ -15,6 +15,8 @@ export interface EventStreamOptions {
   /** Fires when nobody listens any more. */
   readonly signal: AbortSignal
   readonly turns: TurnQueue
+  /** After so long without an event the dialect's ping is written; `null`: never. */
+  readonly pingMs: number | null
   /** Turns a failure in mid-stream into what the client may see. */
   readonly explain: (error: unknown) => HttpError
   /** Default false. */
@@ -35,10 +37,13 @@ export async function sendEventStream(
   const first = iterator.next()
   await settledWithin(first, hasGrammar ? maxGrammarDelayMs : maxHeaderDelayMs)
   startEventStream(reply)
+  using pings = new Pings(reply, options)
   try {
+    let next = await pings.during(first)
     // Nobody is there any more to make the rest for.
-    for (let next = await first; next.done !== true && !reply.raw.destroyed; next = await iterator.next()) {
+    while (next.done !== true && !reply.raw.destroyed) {
       await writeEvent(reply, next.value, options)
+      next = await pings.during(iterator.next())
     }
   } catch (error) {
     await writeRaw(reply, dialect.frameError(explain(error)), signal)
@@ -47,6 +52,37 @@ export async function sendEventStream(
   }
   if (!reply.raw.destroyed) reply.raw.end(dialect.endOfStream)
   return reply
+}
+
+/** Writes pings while the next event is waited for, and never within one. One timer for a whole stream. */
+class Pings implements Disposable {
+  readonly #timer: NodeJS.Timeout | null
+  /** Since when nothing was written, while an event is waited for. */
+  #silentSince: number | null = null
+
+  constructor({ raw }: FastifyReply, { dialect, pingMs }: Pick<EventStreamOptions, 'dialect' | 'pingMs'>) {
+    const tick = (): void => {
+      const now = performance.now()
+      if (pingMs === null || this.#silentSince === null || now - this.#silentSince < pingMs) return
+      this.#silentSince = now
+      // What a slow reader has not taken yet keeps the stream alive as well.
+      if (!raw.destroyed && !raw.writableNeedDrain) raw.write(dialect.ping)
+    }
+    this.#timer = pingMs === null ? null : setInterval(tick, pingMs / 4)
+  }
+
+  async during<Value>(event: Promise<Value>): Promise<Value> {
+    this.#silentSince = performance.now()
+    try {
+      return await event
+    } finally {
+      this.#silentSince = null
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#timer !== null) clearInterval(this.#timer)
+  }
 }
 
 /** Rejects if the promise rejects within the time; else resolves, at the latest when the time is over. */

@@ -16,6 +16,7 @@ const typesByStatus: Readonly<Record<number, string>> = {
   405: 'MethodNotAllowedError',
   413: 'PayloadTooLargeError',
   415: 'UnsupportedMediaTypeError',
+  429: 'RateLimitError',
   500: 'InternalServerError',
   503: 'ServiceUnavailableError',
 }

@@ -17,9 +17,17 @@ interface InFlight {
   caller: Caller
 }
 
+/** Work that goes on without anybody waiting for its answer: it must `end` in any case, and soon once its signal fires. */
+export interface BackgroundWork {
+  /** Aborts when the server can wait no longer. */
+  readonly signal: AbortSignal
+  end(): void
+}
+
 /** Every request between its headers and the end of its answer: its id, its caller, the signal that ends its work. */
 export class InFlightRequests {
   readonly #requests = new Map<ServerResponse, InFlight>()
+  readonly #background = new Set<AbortController>()
   #isDraining = false
   #onEmpty: (() => void) | null = null
 
@@ -30,13 +38,28 @@ export class InFlightRequests {
   /** `onEnd` runs when the answer is written, or the client is gone before that. */
   open(response: ServerResponse, id: string, onEnd: (isComplete: boolean) => void): void {
     const controller = new AbortController()
-    this.#requests.set(response, { id, controller, caller: { tenant: null } })
+    const request: InFlight = { id, controller, caller: { tenant: null } }
+    this.#requests.set(response, request)
     finished(response, (error) => {
       this.#requests.delete(response)
+      request.caller.ticket?.release()
       if (error) controller.abort(new ClientGoneError())
       onEnd(!error)
-      if (this.#requests.size === 0) this.#onEmpty?.()
+      this.#checkEmpty()
     })
+  }
+
+  /** Work that the server waits for at its end as for requests: a background response, a batch. */
+  openBackground(): BackgroundWork {
+    const controller = new AbortController()
+    this.#background.add(controller)
+    return {
+      signal: controller.signal,
+      end: () => {
+        this.#background.delete(controller)
+        this.#checkEmpty()
+      },
+    }
   }
 
   idOf(response: ServerResponse): string {
@@ -53,9 +76,11 @@ export class InFlightRequests {
     return this.#requests.get(response)?.caller ?? { tenant: null }
   }
 
+  /** The request's ticket is released with it. */
   setCaller(response: ServerResponse, caller: Caller): void {
     const request = this.#requests.get(response)
     if (request !== undefined) request.caller = caller
+    else caller.ticket?.release()
   }
 
   /** Whether a failure is that nobody is there any more to be told of one. */
@@ -66,7 +91,7 @@ export class InFlightRequests {
   /** Resolves once nothing is left: all have ended by themselves, or were aborted when the time was over. */
   async drain(timeoutMs: number): Promise<void> {
     this.#isDraining = true
-    if (this.#requests.size === 0) return
+    if (this.#requests.size + this.#background.size === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#onEmpty = resolve
     const timers = [
@@ -81,6 +106,11 @@ export class InFlightRequests {
   #abortAll(): void {
     const reason = new HttpError(503, 'The server is shutting down; the request was aborted.')
     for (const { controller } of this.#requests.values()) controller.abort(reason)
+    for (const controller of this.#background) controller.abort(reason)
+  }
+
+  #checkEmpty(): void {
+    if (this.#requests.size + this.#background.size === 0) this.#onEmpty?.()
   }
 }
 

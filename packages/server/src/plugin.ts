@@ -1,11 +1,14 @@
 import { createRequire } from 'node:module'
 import type { EngineClient, Logger } from '@octavo/core'
+import { InvalidConfigError, silentLogger, TurnQueue } from '@octavo/core'
 import type { Tracer } from '@opentelemetry/api'
-import { silentLogger, TurnQueue } from '@octavo/core'
 import type { FastifyInstance } from 'fastify'
+import { AdmissionQueue } from './admission/admission-queue.ts'
+import { createCallerEngine } from './admission/caller-engine.ts'
 import { checkHost } from './allowed-hosts.ts'
+import type { ApiKeyOptions } from './access/api-key.ts'
 import type { Authenticate } from './authenticate.ts'
-import { createAdminCheck, createAuthenticate } from './authenticate.ts'
+import { createAdminCheck, createAuthenticate } from './access/create-authenticate.ts'
 import { answerError } from './endpoint.ts'
 import { closeOnAbort } from './fetch-handler.ts'
 import { HttpError } from './http-error.ts'
@@ -31,11 +34,11 @@ export interface OctavoPluginOptions {
   readonly engine: EngineClient
   /** What GET /version says. Default: this package's own. */
   readonly version?: string
-  /** Keys of which requests under /v1 must show one ("Authorization: Bearer …"). Default: none, everyone may call. */
-  readonly apiKeys?: readonly string[]
+  /** Keys of which requests must show one ("Authorization: Bearer …" or "x-api-key: …"), themselves or with limits. Default: none, everyone may call. */
+  readonly apiKeys?: readonly (string | ApiKeyOptions)[]
   /** Who shows it may call the endpoints for operators, which nobody may without one. Default: none. */
   readonly adminApiKey?: string | undefined
-  /** In place of `apiKeys`: decides who may call under /v1, and for which tenant. */
+  /** In place of `apiKeys`: decides who may call, and for which tenant. Keys that change: `KeyRing`. */
   readonly authenticate?: Authenticate
   /** Names by which a server on a loopback address without keys may be called, besides localhost and loopback addresses. */
   readonly allowedHosts?: readonly string[]
@@ -45,6 +48,18 @@ export interface OctavoPluginOptions {
   readonly logger?: Logger
   /** How long `close()` lets running requests go on before it aborts them. Default 30000. */
   readonly drainTimeoutMs?: number
+  /**
+   * Sequences (samples of requests) that may wait beside those that the engine computes; beyond it a request is answered with
+   * 503, and with 429 where its API key holds more than its share, and `Retry-After` is when there should be room.
+   * Default: any number. Needs `maxNumSeqs`.
+   */
+  readonly maxQueuedSeqs?: number | undefined
+  /** What the engine computes at once, by its option of this name. */
+  readonly maxNumSeqs?: number
+  /** How long a request may wait for an engine that is started again. Default 0: it is refused at once. */
+  readonly restartWaitMs?: number
+  /** A stream that has had nothing to tell for so long, as during a long prefill, is kept alive by a ping. Default 15000; `null`: none. */
+  readonly pingIntervalMs?: number | null
   /** Keep the prefix-cache entries of different tenants (by default: API keys) apart. Default true. */
   readonly isolatePrefixCache?: boolean
   /** Run the Jinja templates that requests bring; a hostile one can keep the server busy. Default false. */
@@ -56,6 +71,7 @@ export interface OctavoPluginOptions {
 }
 
 const defaultBodyLimit = 32 * 1024 * 1024
+const defaultPingIntervalMs = 15_000
 
 /**
  * The OpenAI-compatible endpoints as a Fastify plugin: `app.register(octavoPlugin, { engine, prefix: '/llm' })` serves
@@ -83,9 +99,10 @@ export const defaultDrainTimeoutMs = 30_000
 export function mountServer(app: FastifyInstance, options: OctavoPluginOptions): ServerContext {
   const logger = timedLogger(options.logger ?? silentLogger)
   const { apiKeys, authenticate, engine } = options
+  const queue = createQueue(options)
   const server: ServerContext = {
     engine,
-    engineFor: () => engine,
+    engineFor: (caller) => createCallerEngine({ engine, queue, restartWaitMs: options.restartWaitMs ?? 0 }, caller),
     version: options.version ?? ownVersion(),
     authenticate: createAuthenticate({ apiKeys, authenticate }),
     isAdminKey: createAdminCheck(options.adminApiKey),
@@ -98,6 +115,7 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
       operationOf: (method, route) => findOperation(server.endpoints, method, route),
     }),
     bodyLimit: options.bodyLimit ?? defaultBodyLimit,
+    pingMs: options.pingIntervalMs === undefined ? defaultPingIntervalMs : options.pingIntervalMs,
     isolatePrefixCache: options.isolatePrefixCache ?? true,
     trustRequestChatTemplate: options.trustRequestChatTemplate ?? false,
     endpoints: [],
@@ -115,6 +133,13 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
   app.register(async (v1) => addV1(v1, server), { prefix: '/v1' })
   addOpenApi(app, server)
   return server
+}
+
+function createQueue({ engine, maxQueuedSeqs, maxNumSeqs }: OctavoPluginOptions): AdmissionQueue | null {
+  if (maxQueuedSeqs === undefined) return null
+  if (maxNumSeqs === undefined)
+    throw new InvalidConfigError('maxQueuedSeqs', 'needs maxNumSeqs; pass what the engine was created with.')
+  return new AdmissionQueue({ maxQueuedSeqs, maxNumSeqs, metrics: () => engine.metrics() })
 }
 
 export function answerUnknownPaths(app: FastifyInstance, { endpoints }: ServerContext): void {

@@ -22,6 +22,8 @@ export interface ServerContext {
   /** Everything that takes time on this thread goes through it: bodies that come in, answers that go out. */
   readonly turns: TurnQueue
   readonly telemetry: Telemetry
+  /** For `sendEventStream`: how long a stream may be silent. */
+  readonly pingMs: number | null
   readonly isolatePrefixCache: boolean
   readonly trustRequestChatTemplate: boolean
   /** What has been added so far. */

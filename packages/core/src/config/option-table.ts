@@ -28,6 +28,8 @@ export interface OptionRow {
   readonly short?: string
   /** The variable that stands in where the option is not given. */
   readonly env?: string
+  /** No message and no log shows its value. */
+  readonly isSecret?: true
   /** Whole sentences in Markdown. */
   readonly doc: string
 }
@@ -75,16 +77,18 @@ export function resolveOptions<Table extends OptionTable>(
 ): ResolvedOptions<Table> {
   const values = Object.entries(table).map(([name, row]) => {
     const value = given[name] === undefined ? row.default : given[name]
-    return [name, given[name] === undefined && value === null ? null : checkOption(name, row.type, value)]
+    return [name, given[name] === undefined && value === null ? null : checkOption(name, row, value)]
   })
   return Object.fromEntries(values) as ResolvedOptions<Table> // name by name what the table says
 }
 
 /** The value as the engine takes it. @throws InvalidConfigError when it is none of this type */
-function checkOption(name: string, type: OptionType, value: unknown): unknown {
+function checkOption(name: string, { type, isSecret }: OptionRow, value: unknown): unknown {
   const checked = tryOption(type, value)
-  if (checked === null)
-    throw new InvalidConfigError(name, `must be ${describeType(type)}, got ${JSON.stringify(value)}`)
+  if (checked === null) {
+    const got = isSecret === true ? 'something else' : JSON.stringify(value)
+    throw new InvalidConfigError(name, `must be ${describeType(type)}, got ${got}`)
+  }
   return checked
 }
 

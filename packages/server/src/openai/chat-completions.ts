@@ -54,7 +54,7 @@ export function addChatCompletions(app: FastifyInstance, server: ServerContext):
   addEndpoint(app, server, endpoint)
 
   async function createChatCompletion(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const { turns } = server
+    const { turns, pingMs } = server
     const body = await turns.run(() => parseWire(chatCompletionRequestSchema, request.body))
     checkChatTemplate(body, server)
     const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
@@ -69,7 +69,7 @@ export function addChatCompletions(app: FastifyInstance, server: ServerContext):
       return sendJson(reply, chatCompletionAnswer(await whenFinished(outputs), answer), { turns, signal, explain })
     const chunks = chatCompletionChunks(outputs, answer)
     const hasGrammar = mayHaveGrammar(body)
-    return sendEventStream(reply, chunks, { dialect: openaiDialect, turns, signal, explain, hasGrammar })
+    return sendEventStream(reply, chunks, { dialect: openaiDialect, turns, pingMs, signal, explain, hasGrammar })
   }
 }
 

@@ -63,7 +63,7 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
   addEndpoint(app, server, endpoint)
 
   async function createCompletion(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const { engine, turns } = server
+    const { engine, turns, pingMs } = server
     const body = await turns.run(() => parseWire(completionRequestSchema, request.body))
     const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
     const generation = openGeneration(server, { request, reply, idPrefix: 'cmpl', wanted })
@@ -88,7 +88,7 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
       }
       const chunks = completionChunks(mergeAsync(streams.map(untilFinished)), answer)
       const hasGrammar = structuredOutput(body) !== undefined
-      return await sendEventStream(reply, chunks, { dialect: openaiDialect, hasGrammar, ...sending })
+      return await sendEventStream(reply, chunks, { dialect: openaiDialect, hasGrammar, pingMs, ...sending })
     } finally {
       group.abort()
     }

@@ -28,7 +28,8 @@ interface WatchedRequest {
   readonly span: Span | null
   /** As it is served. */
   model: string | null
-  readonly stats: RequestStats[]
+  /** Of what the engine did for it, by the engine's names; of one that was tried again the last. */
+  readonly stats: Map<string, RequestStats>
 }
 
 /** `null`: what the route's requests do needs no model. */
@@ -58,7 +59,7 @@ export class Telemetry {
       startedAt: performance.now(),
       span: this.#startSpan(request, { id, route }),
       model: null,
-      stats: [],
+      stats: new Map(),
     }
     this.#requests.set(reply.raw, watched)
     return (status) => this.#end(request, watched, status)
@@ -68,9 +69,9 @@ export class Telemetry {
   watch(response: ServerResponse, engine: CallerEngine): CallerEngine {
     const watched = this.#requests.get(response)
     if (watched === undefined) return engine
-    const noted = <Request extends { readonly model?: string }>(request: Request): Request => {
+    const noted = <Request extends { readonly requestId: string; readonly model?: string }>(request: Request): Request => {
       watched.model ??= request.model ?? null
-      return { ...request, onEnd: (stats: RequestStats) => void watched.stats.push(stats) }
+      return { ...request, onEnd: (stats: RequestStats) => void watched.stats.set(request.requestId, stats) }
     }
     return { generate: (request, signal) => engine.generate(noted(request), signal) }
   }
@@ -86,7 +87,7 @@ export class Telemetry {
   #end(request: FastifyRequest, watched: WatchedRequest, status: number | null): void {
     const ms = performance.now() - watched.startedAt
     this.http.count({ ...watched, status, ms })
-    if (watched.span !== null) endRequestSpan(watched.span, { ...watched, status })
+    if (watched.span !== null) endRequestSpan(watched.span, { ...watched, stats: [...watched.stats.values()], status })
     this.#options.logger.info(
       describeRequest(request, { id: watched.id, status, ms }),
       logFields(watched, { status, ms }),
@@ -106,7 +107,7 @@ function logFields(
     status: status ?? 499,
     ms: Math.round(ms),
     ...(model !== null && { model }),
-    ...(stats.length > 0 && engineFields(stats)),
+    ...(stats.size > 0 && engineFields([...stats.values()])),
     ...(span !== null && { traceId: span.spanContext().traceId }),
   }
 }
