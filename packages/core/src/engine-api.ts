@@ -32,7 +32,11 @@ export type {
   PoolingOutput,
   PoolingRequest,
   PromptInput,
+  RenderedRequest,
   ServedModel,
+  SleepOptions,
+  TokenizedPrompt,
+  TokenizeRequest,
 } from './engine/engine-client.ts'
 export { noMetrics } from './engine/engine-core-client.ts'
 export type { EngineCoreClient, EngineCoreEvents } from './engine/engine-core-client.ts'

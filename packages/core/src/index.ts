@@ -1,6 +1,14 @@
 /** The public names of @octavo/core, listed one by one; nothing else is public. */
 export { LLM, loadModel } from './engine/llm.ts'
 export type { ChatOptions, GenerateOptions, Prompt } from './engine/llm.ts'
+export type {
+  ClassificationOutput,
+  EmbeddingOutput,
+  EmbedOptions,
+  EncodeOptions,
+  PoolingOptions,
+  ScoringOutput,
+} from './engine/llm-pooling.ts'
 export { AsyncEngine } from './engine/async-engine.ts'
 export type { EngineHooks } from './engine/async-engine.ts'
 export type { CreateTokenizer } from './engine/front-model.ts'
@@ -14,7 +22,11 @@ export type {
   PoolingOutput,
   PoolingRequest,
   PromptInput,
+  RenderedRequest,
   ServedModel,
+  SleepOptions,
+  TokenizedPrompt,
+  TokenizeRequest,
 } from './engine/engine-client.ts'
 export type { EngineCoreClient, EngineCoreEvents } from './engine/engine-core-client.ts'
 export type { EngineCoreData } from './engine/create-engine-core.ts'
@@ -67,6 +79,7 @@ export {
   ContextLengthError,
   EngineDeadError,
   EngineOverloadedError,
+  EngineSleepingError,
   HubError,
   InsufficientMemoryError,
   InvalidConfigError,

@@ -15,6 +15,7 @@ interface InFlight {
   readonly id: string
   readonly controller: AbortController
   caller: Caller
+  isOfModel: boolean
 }
 
 /** Work that goes on without anybody waiting for its answer: it must `end` in any case, and soon once its signal fires. */
@@ -38,7 +39,7 @@ export class InFlightRequests {
   /** `onEnd` runs when the answer is written, or the client is gone before that. */
   open(response: ServerResponse, id: string, onEnd: (isComplete: boolean) => void): void {
     const controller = new AbortController()
-    const request: InFlight = { id, controller, caller: { tenant: null } }
+    const request: InFlight = { id, controller, caller: { tenant: null }, isOfModel: false }
     this.#requests.set(response, request)
     finished(response, (error) => {
       this.#requests.delete(response)
@@ -81,6 +82,16 @@ export class InFlightRequests {
     const request = this.#requests.get(response)
     if (request !== undefined) request.caller = caller
     else caller.ticket?.release()
+  }
+
+  /** It asks something of a model. */
+  setOfModel(response: ServerResponse): void {
+    const request = this.#requests.get(response)
+    if (request !== undefined) request.isOfModel = true
+  }
+
+  get numOfModels(): number {
+    return [...this.#requests.values()].filter(({ isOfModel }) => isOfModel).length
   }
 
   /** Whether a failure is that nobody is there any more to be told of one. */

@@ -27,8 +27,8 @@ describe('createModelRouter', () => {
 
   it("detokenizes with the model's own tokenizer", async () => {
     const [a, b] = [new FakeEngine(), new FakeEngine()]
-    a.tokenize('one two')
-    b.tokenize('eins zwei')
+    a.idsOf('one two')
+    b.idsOf('eins zwei')
     const app = createApp({ engine: createModelRouter({ a, b }) })
     const echo = { prompt: [0, 1], echo: true, max_tokens: 0 }
     expect((await complete(app, { ...echo, model: 'a' })).json().choices[0].text).toBe('one two')

@@ -25,6 +25,23 @@ export function createModelRouter(engines: Readonly<Record<string, EngineClient>
   const all = [...new Set(Object.values(engines))]
   if (all.length === 0) throw new InvalidConfigError('engines', 'is empty; pass at least one engine under its name.')
   checkNames(routesOf(engines))
+  /** Of the engine that has the model. */
+  const ask = async <T>(
+    what: string,
+    name: string | undefined,
+    call: (engine: EngineClient, model: string) => Promise<T> | undefined,
+  ): Promise<T> => {
+    const { engine, engineModel } = findRoute(routesOf(engines), name)
+    const answer = call(engine, engineModel)
+    if (answer === undefined) throw new InvalidRequestError(`The engine of this model has no ${what}.`, 'model')
+    return answer
+  }
+  const askAll = async (call: (engine: EngineClient) => Promise<void> | undefined): Promise<void> => {
+    const answers = all.map(call)
+    if (answers.includes(undefined))
+      throw new InvalidRequestError('One of the engines of this server does not do this.', null)
+    await Promise.all(answers)
+  }
   return {
     get models(): readonly ServedModel[] {
       return routesOf(engines).map(({ model }) => model)
@@ -40,6 +57,17 @@ export function createModelRouter(engines: Readonly<Record<string, EngineClient>
       if (engine.detokenize === undefined)
         throw new InvalidRequestError('This model cannot turn token ids into text; pass the prompt as text.', 'prompt')
       return engine.detokenize(tokenIds, engineModel)
+    },
+    tokenize: (request, signal) =>
+      ask('tokenize', request.model, (engine, model) => engine.tokenize?.({ ...request, model }, signal)),
+    render: (request, signal) =>
+      ask('render', request.model, (engine, model) => engine.render?.({ ...request, model }, signal)),
+    tokenizerConfig: (name) => ask('tokenizerConfig', name, (engine, model) => engine.tokenizerConfig?.(model)),
+    resetPrefixCache: () => askAll((engine) => engine.resetPrefixCache?.()),
+    sleep: (options) => askAll((engine) => engine.sleep?.(options)),
+    wakeUp: () => askAll((engine) => engine.wakeUp?.()),
+    get isSleeping(): boolean {
+      return all.some((engine) => engine.isSleeping === true)
     },
     metrics: () => sumMetrics(all.map((engine) => engine.metrics())),
     telemetry: () => all.flatMap((engine) => telemetryOf(engines, engine)),

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { deriveCacheSalt } from './cache-salt.ts'
 import { clientRequestId } from './request-id.ts'
+import { requireTask } from './require-task.ts'
 import { resolveModel } from './resolve-model.ts'
 import type { CallerEngine, ServerContext } from './server-context.ts'
 
@@ -33,12 +34,19 @@ export interface OpenGenerationOptions {
   }
 }
 
+/** @throws HttpError where the model is not there, or does not generate */
+export function openGeneration(server: ServerContext, options: OpenGenerationOptions): Generation {
+  requireTask(resolveModel(server.engine, options.wanted.model ?? null), 'generate')
+  return openRequest(server, options)
+}
+
 /** Names a parsed request: its model, its ids (X-Request-Id wins over the body's), its prefix-cache salt. */
-export function openGeneration(
+export function openRequest(
   server: ServerContext,
   { request, reply, idPrefix, wanted }: OpenGenerationOptions,
 ): Generation {
   const { inFlight } = server
+  inFlight.setOfModel(reply.raw)
   const id = `${idPrefix}-${clientRequestId(request.headers) ?? wanted.requestId ?? inFlight.idOf(reply.raw)}`
   const caller = inFlight.callerOf(reply.raw)
   return {

@@ -5,6 +5,7 @@ import type { Tracer } from '@opentelemetry/api'
 import type { FastifyInstance } from 'fastify'
 import { AdmissionQueue } from './admission/admission-queue.ts'
 import { createCallerEngine } from './admission/caller-engine.ts'
+import { addSleep } from './admin/sleep.ts'
 import { checkHost } from './allowed-hosts.ts'
 import type { ApiKeyOptions } from './access/api-key.ts'
 import type { Authenticate } from './authenticate.ts'
@@ -18,13 +19,22 @@ import { addChatCompletions } from './openai/chat-completions.ts'
 import { addCompletions } from './openai/completions.ts'
 import { openaiDialect } from './openai/dialect.ts'
 import { addModels } from './openai/models.ts'
+import { addEmbeddings } from './openai/embeddings.ts'
 import { addOpenApi } from './openapi/openapi.ts'
+import { addClassify } from './pooling/classify.ts'
+import { addPooling } from './pooling/pooling.ts'
+import { addRerank } from './pooling/rerank.ts'
+import { addScore } from './pooling/score.ts'
 import { chooseRequestId } from './request-id.ts'
 import { timedLogger } from './request-log.ts'
 import type { ExplainOptions, ServerContext } from './server-context.ts'
 import { addStatusEndpoints } from './status-endpoints.ts'
 import { addMetrics, type MetricsAccess } from './telemetry/metrics-endpoint.ts'
 import { findOperation, Telemetry } from './telemetry/telemetry.ts'
+import { addDetokenize } from './tokens/detokenize.ts'
+import { addRender } from './tokens/render.ts'
+import { addTokenize } from './tokens/tokenize.ts'
+import { addTokenizerInfo } from './tokens/tokenizer-info.ts'
 import { toHttpError } from './to-http-error.ts'
 import { explainUnknownPath } from './unknown-path.ts'
 
@@ -68,6 +78,8 @@ export interface OctavoPluginOptions {
   readonly metrics?: MetricsAccess
   /** Of OpenTelemetry, for a span of each request that has a model do something. Default: none. */
   readonly tracer?: Tracer
+  /** Serve GET /tokenizer_info, which tells the model's chat template. Default false. */
+  readonly enableTokenizerInfoEndpoint?: boolean
 }
 
 const defaultBodyLimit = 32 * 1024 * 1024
@@ -131,6 +143,15 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
   addStatusEndpoints(app, server)
   addMetrics(app, server, options.metrics ?? 'open')
   app.register(async (v1) => addV1(v1, server), { prefix: '/v1' })
+  addSleep(app, server)
+  addTokenize(app, server)
+  addDetokenize(app, server)
+  if (options.enableTokenizerInfoEndpoint === true) addTokenizerInfo(app, server)
+  addClassify(app, server)
+  addPooling(app, server)
+  addScore(app, server)
+  addRerank(app, server)
+  app.register(async (v2) => addRerank(v2, server), { prefix: '/v2' })
   addOpenApi(app, server)
   return server
 }
@@ -152,6 +173,10 @@ function addV1(v1: FastifyInstance, server: ServerContext): void {
   addChatCompletions(v1, server)
   addCompletions(v1, server)
   addModels(v1, server)
+  addEmbeddings(v1, server)
+  addScore(v1, server)
+  addRerank(v1, server)
+  addRender(v1, server)
 }
 
 function trackRequests(app: FastifyInstance, { inFlight, endpoints, telemetry }: ServerContext): void {

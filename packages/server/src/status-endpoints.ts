@@ -1,5 +1,5 @@
-import { serverVersionSchema } from '@octavo/sdk/protocol'
-import type { ServerVersion } from '@octavo/sdk/protocol'
+import { serverLoadSchema, serverVersionSchema } from '@octavo/sdk/protocol'
+import type { ServerLoad, ServerVersion } from '@octavo/sdk/protocol'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { addEndpoint, type Endpoint } from './endpoint.ts'
 import { HttpError } from './http-error.ts'
@@ -20,6 +20,14 @@ export function addStatusEndpoints(app: FastifyInstance, server: ServerContext):
     addEndpoint(app, server, { ...common, ...endpoint })
   add({ methods: ['GET'], url: '/health', description: { summary: healthSummary, tag }, handler: health })
   add({ methods: ['GET', 'POST'], url: '/ping', description: { summary: pingSummary, tag }, handler: health })
+  const load = (): ServerLoad => ({ server_load: server.inFlight.numOfModels })
+  addEndpoint(app, server, {
+    dialect: openaiDialect,
+    methods: ['GET'],
+    url: '/load',
+    description: { summary: 'How many requests to models are being answered', tag, answer: serverLoadSchema },
+    handler: load,
+  })
   const described = { summary: 'The version of the server', tag, answer: serverVersionSchema }
   add({ methods: ['GET'], url: '/version', description: described, handler: version })
 }

@@ -30,6 +30,8 @@ function fromOctavoError(error: OctavoError, nameOf: (field: string) => string):
       return new HttpError(404, message, { param: nameOf('model') })
     case 'engine_overloaded':
       return new HttpError(503, message, { headers: { 'retry-after': '1' } })
+    case 'engine_sleeping':
+      return new HttpError(503, message)
     case 'engine_dead':
       return fromDeadEngine(error)
     case 'invalid_logits':

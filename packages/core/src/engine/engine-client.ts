@@ -1,6 +1,6 @@
 import type { ToolChoice } from '../chat-format/tool-choice.ts'
 import type { ModelTask, PoolingInfo, PoolingParamsInput } from '../pooling-params.ts'
-import type { SamplingParamsInput } from '../sampling-params.ts'
+import type { SamplingParams, SamplingParamsInput } from '../sampling-params.ts'
 import type { SchedulerStats } from '../scheduler/scheduler-stats.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'
 import type { KvDType } from '../tensor/kv-storage.ts'
@@ -23,6 +23,22 @@ export interface EngineClient {
   pool?(request: PoolingRequest, signal?: AbortSignal): Promise<PoolingOutput>
   /** Token ids of one of the models (default the first) → text, special tokens kept. Without it, the echo of a prompt that came as token ids is refused. */
   detokenize?(tokenIds: readonly number[], model?: string): string
+  /** Token ids of a prompt as the model would get it, however many they are: nothing runs. */
+  tokenize?(request: TokenizeRequest, signal?: AbortSignal): Promise<TokenizedPrompt>
+  /** What a request comes to, with all that `generate` refuses refused: nothing runs. */
+  render?(request: GenerateRequest, signal?: AbortSignal): Promise<RenderedRequest>
+  /** What the checkpoint's tokenizer_config.json says, without paths, and its chat template. */
+  tokenizerConfig?(model?: string): Promise<Readonly<Record<string, unknown>>>
+  /** Nothing that was computed so far will be found again; who holds blocks keeps them. */
+  resetPrefixCache?(): Promise<void>
+  /**
+   * Resolves when it is asleep. Requests meanwhile are refused with `EngineSleepingError` (`abort`) or wait (`wait`);
+   * health is good. Called while asleep, the deeper of the two levels holds.
+   */
+  sleep?(options: SleepOptions): Promise<void>
+  /** Resolves when it serves again; if that fails it is still asleep. */
+  wakeUp?(): Promise<void>
+  readonly isSleeping?: boolean
   metrics(): EngineMetrics
   /** Of each engine behind this one. Without it, nobody can watch it. */
   telemetry?(): readonly EngineTelemetry[]
@@ -132,6 +148,39 @@ export interface PoolingOutput {
   readonly data: Float32Array
   /** Of `data`: `[n]`, or `[numTokens, n]` for the tasks of tokens. */
   readonly shape: readonly number[]
+}
+
+export interface TokenizeRequest {
+  /** Which served model; default the first. */
+  readonly model?: string
+  readonly prompt: PromptInput
+  /** Also say the tokens as they stand in the vocabulary. Default false. */
+  readonly returnTokens?: boolean
+}
+
+export interface TokenizedPrompt {
+  /** `null` where the prompt came as token ids. */
+  readonly prompt: string | null
+  readonly tokenIds: readonly number[]
+  /** Of `tokenIds`, where they were asked for. */
+  readonly tokens: readonly string[] | null
+}
+
+/** A request as the engine would run it. */
+export interface RenderedRequest {
+  readonly requestId: string
+  /** `null` where the prompt came as token ids. */
+  readonly prompt: string | null
+  readonly tokenIds: readonly number[]
+  /** Complete but for a seed that the engine would draw: `maxTokens` is what the context has room for where the request does not say. */
+  readonly params: SamplingParams & { readonly maxTokens: number }
+}
+
+export interface SleepOptions {
+  /** 0: no steps are taken; 1: the KV cache's memory is given back, too; 2: so is the weights', and the engine starts anew on waking. */
+  readonly level: 0 | 1 | 2
+  /** What becomes of requests that run: they end with finishReason 'abort', or are waited for. */
+  readonly mode: 'abort' | 'wait'
 }
 
 /** Counters run from the engine's start, on where its core is started again. */

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { boundedArray } from './bounded-array.ts'
-import { chatMessageSchema } from './chat-message.ts'
+import { checkConversation, conversationShape, messagesSchema } from './conversation-shape.ts'
 import { checkGenerationOptions, generationOptionShape } from './generation-options.ts'
 import { jsonObjectSchema } from './json-object.ts'
 import { checkTools, isForcedChoice, toolChoiceSchema, toolSchema } from './tool.ts'
@@ -10,7 +10,8 @@ import { onlyNeutral, unsupportedOption } from './unsupported-option.ts'
 export const chatCompletionRequestSchema = z
   .object({
     ...generationOptionShape,
-    messages: boundedArray(chatMessageSchema, { min: 1, max: 4096 }),
+    ...conversationShape,
+    messages: messagesSchema,
     /** Absent: up to the model's context. `max_completion_tokens` wins over the older `max_tokens`. */
     max_completion_tokens: z.int().min(1).nullish(),
     max_tokens: z.int().min(1).nullish(),
@@ -23,12 +24,6 @@ export const chatCompletionRequestSchema = z
     parallel_tool_calls: z.boolean().nullish(),
     /** Put the last message, if it has the answer's role, before the answer. */
     echo: z.boolean().nullish(),
-    add_generation_prompt: z.boolean().nullish(),
-    /** Continue the last message instead of opening a new one. */
-    continue_final_message: z.boolean().nullish(),
-    /** A Jinja template for this request; only where the server trusts its clients with it. */
-    chat_template: z.string().nullish(),
-    chat_template_kwargs: jsonObjectSchema.nullish(),
     /** Handed to the chat template, with `enable_thinking`, which is false for "none" only. */
     reasoning_effort: z.string().min(1).max(64).nullish(),
     /** Tokens that the model may think, after which its thinking is ended; -1 = no limit. */
@@ -49,8 +44,6 @@ export const chatCompletionRequestSchema = z
       .meta({ const: ['text'] })
       .nullish(),
     web_search_options: unsupportedOption(),
-    mm_processor_kwargs: onlyNeutral({}),
-    media_io_kwargs: onlyNeutral({}),
     return_prompt_text: onlyNeutral(false),
   })
   .superRefine((request, context) => {
@@ -61,9 +54,7 @@ export const chatCompletionRequestSchema = z
     checkTools(request, fail)
     if (request.structured_outputs != null && isForcedChoice(request.tool_choice))
       fail('structured_outputs', 'has nothing to hold where tool_choice demands a call; leave one of the two out')
-    if (request.continue_final_message === true && request.add_generation_prompt === true) {
-      fail('continue_final_message', 'excludes add_generation_prompt: true')
-    }
+    checkConversation(request, fail)
   })
 
 export type ChatCompletionRequest = z.infer<typeof chatCompletionRequestSchema>

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { boundedArray } from './bounded-array.ts'
 import { logitBiasSchema } from './logit-bias.ts'
+import { requestShape, truncationShape } from './request-shape.ts'
 import { responseFormatSchema } from './response-format.ts'
 import { tokenIdsSchema } from './token-ids.ts'
 import { structuredOutputsSchema } from './structured-outputs.ts'
@@ -13,8 +14,6 @@ const stopString = z.string({ error: 'must be a string' }).min(1, { error: 'must
  * Absent and `null` both mean "the model's default". Limits that depend on the model are checked by the engine.
  */
 export const generationOptionShape = {
-  /** Absent: the first served model. */
-  model: z.string().nullish(),
   n: z.int().min(1).nullish(),
   temperature: z.number().min(0).max(2).nullish(),
   top_p: z.number().gt(0).max(1).nullish(),
@@ -50,25 +49,12 @@ export const generationOptionShape = {
   skip_special_tokens: z.boolean().nullish(),
   spaces_between_special_tokens: z.boolean().nullish(),
   add_special_tokens: z.boolean().nullish(),
-  /** Keep this many prompt tokens; -1 = as many as the context holds. */
-  truncate_prompt_tokens: z
-    .int()
-    .refine((value) => value === -1 || value >= 1, { error: 'must be -1 or at least 1' })
-    .nullish(),
-  /** Which end is cut away. */
-  truncation_side: z.enum(['left', 'right']).nullish(),
+  ...truncationShape,
   /** Most likely tokens per prompt token; -1 = the whole vocabulary. Not with `stream`. */
   prompt_logprobs: z.int().min(-1).nullish(),
   return_tokens_as_token_ids: z.boolean().nullish(),
   return_token_ids: z.boolean().nullish(),
-  /** Prefix-cache entries are shared only between requests with equal salts. */
-  cache_salt: z.string().min(1).max(1024).nullish(),
-  /** Lower runs earlier, with the priority policy only. */
-  priority: z.int().nullish(),
-  request_id: z
-    .string()
-    .regex(/^[\w.:-]{1,128}$/, { error: 'must be 1 to 128 letters, digits, "_", ".", ":" or "-"' })
-    .nullish(),
+  ...requestShape,
   stream: z.boolean().nullish(),
   stream_options: z
     .object({

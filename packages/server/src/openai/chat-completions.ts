@@ -17,7 +17,6 @@ import type { Endpoint } from '../endpoint.ts'
 import { addEndpoint, explainFailure } from '../endpoint.ts'
 import { untilFinished, whenFinished, wholeSamples } from '../engine-outputs.ts'
 import { sendEventStream } from '../event-stream.ts'
-import { HttpError } from '../http-error.ts'
 import { takeJsonSource } from '../json-body.ts'
 import type { JsonSource } from '../json-source.ts'
 import type { Generation } from '../open-generation.ts'
@@ -27,6 +26,7 @@ import { sendJson } from '../send-json.ts'
 import type { InWriting } from '../json-bytes.ts'
 import type { ServerContext } from '../server-context.ts'
 import { answerMessage, messageDelta, messageFinishReason } from './answer-message.ts'
+import { checkChatTemplate } from './check-chat-template.ts'
 import { answerRole, chatPrompt, echoedText } from './chat-prompt.ts'
 import { openaiDialect } from './dialect.ts'
 import { chatLogprobs, promptLogprobs } from './logprobs.ts'
@@ -71,13 +71,6 @@ export function addChatCompletions(app: FastifyInstance, server: ServerContext):
     const hasGrammar = mayHaveGrammar(body)
     return sendEventStream(reply, chunks, { dialect: openaiDialect, turns, pingMs, signal, explain, hasGrammar })
   }
-}
-
-function checkChatTemplate(body: ChatCompletionRequest, { trustRequestChatTemplate }: ServerContext): void {
-  if (body.chat_template == null || trustRequestChatTemplate) return
-  const message =
-    'chat_template: this server does not run templates that requests bring; its operator can allow them (trustRequestChatTemplate, --trust-request-chat-template).'
-  throw new HttpError(400, message, { param: 'chat_template' })
 }
 
 /** A chat completion → the engine's request. */

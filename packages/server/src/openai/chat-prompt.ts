@@ -3,12 +3,28 @@ import type { ChatCompletionRequest, WireChatMessage } from '@octavo/sdk/protoco
 import { HttpError } from '../http-error.ts'
 import type { JsonSource } from '../json-source.ts'
 
+/** What a conversation for the model's template is made of. */
+export type ConversationFields = Pick<
+  ChatCompletionRequest,
+  | 'messages'
+  | 'tools'
+  | 'tool_choice'
+  | 'parallel_tool_calls'
+  | 'chat_template'
+  | 'chat_template_kwargs'
+  | 'add_generation_prompt'
+  | 'continue_final_message'
+  | 'add_special_tokens'
+  | 'documents'
+  | 'reasoning_effort'
+>
+
 /**
  * The conversation that a request brings, as the engine takes it; with the body's text at hand, numbers and keys on their
  * way to the chat template stay as they were written.
  * @throws HttpError 400 where chat_template_kwargs repeat a field
  */
-export function chatPrompt(request: ChatCompletionRequest, body?: JsonSource): PromptInput {
+export function chatPrompt(request: ConversationFields, body?: JsonSource): Extract<PromptInput, { type: 'chat' }> {
   const sources = body?.member('messages')?.elements()
   const continueFinalMessage = request.continue_final_message ?? false
   return {
@@ -28,14 +44,14 @@ export function chatPrompt(request: ChatCompletionRequest, body?: JsonSource): P
 
 /** The model cannot be kept from calling a tool that it was shown. */
 function shownTools(
-  { tools, tool_choice: choice }: ChatCompletionRequest,
+  { tools, tool_choice: choice }: ConversationFields,
   body?: JsonSource,
 ): readonly ToolDefinition[] | string | null {
   if (choice === 'none' || tools == null || tools.length === 0) return null
   return body?.member('tools')?.text ?? tools
 }
 
-function toolChoice({ tool_choice: choice }: ChatCompletionRequest): ToolChoice | null {
+function toolChoice({ tool_choice: choice }: ConversationFields): ToolChoice | null {
   if (choice == null || choice === 'none') return null
   if (typeof choice === 'string') return choice
   if (choice.type === 'function') return { name: choice.function.name }
@@ -82,7 +98,7 @@ function toContent(content: WireChatMessage['content'], refusal: WireChatMessage
 
 const ownFields = ['messages', 'tools', 'chat_template', 'add_generation_prompt', 'continue_final_message']
 
-function templateKwargs(request: ChatCompletionRequest, body?: JsonSource): Readonly<Record<string, unknown>> {
+function templateKwargs(request: ConversationFields, body?: JsonSource): Readonly<Record<string, unknown>> {
   const kwargs = request.chat_template_kwargs ?? {}
   const repeated = ownFields.find((name) => Object.hasOwn(kwargs, name))
   if (repeated !== undefined) {

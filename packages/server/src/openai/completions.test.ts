@@ -76,7 +76,7 @@ describe('a complete answer', () => {
 
   it('takes token ids, one list or several', async () => {
     const engine = new FakeEngine()
-    const [a, b] = engine.tokenize('a b')
+    const [a, b] = engine.idsOf('a b')
     expect((await ask({ prompt: [a, b], max_tokens: 2 }, { engine })).response.json().choices[0].text).toBe('a b')
     const two = (await ask({ prompt: [[a], [b]], max_tokens: 1 }, { engine })).response.json()
     expect(two.choices.map(({ text }: { text: string }) => text)).toEqual(['a', ' b'])
@@ -88,14 +88,14 @@ describe('a complete answer', () => {
       'a ba',
     )
     expect(
-      (await ask({ prompt: engine.tokenize('a b'), max_tokens: 1, echo: true }, { engine })).response.json().choices[0]
+      (await ask({ prompt: engine.idsOf('a b'), max_tokens: 1, echo: true }, { engine })).response.json().choices[0]
         .text,
     ).toBe('a ba')
   })
 
   it('makes the echo once for all choices', async () => {
     const engine = new FakeEngine()
-    const prompt = engine.tokenize('a b c')
+    const prompt = engine.idsOf('a b c')
     let numMade = 0
     const detokenize = engine.detokenize.bind(engine)
     engine.detokenize = (tokenIds) => {
@@ -134,7 +134,7 @@ describe('a complete answer', () => {
     const engine = new FakeEngine()
     const mute = Object.assign(engine, { detokenize: undefined })
     const { response } = await ask(
-      { prompt: engine.tokenize('a b'), echo: true },
+      { prompt: engine.idsOf('a b'), echo: true },
       { engine: mute as unknown as FakeEngine },
     )
     expect(response.statusCode).toBe(400)

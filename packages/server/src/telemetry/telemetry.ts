@@ -69,7 +69,9 @@ export class Telemetry {
   watch(response: ServerResponse, engine: CallerEngine): CallerEngine {
     const watched = this.#requests.get(response)
     if (watched === undefined) return engine
-    const noted = <Request extends { readonly requestId: string; readonly model?: string }>(request: Request): Request => {
+    const noted = <Request extends { readonly requestId: string; readonly model?: string }>(
+      request: Request,
+    ): Request => {
       watched.model ??= request.model ?? null
       return { ...request, onEnd: (stats: RequestStats) => void watched.stats.set(request.requestId, stats) }
     }

@@ -12,8 +12,12 @@ import type {
   PoolingInfo,
   PoolingOutput,
   PoolingRequest,
+  RenderedRequest,
   RequestOutput,
   ServedModel,
+  SleepOptions,
+  TokenizedPrompt,
+  TokenizeRequest,
   ToolCallDelta,
 } from '@octavo/core'
 import { fakePooling, fakePoolingInfo } from './fake-pooling.ts'
@@ -49,6 +53,8 @@ export class FakeEngine implements EngineClient {
   readonly seenPooling: PoolingRequest[] = []
   isDead = false
   numPartsRead = 0
+  numResets = 0
+  readonly sleeps: SleepOptions[] = []
   readonly #options: FakeEngineOptions
   readonly #maxModelLen: number
   readonly #words: string[] = []
@@ -75,7 +81,7 @@ export class FakeEngine implements EngineClient {
     const seen: SeenRequest = { request, state: 'running', numTokens: 0 }
     this.seen.push(seen)
     const prompt = promptText(request)
-    const promptTokenIds = prompt === null ? tokenIdsOf(request) : this.tokenize(prompt)
+    const promptTokenIds = prompt === null ? tokenIdsOf(request) : this.idsOf(prompt)
     if (promptTokenIds.length >= this.#maxModelLen)
       throw new ContextLengthError(promptTokenIds.length, this.#maxModelLen)
     const maxTokens = request.params.maxTokens ?? null
@@ -152,14 +158,14 @@ export class FakeEngine implements EngineClient {
     await Promise.race([this.#options.pace?.(0) ?? Promise.resolve(), rejectOnAbort(signal)])
     if (this.#options.failure !== undefined) throw this.#options.failure.error
     const prompt = promptText(request)
-    const first = prompt === null ? tokenIdsOf(request) : this.tokenize(prompt)
-    const second = request.pair == null ? [] : this.tokenize(request.pair)
+    const first = prompt === null ? tokenIdsOf(request) : this.idsOf(prompt)
+    const second = request.pair == null ? [] : this.idsOf(request.pair)
     const cut = truncate([...first, ...second], request)
     if (cut.length > this.#maxModelLen) throw new ContextLengthError(cut.length, this.#maxModelLen)
     return fakePooling(request, { model, promptTokenIds: cut, numPairTokens: Math.max(0, cut.length - first.length) })
   }
 
-  tokenize(text: string): number[] {
+  idsOf(text: string): number[] {
     return (text.match(/\s*\S+|\s+$/g) ?? []).map((word) => {
       const known = this.#wordIds.get(word)
       if (known !== undefined) return known
@@ -170,6 +176,40 @@ export class FakeEngine implements EngineClient {
 
   detokenize(tokenIds: readonly number[]): string {
     return tokenIds.map((id) => this.#words[id] ?? '').join('')
+  }
+
+  async tokenize({ prompt, returnTokens = false }: TokenizeRequest): Promise<TokenizedPrompt> {
+    const text = promptText({ prompt })
+    const tokenIds = text === null ? tokenIdsOf({ prompt }) : this.idsOf(text)
+    return { prompt: text, tokenIds, tokens: returnTokens ? tokenIds.map((id) => this.#words[id] ?? '') : null }
+  }
+
+  async render(request: GenerateRequest): Promise<RenderedRequest> {
+    this.#check(request)
+    const { prompt, tokenIds } = await this.tokenize({ prompt: request.prompt })
+    const params = resolveSamplingParams(request.params, { vocabSize: 1_000_000, maxLogprobs: 20 })
+    const maxTokens = params.maxTokens ?? this.#maxModelLen - tokenIds.length
+    return { requestId: request.requestId, prompt, tokenIds, params: { ...params, maxTokens } }
+  }
+
+  async tokenizerConfig(): Promise<Readonly<Record<string, unknown>>> {
+    return { tokenizer_class: 'Words', chat_template: '{{ messages }}' }
+  }
+
+  async resetPrefixCache(): Promise<void> {
+    this.numResets++
+  }
+
+  async sleep(options: SleepOptions): Promise<void> {
+    this.sleeps.push(options)
+  }
+
+  async wakeUp(): Promise<void> {
+    this.sleeps.length = 0
+  }
+
+  get isSleeping(): boolean {
+    return this.sleeps.length > 0
   }
 
   metrics(): EngineMetrics {
