@@ -6,7 +6,7 @@ import type { Telemetry } from './telemetry/telemetry.ts'
 import type { KnownEndpoint } from './unknown-path.ts'
 
 /** The engine as one caller has it: what it computes is admitted, or refused, and counted. */
-export type CallerEngine = Pick<EngineClient, 'generate'>
+export type CallerEngine = Pick<EngineClient, 'generate' | 'pool'>
 
 /** What the endpoints share. */
 export interface ServerContext {

@@ -1,4 +1,4 @@
-import type { EngineClient, GenerateRequest, RequestOutput } from '@octavo/core'
+import type { EngineClient, GenerateRequest, PoolingOutput, PoolingRequest, RequestOutput } from '@octavo/core'
 import type { Caller } from '../authenticate.ts'
 import type { CallerEngine } from '../server-context.ts'
 import type { AdmissionQueue, Admitted } from './admission-queue.ts'
@@ -14,7 +14,28 @@ export interface CallerEngineOptions {
 
 /** Between the endpoints and the engine: who may enter the queue, who waits for a restart, and what a caller has used. */
 export function createCallerEngine(options: CallerEngineOptions, caller: Caller): CallerEngine {
-  return { generate: (request, signal) => generate({ ...options, caller }, request, signal) }
+  return {
+    generate: (request, signal) => generate({ ...options, caller }, request, signal),
+    ...(options.engine.pool && { pool: (request, signal) => pool({ ...options, caller }, request, signal) }),
+  }
+}
+
+async function pool(
+  { engine, queue, restartWaitMs, caller }: CallerEngineOptions & { readonly caller: Caller },
+  request: PoolingRequest,
+  signal: AbortSignal | undefined,
+): Promise<PoolingOutput> {
+  const admitted = queue?.enter(caller, { numSeqs: 1, maxTokens: 1 }) ?? null
+  caller.ticket?.retain()
+  try {
+    const waiting = { waitMs: restartWaitMs, signal }
+    const output = await startWhenServing(engine, () => engine.pool!(request, signal), waiting)
+    caller.ticket?.spend(output.promptTokenIds.length)
+    return output
+  } finally {
+    admitted?.leave()
+    caller.ticket?.release()
+  }
 }
 
 async function* generate(

@@ -75,7 +75,10 @@ export class Telemetry {
       watched.model ??= request.model ?? null
       return { ...request, onEnd: (stats: RequestStats) => void watched.stats.set(request.requestId, stats) }
     }
-    return { generate: (request, signal) => engine.generate(noted(request), signal) }
+    return {
+      generate: (request, signal) => engine.generate(noted(request), signal),
+      ...(engine.pool && { pool: (request, signal) => engine.pool!(noted(request), signal) }),
+    }
   }
 
   #startSpan({ method, headers }: FastifyRequest, { id, route }: { id: string; route: string | null }): Span | null {
