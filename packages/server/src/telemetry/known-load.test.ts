@@ -18,6 +18,8 @@ const parentId = '00f067aa0ba902b7'
 interface Sent {
   numRequests: number
   numSamples: number
+  /** Prompts of which vectors were made. */
+  numPooled: number
   promptTokens: number
   completionTokens: number
   cachedTokens: number
@@ -113,6 +115,13 @@ async function sendChoice(sent: Sent): Promise<void> {
   add(sent, answer.usage!, 1)
 }
 
+async function sendEmbeddings(sent: Sent, i: number): Promise<void> {
+  const response = await post('/v1/embeddings', { input: [`${promptWord} ${i}`, `The dog sees ${i} cats.`] })
+  const { data, usage } = (await response.json()) as { data: unknown[]; usage: Usage }
+  sent.numPooled += data.length
+  sent.promptTokens += usage.prompt_tokens
+}
+
 async function sendRefused(): Promise<void> {
   const statuses = await Promise.all([
     post('/v1/chat/completions', { messages: promptWord }),
@@ -138,7 +147,14 @@ async function sendAborted(): Promise<number> {
 }
 
 describe('a known load', () => {
-  const sent: Sent = { numRequests: 0, numSamples: 0, promptTokens: 0, completionTokens: 0, cachedTokens: 0 }
+  const sent: Sent = {
+    numRequests: 0,
+    numSamples: 0,
+    numPooled: 0,
+    promptTokens: 0,
+    completionTokens: 0,
+    cachedTokens: 0,
+  }
   let metrics: ReadMetrics
   const count = (name: string): number => metrics.sum(`vllm:${name}_count`)
 
@@ -151,12 +167,13 @@ describe('a known load', () => {
       ...Array.from({ length: 12 }, (_, i) => sendChat(sent, i)),
       ...Array.from({ length: 8 }, (_, i) => sendStream(sent, i)),
       ...Array.from({ length: 4 }, (_, i) => sendCompletions(sent, i)),
+      ...Array.from({ length: 3 }, (_, i) => sendEmbeddings(sent, i)),
       sendChoice(sent),
       sendRefused(),
     ])
     scraping.abort()
     await scrapes
-    metrics = await settled(31)
+    metrics = await settled(34)
   })
 
   it('adds up to what the answers said: tokens', () => {
@@ -169,24 +186,29 @@ describe('a known load', () => {
   })
 
   it('adds up to what was sent: requests, samples and their ends', () => {
-    expect(sent).toMatchObject({ numRequests: 33, numSamples: 53 })
-    expect(metrics.sum('vllm:request_success_total')).toBe(sent.numSamples)
+    expect(sent).toMatchObject({ numRequests: 33, numSamples: 53, numPooled: 6 })
+    const numEnded = sent.numSamples + sent.numPooled
+    expect(metrics.sum('vllm:request_success_total')).toBe(numEnded)
     expect(metrics.sum('vllm:request_success_total', { finished_reason: 'abort' })).toBe(0)
     expect(metrics.sum('vllm:request_success_total', { finished_reason: 'error' })).toBe(0)
     for (const name of [
       'time_to_first_token_seconds',
-      'e2e_request_latency_seconds',
-      'request_queue_time_seconds',
-      'request_inference_time_seconds',
-      'request_prefill_time_seconds',
       'request_decode_time_seconds',
       'request_time_per_output_token_seconds',
-      'request_prompt_tokens',
-      'request_prefill_kv_computed_tokens',
       'request_generation_tokens',
       'request_params_max_tokens',
     ]) {
       expect([name, count(name)]).toEqual([name, sent.numSamples])
+    }
+    for (const name of [
+      'e2e_request_latency_seconds',
+      'request_queue_time_seconds',
+      'request_inference_time_seconds',
+      'request_prefill_time_seconds',
+      'request_prompt_tokens',
+      'request_prefill_kv_computed_tokens',
+    ]) {
+      expect([name, count(name)]).toEqual([name, numEnded])
     }
     expect(count('request_params_n')).toBe(sent.numRequests)
     expect(metrics.sum('vllm:request_params_n_sum')).toBe(sent.numSamples)
@@ -220,10 +242,11 @@ describe('a known load', () => {
     expect(answered('/v1/chat/completions', '4xx')).toBe(2)
     expect(answered('/v1/completions', '2xx')).toBe(4)
     expect(answered('/v1/completions', '4xx')).toBe(2)
+    expect(answered('/v1/embeddings', '2xx')).toBe(3)
     expect(answered('none', '4xx')).toBe(1)
     expect(answered('/v1/models', '4xx')).toBe(1)
-    expect(metrics.sum('http_requests_total')).toBe(31)
-    expect(metrics.sum('http_request_duration_seconds_count')).toBe(31)
+    expect(metrics.sum('http_requests_total')).toBe(34)
+    expect(metrics.sum('http_request_duration_seconds_count')).toBe(34)
   })
 
   it('is idle afterwards, and its engine described', () => {
@@ -240,7 +263,7 @@ describe('a known load', () => {
 
   it('has a span for each request to a model, below the caller’s', () => {
     const finished = spans.getFinishedSpans()
-    expect(finished.length).toBe(29)
+    expect(finished.length).toBe(32)
     for (const span of finished) {
       expect([span.name, span.kind]).toEqual(['llm_request', 1])
       expect(span.spanContext().traceId).toBe(traceId)
@@ -250,9 +273,14 @@ describe('a known load', () => {
       finished.reduce((total, { attributes }) => total + Number(attributes[name] ?? 0), 0)
     expect(sum('gen_ai.usage.prompt_tokens')).toBe(sent.promptTokens)
     expect(sum('gen_ai.usage.completion_tokens')).toBe(sent.completionTokens)
-    expect(sum('gen_ai.usage.num_sequences')).toBe(sent.numSamples)
-    expect(statuses(finished)).toEqual({ 200: 25, 400: 3, 401: 1 })
+    expect(sum('gen_ai.usage.num_sequences')).toBe(sent.numSamples + sent.numPooled)
+    expect(statuses(finished)).toEqual({ 200: 28, 400: 3, 401: 1 })
     const one = finished.find(({ attributes }) => attributes['gen_ai.usage.num_sequences'] === 1)!
+    const pooled = finished.find(({ attributes }) => attributes['gen_ai.operation.name'] === 'embeddings')!
+    expect(pooled.attributes).toMatchObject({
+      'gen_ai.usage.completion_tokens': 0,
+      'gen_ai.response.finish_reasons': ['stop', 'stop'],
+    })
     expect(one.attributes).toEqual({
       'gen_ai.operation.name': expect.stringMatching(/^chat$|^text_completion$/),
       'gen_ai.request.id': expect.stringMatching(/^[\da-f-]{36}$/),
@@ -282,7 +310,7 @@ describe('a known load', () => {
   it('counts who leaves, and what it had been told', async () => {
     const before = metrics
     const leavers = await Promise.all([sendAborted(), sendAborted(), sendAborted()])
-    const after = await settled(34)
+    const after = await settled(37)
     const more = (name: string, labels = {}): number => after.sum(name, labels) - before.sum(name, labels)
     expect(more('vllm:request_success_total', { finished_reason: 'abort' })).toBe(leavers.length)
     expect(more('vllm:request_success_total')).toBe(leavers.length)
@@ -299,8 +327,8 @@ describe('a known load', () => {
   it('leaves a line for each request, with its trace', () => {
     const entries = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
     const requests = entries.filter(({ msg, route }) => msg === 'request' && route !== '/metrics')
-    expect(requests.length).toBe(34)
-    expect(requests.filter(({ status }) => status === 200).length).toBe(25)
+    expect(requests.length).toBe(37)
+    expect(requests.filter(({ status }) => status === 200).length).toBe(28)
     expect(requests.filter(({ status }) => status === 499).length).toBe(3)
     const whole = requests.find(({ finishReason }) => finishReason === 'length')!
     expect(whole).toEqual({

@@ -1,7 +1,9 @@
 import { SpanStatusCode, trace } from '@opentelemetry/api'
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
 import { describe, expect, it } from 'vitest'
+import Fastify from 'fastify'
 import { createApp } from '../app.ts'
+import { mountServer } from '../plugin.ts'
 import { FakeEngine, type FakeEngineOptions } from '../testing/fake-engine.ts'
 import { callerContext } from './request-span.ts'
 
@@ -54,6 +56,23 @@ describe('the span of a request', () => {
     await send('/v1/nothing', {})
     expect(spans()).toEqual([])
   })
+})
+
+it('is there for every endpoint that takes a body, but for those that run nothing', async () => {
+  const app = Fastify()
+  const { endpoints } = mountServer(app, { engine: new FakeEngine(), enableTokenizerInfoEndpoint: true })
+  await app.ready()
+  const without = endpoints.filter(({ methods, operation }) => methods.includes('POST') && operation === undefined)
+  expect(without.map(({ url }) => url).sort()).toEqual([
+    '/detokenize',
+    '/ping',
+    '/reset_prefix_cache',
+    '/sleep',
+    '/tokenize',
+    '/v1/chat/completions/render',
+    '/v1/completions/render',
+    '/wake_up',
+  ])
 })
 
 describe('traceparent', () => {
