@@ -3,9 +3,9 @@ import type { EngineClient, Logger } from '@octavo/core'
 import { InvalidConfigError, silentLogger, TurnQueue } from '@octavo/core'
 import type { Tracer } from '@opentelemetry/api'
 import type { FastifyInstance } from 'fastify'
-import { addSleep } from './admin/sleep.ts'
 import { AdmissionQueue } from './admission/admission-queue.ts'
 import { createCallerEngine } from './admission/caller-engine.ts'
+import { addSleep } from './admin/sleep.ts'
 import { checkHost } from './allowed-hosts.ts'
 import type { ApiKeyOptions } from './access/api-key.ts'
 import type { Authenticate } from './authenticate.ts'
@@ -20,6 +20,9 @@ import { addCompletions } from './openai/completions.ts'
 import { openaiDialect } from './openai/dialect.ts'
 import { addModels } from './openai/models.ts'
 import { addEmbeddings } from './openai/embeddings.ts'
+import { createMemoryResponseStore } from './openai/responses/memory-response-store.ts'
+import type { ResponseStore } from './openai/responses/response-store.ts'
+import { addResponses } from './openai/responses/responses.ts'
 import { addOpenApi } from './openapi/openapi.ts'
 import { addClassify } from './pooling/classify.ts'
 import { addPooling } from './pooling/pooling.ts'
@@ -72,6 +75,8 @@ export interface OctavoPluginOptions {
   readonly pingIntervalMs?: number | null
   /** Keep the prefix-cache entries of different tenants (by default: API keys) apart. Default true. */
   readonly isolatePrefixCache?: boolean
+  /** Where responses are kept that can be read and gone on from. Default: `createMemoryResponseStore()`. */
+  readonly responseStore?: ResponseStore
   /** Run the Jinja templates that requests bring; a hostile one can keep the server busy. Default false. */
   readonly trustRequestChatTemplate?: boolean
   /** Who may read GET /metrics. Default 'open': everyone, as vLLM has it. */
@@ -129,6 +134,8 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
     bodyLimit: options.bodyLimit ?? defaultBodyLimit,
     pingMs: options.pingIntervalMs === undefined ? defaultPingIntervalMs : options.pingIntervalMs,
     isolatePrefixCache: options.isolatePrefixCache ?? true,
+    drainTimeoutMs: options.drainTimeoutMs ?? defaultDrainTimeoutMs,
+    responseStore: options.responseStore ?? createMemoryResponseStore(),
     trustRequestChatTemplate: options.trustRequestChatTemplate ?? false,
     endpoints: [],
     explain: (error, explainOptions) => explain(error, explainOptions, logger),
@@ -172,6 +179,7 @@ export function answerUnknownPaths(app: FastifyInstance, { endpoints }: ServerCo
 function addV1(v1: FastifyInstance, server: ServerContext): void {
   addChatCompletions(v1, server)
   addCompletions(v1, server)
+  addResponses(v1, server)
   addModels(v1, server)
   addEmbeddings(v1, server)
   addScore(v1, server)

@@ -2,6 +2,7 @@ import type { EngineClient, TurnQueue } from '@octavo/core'
 import type { Authenticate, Caller } from './authenticate.ts'
 import type { HttpError } from './http-error.ts'
 import type { InFlightRequests } from './in-flight-requests.ts'
+import type { ResponseStore } from './openai/responses/response-store.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 import type { KnownEndpoint } from './unknown-path.ts'
 
@@ -25,6 +26,9 @@ export interface ServerContext {
   /** For `sendEventStream`: how long a stream may be silent. */
   readonly pingMs: number | null
   readonly isolatePrefixCache: boolean
+  /** What running requests are given when the server ends. */
+  readonly drainTimeoutMs: number
+  readonly responseStore: ResponseStore
   readonly trustRequestChatTemplate: boolean
   /** What has been added so far. */
   readonly endpoints: KnownEndpoint[]

@@ -88,6 +88,7 @@ export class AsyncEngine implements EngineClient {
   readonly #config: EngineConfig
   readonly #core: EngineCoreClient
   readonly #hasChatTemplate: boolean
+  readonly #samplingDefaults: NonNullable<ServedModel['samplingDefaults']>
   readonly #inputProcessor: InputProcessor
   readonly #outputProcessor: OutputProcessor
   readonly #poolingProcessor: PoolingProcessor
@@ -108,6 +109,8 @@ export class AsyncEngine implements EngineClient {
     this.#core = core
     this.tokenizer = front.tokenizer
     this.#hasChatTemplate = !front.chatTemplates.isEmpty
+    const { temperature, topP } = front.defaultParams
+    this.#samplingDefaults = { temperature, topP }
     this.#helpers = [front.promptEncoder, front.grammarTranslator]
     const turns = new TurnQueue()
     this.#tasks = tasksOf(front.pooling)
@@ -174,6 +177,7 @@ export class AsyncEngine implements EngineClient {
       created: this.#created,
       maxModelLen: this.info.maxModelLen,
       hasChatTemplate: this.#hasChatTemplate,
+      samplingDefaults: this.#samplingDefaults,
       tasks: this.#tasks,
       pooling: this.#poolingInfo,
     }))

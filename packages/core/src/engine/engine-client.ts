@@ -56,6 +56,8 @@ export interface ServedModel {
   readonly created: number
   readonly maxModelLen: number
   readonly hasChatTemplate: boolean
+  /** What is sampled with where a request does not say. Default: `defaultSamplingParams`. */
+  readonly samplingDefaults?: Pick<SamplingParams, 'temperature' | 'topP'>
   readonly tasks: readonly ModelTask[]
   /** `null` where it only generates. */
   readonly pooling: PoolingInfo | null

@@ -5,9 +5,11 @@ import { jsonObjectSchema } from './json-object.ts'
 const toolName = /^[\p{L}\p{N}_.:/-]{1,128}$/u
 
 /** OpenAI's rule and more: other letters, and what gateways put between parts of a name. */
-const toolNameSchema = z.string({ error: 'is required: the name by which the model calls the tool' }).regex(toolName, {
-  error: 'must be 1 to 128 letters, digits, "_", ".", ":", "/" or "-"',
-})
+export const toolNameSchema = z
+  .string({ error: 'is required: the name by which the model calls the tool' })
+  .regex(toolName, {
+    error: 'must be 1 to 128 letters, digits, "_", ".", ":", "/" or "-"',
+  })
 
 /** A function signature; it reaches the chat template unchanged. */
 export const toolSchema = z.looseObject({
@@ -73,7 +75,7 @@ export function isForcedChoice(choice: WireToolChoice | null | undefined): boole
   return choice.type === 'function' || choice.allowed_tools.mode === 'required'
 }
 
-type FailField = (field: string, message: string) => void
+export type FailField = (field: string, message: string) => void
 
 /** The tools that a choice names. */
 function namesOf(choice: WireToolChoice): string[] {
