@@ -330,6 +330,8 @@ describe('a known load', () => {
     expect(requests.length).toBe(37)
     expect(requests.filter(({ status }) => status === 200).length).toBe(28)
     expect(requests.filter(({ status }) => status === 499).length).toBe(3)
+    const left = requests.filter(({ status }) => status === 499)
+    for (const line of left) expect(line).toMatchObject({ finishReason: 'abort', completionTokens: expect.any(Number) })
     const whole = requests.find(({ finishReason }) => finishReason === 'length')!
     expect(whole).toEqual({
       level: 'info',

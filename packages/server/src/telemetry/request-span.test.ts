@@ -1,6 +1,6 @@
 import { SpanStatusCode, trace } from '@opentelemetry/api'
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import Fastify from 'fastify'
 import { createApp } from '../app.ts'
 import { mountServer } from '../plugin.ts'
@@ -48,6 +48,18 @@ describe('the span of a request', () => {
     expect(spans().map(({ attributes }) => attributes['gen_ai.operation.name'])).toEqual(['chat', 'text_completion'])
   })
 
+  it('of a response in the background is answered at once, and has one below it of the work', async () => {
+    const { send, spans } = setup({ pace: () => new Promise((resolve) => setTimeout(resolve, 5)) })
+    const answer = await send('/v1/responses', { input: 'a', background: true, max_output_tokens: 16 })
+    expect(answer.statusCode).toBe(200)
+    expect(spans().length).toBe(1)
+    await vi.waitFor(() => expect(spans().length).toBe(2))
+    const [first, second] = spans()
+    expect(first?.attributes['gen_ai.usage.completion_tokens']).toBeUndefined()
+    expect(second?.attributes).toMatchObject({ 'gen_ai.usage.completion_tokens': 16, 'gen_ai.request.model': 'fake' })
+    expect(second?.parentSpanContext?.spanId).toBe(first?.spanContext().spanId)
+  })
+
   it('is not there for what needs no model', async () => {
     const { app, send, spans } = setup()
     await app.inject({ url: '/health' })
@@ -71,6 +83,7 @@ it('is there for every endpoint that takes a body, but for those that run nothin
     '/tokenize',
     '/v1/chat/completions/render',
     '/v1/completions/render',
+    '/v1/responses/:id/cancel',
     '/wake_up',
   ])
 })

@@ -41,13 +41,30 @@ export function endRequestSpan(span: Span, end: SpanEnd): void {
   span.end()
 }
 
+/** A span of what went on after its request had been answered, below that one's. */
+export function addLateSpan(
+  tracer: Tracer,
+  parent: Span,
+  { model, stats }: { readonly model: string | null; readonly stats: RequestStats },
+): void {
+  const attributes = { ...modelAttributes(model), ...engineAttributes([stats]) }
+  const options = { kind: SpanKind.INTERNAL, startTime: stats.arrivedMs, attributes }
+  const span = tracer.startSpan('llm_request', options, trace.setSpan(ROOT_CONTEXT, parent))
+  if (stats.finishReasons.includes('error')) span.setStatus({ code: SpanStatusCode.ERROR })
+  span.end(stats.endedMs)
+}
+
+function modelAttributes(model: string | null): Attributes {
+  return model === null ? {} : { 'gen_ai.request.model': model, 'gen_ai.response.model': model }
+}
+
 function outcome({ status, model, stats }: SpanEnd): Attributes {
   const hasEnded = status !== null
   return {
     'http.response.status_code': status ?? 499,
     ...(hasEnded && status >= 400 && { 'error.type': String(status) }),
     ...(!hasEnded && { 'error.type': 'client_gone' }),
-    ...(model !== null && { 'gen_ai.request.model': model, 'gen_ai.response.model': model }),
+    ...modelAttributes(model),
     ...(stats.length > 0 && engineAttributes(stats)),
   }
 }

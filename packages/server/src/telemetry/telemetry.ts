@@ -6,7 +6,7 @@ import { describeRequest } from '../request-log.ts'
 import type { CallerEngine } from '../server-context.ts'
 import type { KnownEndpoint } from '../unknown-path.ts'
 import { HttpMetrics } from './http-metrics.ts'
-import { endRequestSpan, startRequestSpan } from './request-span.ts'
+import { addLateSpan, endRequestSpan, startRequestSpan } from './request-span.ts'
 import { sumStats } from './sum-stats.ts'
 
 export interface TelemetryOptions {
@@ -30,6 +30,7 @@ interface WatchedRequest {
   model: string | null
   /** Of what the engine did for it, by the engine's names; of one that was tried again the last. */
   readonly stats: Map<string, RequestStats>
+  hasEnded: boolean
 }
 
 /** `null`: what the route's requests do needs no model. */
@@ -60,6 +61,7 @@ export class Telemetry {
       span: this.#startSpan(request, { id, route }),
       model: null,
       stats: new Map(),
+      hasEnded: false,
     }
     this.#requests.set(reply.raw, watched)
     return (status) => this.#end(request, watched, status)
@@ -73,7 +75,11 @@ export class Telemetry {
       request: Request,
     ): Request => {
       watched.model ??= request.model ?? null
-      return { ...request, onEnd: (stats: RequestStats) => void watched.stats.set(request.requestId, stats) }
+      const onEnd = (stats: RequestStats): void => {
+        if (watched.hasEnded) this.#endLater(watched, stats)
+        else watched.stats.set(request.requestId, stats)
+      }
+      return { ...request, onEnd }
     }
     return {
       generate: (request, signal) => engine.generate(noted(request), signal),
@@ -90,6 +96,7 @@ export class Telemetry {
   }
 
   #end(request: FastifyRequest, watched: WatchedRequest, status: number | null): void {
+    watched.hasEnded = true
     const ms = performance.now() - watched.startedAt
     this.http.count({ ...watched, status, ms })
     if (watched.span !== null) endRequestSpan(watched.span, { ...watched, stats: [...watched.stats.values()], status })
@@ -97,6 +104,22 @@ export class Telemetry {
       describeRequest(request, { id: watched.id, status, ms }),
       logFields(watched, { status, ms }),
     )
+  }
+
+  /** What was begun by a request that has been answered since, as a response in the background: a line and a span of its own. */
+  #endLater({ id, model, span }: WatchedRequest, stats: RequestStats): void {
+    const { tracer, logger } = this.#options
+    if (tracer !== null && span !== null) addLateSpan(tracer, span, { model, stats })
+    const fields = engineFields([stats])
+    const words = `${String(fields['completionTokens'])} tokens, ${String(fields['finishReason'])}`
+    logger.info(`background work: ${words} (${id})`, {
+      event: 'background',
+      requestId: id,
+      ms: Math.round(stats.endedMs - stats.arrivedMs),
+      ...(model !== null && { model }),
+      ...fields,
+      ...(span !== null && { traceId: span.spanContext().traceId }),
+    })
   }
 }
 

@@ -36,6 +36,7 @@ export function addResponses(app: FastifyInstance, server: ServerContext): void 
   const endpoint: Endpoint = {
     methods: ['POST'],
     url: '/responses',
+    operation: 'chat',
     dialect: responsesDialect,
     fieldName: responsesFieldName,
     description: {
@@ -170,5 +171,9 @@ async function startInBackground(job: Job): Promise<FastifyReply> {
   const { signal } = generation
   const options = { turns: server.turns, signal, explain }
   if (!isStream) return sendJson(reply, run.response, options)
-  return sendEventStream(reply, run.follow(-1, signal), { ...options, pingMs: server.pingMs, dialect: responsesDialect })
+  return sendEventStream(reply, run.follow(-1, signal), {
+    ...options,
+    pingMs: server.pingMs,
+    dialect: responsesDialect,
+  })
 }
