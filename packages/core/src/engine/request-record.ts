@@ -3,7 +3,7 @@ import type { SamplingParams } from '../sampling-params.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { FinishReason } from '../sequence/outputs.ts'
 import type { SequenceTimes } from '../sequence/sequence.ts'
-import type { RequestTotals } from './request-metrics.ts'
+import type { RequestTotals } from './request-totals.ts'
 
 /** How one request went, told once it has ended in whatever way; nothing of what it said. */
 export interface RequestStats {

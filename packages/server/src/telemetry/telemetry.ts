@@ -1,10 +1,8 @@
 import type { ServerResponse } from 'node:http'
 import type { Span, Tracer } from '@opentelemetry/api'
-import type { LogFields, Logger, RequestStats } from '@octavo/core'
+import type { EngineClient, LogFields, Logger, RequestStats } from '@octavo/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { describeRequest } from '../request-log.ts'
-import type { CallerEngine } from '../server-context.ts'
-import type { KnownEndpoint } from '../unknown-path.ts'
 import { HttpMetrics } from './http-metrics.ts'
 import { addLateSpan, endRequestSpan, startRequestSpan } from './request-span.ts'
 import { sumStats } from './sum-stats.ts'
@@ -33,8 +31,16 @@ interface WatchedRequest {
   hasEnded: boolean
 }
 
+type WatchedEngine = Pick<EngineClient, 'generate' | 'pool'>
+
+interface KnownRoute {
+  readonly methods: readonly string[]
+  readonly url: string
+  readonly operation?: string | undefined
+}
+
 /** `null`: what the route's requests do needs no model. */
-export function findOperation(endpoints: readonly KnownEndpoint[], method: string, route: string): string | null {
+export function findOperation(endpoints: readonly KnownRoute[], method: string, route: string): string | null {
   return endpoints.find(({ url, methods }) => url === route && methods.some((one) => one === method))?.operation ?? null
 }
 
@@ -68,7 +74,7 @@ export class Telemetry {
   }
 
   /** What it does is told of the request. */
-  watch(response: ServerResponse, engine: CallerEngine): CallerEngine {
+  watch(response: ServerResponse, engine: WatchedEngine): WatchedEngine {
     const watched = this.#requests.get(response)
     if (watched === undefined) return engine
     const noted = <Request extends { readonly requestId: string; readonly model?: string }>(

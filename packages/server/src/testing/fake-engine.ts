@@ -78,7 +78,8 @@ export class FakeEngine implements EngineClient {
     signal?.throwIfAborted()
     this.#check(request)
     const arrivedMs = Date.now()
-    const seen: SeenRequest = { request, state: 'running', numTokens: 0 }
+    const { onEnd, ...asked } = request
+    const seen: SeenRequest = { request: asked, state: 'running', numTokens: 0 }
     this.seen.push(seen)
     const prompt = promptText(request)
     const promptTokenIds = prompt === null ? tokenIdsOf(request) : this.idsOf(prompt)
@@ -91,7 +92,7 @@ export class FakeEngine implements EngineClient {
       yield* this.#run({ seen, signal, prompt, promptTokenIds })
     } finally {
       if (seen.state === 'running') seen.state = 'aborted'
-      request.onEnd?.({
+      onEnd?.({
         numPromptTokens: promptTokenIds.length,
         numCachedTokens: 0,
         numGenerationTokens: seen.numTokens,
@@ -152,7 +153,8 @@ export class FakeEngine implements EngineClient {
 
   async pool(request: PoolingRequest, signal?: AbortSignal): Promise<PoolingOutput> {
     signal?.throwIfAborted()
-    this.seenPooling.push(request)
+    const { onEnd: _, ...asked } = request
+    this.seenPooling.push(asked)
     const model = request.model === undefined ? this.models[0] : this.models.find(({ id }) => id === request.model)
     if (model === undefined) throw new ModelNotFoundError(request.model ?? '', 'no such model')
     await Promise.race([this.#options.pace?.(0) ?? Promise.resolve(), rejectOnAbort(signal)])
