@@ -47,6 +47,8 @@ const notes = {
 const endpoints = [
   ['POST /v1/chat/completions', "OpenAI's, with vLLM's extra fields; streams with `stream: true`"],
   ['POST /v1/completions', 'the same for a text to continue'],
+  ['POST /v1/messages', "Anthropic's: [what its fields mean here](anthropic.md)"],
+  ['POST /v1/messages/count_tokens', 'how many tokens the prompt of a message has'],
   ['GET /v1/models', 'the models by the names under which they are served'],
   ['GET /v1/models/NAME', 'one of them; names may hold slashes'],
   [

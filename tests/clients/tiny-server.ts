@@ -13,6 +13,8 @@ export interface SentRequest {
 
 /** octavo-tiny behind HTTP, in this process. */
 export interface TinyServer extends AsyncDisposable {
+  /** Without a path. */
+  readonly origin: string
   /** With the trailing /v1. */
   readonly baseURL: string
   readonly model: 'octavo-tiny'
@@ -27,6 +29,7 @@ export async function startTinyServer(): Promise<TinyServer> {
   const server = await listen(createApp({ engine, version: 'test' }), { host: '127.0.0.1', port: 0 })
   let sent: SentRequest[] = []
   return {
+    origin: server.url,
     baseURL: `${server.url}/v1`,
     model: 'octavo-tiny',
     fetch: (url, init) => {

@@ -50,8 +50,8 @@ export interface Endpoint {
 /** Adds an endpoint, a 405 for its other methods, and the name under which a 404 may recommend it. */
 export function addEndpoint(app: FastifyInstance, server: ServerContext, endpoint: Endpoint): void {
   const { methods, url, handler } = endpoint
-  const { access, description, operation } = endpoint
-  server.endpoints.push({ methods, url: `${app.prefix}${url}`, access, description, operation })
+  const { access, description, dialect, operation } = endpoint
+  server.endpoints.push({ methods, url: `${app.prefix}${url}`, access, description, dialect, operation })
   const errorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply): void =>
     answerError(server, { endpoint, error, request, reply })
   const allow = methods.join(', ')
@@ -127,7 +127,12 @@ export function answerError(server: ServerContext, { endpoint, error, request, r
   reply.removeHeader('connection')
   if (server.inFlight.isGone(reply.raw, error)) return void reply.hijack()
   const httpError = explainFailure(server, { endpoint, error, request, reply })
-  void reply.code(httpError.status).headers(httpError.headers).send(endpoint.dialect.errorBody(httpError))
+  const { dialect } = endpoint
+  const body = dialect.errorBody(httpError, server.inFlight.idOf(reply.raw))
+  void reply
+    .code(dialect.statusOf?.(httpError) ?? httpError.status)
+    .headers(httpError.headers)
+    .send(body)
 }
 
 /** What the client may see of a failure; the log gets what it may not. */

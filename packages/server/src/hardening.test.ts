@@ -7,6 +7,7 @@ import { createApp } from './app.ts'
 import { parseJsonBody } from './json-body.ts'
 import type { RunningServer } from './listen.ts'
 import { listen } from './listen.ts'
+import { openaiDialect } from './openai/dialect.ts'
 import { FakeEngine } from './testing/fake-engine.ts'
 import { explainUnknownPath } from './unknown-path.ts'
 
@@ -124,7 +125,7 @@ describe('paths and methods', () => {
   )
 
   it('answers 405 to a method that it never heard of', () => {
-    const known = [{ methods: ['POST'] as const, url: '/v1/completions' }]
+    const known = [{ methods: ['POST'] as const, url: '/v1/completions', dialect: openaiDialect }]
     expect(explainUnknownPath('PROPFIND', '/v1/completions?x', known)).toMatchObject({ status: 405 })
   })
 })

@@ -22,10 +22,13 @@ export interface Generation {
   readonly engine: CallerEngine
 }
 
+export type IdPrefix = `${string}-` | `${string}_`
+
 export interface OpenGenerationOptions {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
-  readonly idPrefix: string
+  /** With its separator: "chatcmpl-", "msg_" */
+  readonly idPrefix: IdPrefix
   /** What the body says of the three; absent and `null` leave them to the server. */
   readonly wanted: {
     readonly model?: string | null | undefined
@@ -47,7 +50,7 @@ export function openRequest(
 ): Generation {
   const { inFlight } = server
   inFlight.setOfModel(reply.raw)
-  const id = `${idPrefix}-${clientRequestId(request.headers) ?? wanted.requestId ?? inFlight.idOf(reply.raw)}`
+  const id = `${idPrefix}${clientRequestId(request.headers) ?? wanted.requestId ?? inFlight.idOf(reply.raw)}`
   const caller = inFlight.callerOf(reply.raw)
   return {
     id,

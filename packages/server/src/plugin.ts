@@ -7,6 +7,8 @@ import { AdmissionQueue } from './admission/admission-queue.ts'
 import { createCallerEngine } from './admission/caller-engine.ts'
 import { addSleep } from './admin/sleep.ts'
 import { checkHost } from './allowed-hosts.ts'
+import { addCountTokens } from './anthropic/count-tokens.ts'
+import { addMessages } from './anthropic/messages.ts'
 import type { ApiKeyOptions } from './access/api-key.ts'
 import type { Authenticate } from './authenticate.ts'
 import { createAdminCheck, createAuthenticate } from './access/create-authenticate.ts'
@@ -17,7 +19,6 @@ import { InFlightRequests } from './in-flight-requests.ts'
 import { parseJsonBodies } from './json-body.ts'
 import { addChatCompletions } from './openai/chat-completions.ts'
 import { addCompletions } from './openai/completions.ts'
-import { openaiDialect } from './openai/dialect.ts'
 import { addModels } from './openai/models.ts'
 import { addEmbeddings } from './openai/embeddings.ts'
 import { createMemoryResponseStore } from './openai/responses/memory-response-store.ts'
@@ -39,7 +40,7 @@ import { addRender } from './tokens/render.ts'
 import { addTokenize } from './tokens/tokenize.ts'
 import { addTokenizerInfo } from './tokens/tokenizer-info.ts'
 import { toHttpError } from './to-http-error.ts'
-import { explainUnknownPath } from './unknown-path.ts'
+import { dialectOf, explainUnknownPath } from './unknown-path.ts'
 
 /** What the endpoints need; everything but the engine has a default. */
 export interface OctavoPluginOptions {
@@ -145,7 +146,12 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
   trackRequests(app, server)
   if (isOpen) checkHost(app, options.allowedHosts ?? [])
   app.setErrorHandler((error, request, reply) =>
-    answerError(server, { endpoint: { dialect: openaiDialect }, error, request, reply }),
+    answerError(server, {
+      endpoint: { dialect: dialectOf(request.originalUrl, server.endpoints) },
+      error,
+      request,
+      reply,
+    }),
   )
   addStatusEndpoints(app, server)
   addMetrics(app, server, options.metrics ?? 'open')
@@ -181,6 +187,8 @@ function addV1(v1: FastifyInstance, server: ServerContext): void {
   addCompletions(v1, server)
   addResponses(v1, server)
   addModels(v1, server)
+  addMessages(v1, server)
+  addCountTokens(v1, server)
   addEmbeddings(v1, server)
   addScore(v1, server)
   addRerank(v1, server)
@@ -193,7 +201,8 @@ function trackRequests(app: FastifyInstance, { inFlight, endpoints, telemetry }:
     const end = telemetry.open(request, reply, id)
     inFlight.open(reply.raw, id, (isComplete) => end(isComplete ? reply.raw.statusCode : null))
     closeOnAbort(reply.raw)
-    reply.header('x-request-id', id)
+    // By OpenAI's name, and by Anthropic's.
+    reply.headers({ 'x-request-id': id, 'request-id': id })
     // Here, because a body that nobody wants need not be read first.
     if (request.is404) throw explainUnknownPath(request.method, request.originalUrl, endpoints)
     if (inFlight.isDraining)

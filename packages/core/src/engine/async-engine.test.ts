@@ -69,7 +69,9 @@ describe('AsyncEngine', () => {
     )
     expect(output?.outputs[0]?.text).toBe('The capital of Norway is Oslo.')
     expect(engine.metrics()).toMatchObject({ numRunningSeqs: 0, generationTokens: output?.outputs[0]?.tokenIds.length })
-    expect(engine.models).toMatchObject([{ id: 'octavo-tiny', maxModelLen: 1024, hasChatTemplate: true }])
+    expect(engine.models).toMatchObject([
+      { id: 'octavo-tiny', maxModelLen: 1024, hasChatTemplate: true, marksThinking: false },
+    ])
     expect(createCoreClient).toHaveBeenCalledTimes(1)
   })
 

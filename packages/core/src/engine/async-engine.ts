@@ -89,6 +89,7 @@ export class AsyncEngine implements EngineClient {
   readonly #core: EngineCoreClient
   readonly #hasChatTemplate: boolean
   readonly #samplingDefaults: NonNullable<ServedModel['samplingDefaults']>
+  readonly #marksThinking: boolean
   readonly #inputProcessor: InputProcessor
   readonly #outputProcessor: OutputProcessor
   readonly #poolingProcessor: PoolingProcessor
@@ -111,6 +112,7 @@ export class AsyncEngine implements EngineClient {
     this.#hasChatTemplate = !front.chatTemplates.isEmpty
     const { temperature, topP } = front.defaultParams
     this.#samplingDefaults = { temperature, topP }
+    this.#marksThinking = front.chatFormat !== null && front.chatFormat.reasoning !== null
     this.#helpers = [front.promptEncoder, front.grammarTranslator]
     const turns = new TurnQueue()
     this.#tasks = tasksOf(front.pooling)
@@ -178,6 +180,7 @@ export class AsyncEngine implements EngineClient {
       maxModelLen: this.info.maxModelLen,
       hasChatTemplate: this.#hasChatTemplate,
       samplingDefaults: this.#samplingDefaults,
+      marksThinking: this.#marksThinking,
       tasks: this.#tasks,
       pooling: this.#poolingInfo,
     }))

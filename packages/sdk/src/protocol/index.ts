@@ -1,4 +1,25 @@
 /** The wire: zod schemas and the types inferred from them. Requests drop unknown fields, answers keep them. */
+export { messagesFieldName } from './anthropic/field-names.ts'
+export {
+  messageErrorBodySchema,
+  messageEventSchema,
+  messageSchema,
+  messageStopReasonSchema,
+  tokenCountSchema,
+} from './anthropic/message.ts'
+export type {
+  AnswerBlock,
+  Message,
+  MessageErrorBody,
+  MessageEvent,
+  MessageStopReason,
+  MessageUsage,
+  TokenCount,
+} from './anthropic/message.ts'
+export type { MessageBlockParam, MessageParam, SystemPrompt, ToolResultBlockParam } from './anthropic/message-block.ts'
+export type { MessageTool, MessageToolChoice } from './anthropic/message-tool.ts'
+export { countTokensRequestSchema, messagesRequestSchema } from './anthropic/messages-request.ts'
+export type { CountTokensRequest, MessagesRequest } from './anthropic/messages-request.ts'
 export { chatCompletionChunkSchema } from './chat-completion-chunk.ts'
 export type { ChatCompletionChunk, ChatCompletionChunkChoice } from './chat-completion-chunk.ts'
 export { chatCompletionRequestSchema } from './chat-completion-request.ts'

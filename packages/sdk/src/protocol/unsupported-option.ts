@@ -13,7 +13,8 @@ export function removedOption(remedy: string) {
   return onlyNull(`is not supported any more; ${remedy}`)
 }
 
-function onlyNull(error: string) {
+/** Anything but absence or `null` is refused with these words. */
+export function onlyNull(error: string) {
   const schema = z.custom<null>((value) => value === null, { error })
   return schema.meta({ type: 'null', description: error }).optional()
 }

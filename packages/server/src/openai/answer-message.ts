@@ -55,7 +55,7 @@ export function messageFinishReason(
 }
 
 /** An engine that parses nothing has text. */
-function messageOf({ message, text }: CompletionOutput): MessageDelta {
+export function messageOf({ message, text }: CompletionOutput): MessageDelta {
   return message ?? { reasoning: '', content: text, toolCalls: [] }
 }
 

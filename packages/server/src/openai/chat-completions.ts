@@ -58,7 +58,7 @@ export function addChatCompletions(app: FastifyInstance, server: ServerContext):
     const body = await turns.run(() => parseWire(chatCompletionRequestSchema, request.body))
     checkChatTemplate(body, server)
     const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
-    const generation = openGeneration(server, { request, reply, idPrefix: 'chatcmpl', wanted })
+    const generation = openGeneration(server, { request, reply, idPrefix: 'chatcmpl-', wanted })
     const { signal } = generation
     const source = takeJsonSource(request.body)
     const generateRequest = await turns.run(() => chatToGenerateRequest(body, generation, source))

@@ -99,20 +99,27 @@ function toContent(content: WireChatMessage['content'], refusal: WireChatMessage
 const ownFields = ['messages', 'tools', 'chat_template', 'add_generation_prompt', 'continue_final_message']
 
 function templateKwargs(request: ConversationFields, body?: JsonSource): Readonly<Record<string, unknown>> {
-  const kwargs = request.chat_template_kwargs ?? {}
-  const repeated = ownFields.find((name) => Object.hasOwn(kwargs, name))
-  if (repeated !== undefined) {
-    throw new HttpError(400, `chat_template_kwargs: must not hold "${repeated}"; use the field of that name.`, {
-      param: 'chat_template_kwargs',
-    })
-  }
   const { documents, reasoning_effort } = request
   return {
     ...(documents != null && Object.fromEntries(asWritten({ documents }, body))),
     // vLLM's rule: who asks for effort asks for thinking.
     ...(reasoning_effort != null && { reasoning_effort, enable_thinking: reasoning_effort !== 'none' }),
-    ...Object.fromEntries(asWritten(kwargs, body?.member('chat_template_kwargs'))),
+    ...givenKwargs(request, body),
   }
+}
+
+/** What a request itself hands to the template. @throws HttpError 400 where that repeats a field */
+export function givenKwargs(
+  { chat_template_kwargs: kwargs }: Pick<ChatCompletionRequest, 'chat_template_kwargs'>,
+  body?: JsonSource,
+): Readonly<Record<string, unknown>> {
+  const repeated = ownFields.find((name) => Object.hasOwn(kwargs ?? {}, name))
+  if (repeated !== undefined) {
+    throw new HttpError(400, `chat_template_kwargs: must not hold "${repeated}"; use the field of that name.`, {
+      param: 'chat_template_kwargs',
+    })
+  }
+  return Object.fromEntries(asWritten(kwargs ?? {}, body?.member('chat_template_kwargs')))
 }
 
 /** The members of an object, those that JavaScript may have changed as the text they were written in. */

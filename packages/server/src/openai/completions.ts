@@ -66,7 +66,7 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
     const { engine, turns, pingMs } = server
     const body = await turns.run(() => parseWire(completionRequestSchema, request.body))
     const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
-    const generation = openGeneration(server, { request, reply, idPrefix: 'cmpl', wanted })
+    const generation = openGeneration(server, { request, reply, idPrefix: 'cmpl-', wanted })
     const requests = completionToGenerateRequests(body, generation, takeJsonSource(request.body))
     const detokenize: Detokenize | null =
       engine.detokenize === undefined ? null : (ids) => engine.detokenize!(ids, generation.model)

@@ -39,7 +39,7 @@ export function addEmbeddings(app: FastifyInstance, server: ServerContext): void
     const { turns } = server
     const body = await turns.run(() => parseWire(embeddingRequestSchema, request.body))
     checkChatTemplate(body, server)
-    const pooling = openPooling(server, { request, reply, idPrefix: 'embd', body, tasks: ['embed'] })
+    const pooling = openPooling(server, { request, reply, idPrefix: 'embd-', body, tasks: ['embed'] })
     const source = takeJsonSource(request.body)
     const params = { task: 'embed', dimensions: body.dimensions, useActivation: body.use_activation } as const
     // All of them before the first is written: what is wrong with one is still a proper answer then.

@@ -37,7 +37,7 @@ export function addClassify(app: FastifyInstance, server: ServerContext): void {
     const { turns } = server
     const body = await turns.run(() => parseWire(classificationRequestSchema, request.body))
     checkChatTemplate(body, server)
-    const pooling = openPooling(server, { request, reply, idPrefix: 'classify', body, tasks: ['classify'] })
+    const pooling = openPooling(server, { request, reply, idPrefix: 'classify-', body, tasks: ['classify'] })
     const source = takeJsonSource(request.body)
     const params = { task: 'classify', useActivation: body.use_activation } as const
     const outputs = await collect(await poolInputs(body, { pooling, params, turns, source }))

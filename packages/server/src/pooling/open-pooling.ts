@@ -2,7 +2,7 @@ import type { EngineClient, ModelTask, PoolingRequest, ServedModel } from '@octa
 import type { PoolingOptions } from '@octavo/sdk/protocol'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { HttpError } from '../http-error.ts'
-import type { Generation } from '../open-generation.ts'
+import type { Generation, IdPrefix } from '../open-generation.ts'
 import { openRequest } from '../open-generation.ts'
 import { requireTask } from '../require-task.ts'
 import { resolveModel } from '../resolve-model.ts'
@@ -17,7 +17,7 @@ export interface Pooling extends Generation {
 export interface OpenPoolingOptions {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
-  readonly idPrefix: string
+  readonly idPrefix: IdPrefix
   readonly body: PoolingOptions
   /** The model must do one of them. */
   readonly tasks: readonly ModelTask[]

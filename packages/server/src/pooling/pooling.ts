@@ -42,7 +42,7 @@ export function addPooling(app: FastifyInstance, server: ServerContext): void {
     const body = await turns.run(() => parseWire(poolingRequestSchema, request.body))
     checkChatTemplate(body, server)
     const tasks = body.task == null ? allTasks : [body.task]
-    const pooling = openPooling(server, { request, reply, idPrefix: 'pool', body, tasks })
+    const pooling = openPooling(server, { request, reply, idPrefix: 'pool-', body, tasks })
     const task = body.task ?? defaultTask(pooling.servedModel)
     const source = takeJsonSource(request.body)
     const params = { task, dimensions: body.dimensions, useActivation: body.use_activation }

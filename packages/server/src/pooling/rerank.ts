@@ -31,7 +31,7 @@ export function addRerank(app: FastifyInstance, server: ServerContext): void {
   async function rerank(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { turns } = server
     const body = await turns.run(() => parseWire(rerankRequestSchema, request.body))
-    const pooling = openPooling(server, { request, reply, idPrefix: 'rerank', body, tasks: ['classify', 'embed'] })
+    const pooling = openPooling(server, { request, reply, idPrefix: 'rerank-', body, tasks: ['classify', 'embed'] })
     const texts = body.documents.map((document) => (typeof document === 'string' ? document : document.text))
     const { scores, usage } = await scorePairs([body.query], texts, { body, pooling, turns })
     const { prompt_tokens, total_tokens } = usage.usage()

@@ -31,7 +31,7 @@ export function addScore(app: FastifyInstance, server: ServerContext): void {
   async function score(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { turns } = server
     const body = await turns.run(() => parseWire(scoreRequestSchema, request.body))
-    const pooling = openPooling(server, { request, reply, idPrefix: 'score', body, tasks: ['classify', 'embed'] })
+    const pooling = openPooling(server, { request, reply, idPrefix: 'score-', body, tasks: ['classify', 'embed'] })
     const [first, second] = scoreSidesOf(body).map((side) => listOf(body[side]))
     const { scores, usage } = await scorePairs(first!, second!, { body, pooling, turns })
     const { id, created, model, signal } = pooling

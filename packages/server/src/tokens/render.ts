@@ -54,7 +54,7 @@ export function addRender(app: FastifyInstance, server: ServerContext): void {
     const body = await turns.run(() => parseWire(chatCompletionRequestSchema, request.body))
     checkChatTemplate(body, server)
     const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
-    const generation = openGeneration(server, { request, reply, idPrefix: 'chatcmpl', wanted })
+    const generation = openGeneration(server, { request, reply, idPrefix: 'chatcmpl-', wanted })
     const source = takeJsonSource(request.body)
     const generateRequest = await turns.run(() => chatToGenerateRequest(body, generation, source))
     return wireRenderedRequest(await renderOf(engine)(generateRequest, generation.signal), body, generation)
@@ -63,7 +63,7 @@ export function addRender(app: FastifyInstance, server: ServerContext): void {
   async function renderCompletion(request: FastifyRequest, reply: FastifyReply): Promise<WireRenderedRequest[]> {
     const body = await turns.run(() => parseWire(completionRequestSchema, request.body))
     const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
-    const generation = openGeneration(server, { request, reply, idPrefix: 'cmpl', wanted })
+    const generation = openGeneration(server, { request, reply, idPrefix: 'cmpl-', wanted })
     const { id, model, signal } = generation
     const requests = completionToGenerateRequests(body, generation, takeJsonSource(request.body))
     const render = renderOf(engine)

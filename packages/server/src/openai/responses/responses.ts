@@ -53,7 +53,7 @@ export function addResponses(app: FastifyInstance, server: ServerContext): void 
   async function createResponse(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const body = await server.turns.run(() => parseWire(responseRequestSchema, request.body))
     const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
-    const generation = openGeneration(server, { request, reply, idPrefix: 'resp', wanted })
+    const generation = openGeneration(server, { request, reply, idPrefix: 'resp_', wanted })
     const job = await openJob({ server, kept, request, reply }, body, generation)
     if (body.background === true) return startInBackground(job)
     return body.stream === true ? streamResponse(job) : sendWhole(job)
