@@ -70,21 +70,24 @@ describe('the span of a request', () => {
   })
 })
 
-it('is there for every endpoint that takes a body, but for those that run nothing', async () => {
+it('is there for every endpoint that runs a model', async () => {
   const app = Fastify()
-  const { endpoints } = mountServer(app, { engine: new FakeEngine(), enableTokenizerInfoEndpoint: true })
+  const { endpoints } = mountServer(app, { engine: new FakeEngine() })
   await app.ready()
-  const without = endpoints.filter(({ methods, operation }) => methods.includes('POST') && operation === undefined)
-  expect(without.map(({ url }) => url).sort()).toEqual([
-    '/detokenize',
-    '/ping',
-    '/reset_prefix_cache',
-    '/sleep',
-    '/tokenize',
-    '/v1/chat/completions/render',
-    '/v1/completions/render',
-    '/v1/responses/:id/cancel',
-    '/wake_up',
+  const operations = endpoints.flatMap(({ url, operation }) => (operation === undefined ? [] : [`${url} ${operation}`]))
+  expect(operations.sort()).toEqual([
+    '/classify classify',
+    '/pooling pooling',
+    '/rerank rerank',
+    '/score score',
+    '/v1/chat/completions chat',
+    '/v1/completions text_completion',
+    '/v1/embeddings embeddings',
+    '/v1/messages chat',
+    '/v1/rerank rerank',
+    '/v1/responses chat',
+    '/v1/score score',
+    '/v2/rerank rerank',
   ])
 })
 
