@@ -2,10 +2,10 @@ import { InvalidRequestError } from '../errors.ts'
 import { toTransferredError } from '../error-transfer.ts'
 import type { Scheduler } from '../scheduler/scheduler.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
+import type { SchedulerStats } from '../scheduler/scheduler-stats.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import { grammarSpecOf } from '../structured-output/grammar-spec.ts'
-import type { EngineMetrics } from './engine-client.ts'
 import type { Executor } from './executor.ts'
 
 export interface StepResult {
@@ -88,9 +88,10 @@ export class EngineCore {
     return { updates, numTokens: plan.numTokens, failure: null }
   }
 
-  metrics(): EngineMetrics {
+  metrics(): SchedulerStats {
     const stats = this.#scheduler.stats()
-    return { ...stats, numWaitingSeqs: stats.numWaitingSeqs + this.#held.size }
+    const numDeferredSeqs = this.#held.size
+    return { ...stats, numDeferredSeqs, numWaitingSeqs: stats.numWaitingSeqs + numDeferredSeqs }
   }
 
   async shutdown(): Promise<void> {

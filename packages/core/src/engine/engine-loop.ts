@@ -1,13 +1,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { SchedulerStats } from '../scheduler/scheduler-stats.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import { assert } from '../util/assert.ts'
-import type { EngineMetrics } from './engine-client.ts'
 import type { EngineCore } from './engine-core.ts'
 import type { Heartbeat } from './heartbeat.ts'
 
 export interface EngineLoopEvents {
-  onUpdates(updates: readonly SequenceUpdate[], metrics: EngineMetrics): void
+  onUpdates(updates: readonly SequenceUpdate[], metrics: SchedulerStats): void
   onRejected(ids: readonly string[], error: unknown): void
   /** A step threw: the loop has ended. */
   onFailed(error: unknown): void

@@ -1,7 +1,7 @@
+import type { SchedulerStats } from '../scheduler/scheduler-stats.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import type { EngineCoreData } from './create-engine-core.ts'
-import type { EngineMetrics } from './engine-client.ts'
 import type { LogLevel } from './executor.ts'
 import type { EngineInfo } from './engine-info.ts'
 import type { TransferredError } from '../error-transfer.ts'
@@ -20,7 +20,7 @@ export type FromEngine =
   | { readonly type: 'progress'; readonly loadedBytes: number; readonly totalBytes: number }
   | { readonly type: 'log'; readonly level: LogLevel; readonly message: string }
   | { readonly type: 'ready'; readonly info: EngineInfo }
-  | { readonly type: 'updates'; readonly updates: readonly SequenceUpdate[]; readonly metrics: EngineMetrics }
+  | { readonly type: 'updates'; readonly updates: readonly SequenceUpdate[]; readonly metrics: SchedulerStats }
   /** These sequences only. */
   | { readonly type: 'rejected'; readonly ids: readonly string[]; readonly error: TransferredError }
   /** The engine is dead: loading failed, or a step threw. */

@@ -1,11 +1,11 @@
 import { writeSync } from 'node:fs'
 import { SHARE_ENV, Worker } from 'node:worker_threads'
 import { EngineDeadError } from '../errors.ts'
+import type { SchedulerStats } from '../scheduler/scheduler-stats.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import { assert } from '../util/assert.ts'
 import { waitAtMost } from '../util/wait-at-most.ts'
 import type { EngineCoreData } from './create-engine-core.ts'
-import type { EngineMetrics } from './engine-client.ts'
 import { type EngineCoreClient, type EngineCoreEvents, noMetrics } from './engine-core-client.ts'
 import type { EngineInfo } from './engine-info.ts'
 import type { EngineThreadData, FromEngine, ToEngine } from './engine-messages.ts'
@@ -27,7 +27,7 @@ export class ThreadCoreClient implements EngineCoreClient {
   #worker: Worker | null = null
   #events: EngineCoreEvents | null = null
   #info: EngineInfo | null = null
-  #metrics: EngineMetrics | null = null
+  #metrics: SchedulerStats | null = null
   #failure: EngineDeadError | null = null
   #closing: Promise<void> | null = null
 
@@ -80,8 +80,10 @@ export class ThreadCoreClient implements EngineCoreClient {
     this.#forget(ids)
   }
 
-  metrics(): EngineMetrics {
-    return this.#metrics ?? noMetrics(this.info)
+  metrics(): SchedulerStats {
+    const metrics = this.#metrics ?? noMetrics(this.info)
+    // What has been sent since the last step waits, though the thread does not know of it while a step runs.
+    return { ...metrics, numWaitingSeqs: Math.max(0, this.#held.size - metrics.numRunningSeqs) }
   }
 
   async checkHealth(): Promise<void> {
