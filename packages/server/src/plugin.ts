@@ -12,6 +12,7 @@ import { addMessages } from './anthropic/messages.ts'
 import type { ApiKeyOptions } from './access/api-key.ts'
 import type { Authenticate } from './authenticate.ts'
 import { createAdminCheck, createAuthenticate } from './access/create-authenticate.ts'
+import { allowOrigins, type CorsOptions } from './cors.ts'
 import { answerError } from './endpoint.ts'
 import { closeOnAbort } from './fetch-handler.ts'
 import { HttpError } from './http-error.ts'
@@ -32,6 +33,7 @@ import { addScore } from './pooling/score.ts'
 import { chooseRequestId } from './request-id.ts'
 import { timedLogger } from './request-log.ts'
 import type { ExplainOptions, ServerContext } from './server-context.ts'
+import { endStalledAnswer } from './stalled-answer.ts'
 import { addStatusEndpoints } from './status-endpoints.ts'
 import { addMetrics, type MetricsAccess } from './telemetry/metrics-endpoint.ts'
 import { findOperation, Telemetry } from './telemetry/telemetry.ts'
@@ -43,7 +45,7 @@ import { toHttpError } from './to-http-error.ts'
 import { dialectOf, explainUnknownPath } from './unknown-path.ts'
 
 /** What the endpoints need; everything but the engine has a default. */
-export interface OctavoPluginOptions {
+export interface OctavoPluginOptions extends CorsOptions {
   /** Not shut down with the app: whoever made it ends it. Several at once: `createModelRouter`. */
   readonly engine: EngineClient
   /** What GET /version says. Default: this package's own. */
@@ -58,6 +60,8 @@ export interface OctavoPluginOptions {
   readonly allowedHosts?: readonly string[]
   /** Largest body in bytes; beyond it 413. Default 32 MiB. */
   readonly bodyLimit?: number
+  /** A client that takes nothing of its answer for so long is disconnected. Default 60000. */
+  readonly writeTimeoutMs?: number
   /** One line per request and one per unexpected failure; never prompts or outputs. Default: silent. */
   readonly logger?: Logger
   /** How long `close()` lets running requests go on before it aborts them. Default 30000. */
@@ -89,6 +93,7 @@ export interface OctavoPluginOptions {
 }
 
 const defaultBodyLimit = 32 * 1024 * 1024
+const defaultWriteTimeoutMs = 60_000
 const defaultPingIntervalMs = 15_000
 
 /**
@@ -143,7 +148,8 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
   }
   const isOpen = authenticate === undefined && (apiKeys ?? []).length === 0
   parseJsonBodies(app, server)
-  trackRequests(app, server)
+  allowOrigins(app, options)
+  trackRequests(app, server, options.writeTimeoutMs ?? defaultWriteTimeoutMs)
   if (isOpen) checkHost(app, options.allowedHosts ?? [])
   app.setErrorHandler((error, request, reply) =>
     answerError(server, {
@@ -195,18 +201,31 @@ function addV1(v1: FastifyInstance, server: ServerContext): void {
   addRender(v1, server)
 }
 
-function trackRequests(app: FastifyInstance, { inFlight, endpoints, telemetry }: ServerContext): void {
+/** No page frames, sniffs or embeds what is here; pages of ours say what they need themselves. */
+const securityHeaders = {
+  'x-content-type-options': 'nosniff',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+}
+
+function trackRequests(
+  app: FastifyInstance,
+  { inFlight, endpoints, telemetry }: ServerContext,
+  writeTimeoutMs: number,
+): void {
   app.addHook('onRequest', async (request, reply) => {
     const id = chooseRequestId(request)
     const end = telemetry.open(request, reply, id)
     inFlight.open(reply.raw, id, (isComplete) => end(isComplete ? reply.raw.statusCode : null))
     closeOnAbort(reply.raw)
+    endStalledAnswer(reply.raw, writeTimeoutMs)
     // By OpenAI's name, and by Anthropic's.
-    reply.headers({ 'x-request-id': id, 'request-id': id })
+    reply.headers({ ...securityHeaders, 'x-request-id': id, 'request-id': id })
     // Here, because a body that nobody wants need not be read first.
     if (request.is404) throw explainUnknownPath(request.method, request.originalUrl, endpoints)
     if (inFlight.isDraining)
-      throw new HttpError(503, 'The server is shutting down.', { headers: { connection: 'close' } })
+      throw new HttpError(503, 'The server is shutting down.', { headers: { connection: 'close', 'retry-after': '1' } })
   })
 }
 
