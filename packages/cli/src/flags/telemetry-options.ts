@@ -23,7 +23,7 @@ export const telemetryOptionTable = {
   },
   logLevel: {
     group: 'telemetry',
-    type: { kind: 'choice', choices: ['debug', 'info', 'warn', 'error'] },
+    type: { kind: 'choice', choices: ['info', 'warn', 'error'] },
     default: 'info',
     doc: 'The least important lines that are written.',
   },
