@@ -196,6 +196,8 @@ export interface EngineTelemetry {
   readonly modelName: string
   readonly metrics: EngineMetrics
   readonly requests: RequestMetrics
+  /** `null`: it is awake. */
+  readonly sleepLevel: SleepOptions['level'] | null
   readonly cache: CacheInfo
 }
 

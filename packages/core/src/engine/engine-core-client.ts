@@ -1,7 +1,9 @@
 import type { EngineDeadError } from '../errors.ts'
-import { type SchedulerStats, stepTokenBounds } from '../scheduler/scheduler-stats.ts'
+import { stepTokenBounds } from '../scheduler/scheduler-stats.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
+import type { CoreCommand } from './core-command.ts'
+import type { EngineMetrics } from './engine-client.ts'
 import type { LogLevel } from './executor.ts'
 import type { EngineInfo } from './engine-info.ts'
 
@@ -34,15 +36,17 @@ export interface EngineCoreClient {
   add(requests: readonly SequenceRequest[]): void
   /** No event will mention these sequences. Unknown ids are passed over. */
   abort(ids: readonly string[]): void
+  /** Resolves when it is done. @throws InvalidRequestError where the executor cannot */
+  command(command: CoreCommand): Promise<void>
   /** As of the last step; counters run on where the core is started again. */
-  metrics(): SchedulerStats
+  metrics(): EngineMetrics
   /** Rejects with `EngineDeadError` when it cannot serve, or does not go on. */
   checkHealth(): Promise<void>
   /** Resolves within a bound, whatever the core does: it has `timeoutMs` to end by itself. */
   shutdown(options?: { readonly timeoutMs?: number }): Promise<void>
 }
 
-export function noMetrics({ numBlocks }: Pick<EngineInfo, 'numBlocks'>): SchedulerStats {
+export function noMetrics({ numBlocks }: Pick<EngineInfo, 'numBlocks'>): EngineMetrics {
   return {
     numRunningSeqs: 0,
     numWaitingSeqs: 0,

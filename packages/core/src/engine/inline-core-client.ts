@@ -1,9 +1,10 @@
 import { EngineDeadError } from '../errors.ts'
-import type { SchedulerStats } from '../scheduler/scheduler-stats.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import { assert } from '../util/assert.ts'
 import { waitAtMost } from '../util/wait-at-most.ts'
 import { createEngineCore, type EngineCoreData } from './create-engine-core.ts'
+import type { CoreCommand } from './core-command.ts'
+import type { EngineMetrics } from './engine-client.ts'
 import { type EngineCoreClient, type EngineCoreEvents, noMetrics } from './engine-core-client.ts'
 import type { EngineInfo } from './engine-info.ts'
 import { EngineLoop } from './engine-loop.ts'
@@ -14,7 +15,7 @@ export class InlineCoreClient implements EngineCoreClient {
   readonly #data: EngineCoreData
   #info: EngineInfo | null = null
   #loop: EngineLoop | null = null
-  #metrics: SchedulerStats | null = null
+  #metrics: EngineMetrics | null = null
   #failure: EngineDeadError | null = null
 
   constructor(data: EngineCoreData) {
@@ -60,7 +61,12 @@ export class InlineCoreClient implements EngineCoreClient {
     if (this.#failure === null) this.#loop?.abort(ids)
   }
 
-  metrics(): SchedulerStats {
+  async command(command: CoreCommand): Promise<void> {
+    if (this.#failure !== null) throw this.#failure
+    await this.#loop?.command(command)
+  }
+
+  metrics(): EngineMetrics {
     return this.#metrics ?? noMetrics(this.info)
   }
 

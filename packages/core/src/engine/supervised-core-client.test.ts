@@ -44,6 +44,7 @@ class FakeCore implements EngineCoreClient {
     this.calls.push('abort')
   }
 
+  command = async () => {}
   readonly counted: SchedulerStats = {
     ...noMetrics(info),
     numRunningSeqs: 1,

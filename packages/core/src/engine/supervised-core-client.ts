@@ -1,9 +1,10 @@
 import { EngineDeadError } from '../errors.ts'
-import type { SchedulerStats } from '../scheduler/scheduler-stats.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import { addCounters, withoutState } from '../scheduler/scheduler-stats.ts'
 import { assert } from '../util/assert.ts'
 import type { Logger } from '../util/logger.ts'
+import type { CoreCommand } from './core-command.ts'
+import type { EngineMetrics } from './engine-client.ts'
 import { type EngineCoreClient, type EngineCoreEvents, noMetrics } from './engine-core-client.ts'
 import type { EngineInfo } from './engine-info.ts'
 
@@ -47,7 +48,7 @@ export class SupervisedCoreClient implements EngineCoreClient {
   #timer: NodeJS.Timeout | null = null
   #isShutDown = false
   /** What cores counted that have died. */
-  #past: SchedulerStats | null = null
+  #past: EngineMetrics | null = null
 
   constructor(options: SupervisedCoreClientOptions) {
     this.#options = options
@@ -79,7 +80,12 @@ export class SupervisedCoreClient implements EngineCoreClient {
     if (this.#failure === null) this.#client.abort(ids)
   }
 
-  metrics(): SchedulerStats {
+  async command(command: CoreCommand): Promise<void> {
+    if (this.#failure !== null) throw this.#failure
+    await this.#client.command(command)
+  }
+
+  metrics(): EngineMetrics {
     if (this.#failure !== null) return withoutState(this.#past ?? noMetrics(this.info))
     const metrics = this.#client.metrics()
     return this.#past === null ? metrics : addCounters(metrics, this.#past)

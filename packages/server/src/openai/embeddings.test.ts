@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { ContextLengthError } from '@octavo/core'
+import { noMetrics } from '@octavo/core/engine'
 import { FakeEngine, type FakeEngineOptions } from '../testing/fake-engine.ts'
 import { postJson } from '../testing/post-json.ts'
 
@@ -196,5 +197,15 @@ describe('POST /v1/embeddings', () => {
       code: 'context_length_exceeded',
       message: expect.stringContaining('truncate_prompt_tokens'),
     })
+  })
+
+  it('takes more inputs than a bounded queue has room for', async () => {
+    const input = Array.from({ length: 100 }, (_, i) => `t${i}`)
+    const engine = new FakeEngine({ pace: () => sleep(1) })
+    for (const text of input) engine.idsOf(text)
+    engine.metrics = () => ({ ...noMetrics({ numBlocks: 8 }) })
+    const response = await postJson('/v1/embeddings', { input }, { engine, maxQueuedSeqs: 10, maxNumSeqs: 4 })
+    expect(response.statusCode).toBe(200)
+    expect(response.json<Answer>().data.map(({ index }) => index)).toEqual(input.map((_, i) => i))
   })
 })

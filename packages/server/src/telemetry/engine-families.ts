@@ -52,6 +52,11 @@ const numberRows: readonly NumberRow[] = [
       value: 1,
     },
   ]),
+  gauge('engine_sleep_state', 'What of it is 1: awake, without a KV cache, without weights.', ({ sleepLevel }) => [
+    { labels: { sleep_state: 'awake' }, value: sleepLevel === null ? 1 : 0 },
+    { labels: { sleep_state: 'weights_offloaded' }, value: sleepLevel === 1 ? 1 : 0 },
+    { labels: { sleep_state: 'discard_all' }, value: sleepLevel === 2 ? 1 : 0 },
+  ]),
   counter(
     'prefix_cache_queries',
     'Prompt tokens that the prefix cache was asked for.',

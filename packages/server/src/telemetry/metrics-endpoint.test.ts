@@ -95,6 +95,20 @@ describe('GET /metrics', () => {
     expect(tokens({ model_name: 'large', engine: '1' })).toBe(7)
     expect(tokens({})).toBe(9)
     expect(metrics.types.get('vllm:generation_tokens_total')).toBe('counter')
+    const scrape = async () => new ReadMetrics((await app.inject({ url: '/metrics' })).body)
+    const stateOf = (scraped: ReadMetrics) =>
+      ['awake', 'weights_offloaded', 'discard_all'].map((state) =>
+        scraped.sum('vllm:engine_sleep_state', { model_name: 'small', sleep_state: state }),
+      )
+    const steps = (scraped: ReadMetrics) => scraped.sum('vllm:iteration_tokens_total_count', { model_name: 'small' })
+    expect(stateOf(metrics)).toEqual([1, 0, 0])
+    await engines[0]!.sleep({ level: 1, mode: 'wait' })
+    expect(stateOf(await scrape())).toEqual([0, 1, 0])
+    await engines[0]!.sleep({ level: 2, mode: 'wait' })
+    expect([stateOf(await scrape()), steps(await scrape())]).toEqual([[0, 0, 1], steps(metrics)])
+    await engines[0]!.wakeUp()
+    await ask('small', 2)
+    expect([stateOf(await scrape()), steps(await scrape())]).toEqual([[1, 0, 0], steps(metrics) + 2])
     await app.close()
     await Promise.all(engines.map((engine) => engine.shutdown()))
   })
