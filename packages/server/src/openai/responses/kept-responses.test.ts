@@ -142,7 +142,7 @@ describe('a conversation', () => {
     const response = await ask('POST', '', { payload: { input: [item, item, item, item, item, item, item] } })
     expect(response).toMatchObject({ status: 400, body: expect.stringContaining('32.0 MiB') })
     // What a response says again of its request is no part of the conversation.
-    const instructions = 'y'.repeat(9_000_000)
+    const instructions = `END ${'y'.repeat(9_000_000)}`
     let last = (await create({ input: 'END', instructions })).id
     for (let i = 0; i < 4; i++) last = (await create({ input: 'END', instructions, previous_response_id: last })).id
   })
