@@ -151,6 +151,8 @@ still asleep, and may be tried again. \`tags\` of /wake_up, \`reset_external\` a
 position. \`/render\` refuses all that its endpoint refuses; \`sampling_params\` has the defaults filled in, \`seed\` is \`null\` where the engine would draw one, and what tools alone would hold the output
 to is not in \`structured_outputs\`.`
 
+const sections = `${answers}\n\n${vectors}`
+
 export function endpointsPage(origin) {
   const fields = requestFields()
   const kinds = Map.groupBy(fields, ({ schema }) => refusalOf(schema).kind)
@@ -196,9 +198,7 @@ What cannot be done in parts has a limit:
 | \`stop\` | 64 texts of 4,096 characters | 400 |
 | \`bad_words\` | 1,024 entries, 65,536 characters together; for all prompts of a request together 65,536 entries | 400 |
 
-${answers}
-
-${vectors}
+${sections}
 
 ## Supported
 

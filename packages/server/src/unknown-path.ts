@@ -1,10 +1,10 @@
 import { editDistance } from '@octavo/core'
 import type { Dialect } from './dialect.ts'
-import type { Endpoint } from './endpoint.ts'
+import type { DescribedEndpoint } from './endpoint-description.ts'
 import { HttpError } from './http-error.ts'
 import { openaiDialect } from './openai/dialect.ts'
 
-export interface KnownEndpoint extends Pick<Endpoint, 'methods' | 'description' | 'access' | 'dialect' | 'operation'> {
+export interface KnownEndpoint extends DescribedEndpoint {
   /** With its prefix; a `*` at the end stands for anything. */
   readonly url: string
 }

@@ -1,5 +1,5 @@
 import { errorBodySchema, jsonSchemaOf, type WireSchema } from '@octavo/sdk/protocol'
-import type { EndpointDescription, Method } from '../endpoint.ts'
+import type { EndpointDescription, Method } from '../endpoint-description.ts'
 import type { KnownEndpoint } from '../unknown-path.ts'
 
 type Json = Readonly<Record<string, unknown>>
@@ -80,7 +80,7 @@ class NamedSchemas {
 }
 
 function pathItem(endpoint: KnownEndpoint, schemas: NamedSchemas): PathItem {
-  const { methods, url, description = {} } = endpoint
+  const { methods, url, description } = endpoint
   const operations = methods.flatMap((method) => {
     const described = 'summary' in description ? description : description[method]
     if (described === undefined) return []
