@@ -4,7 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { backendOptionTable } from '../packages/cli/src/flags/backend-options.ts'
 import { serveOptionTable } from '../packages/cli/src/flags/serve-options.ts'
-import { cliEnvironmentTable } from '../packages/cli/src/cli-env.ts'
+import { variableOf } from '../packages/cli/src/config/variable-of.ts'
 import { nativeEnvironmentTable } from '../packages/backend-native/src/native-env.ts'
 import { engineOptionTable } from '../packages/core/src/config/engine-options.ts'
 import { environmentTable } from '../packages/core/src/config/env.ts'
@@ -143,7 +143,6 @@ function environment() {
     ['Everywhere', environmentTable],
     ['The native backend', nativeEnvironmentTable],
     ['Several ranks', parallelEnvironmentTable],
-    ['The command', cliEnvironmentTable],
   ].map(([title, table]) => {
     const lines = Object.entries(table).map(([name, doc]) => `| \`${name}\` | ${doc} |`)
     return `## ${title}\n\n${['| variable | |', '|---|---|', ...lines].join('\n')}`
@@ -155,5 +154,10 @@ function environment() {
 All that Octavo reads. An option of a program or a flag of the command goes before its variable; empty is not set, unless said.
 
 ${sections.join('\n\n')}
+
+## The command
+
+Every option of \`octavo serve\` has a variable, of which those of the engine hold for \`run\` and \`chat\` too: \`OCTAVO_\` and the name in capitals,
+such as \`OCTAVO_MAX_NUM_SEQS\` ([configuration.md](configuration.md)).
 `
 }

@@ -36,7 +36,7 @@ const status = async (url: string): Promise<number> => (await fetch(`${url}/heal
 
 describe('an engine that dies under octavo serve', () => {
   it('is started again; what it held is answered with an error, and the log has the cause', async () => {
-    const { program, url } = await serveWith('throws')
+    const { program, url } = await serveWith('throws', ['--restart-wait', '0'])
     await using server = program
     const held = complete(url, { stream: true, ignore_eos: true, max_tokens: 900 })
     const text = (await held).text()
@@ -52,6 +52,19 @@ describe('an engine that dies under octavo serve', () => {
     expect(await status(url)).toBe(200)
     expect((await complete(url)).status).toBe(200)
     expect(server.stderr).not.toContain('secret-word')
+  })
+
+  it('is waited for by what comes meanwhile, up to a bound', async () => {
+    const { program, url } = await serveWith('throws', ['--restart-wait', '60'])
+    await using server = program
+    const held = complete(url, { stream: true, ignore_eos: true, max_tokens: 900 }).then((response) => response.text())
+    writeFileSync(trigger, '')
+    expect(await held).toContain('The engine has failed and is started again')
+    const answers = await Promise.all([complete(url), complete(url, { stream: true })])
+    expect(answers.map(({ status: code }) => code)).toEqual([200, 200])
+    expect(await answers[0]!.json()).toMatchObject({ choices: [{ finish_reason: 'length' }] })
+    expect(await answers[1]!.text()).toContain('"finish_reason":"length"')
+    expect(server.stderr).toContain('the engine serves again')
   })
 
   it('ends the command with 70 under --no-restart', async () => {

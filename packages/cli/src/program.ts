@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { addChatCommand } from './commands/chat.ts'
 import { addConvertCommand } from './commands/convert.ts'
 import { addEnvCommand } from './commands/env.ts'
+import { addKeyCommand } from './commands/key.ts'
 import { addQuantizeCommand } from './commands/quantize.ts'
 import { addEvaluateCommand } from './commands/evaluate.ts'
 import { addInspectCommand } from './commands/inspect.ts'
@@ -28,6 +29,7 @@ export function createProgram(): Command {
   addConvertCommand(program)
   addInspectCommand(program)
   addEvaluateCommand(program)
+  addKeyCommand(program)
   addEnvCommand(program)
   addTensorflowCommand(program)
   return program

@@ -1,11 +1,13 @@
 const sameSignalMs = 500
 
 /**
- * Calls `onStop` at the first SIGINT, SIGTERM or SIGHUP, and when the process that started us over a message channel is
+ * Calls `onStop` at the first SIGINT or SIGTERM, at SIGHUP unless there is an `onReload` for it, and when the process that started us over a message channel is
  * gone; a second signal ends the process at once. Returns a function that removes the handlers.
  */
-export function onStopSignal(onStop: (reason: string) => void): () => void {
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+export function onStopSignal(onStop: (reason: string) => void, onReload: (() => void) | null = null): () => void {
+  // On a terminal it says that the terminal is gone.
+  const reload = process.stdin.isTTY ? null : onReload
+  const signals = reload === null ? (['SIGINT', 'SIGTERM', 'SIGHUP'] as const) : (['SIGINT', 'SIGTERM'] as const)
   let firstAt: number | null = null
   const stop = (reason: string): void => {
     const now = performance.now()
@@ -25,8 +27,10 @@ export function onStopSignal(onStop: (reason: string) => void): () => void {
   const forget = (): void => {
     for (const signal of signals) process.off(signal, stop)
     process.off('disconnect', onParentGone)
+    if (reload !== null) process.off('SIGHUP', reload)
   }
   for (const signal of signals) process.on(signal, stop)
   process.on('disconnect', onParentGone)
+  if (reload !== null) process.on('SIGHUP', reload)
   return forget
 }

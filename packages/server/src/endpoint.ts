@@ -37,6 +37,8 @@ export interface Endpoint {
   readonly dialect: Dialect
   /** Default 'caller': who shows a key, where keys are asked for. 'admin': who shows the admin key; without one nobody. */
   readonly access?: 'anyone' | 'caller' | 'admin'
+  /** Default true; false: what is sent as a body is not looked at, and may be empty whatever its type. */
+  readonly takesBody?: boolean
   /** How the wire spells a field that core names, in a request with this body. Default: as core does. */
   readonly fieldName?: (field: string, body: unknown) => string
   /** One for all methods, or one each. */
@@ -65,7 +67,8 @@ export function addEndpoint(app: FastifyInstance, server: ServerContext, endpoin
   const served: readonly string[] = methods.includes('GET') ? [...methods, 'HEAD'] : methods
   const others = knownMethods.filter((method) => !served.includes(method))
   for (const path of url.endsWith('*') ? [url] : [url, `${url}/`]) {
-    const common = { url: path, errorHandler, bodyLimit: server.bodyLimit }
+    const config = { takesBody: endpoint.takesBody ?? true }
+    const common = { url: path, errorHandler, bodyLimit: server.bodyLimit, config }
     app.route({ ...common, method: [...methods], onRequest: authenticate, handler })
     // In the hook, because a body that nobody wants need not be read first. A refused GET is no reason to offer HEAD.
     const refusal = { method: others, exposeHeadRoute: false, onRequest: [...authenticate, refuse], handler: refuse }

@@ -29,8 +29,18 @@ export interface BackgroundWork {
 export class InFlightRequests {
   readonly #requests = new Map<ServerResponse, InFlight>()
   readonly #background = new Set<AbortController>()
+  #isLeaving = false
   #isDraining = false
   #onEmpty: (() => void) | null = null
+
+  /** The server will end soon: it takes requests, and asks for none. */
+  get isLeaving(): boolean {
+    return this.#isLeaving || this.#isDraining
+  }
+
+  leave(): void {
+    this.#isLeaving = true
+  }
 
   get isDraining(): boolean {
     return this.#isDraining

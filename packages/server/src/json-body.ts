@@ -12,8 +12,8 @@ import type { ServerContext } from './server-context.ts'
  */
 export function parseJsonBodies(app: FastifyInstance, { turns }: Pick<ServerContext, 'turns'>): void {
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) =>
-    parseJsonBody(body, turns),
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) =>
+    takesBody(request) ? parseJsonBody(body, turns) : null,
   )
   app.addHook('preParsing', async (request, _reply, payload) => {
     const read = bodyReadBefore(request)
@@ -26,6 +26,11 @@ export function parseJsonBodies(app: FastifyInstance, { turns }: Pick<ServerCont
     }
     return payload
   })
+}
+
+/** Clients name a type where they send nothing, too. */
+function takesBody({ routeOptions }: FastifyRequest): boolean {
+  return !('takesBody' in routeOptions.config) || routeOptions.config.takesBody !== false
 }
 
 /** Middleware such as `express.json()` leaves nothing to read, but the result: written out again it goes the same way as any body. */
@@ -56,7 +61,7 @@ const sources = new WeakMap<object, string>()
 
 function hasExactParts(body: unknown): body is object {
   if (typeof body !== 'object' || body === null) return false
-  return 'messages' in body || 'response_format' in body || 'structured_outputs' in body
+  return ['messages', 'tools', 'text', 'response_format', 'structured_outputs'].some((name) => name in body)
 }
 
 /** The text that a body was parsed from, once: it can be large, and an answer takes its time. */

@@ -37,7 +37,8 @@ export async function listen(
   const address = app.server.address()
   const boundPort = typeof address === 'object' && address !== null ? address.port : port
   const urlHost = host.includes(':') ? `[${host}]` : host
-  return { url: `http://${urlHost}:${boundPort}`, host, port: boundPort, close: () => app.close() }
+  const scheme = app.initialConfig.https === undefined || app.initialConfig.https === false ? 'http' : 'https'
+  return { url: `${scheme}://${urlHost}:${boundPort}`, host, port: boundPort, close: () => app.close() }
 }
 
 /**

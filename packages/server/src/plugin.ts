@@ -11,6 +11,7 @@ import { addMessages } from './anthropic/messages.ts'
 import type { ApiKeyOptions } from './access/api-key.ts'
 import type { Authenticate } from './authenticate.ts'
 import { createAdminCheck, createAuthenticate } from './access/create-authenticate.ts'
+import { allowOrigins, type CorsOptions } from './cors.ts'
 import { answerError } from './endpoint.ts'
 import { closeOnAbort } from './fetch-handler.ts'
 import { HttpError } from './http-error.ts'
@@ -23,6 +24,9 @@ import { addChatCompletions } from './openai/chat-completions.ts'
 import { addCompletions } from './openai/completions.ts'
 import { addModels } from './openai/models.ts'
 import { addEmbeddings } from './openai/embeddings.ts'
+import { createMemoryResponseStore } from './openai/responses/memory-response-store.ts'
+import type { ResponseStore } from './openai/responses/response-store.ts'
+import { addResponses } from './openai/responses/responses.ts'
 import { addOpenApi } from './openapi/openapi.ts'
 import { addClassify } from './pooling/classify.ts'
 import { addPooling } from './pooling/pooling.ts'
@@ -31,6 +35,7 @@ import { addScore } from './pooling/score.ts'
 import { chooseRequestId } from './request-id.ts'
 import { describeRequest, timedLogger } from './request-log.ts'
 import type { ExplainOptions, ServerContext } from './server-context.ts'
+import { endStalledAnswer } from './stalled-answer.ts'
 import { addStatusEndpoints } from './status-endpoints.ts'
 import { addDetokenize } from './tokens/detokenize.ts'
 import { addRender } from './tokens/render.ts'
@@ -40,7 +45,7 @@ import { toHttpError } from './to-http-error.ts'
 import { dialectOf, explainUnknownPath } from './unknown-path.ts'
 
 /** What the endpoints need; everything but the engine has a default. */
-export interface OctavoPluginOptions {
+export interface OctavoPluginOptions extends CorsOptions {
   /** Not shut down with the app: whoever made it ends it. Several at once: `createModelRouter`. */
   readonly engine: EngineClient
   /** What GET /version says. Default: this package's own. */
@@ -55,6 +60,8 @@ export interface OctavoPluginOptions {
   readonly allowedHosts?: readonly string[]
   /** Largest body in bytes; beyond it 413. Default 32 MiB. */
   readonly bodyLimit?: number
+  /** A client that takes nothing of its answer for so long is disconnected. Default 60000. */
+  readonly writeTimeoutMs?: number
   /** One line per request and one per unexpected failure; never prompts or outputs. Default: silent. */
   readonly logger?: Logger
   /** How long `close()` lets running requests go on before it aborts them. Default 30000. */
@@ -75,6 +82,8 @@ export interface OctavoPluginOptions {
   readonly isolatePrefixCache?: boolean
   /** Files and batches: where they are kept, and how much there may be. */
   readonly batches?: BatchOptions
+  /** Where responses are kept that can be read and gone on from. Default: `createMemoryResponseStore()`. */
+  readonly responseStore?: ResponseStore
   /** Run the Jinja templates that requests bring; a hostile one can keep the server busy. Default false. */
   readonly trustRequestChatTemplate?: boolean
   /** Serve GET /tokenizer_info, which tells the model's chat template. Default false. */
@@ -82,6 +91,7 @@ export interface OctavoPluginOptions {
 }
 
 const defaultBodyLimit = 32 * 1024 * 1024
+const defaultWriteTimeoutMs = 60_000
 const defaultPingIntervalMs = 15_000
 
 /**
@@ -122,13 +132,16 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
     bodyLimit: options.bodyLimit ?? defaultBodyLimit,
     pingMs: options.pingIntervalMs === undefined ? defaultPingIntervalMs : options.pingIntervalMs,
     isolatePrefixCache: options.isolatePrefixCache ?? true,
+    drainTimeoutMs: options.drainTimeoutMs ?? defaultDrainTimeoutMs,
+    responseStore: options.responseStore ?? createMemoryResponseStore(),
     trustRequestChatTemplate: options.trustRequestChatTemplate ?? false,
     endpoints: [],
     explain: (error, explainOptions) => explain(error, explainOptions, logger),
   }
   const isOpen = authenticate === undefined && (apiKeys ?? []).length === 0
   parseJsonBodies(app, server)
-  trackRequests(app, server, logger)
+  allowOrigins(app, options)
+  trackRequests(app, server, { logger, writeTimeoutMs: options.writeTimeoutMs ?? defaultWriteTimeoutMs })
   if (isOpen) checkHost(app, options.allowedHosts ?? [])
   app.setErrorHandler((error, request, reply) =>
     answerError(server, {
@@ -170,6 +183,7 @@ export function answerUnknownPaths(app: FastifyInstance, { endpoints }: ServerCo
 function addV1(v1: FastifyInstance, server: ServerContext, batches: Batches): void {
   addChatCompletions(v1, server)
   addCompletions(v1, server)
+  addResponses(v1, server)
   addModels(v1, server)
   addMessages(v1, server)
   addCountTokens(v1, server)
@@ -181,7 +195,24 @@ function addV1(v1: FastifyInstance, server: ServerContext, batches: Batches): vo
   addBatches(v1, server, batches)
 }
 
-function trackRequests(app: FastifyInstance, { inFlight, endpoints }: ServerContext, logger: Logger): void {
+interface TrackOptions {
+  readonly logger: Logger
+  readonly writeTimeoutMs: number
+}
+
+/** No page frames, sniffs or embeds what is here; pages of ours say what they need themselves. */
+const securityHeaders = {
+  'x-content-type-options': 'nosniff',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+}
+
+function trackRequests(
+  app: FastifyInstance,
+  { inFlight, endpoints }: ServerContext,
+  { logger, writeTimeoutMs }: TrackOptions,
+): void {
   app.addHook('onRequest', async (request, reply) => {
     const startedAt = performance.now()
     const id = chooseRequestId(request)
@@ -190,12 +221,13 @@ function trackRequests(app: FastifyInstance, { inFlight, endpoints }: ServerCont
       logger.info(describeRequest(request, { id, status, ms: performance.now() - startedAt }))
     })
     closeOnAbort(reply.raw)
+    endStalledAnswer(reply.raw, writeTimeoutMs)
     // By OpenAI's name, and by Anthropic's.
-    reply.headers({ 'x-request-id': id, 'request-id': id })
+    reply.headers({ ...securityHeaders, 'x-request-id': id, 'request-id': id })
     // Here, because a body that nobody wants need not be read first.
     if (request.is404) throw explainUnknownPath(request.method, request.originalUrl, endpoints)
     if (inFlight.isDraining)
-      throw new HttpError(503, 'The server is shutting down.', { headers: { connection: 'close' } })
+      throw new HttpError(503, 'The server is shutting down.', { headers: { connection: 'close', 'retry-after': '1' } })
   })
 }
 

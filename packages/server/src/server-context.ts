@@ -2,10 +2,11 @@ import type { EngineClient, TurnQueue } from '@octavo/core'
 import type { Authenticate, Caller } from './authenticate.ts'
 import type { HttpError } from './http-error.ts'
 import type { InFlightRequests } from './in-flight-requests.ts'
+import type { ResponseStore } from './openai/responses/response-store.ts'
 import type { KnownEndpoint } from './unknown-path.ts'
 
 /** The engine as one caller has it: what it computes is admitted, or refused, and counted. */
-export type CallerEngine = Pick<EngineClient, 'generate'>
+export type CallerEngine = Pick<EngineClient, 'generate' | 'pool'>
 
 /** What the endpoints share. */
 export interface ServerContext {
@@ -23,6 +24,9 @@ export interface ServerContext {
   /** For `sendEventStream`: how long a stream may be silent. */
   readonly pingMs: number | null
   readonly isolatePrefixCache: boolean
+  /** What running requests are given when the server ends. */
+  readonly drainTimeoutMs: number
+  readonly responseStore: ResponseStore
   readonly trustRequestChatTemplate: boolean
   /** What has been added so far. */
   readonly endpoints: KnownEndpoint[]

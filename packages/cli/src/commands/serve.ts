@@ -1,11 +1,26 @@
-import { consoleLogger, type EngineClient, resolveOptions } from '@octavo/core'
-import { checkAddress, checkApiKeys, createApp, listen, timedLogger } from '@octavo/server'
+import { type EngineClient, consoleLogger, engineOptionTable, type Logger } from '@octavo/core'
+import {
+  type AppOptions,
+  checkAddress,
+  createApp,
+  type KeyRing,
+  listen,
+  renewTls,
+  timedLogger,
+  type TlsOptions,
+} from '@octavo/server'
 import type { Command } from 'commander'
-import { readCliEnv } from '../cli-env.ts'
-import { addEngineFlags, type EngineFlags, engineOptionsOf, servingGroups } from '../flags/engine-flags.ts'
+import { describeOptions } from '../config/describe-options.ts'
+import { describeUnknownVariables } from '../config/unknown-variables.ts'
+import { variableOf } from '../config/variable-of.ts'
+import { addEngineFlags, servingGroups } from '../flags/engine-flags.ts'
 import { addOptionFlags } from '../flags/option-flags.ts'
 import { serveOptionTable } from '../flags/serve-options.ts'
-import { openEngine } from '../open-engine.ts'
+import { openKeyRing, readKeys } from '../serving/api-keys.ts'
+import { openModels } from '../serving/open-models.ts'
+import { Reloader } from '../serving/reload.ts'
+import { gatherOptions, type ServeSettings, serveSettings, serveTable } from '../serving/serve-settings.ts'
+import { readTls } from '../serving/tls-files.ts'
 import { onStopSignal } from '../shutdown.ts'
 import { readVersion } from '../version.ts'
 
@@ -13,46 +28,42 @@ export function addServeCommand(program: Command): void {
   const command = program
     .command('serve')
     .description('serve a model over HTTP with the OpenAI API')
-    .argument('<model>', 'a Hugging Face repo id, a folder, a .gguf file, or octavo-tiny')
-  addEngineFlags(addOptionFlags(command, serveOptionTable), servingGroups).action((model: string, flags: EngineFlags) =>
-    serve(model, flags),
-  )
+    .argument('[model]', 'a Hugging Face repo id, a folder, a .gguf file, or octavo-tiny')
+    // Before the hook of the engine's flags, which reads them.
+    .hook('preAction', () => gatherOptions(command))
+  addEngineFlags(addOptionFlags(command, serveOptionTable), servingGroups).action(() => serve(command))
 }
 
 /** Its lines go to journals: each has the time, as those of the requests have. */
 const logger = timedLogger(consoleLogger)
 
-async function serve(model: string, flags: EngineFlags): Promise<void> {
-  const { host, port, shutdownTimeout, ...options } = resolveOptions(serveOptionTable, { ...flags })
-  const apiKeys = findApiKeys(options.apiKey)
+async function serve(command: Command): Promise<void> {
+  const settings = serveSettings(command)
+  const { host, port, shutdownTimeout, drainDelay, restart } = settings.server
+  const ring = openKeyRing(settings.server)
+  const tls = readTls(settings.server)
+  sayOptions(command, settings)
   // A stop while the model is still loading has nothing to drain.
   const forget = onStopSignal(() => process.exit(0))
   await checkAddress({ host, port })
   const ended = Promise.withResolvers<number>()
-  const engine = await openEngine(engineOptionsOf(model, flags, servingGroups), flags, {
+  const engine = await openModels(settings.models, {
     logger,
-    restart: options.restart,
+    restart,
     onDead: () => ended.resolve(engineDeadExitCode),
   })
-  const app = createApp({
-    engine,
-    version: readVersion(),
-    apiKeys,
-    adminApiKey: options.adminApiKey ?? readCliEnv().adminApiKey ?? undefined,
-    logger: options.requestLog ? consoleLogger : { ...consoleLogger, info() {} },
-    drainTimeoutMs: shutdownTimeout * 1000,
-    trustRequestChatTemplate: options.trustRequestChatTemplate,
-  })
+  const app = createApp(appOptions(settings, { engine, ring, tls }))
   const server = await listen(app, { host, port })
   forget()
-  if (apiKeys.length === 0 && !isLoopback(host)) {
-    logger.warn(`anyone who reaches ${host} can use this server; --api-key asks for a key`)
+  using reloader = createReloader(settings, { ring, renew: (next) => renewTls(app, next) })
+  if (ring === null && tls?.clientCa === undefined && !isLoopback(host)) {
+    logger.warn(`anyone who reaches ${host} can use this server; OCTAVO_API_KEY or --api-key-file asks for a key`)
   }
   logger.info(`serving ${engine.models.map(({ id }) => id).join(', ')} at ${server.url}/v1; Ctrl-C stops`)
   process.send?.({ type: 'listening', url: server.url })
-  onStopSignal(() => ended.resolve(0))
+  onStopSignal(() => ended.resolve(0), reloader.isEmpty ? null : () => reloader.loadAll())
   const exitCode = await ended.promise
-  if (exitCode === 0) announceStop(engine, shutdownTimeout)
+  if (exitCode === 0) announceStop(engine, { shutdownTimeout, drainDelay })
   else logger.error(`the engine does not serve again: stopping with exit code ${exitCode}`)
   await server.close()
   await engine.shutdown()
@@ -62,20 +73,85 @@ async function serve(model: string, flags: EngineFlags): Promise<void> {
 /** sysexits' EX_SOFTWARE: told apart from a wrong flag (2) and a start that failed (1), so that a supervisor starts anew. */
 const engineDeadExitCode = 70
 
-/** @throws InvalidConfigError for a key that no request can show */
-function findApiKeys(given: readonly string[] | null): readonly string[] {
-  const { apiKey } = readCliEnv()
-  if (given !== null) checkApiKeys(given, 'apiKey')
-  else if (apiKey !== null) checkApiKeys([apiKey], 'OCTAVO_API_KEY')
-  return given ?? (apiKey === null ? [] : [apiKey])
+function sayOptions(command: Command, { file }: ServeSettings): void {
+  logger.info(describeOptions(command, serveTable, file))
+  for (const line of describeUnknownVariables(Object.keys(serveTable).map(variableOf))) logger.warn(line)
 }
 
-function announceStop(engine: EngineClient, timeoutSeconds: number): void {
+interface Parts {
+  readonly engine: EngineClient
+  readonly ring: KeyRing | null
+  readonly tls: TlsOptions | null
+}
+
+function appOptions({ server, models }: ServeSettings, { engine, ring, tls }: Parts): AppOptions {
+  const requestLogger: Logger = server.requestLog ? consoleLogger : { ...consoleLogger, info() {} }
+  return {
+    engine,
+    version: readVersion(),
+    logger: requestLogger,
+    ...(ring !== null && { authenticate: ring.authenticate }),
+    adminApiKey: server.adminApiKey ?? undefined,
+    tls: tls ?? undefined,
+    allowedHosts: server.allowedHosts ?? [],
+    allowedOrigins: server.allowedOrigins ?? undefined,
+    allowedMethods: server.allowedMethods ?? undefined,
+    allowedHeaders: server.allowedHeaders ?? undefined,
+    allowCredentials: server.allowCredentials,
+    trustRequestChatTemplate: server.trustRequestChatTemplate,
+    ...limitsOf(server),
+    maxNumSeqs: models.reduce((sum, { flags }) => sum + (flags.maxNumSeqs ?? engineOptionTable.maxNumSeqs.default), 0),
+  }
+}
+
+function limitsOf(server: ServeSettings['server']): Partial<AppOptions> {
+  return {
+    bodyLimit: server.maxBodyBytes,
+    maxHeaderBytes: server.maxHeaderBytes,
+    maxQueuedSeqs: server.maxQueuedSeqs,
+    writeTimeoutMs: server.writeTimeout * 1000,
+    pingIntervalMs: server.pingInterval === 0 ? null : server.pingInterval * 1000,
+    drainDelayMs: server.drainDelay * 1000,
+    drainTimeoutMs: server.shutdownTimeout * 1000,
+    restartWaitMs: server.restartWait * 1000,
+  }
+}
+
+interface Renewed {
+  readonly ring: KeyRing | null
+  readonly renew: (tls: TlsOptions) => void
+}
+
+function createReloader({ server }: ServeSettings, { ring, renew }: Renewed): Reloader {
+  const { apiKeyFile, sslKeyfile, sslCertfile, sslCaCerts } = server
+  const given = (...files: (string | null)[]): string[] => files.filter((file) => file !== null)
+  const renewTlsFiles = (): void => {
+    const tls = readTls(server)
+    if (tls !== null) renew(tls)
+  }
+  return new Reloader(
+    [
+      { name: 'API keys', files: given(apiKeyFile), load: () => ring?.replace(readKeys(server)) },
+      { name: 'certificates', files: given(sslKeyfile, sslCertfile, sslCaCerts), load: renewTlsFiles },
+    ],
+    logger,
+  )
+}
+
+interface Stop {
+  readonly shutdownTimeout: number
+  readonly drainDelay: number
+}
+
+function announceStop(engine: EngineClient, { shutdownTimeout, drainDelay }: Stop): void {
   const { numRunningSeqs, numWaitingSeqs } = engine.metrics()
   const numSeqs = numRunningSeqs + numWaitingSeqs
   const names = numSeqs === 1 ? '1 running sequence' : `${numSeqs} running sequences`
-  const wait = `waiting for ${names}, up to ${timeoutSeconds} s; Ctrl-C again stops at once`
-  logger.info(numSeqs > 0 && timeoutSeconds > 0 ? `stopping: ${wait}` : 'stopping')
+  const delay = drainDelay > 0 ? `requests are taken for ${drainDelay} s more, then ` : ''
+  const wait = `waiting for ${names}, up to ${shutdownTimeout} s; Ctrl-C again stops at once`
+  logger.info(
+    `stopping${numSeqs > 0 && shutdownTimeout > 0 ? `: ${delay}${wait}` : delay === '' ? '' : `: ${delay}no more`}`,
+  )
 }
 
 function isLoopback(host: string): boolean {

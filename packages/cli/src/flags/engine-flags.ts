@@ -2,6 +2,7 @@ import { type EngineOptionGroup, type EngineOptions, engineOptionTable, type Opt
 import { type ParallelOptions, parallelOptionTable, serveIfLaunched } from '@octavo/parallel/executor'
 import type { Command } from 'commander'
 import type { BackendFlags } from '../backend-modules.ts'
+import { applyEnvironment } from '../config/option-sources.ts'
 import { backendOptionTable } from './backend-options.ts'
 import { addOptionFlags } from './option-flags.ts'
 
@@ -21,7 +22,8 @@ function flagsOfGroups(groups: readonly EngineOptionGroup[]): OptionTable {
 }
 
 export function addEngineFlags(command: Command, groups: readonly EngineOptionGroup[]): Command {
-  addOptionFlags(command, { ...flagsOfGroups(groups), ...backendOptionTable, ...parallelOptionTable })
+  const table = { ...flagsOfGroups(groups), ...backendOptionTable, ...parallelOptionTable }
+  addOptionFlags(command, table).hook('preAction', () => applyEnvironment(command, table))
   // Of ranks that an MPI launcher started, one runs the command and the others serve it.
   return command.hook('preAction', () => serveIfLaunched(parallelOptionsOf(command.opts<EngineFlags>())))
 }

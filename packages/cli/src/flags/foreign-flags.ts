@@ -11,13 +11,21 @@ const remedies: Readonly<Record<string, string>> = {
   '--distributed-executor-backend': '--executor says it: threads or mpi',
   '--disable-log-requests': '--no-request-log says it',
   '--enable-log-requests': 'requests are logged unless --no-request-log is given; leave it out',
+  '--ssl-cert-reqs': '--ssl-ca-certs asks clients for certificates of these authorities',
+  '--enable-ssl-refresh': 'files of keys and certificates are read again when they change; leave it out',
+  '--h11-max-incomplete-event-size': '--max-header-bytes says it for the headers of a request',
   '--disable-uvicorn-access-log': '--no-request-log says it',
 }
 
 /** What commander says of a flag that it does not know, with the remedy where the flag is vLLM's. */
 export function explainUnknownFlag(message: string): string {
   const [line = '', flag = ''] = /^error: unknown option '([^'=]+).*'/.exec(message) ?? []
-  const camelCase = flag.replace(/^--(no-)?/, '').replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())
-  const remedy = remedies[flag] ?? foreignOptionRemedy(camelCase, flagOf)
+  const remedy = foreignFlagRemedy(flag)
   return remedy === null ? message : `${line}; ${remedy}\n`
+}
+
+/** What to say instead of a flag of vLLM's; `null` for any other. */
+export function foreignFlagRemedy(flag: string): string | null {
+  const camelCase = flag.replace(/^--(no-)?/, '').replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())
+  return remedies[flag] ?? foreignOptionRemedy(camelCase, flagOf)
 }

@@ -29,7 +29,7 @@ function withFlagNames(error: Error): string {
   const { message } = error
   const option = 'option' in error && typeof error.option === 'string' ? error.option : ''
   const named =
-    /^[a-z]/.test(option) && message.startsWith(`${option}:`)
+    /^[a-z]\w*$/.test(option) && message.startsWith(`${option}:`)
       ? `${flagOf(option)}${message.slice(option.length)}`
       : message
   // In the remedy too, but there only what can be nothing else than a name.

@@ -23,7 +23,7 @@ export interface OptionRow {
   readonly default: string | number | boolean | null
   readonly otherwise?: string
   /** What a number counts. */
-  readonly unit?: 'tokens' | 'sequences' | 'seconds' | 'milliseconds' | 'entries' | 'threads'
+  readonly unit?: 'tokens' | 'sequences' | 'seconds' | 'milliseconds' | 'entries' | 'threads' | 'bytes'
   /** One letter for the command line, such as `-p`. */
   readonly short?: string
   /** The variable that stands in where the option is not given. */

@@ -51,6 +51,8 @@ export interface ServedModel {
   readonly created: number
   readonly maxModelLen: number
   readonly hasChatTemplate: boolean
+  /** What is sampled with where a request does not say. Default: `defaultSamplingParams`. */
+  readonly samplingDefaults?: Pick<SamplingParams, 'temperature' | 'topP'>
   /** What it thinks can be told apart from its answers, and limited (`thinkingTokenBudget`), under its own template. Default false. */
   readonly marksThinking?: boolean
   readonly tasks: readonly ModelTask[]

@@ -13,7 +13,8 @@ const contentPartSchema = z.union(
   { error: (issue) => describeWrongPart(issue.input) },
 )
 
-const contentSchema = z.union([z.string(), boundedArray(contentPartSchema, { max: 1024 })])
+/** A text, or parts that are text. */
+export const contentSchema = z.union([z.string(), boundedArray(contentPartSchema, { max: 1024 })])
 
 /** A call that the assistant made. */
 export const toolCallSchema = z.looseObject({
@@ -68,7 +69,7 @@ function describeWrongPart(input: unknown): string | undefined {
 }
 
 /** A bounded quotation: the value is the client's, and ends up in a message. */
-function quote(value: unknown): string {
+export function quote(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 64 ? `${value.slice(0, 64)}…` : value)
   return value === undefined ? 'undefined' : `of type ${value === null ? 'null' : typeof value}`
 }

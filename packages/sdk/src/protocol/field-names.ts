@@ -50,6 +50,15 @@ const chatFieldNames: Readonly<Record<string, string>> = {
   continueFinalMessage: 'continue_final_message',
 }
 
+const responsesFieldNames: Readonly<Record<string, string>> = {
+  ...chatFieldNames,
+  messages: 'input',
+  prompt: 'input',
+  maxTokens: 'max_output_tokens',
+  /** What it does is asked for otherwise there. */
+  truncatePromptTokens: 'truncation: "auto"',
+}
+
 /** In /v1/completions. A name that it does not have stays as it is. */
 export function completionFieldName(field: string, body?: unknown): string {
   return field === 'structuredOutput' ? constraintField(body) : (completionFieldNames[field] ?? field)
@@ -62,12 +71,26 @@ export function chatFieldName(field: string, body: unknown): string {
   return field === 'structuredOutput' ? constraintField(body) : (chatFieldNames[field] ?? field)
 }
 
+/** In /v1/responses. */
+export function responsesFieldName(field: string, body: unknown): string {
+  if (field !== 'structuredOutput') return responsesFieldNames[field] ?? field
+  const { text, structured_outputs: constraint } =
+    typeof body === 'object' && body !== null ? (body as ConstrainedResponse) : {}
+  const hasFormat = text?.format != null && text.format.type !== 'text'
+  return constraint == null && hasFormat ? 'text.format' : constraintField(body)
+}
+
 /** What of a body says what its output must be: a constraint, a format, or tools. */
 function constraintField(body: unknown): string {
   const fields = typeof body === 'object' && body !== null ? (body as ConstrainedBody) : {}
   if (fields.structured_outputs != null) return 'structured_outputs'
   if (fields.response_format != null && fields.response_format.type !== 'text') return 'response_format'
   return fields.tools == null ? 'structured_outputs' : 'tools'
+}
+
+interface ConstrainedResponse {
+  readonly structured_outputs?: unknown
+  readonly text?: { readonly format?: { readonly type?: unknown } | null } | null
 }
 
 interface ConstrainedBody {

@@ -69,7 +69,7 @@ export { completionChunkSchema, completionSchema } from './completion.ts'
 export type { Completion, CompletionChoice, CompletionChunk } from './completion.ts'
 export { errorBodySchema } from './error-body.ts'
 export type { ErrorBody } from './error-body.ts'
-export { chatFieldName, completionFieldName } from './field-names.ts'
+export { chatFieldName, completionFieldName, responsesFieldName } from './field-names.ts'
 export { wireFinishReasonSchema } from './finish-reason.ts'
 export type { WireFinishReason } from './finish-reason.ts'
 export type { GenerationOptions } from './generation-options.ts'
@@ -117,3 +117,24 @@ export { tokenizedSchema, tokenizeRequestSchema } from './tokens/tokenize.ts'
 export type { Tokenized, TokenizeRequest } from './tokens/tokenize.ts'
 export { tokenizerInfoSchema } from './tokens/tokenizer-info.ts'
 export type { TokenizerInfo } from './tokens/tokenizer-info.ts'
+export { inputItemSchema, responseInputSchema } from './responses/input-item.ts'
+export type { InputItem } from './responses/input-item.ts'
+export { responseEventSchema } from './responses/response-event.ts'
+export type { ResponseEvent } from './responses/response-event.ts'
+export { outputItemSchema, responseItemListSchema, responseItemSchema } from './responses/response-item.ts'
+export type {
+  FunctionCallItem,
+  MessageItem,
+  OutputItem,
+  OutputLogprob,
+  ReasoningItem,
+  ResponseItem,
+  ResponseItemList,
+} from './responses/response-item.ts'
+export { deletedResponseSchema, responseObjectSchema } from './responses/response-object.ts'
+export type { DeletedResponse, ResponseObject, ResponseUsage } from './responses/response-object.ts'
+export { inputItemsQuerySchema, responseQuerySchema } from './responses/response-queries.ts'
+export { responseRequestSchema } from './responses/response-request.ts'
+export type { Includable, ResponseRequest } from './responses/response-request.ts'
+export type { ResponseTool, ResponseToolChoice } from './responses/response-tool.ts'
+export type { TextConfig } from './responses/text-config.ts'

@@ -75,7 +75,7 @@ export function isForcedChoice(choice: WireToolChoice | null | undefined): boole
   return choice.type === 'function' || choice.allowed_tools.mode === 'required'
 }
 
-type FailField = (field: string, message: string) => void
+export type FailField = (field: string, message: string) => void
 
 /** The tools that a choice names. */
 function namesOf(choice: WireToolChoice): string[] {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { InvalidConfigError, nearestName, type OptionTable, resolveOptions } from '@octavo/core'
+import { InvalidConfigError, type OptionTable, resolveOptions } from '@octavo/core'
 import { checkApiKeys } from './check-api-keys.ts'
 import type { KeyLimits } from './key-meter.ts'
 
@@ -107,8 +107,7 @@ function resolveApiKey(given: unknown, { index, option }: Entry): ApiKey {
     fail('must be a text or an object with key or sha256.')
   const entry = given as Readonly<Record<string, unknown>>
   for (const field of Object.keys(entry)) {
-    if (!(field in apiKeyTable))
-      fail(`has a field that is none: ${nearestName(field.slice(0, 40), Object.keys(apiKeyTable))} is the nearest.`)
+    if (!(field in apiKeyTable)) fail(`has a field that is none; it may have ${Object.keys(apiKeyTable).join(', ')}.`)
   }
   const fields = resolveFields(entry, fail)
   if ((fields.key === null) === (fields.sha256 === null)) fail('needs one of key and sha256.')

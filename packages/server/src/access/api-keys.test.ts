@@ -46,7 +46,7 @@ describe('API keys', () => {
     [[{}], 'key 1 needs one of key and sha256'],
     [['x', { sha256: secret }], 'key 2 has a sha256 that is not 64 hexadecimal digits'],
     [[secret, hashed], 'are the same key'],
-    [[{ key: secret, request_per_minute: 1 }], 'requestsPerMinute is the nearest'],
+    [[{ key: secret, request_per_minute: 1 }], 'it may have name, key, sha256, tenant, requestsPerMinute'],
     [[{ key: secret, tokensPerMinute: 0 }], 'tokensPerMinute: must be an integer of at least 1, got 0'],
     [[{ key: 12_345_678 }], 'key: must be a text'],
     [[{ key: `${secret} ` }], 'white space at an end'],

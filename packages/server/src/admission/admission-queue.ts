@@ -2,7 +2,7 @@ import type { EngineMetrics } from '@octavo/core'
 import { formatSpan, retryAfter } from '../access/retry-after.ts'
 import type { Caller } from '../authenticate.ts'
 import { HttpError } from '../http-error.ts'
-import { type Place, QueueForecast } from './queue-forecast.ts'
+import { type Ended, QueueForecast } from './queue-forecast.ts'
 
 export interface AdmissionOptions {
   /** Sequences that may wait beside those that the engine computes. */
@@ -14,12 +14,20 @@ export interface AdmissionOptions {
   readonly now?: () => number
 }
 
+export interface Wanted {
+  readonly numSeqs: number
+  readonly maxTokens: number | null
+  /** Part of a request of which others were admitted: it is not broken off in the middle. */
+  readonly isMore: boolean
+}
+
 export interface Admitted {
-  readonly place: Place
+  /** Of a sequence, while they are made. */
+  progress(numTokens: number): void
   /** Nothing more is computed for it; again does nothing. */
   leave(): void
-  /** It ended by itself, with so many tokens of output a sequence. */
-  learn(numTokens: number): void
+  /** It was not aborted. */
+  learn(ended: Ended): void
 }
 
 interface Tenant {
@@ -33,6 +41,7 @@ export class AdmissionQueue {
   readonly #forecast: QueueForecast
   readonly #now: () => number
   readonly #tenants = new Map<string, Tenant>()
+  #timer: NodeJS.Timeout | null = null
 
   constructor(options: AdmissionOptions) {
     this.#options = options
@@ -41,16 +50,13 @@ export class AdmissionQueue {
   }
 
   /** @throws HttpError 503 where the queue is full; 429 where the caller has more than its share of a queue that is half full */
-  enter(
-    { tenant }: Caller,
-    { numSeqs, maxTokens }: { readonly numSeqs: number; readonly maxTokens: number | null },
-  ): Admitted {
+  enter({ tenant }: Caller, { numSeqs, maxTokens, isMore }: Wanted): Admitted {
     const forecast = this.#forecast
     const capacity = forecast.capacity
     const limit = capacity + this.#options.maxQueuedSeqs
     // What is larger than the whole queue must be taken some time.
     const excess = forecast.numSeqs + Math.min(numSeqs, limit) - limit
-    if (excess > 0) {
+    if (excess > 0 && !isMore) {
       const queued = forecast.numSeqs - capacity
       throw refusal(
         503,
@@ -64,20 +70,31 @@ export class AdmissionQueue {
         : this.#checkShare(tenant, {
             numSeqs,
             limit,
-            isHalfFull: forecast.numSeqs - capacity > this.#options.maxQueuedSeqs / 2,
+            isHalfFull: !isMore && forecast.numSeqs - capacity > this.#options.maxQueuedSeqs / 2,
           })
     if (held !== null) held.numSeqs += numSeqs
     const place = forecast.add(numSeqs, maxTokens)
+    this.#watch()
     let isHere = true
     return {
-      place,
+      progress: (numTokens) => void (place.numTokens = numTokens),
       leave: () => {
         if (isHere && held !== null) held.numSeqs -= numSeqs
         isHere = false
         forecast.remove(place)
       },
-      learn: (numTokens) => forecast.learn(numTokens),
+      learn: (ended) => forecast.learn(ended),
     }
+  }
+
+  /** While there is something to see. */
+  #watch(): void {
+    this.#timer ??= setInterval(() => {
+      this.#forecast.observe()
+      if (!this.#forecast.isIdle || this.#timer === null) return
+      clearInterval(this.#timer)
+      this.#timer = null
+    }, watchMs).unref()
   }
 
   /** Where others call too, one of them gets no more than its share of all places; unless there are many left. */
@@ -102,6 +119,7 @@ export class AdmissionQueue {
   }
 }
 
+const watchMs = 200
 const rememberedMs = 60_000
 /** Longer is no forecast. */
 const maxWaitMs = 300_000

@@ -2,8 +2,10 @@ import type { GenerateRequest, SamplingParamsInput } from '@octavo/core'
 import type { GenerationOptions } from '@octavo/sdk/protocol'
 import type { Generation } from '../open-generation.ts'
 
-/** What both endpoints share; absent and `null` leave the choice to the model's own defaults. */
-export function samplingParams(options: GenerationOptions): SamplingParamsInput {
+type CommonOptions = Omit<GenerationOptions, 'stream_options'>
+
+/** What the endpoints share; absent and `null` leave the choice to the model's own defaults. */
+export function samplingParams(options: CommonOptions): SamplingParamsInput {
   return {
     n: options.n ?? undefined,
     minTokens: options.min_tokens ?? undefined,
@@ -30,7 +32,7 @@ export function samplingParams(options: GenerationOptions): SamplingParamsInput 
 
 /** The fields of the engine's request that both endpoints fill alike. */
 export function commonRequestFields(
-  options: GenerationOptions,
+  options: CommonOptions,
   { engineRequestId, model, cacheSalt }: Pick<Generation, 'engineRequestId' | 'model' | 'cacheSalt'>,
 ): Omit<GenerateRequest, 'prompt' | 'params'> {
   return {

@@ -1,4 +1,4 @@
-import type { EngineClient, ModelTask, PoolingOutput, PoolingRequest, ServedModel } from '@octavo/core'
+import type { EngineClient, ModelTask, PoolingRequest, ServedModel } from '@octavo/core'
 import type { PoolingOptions } from '@octavo/sdk/protocol'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { HttpError } from '../http-error.ts'
@@ -31,10 +31,10 @@ export function openPooling(
   const { engine } = server
   const servedModel = resolveModel(engine, body.model ?? null)
   requireTask(servedModel, ...tasks)
-  if (engine.pool === undefined) throw new HttpError(501, 'The engine of this server makes no vectors.')
   const wanted = { model: body.model, requestId: body.request_id, cacheSalt: body.cache_salt }
   const opened = openRequest(server, { request, reply, idPrefix, wanted })
-  const pool = (one: PoolingRequest, signal?: AbortSignal): Promise<PoolingOutput> => engine.pool!(one, signal)
+  const { pool } = opened.engine
+  if (pool === undefined) throw new HttpError(501, 'The engine of this server makes no vectors.')
   return { ...opened, servedModel, pool }
 }
 

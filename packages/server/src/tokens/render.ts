@@ -76,7 +76,7 @@ export function addRender(app: FastifyInstance, server: ServerContext): void {
   }
 }
 
-function renderOf(engine: EngineClient): NonNullable<EngineClient['render']> {
+function renderOf(engine: Pick<EngineClient, 'render'>): NonNullable<EngineClient['render']> {
   if (engine.render === undefined) throw new HttpError(501, 'The engine of this server does not render requests.')
   return (request: GenerateRequest, signal?: AbortSignal) => engine.render!(request, signal)
 }

@@ -261,7 +261,7 @@ describe('a batch on its way', () => {
       const batch = await untilEnd(app, begun)
       expect(batch).toMatchObject({ status: 'expired', expired_at: expect.any(Number), output_file_id: null })
       expect(await resultsOf(app, batch.error_file_id)).toMatchObject(
-        Array(3).fill({ error: { code: 'batch_expired' } }),
+        Array.from({ length: 3 }, () => ({ error: { code: 'batch_expired' } })),
       )
     } finally {
       vi.useRealTimers()
