@@ -47,6 +47,8 @@ export async function openEngine(
 }
 
 function describe({ info }: AsyncEngine, model: string, tookMs: number): string {
-  const cache = `${info.numBlocks} KV blocks of ${info.blockSize} tokens (${formatBytes(info.kvCacheBytes)})`
+  const cache = info.needsWholePrompts
+    ? 'no KV cache'
+    : `${info.numBlocks} KV blocks of ${info.blockSize} tokens (${formatBytes(info.kvCacheBytes)})`
   return `${model}: ${formatBytes(info.weightBytes)} of weights on backend ${info.backend}, context ${info.maxModelLen}, ${cache}, ready in ${(tookMs / 1000).toFixed(1)} s`
 }

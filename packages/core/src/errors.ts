@@ -73,6 +73,7 @@ export class InvalidRequestError extends OctavoError {
 interface Excess {
   readonly isLowerBound?: boolean
   readonly maxTokens?: number | null
+  readonly hasOutput?: boolean
 }
 
 /** The prompt alone, or prompt and requested tokens, exceed what the model can attend to. */
@@ -82,15 +83,19 @@ export class ContextLengthError extends OctavoError {
 
   /**
    * `isLowerBound`: the prompt has at least this many tokens; it was not tokenized to its end. `maxTokens`: the prompt
-   * alone would fit, with so many output tokens it does not.
+   * alone would fit, with so many output tokens it does not. `hasOutput`: room for a token must be left.
    */
-  constructor(numPromptTokens: number, maxModelLen: number, { isLowerBound = false, maxTokens = null }: Excess = {}) {
+  constructor(
+    numPromptTokens: number,
+    maxModelLen: number,
+    { isLowerBound = false, maxTokens = null, hasOutput = true }: Excess = {},
+  ) {
     const start = `The prompt has ${isLowerBound ? 'at least ' : ''}${numPromptTokens} tokens`
     super(
       'context_length_exceeded',
       maxTokens === null
         ? [
-            `${start}, but this model's context is ${maxModelLen} tokens and at least one must be left for the output. Shorten the prompt to at most ${maxModelLen - 1} tokens, or pass `,
+            `${start}, but this model's context is ${maxModelLen} tokens${hasOutput ? ' and at least one must be left for the output' : ''}. Shorten the prompt to at most ${hasOutput ? maxModelLen - 1 : maxModelLen} tokens, or pass `,
             { field: 'truncatePromptTokens' },
             '.',
           ]
@@ -234,7 +239,7 @@ export class EngineSleepingError extends OctavoError {
   }
 }
 
-/** The model computed what is no distribution (NaN) for one request, which ends; the engine goes on. */
+/** The model computed what is no distribution, or no vector (NaN), for one request, which ends; the engine goes on. */
 export class InvalidLogitsError extends OctavoError {
   constructor(message: string) {
     super('invalid_logits', message)

@@ -1,6 +1,14 @@
 /** The public names of @octavo/core, listed one by one; nothing else is public. */
 export { LLM, loadModel } from './engine/llm.ts'
 export type { ChatOptions, GenerateOptions, Prompt } from './engine/llm.ts'
+export type {
+  ClassificationOutput,
+  EmbeddingOutput,
+  EmbedOptions,
+  EncodeOptions,
+  PoolingOptions,
+  ScoringOutput,
+} from './engine/llm-pooling.ts'
 export { AsyncEngine } from './engine/async-engine.ts'
 export type { EngineHooks } from './engine/async-engine.ts'
 export type { CreateTokenizer } from './engine/front-model.ts'

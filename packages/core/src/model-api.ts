@@ -1,12 +1,32 @@
 /** What a model of one's own, its layers and its linear methods are made of: `@octavo/core/model`. */
 export type { ArchitectureConfig } from './config/architectures.ts'
 export { parseModelConfig } from './config/model-config.ts'
-export type { LayerType, ModelActivation, ModelConfig, MoeConfig } from './config/model-config.ts'
+export type { ModelActivation } from './config/activation.ts'
+export type { ModelHead } from './config/architectures.ts'
+export type { EncoderConfig } from './config/encoder-config.ts'
+export type { ModelPooling } from './config/model-pooling.ts'
+export type {
+  ClassifierActivation,
+  ClassifierConfig,
+  DenseConfig,
+  PoolingConfig,
+  PoolingType,
+} from './config/pooling-config.ts'
+export type { LayerType, ModelConfig, MoeConfig } from './config/model-config.ts'
 export type { RopeConfig, RopeScaling } from './config/rope-config.ts'
 
-export type { CausalLM, KvShape, LayerRange, LoadModelContext, ModelDefinition } from './models/model.ts'
+export type {
+  CausalLM,
+  KvShape,
+  LayerRange,
+  LoadModelContext,
+  ModelDefinition,
+  PoolingHead,
+  PoolingHeads,
+} from './models/model.ts'
 export { getModelDefinition } from './models/registry.ts'
 export { defineDecoder, loadDecoder } from './models/decoder.ts'
+export type { ClassifierDesign, DenseDesign } from './models/classifier-design.ts'
 export { createBlock, createNorm, runBlock } from './models/decoder-block.ts'
 export type { BlockContext, DecoderBlock, Stream } from './models/decoder-block.ts'
 export { resolveNames, stageLayout } from './models/weight-names.ts'

@@ -9,6 +9,7 @@ const info: PoolingInfo = {
   numLabels: null,
   labels: null,
   acceptsPairs: false,
+  prompts: {},
 }
 const limits = { tasks: ['generate', 'embed', 'token_embed', 'classify'] as const, pooling: info }
 

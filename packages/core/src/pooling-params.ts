@@ -23,6 +23,8 @@ export interface PoolingInfo {
   readonly labels: readonly string[] | null
   /** Whether two texts can be one prompt: a cross-encoder. */
   readonly acceptsPairs: boolean
+  /** Texts that the model was trained to see before others, by name (`query`, `passage`): who wants one puts it there. */
+  readonly prompts: Readonly<Record<string, string>>
 }
 
 /** Pooling parameters, complete and frozen; plain data that crosses threads. */

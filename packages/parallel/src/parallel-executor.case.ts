@@ -60,6 +60,40 @@ export async function expectGrammars(parallel: ParallelOptions): Promise<void> {
   expect(await constrainedTexts([parallelExecutor(parallel)])).toEqual(alone)
 }
 
+/**
+ * Vectors of prompts that share batches with what generates, in parts: of stages they have the bits of the whole model; where
+ * ranks share layers, sums are taken in another order.
+ */
+export async function expectVectors(fixture: string, parallel: ParallelOptions): Promise<void> {
+  const [alone, shared] = [await vectorsOf(fixture, []), await vectorsOf(fixture, [parallelExecutor(parallel)])]
+  expect(shared.map(({ length }) => length)).toEqual(alone.map(({ length }) => length))
+  if ((parallel.tp ?? 1) === 1) return expect(shared).toEqual(alone)
+  const largest = Math.max(...alone.flatMap((vector) => Array.from(vector, Math.abs)))
+  shared.forEach((vector, i) =>
+    vector.forEach((value, j) => expect(Math.abs(value - alone[i]![j]!)).toBeLessThan(1e-4 * largest)),
+  )
+}
+
+async function vectorsOf(fixture: string, modules: readonly EngineModule[]): Promise<Float32Array[]> {
+  await using llm = await LLM.load(`${fixtures}${fixture}`, {
+    backend: 'cpu',
+    kvCacheMemory: '64MiB',
+    maxNumBatchedTokens: 48,
+    maxNumSeqs: 8,
+    modules,
+  })
+  const prompts = [5, 40, 90, 40].map((length) => Array.from({ length }, (_, i) => (i * 37 + length) % 500))
+  const { tasks } = llm.engine.models[0]!
+  const task = tasks.includes('embed') ? 'embed' : 'classify'
+  const tokenTasks = (['token_embed', 'token_classify'] as const).filter((name) => tasks.includes(name))
+  const [outputs, ofTokens] = await Promise.all([
+    llm.encode(prompts, { task, useActivation: false }),
+    Promise.all(tokenTasks.map((name) => llm.encode(prompts, { task: name, useActivation: false }))),
+    tasks.includes('generate') ? llm.generate(prompts, { maxTokens: 8, ignoreEos: true }) : [],
+  ])
+  return [...outputs, ...ofTokens.flat()].map(({ data }) => data)
+}
+
 async function constrainedTexts(modules: readonly EngineModule[]): Promise<string[]> {
   await using llm = await LLM.load('octavo-tiny', { backend: 'cpu', kvCacheMemory: '64MiB', modules })
   const params = { maxTokens: 40, temperature: 1, seed: 3, n: 3 }

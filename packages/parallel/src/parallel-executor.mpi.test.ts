@@ -1,6 +1,6 @@
 import { describe, it } from 'vitest'
 import { findMpiLibraries } from './mpi/find-mpi-libraries.ts'
-import { expectGoldenTokens, expectGrammars, expectSharedKQuants } from './parallel-executor.case.ts'
+import { expectGoldenTokens, expectGrammars, expectSharedKQuants, expectVectors } from './parallel-executor.case.ts'
 
 const libraries = (await findMpiLibraries()).filter(({ launcher }) => launcher !== null)
 
@@ -13,6 +13,8 @@ describe.skipIf(libraries.length === 0).each(libraries)('ranks as processes of $
   })
 
   it('share K-quants', () => expectSharedKQuants({ executor: 'mpi', mpi }))
+
+  it('give the vectors of one rank', () => expectVectors('models/qwen3-seqcls', { pp: 2, executor: 'mpi', mpi }))
 
   it('hold outputs to grammars', () => expectGrammars({ tp: 2, executor: 'mpi', mpi }))
 })

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { expectGoldenTokens, expectGrammars, expectSharedKQuants } from './parallel-executor.case.ts'
+import { expectGoldenTokens, expectGrammars, expectSharedKQuants, expectVectors } from './parallel-executor.case.ts'
 import type { ParallelOptions } from './parallel-option-table.ts'
 
 describe('ranks as threads', () => {
@@ -20,4 +20,11 @@ describe('ranks as threads', () => {
   it('share K-quants', () => expectSharedKQuants())
 
   it.each([{ tp: 2 }, { pp: 2 }] satisfies ParallelOptions[])('%j: outputs are held to grammars', expectGrammars)
+
+  it.each([
+    ['models/llama', { pp: 3 }],
+    ['models/qwen3', { tp: 2 }],
+    ['models/qwen3-seqcls', { tp: 2, pp: 2 }],
+    ['models/bert-embed', { tp: 2 }],
+  ] satisfies [string, ParallelOptions][])('%s with %j gives the vectors of one rank', expectVectors)
 })

@@ -1,6 +1,7 @@
 import type { DType } from '../tensor/dtype.ts'
 import { allKvDTypes, type KvDType } from '../tensor/kv-storage.ts'
 import type { OptionRow } from './option-table.ts'
+import { allPoolingTypes, type PoolingType } from './pooling-config.ts'
 
 /** What a user may set; everything but `model` has a default. The table below says which, and what is allowed. */
 export interface EngineOptions {
@@ -16,6 +17,11 @@ export interface EngineOptions {
   readonly chatTemplate?: string
   /** Sampling defaults, `auto`: from the checkpoint's generation_config.json; `octavo`: the library's own. */
   readonly generationConfig?: 'auto' | 'octavo'
+  /**
+   * Of which of a prompt's hidden states an embedding is made, `auto`: as the checkpoint says, else the last of a decoder and
+   * the first of an encoder.
+   */
+  readonly poolingType?: PoolingType | 'auto'
   /** A backend as `octavo env` lists them, `auto`: the first of those that works. */
   readonly backend?: string
   /**
@@ -107,6 +113,12 @@ export const engineOptionTable = {
     type: oneOf('auto', 'octavo'),
     default: 'auto',
     doc: "Sampling defaults, `auto`: from the checkpoint's generation_config.json; `octavo`: the library's own.",
+  },
+  poolingType: {
+    group: 'model',
+    type: oneOf('auto', ...allPoolingTypes),
+    default: 'auto',
+    doc: "Of which of a prompt's hidden states an embedding is made, `auto`: as the checkpoint says, else the last of a decoder and the first of an encoder.",
   },
   backend: {
     group: 'device',

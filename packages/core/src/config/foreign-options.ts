@@ -26,6 +26,11 @@ const remedies: Readonly<Record<string, string>> = {
     'how a model writes calls is found in its chat template; leave it out, or give another with {chatTemplate}',
   reasoningParser:
     'how a model marks its thinking is found in its chat template; leave it out, or give another with {chatTemplate}',
+  poolerConfig: '{poolingType} says how prompts are pooled; the rest is as the checkpoint says',
+  overridePoolerConfig: '{poolingType} says how prompts are pooled; the rest is as the checkpoint says',
+  runner: 'a model does all it can: it generates, embeds or classifies as its architecture says; leave it out',
+  convert: 'every decoder embeds too, and a classifier is one by its architecture; leave it out',
+  task: 'a model does all it can: it generates, embeds or classifies as its architecture says; leave it out',
   enableAutoToolChoice: 'tools may be called wherever the chat template has them; leave it out',
   structuredOutputsConfig: 'there is one backend for grammars; leave it out',
   guidedDecodingBackend: 'there is one backend for grammars; leave it out',

@@ -18,6 +18,7 @@ const flag = absentIfNull(z.boolean())
 const maxLayers = 1024
 const maxHeads = 4096
 const maxPositions = 2 ** 24
+export const maxLabels = 65_536
 
 const factors = z.array(positive).max(4096)
 
@@ -87,6 +88,25 @@ const schema = z.object({
   use_bidirectional_attention: absentIfNull(z.union([z.boolean(), z.string().max(64)])),
   swiglu_limit: absentIfNull(positive),
   eos_token_id: absentIfNull(z.union([tokenId, z.array(tokenId).max(64)])),
+  // Of encoders.
+  type_vocab_size: absentIfNull(z.int().min(0).max(1024)),
+  pad_token_id: absentIfNull(tokenId),
+  position_embedding_type: absentIfNull(z.string().max(64)),
+  is_decoder: flag,
+  local_attention: absentIfNull(count(maxPositions)),
+  global_attn_every_n_layers: absentIfNull(count(maxLayers)),
+  classifier_bias: flag,
+  classifier_activation: absentIfNull(z.string().max(64)),
+  classifier_pooling: absentIfNull(z.string().max(64)),
+  // Of classifiers and embedders.
+  id2label: absentIfNull(z.record(z.string().max(16), z.union([z.string().max(1000), z.number()]))),
+  num_labels: absentIfNull(count(maxLabels)),
+  problem_type: absentIfNull(z.string().max(64)),
+  sentence_transformers: absentIfNull(z.object({ activation_fn: absentIfNull(z.string().max(200)) })),
+  sbert_ce_default_activation_function: absentIfNull(z.string().max(200)),
+  use_sep_token: flag,
+  is_matryoshka: flag,
+  matryoshka_dimensions: absentIfNull(z.array(count(2 ** 17)).max(1024)),
   dtype: absentIfNull(z.string().max(64)),
 })
 
@@ -96,14 +116,16 @@ export const emptyRopeParameters = ropeParameters.parse({})
 
 /** Other names that files use for a key, tried in order before the key itself is missing. */
 const aliases: Readonly<Record<string, readonly string[]>> = {
-  hidden_size: ['n_embd'],
-  intermediate_size: ['n_inner'],
-  num_hidden_layers: ['n_layer'],
-  num_attention_heads: ['n_head'],
+  hidden_size: ['n_embd', 'dim'],
+  intermediate_size: ['n_inner', 'hidden_dim'],
+  num_hidden_layers: ['n_layer', 'n_layers'],
+  num_attention_heads: ['n_head', 'n_heads'],
   max_position_embeddings: ['n_positions', 'n_ctx'],
-  norm_epsilon: ['rms_norm_eps', 'layer_norm_epsilon', 'layer_norm_eps'],
+  norm_epsilon: ['rms_norm_eps', 'layer_norm_epsilon', 'layer_norm_eps', 'norm_eps'],
   activation: ['hidden_activation', 'hidden_act', 'activation_function'],
   num_experts: ['num_local_experts'],
+  rope_theta: ['global_rope_theta'],
+  rope_local_base_freq: ['local_rope_theta'],
   dtype: ['torch_dtype'],
 }
 
@@ -111,6 +133,8 @@ const aliases: Readonly<Record<string, readonly string[]>> = {
 const usualNames: Readonly<Record<string, string>> = { norm_epsilon: 'rms_norm_eps', activation: 'hidden_act' }
 
 const gemmaDefaults = { tie_word_embeddings: true, head_dim: 256, query_pre_attn_scalar: 256, num_key_value_heads: 4 }
+
+const bertDefaults = { activation: 'gelu', norm_epsilon: 1e-12, max_position_embeddings: 512, type_vocab_size: 2 }
 
 /**
  * Values that a config.json may leave out because they are the defaults of its model type
@@ -137,6 +161,21 @@ const defaults: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   phi3: { norm_epsilon: 1e-5 },
   olmo2: { norm_epsilon: 1e-5 },
   gpt2: { tie_word_embeddings: true, activation: 'gelu_new', norm_epsilon: 1e-5 },
+  bert: { ...bertDefaults, pad_token_id: 0 },
+  roberta: { ...bertDefaults, pad_token_id: 1 },
+  'xlm-roberta': { ...bertDefaults, pad_token_id: 1 },
+  distilbert: { ...bertDefaults, pad_token_id: 0, type_vocab_size: 0 },
+  modernbert: {
+    activation: 'gelu',
+    norm_epsilon: 1e-5,
+    max_position_embeddings: 8192,
+    rope_theta: 160_000,
+    rope_local_base_freq: 10_000,
+    local_attention: 128,
+    global_attn_every_n_layers: 3,
+    classifier_activation: 'gelu',
+    classifier_pooling: 'cls',
+  },
   gpt_oss: {
     attention_bias: true,
     head_dim: 64,

@@ -1,13 +1,15 @@
 import { CheckpointError, UnsupportedModelError } from '../errors.ts'
 import type { DType } from '../tensor/dtype.ts'
-import { isSupportedArchitecture, type MoreArchitectures, unsupportedArchitecture } from './architectures.ts'
+import { type ModelActivation, parseActivation } from './activation.ts'
+import { findArchitecture, type ModelHead, type MoreArchitectures, unsupportedArchitecture } from './architectures.ts'
+import { checkEncoderType, type EncoderConfig, parseEncoder } from './encoder-config.ts'
 import { parseHfConfig } from './hf-config.ts'
 import type { HfConfig } from './hf-config.ts'
+import { type ModelPooling, parseModelPooling } from './model-pooling.ts'
 import { parseRopeConfigs } from './rope-config.ts'
 import type { RopeConfig } from './rope-config.ts'
 
 export type LayerType = 'full' | 'sliding'
-export type ModelActivation = 'silu' | 'gelu' | 'gelu_tanh' | 'relu'
 
 export interface MoeConfig {
   readonly numExperts: number
@@ -25,6 +27,11 @@ export interface ModelConfig {
   readonly file: string
   readonly architecture: string
   readonly modelType: string
+  /** What stands on its stack, by the architecture's name; the head over the vocabulary where that is not known. */
+  readonly head: ModelHead
+  /** Of a model whose tokens see each other, before and behind; `null` for decoders. */
+  readonly encoder: EncoderConfig | null
+  readonly pooling: ModelPooling
   readonly vocabSize: number
   readonly hiddenSize: number
   readonly intermediateSize: number
@@ -83,7 +90,7 @@ export function parseModelConfig(
   const architecture: unknown = Array.isArray(names) ? names[0] : undefined
   if (typeof architecture === 'string' && Object.hasOwn(more, architecture))
     return parseKeys(more[architecture]?.readConfig?.(json) ?? json, file)
-  if (typeof architecture !== 'string' || isSupportedArchitecture(architecture)) return parseKeys(json, file)
+  if (typeof architecture !== 'string' || findArchitecture(architecture) !== null) return parseKeys(json, file)
   try {
     return parseKeys(json, file)
   } catch (error) {
@@ -107,10 +114,18 @@ function parseKeys(json: Readonly<Record<string, unknown>>, file: string): Model
   if (hf.num_attention_heads % numKvHeads !== 0) {
     fail('num_key_value_heads', `${numKvHeads} does not divide num_attention_heads ${hf.num_attention_heads}`)
   }
+  const architecture = hf.architectures[0] ?? fail('architectures', 'is empty')
+  const known = findArchitecture(architecture)
+  const head = known?.head ?? 'tokens'
+  const encoder = parseEncoder(hf, { fail, unsupported })
+  checkEncoderType(known, encoder, { hf, fail })
   return Object.freeze<ModelConfig>({
     file,
-    architecture: hf.architectures[0] ?? fail('architectures', 'is empty'),
+    architecture,
     modelType: hf.model_type,
+    head,
+    encoder,
+    pooling: parseModelPooling(hf, head, { fail, unsupported }),
     vocabSize: hf.vocab_size,
     hiddenSize: hf.hidden_size,
     intermediateSize: hf.intermediate_size ?? 4 * hf.hidden_size,
@@ -121,7 +136,7 @@ function parseKeys(json: Readonly<Record<string, unknown>>, file: string): Model
     maxPositionEmbeddings:
       scaling.type === 'yarn'
         ? Math.max(hf.max_position_embeddings, Math.round(scaling.originalMaxPositions * scaling.factor))
-        : hf.max_position_embeddings,
+        : hf.max_position_embeddings - (encoder?.firstPosition ?? 0),
     longPromptThreshold: scaling.type === 'longrope' ? scaling.originalMaxPositions : null,
     activation: parseActivation(hf.activation, unsupported),
     normEpsilon: hf.norm_epsilon,
@@ -161,26 +176,6 @@ function resolveHeadDim(hf: HfConfig, fail: Fail): number {
   )
 }
 
-function parseActivation(name: string, unsupported: Unsupported): ModelActivation {
-  switch (name) {
-    case 'silu':
-    case 'swish':
-      return 'silu'
-    case 'gelu':
-      return 'gelu'
-    case 'gelu_new':
-    case 'gelu_fast':
-    case 'gelu_pytorch_tanh':
-      return 'gelu_tanh'
-    case 'relu':
-      return 'relu'
-    default:
-      return unsupported(
-        `the activation "${name}" is not supported; known are silu, gelu, gelu_new, gelu_fast, gelu_pytorch_tanh and relu.`,
-      )
-  }
-}
-
 /** Which layers slide when the file does not list them (`layer_types`), by model type; all others have full attention. */
 const slidingRules: Readonly<Record<string, (hf: HfConfig, layer: number) => boolean>> = {
   mistral: () => true,
@@ -192,6 +187,7 @@ const slidingRules: Readonly<Record<string, (hf: HfConfig, layer: number) => boo
   gemma2: (_, layer) => layer % 2 === 0,
   gemma3_text: (hf, layer) => (layer + 1) % (hf.sliding_window_pattern ?? 6) !== 0,
   gpt_oss: (_, layer) => layer % 2 === 0,
+  modernbert: (hf, layer) => layer % (hf.global_attn_every_n_layers ?? 3) !== 0,
 }
 /** In these the window holds for every layer, whatever `layer_types` says. */
 const alwaysSliding = new Set(['mistral', 'mixtral', 'phi3', 'qwen3_moe'])
@@ -212,7 +208,9 @@ function resolveLayers(
     unsupported(`layer_types has "${unknown}"; known are full_attention and sliding_attention.`)
   const rule = Object.hasOwn(slidingRules, type) ? slidingRules[type] : undefined
   const isOff = rule === undefined || (optInSliding.has(type) && hf.use_sliding_window !== true)
-  const slidingWindow = isOff ? null : (hf.sliding_window ?? null)
+  // ModernBERT's counts the tokens on both sides.
+  const window = hf.local_attention === undefined ? hf.sliding_window : Math.floor(hf.local_attention / 2) + 1
+  const slidingWindow = isOff ? null : (window ?? null)
   const isSliding = (layer: number): boolean => {
     if (slidingWindow === null || rule === undefined) return false
     return listed !== undefined && !alwaysSliding.has(type) ? listed[layer] === 'sliding_attention' : rule(hf, layer)

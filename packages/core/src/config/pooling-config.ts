@@ -1,8 +1,9 @@
-/** vLLM's names. `embed` and `classify` give one vector a prompt, the others one a token. */
-export type PoolingTask = 'embed' | 'classify' | 'token_embed' | 'token_classify'
+import type { PoolingTask } from '../pooling-params.ts'
 
 /** Which of a prompt's hidden states, after the final norm, its vector is made of: the first, the last, or all of them. */
-export type PoolingType = 'cls' | 'last' | 'mean'
+export type PoolingType = (typeof allPoolingTypes)[number]
+
+export const allPoolingTypes = ['cls', 'last', 'mean'] as const
 
 /** What makes scores of a classifier's logits: a sigmoid of each, their softmax, or nothing. */
 export type ClassifierActivation = 'sigmoid' | 'softmax' | 'none'
@@ -46,6 +47,8 @@ export interface PoolingConfig {
   readonly classifier: ClassifierConfig | null
   /** How a classifier reads two texts: as the tokenizer joins pairs, with their token types, or as one text behind the other. */
   readonly pairs: 'tokenizer' | 'concatenated'
+  /** Tokens of a prompt at most, where that is less than the model's context. */
+  readonly maxTokens: number | null
   /** Texts that a checkpoint wants before others, by name (`query`, `passage`). */
   readonly prompts: Readonly<Record<string, string>>
 }

@@ -61,7 +61,7 @@ export interface RopeConfigs {
 }
 
 /** Their positions are learned: a head's size may be odd. */
-const withoutRotary: ReadonlySet<string> = new Set(['gpt2'])
+const withoutRotary: ReadonlySet<string> = new Set(['gpt2', 'bert', 'roberta', 'xlm-roberta', 'distilbert'])
 const noRotary: RopeConfig = Object.freeze({ theta: 1, rotaryDim: 0, scaling: Object.freeze({ type: 'default' }) })
 
 /** Reads `rope_theta` and `rope_scaling`, or `rope_parameters`, which may hold one section per layer type. */

@@ -2,8 +2,9 @@ import { checkNodeVersion } from '../config/check-node-version.ts'
 import { type EngineConfig, resolveEngineConfig } from '../config/engine-config.ts'
 import type { EngineOptions } from '../config/engine-options.ts'
 import { checkEngineModules, type EngineModule } from '../config/engine-module.ts'
-import { type EngineDeadError, InvalidRequestError, ModelNotFoundError, OctavoError } from '../errors.ts'
+import { EngineDeadError, InvalidRequestError, ModelNotFoundError, OctavoError } from '../errors.ts'
 import { fromTransferredError } from '../error-transfer.ts'
+import { type ModelTask, type PoolingInfo, unsupportedTask } from '../pooling-params.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
@@ -13,13 +14,22 @@ import { TurnQueue } from '../util/turn-queue.ts'
 import { waitAtMost } from '../util/wait-at-most.ts'
 import { describeChatFormat } from './chat-format-of.ts'
 import type { EngineCoreData } from './create-engine-core.ts'
-import type { EngineClient, EngineMetrics, GenerateRequest, ServedModel } from './engine-client.ts'
+import type {
+  EngineClient,
+  EngineMetrics,
+  GenerateRequest,
+  PoolingOutput,
+  PoolingRequest,
+  ServedModel,
+} from './engine-client.ts'
 import type { EngineCoreClient, EngineCoreEvents } from './engine-core-client.ts'
 import { describeRanks, type EngineInfo } from './engine-info.ts'
 import { type CreateTokenizer, type FrontModel, loadFrontModel, type LoadHooks, locateModel } from './front-model.ts'
 import { InputProcessor, type ProcessedRequest } from './input-processor.ts'
 import { nativeHint } from './native-hint.ts'
 import { OutputProcessor } from './output-processor.ts'
+import { poolingInfoOf, PoolingProcessor, tasksOf } from './pooling-processor.ts'
+import { PoolingRequests } from './pooling-requests.ts'
 import { defaultRestartPolicy, type RestartPolicy, SupervisedCoreClient } from './supervised-core-client.ts'
 import { ThreadCoreClient } from './thread-core-client.ts'
 
@@ -62,6 +72,12 @@ interface ActiveRequest {
   readonly sequenceIds: readonly string[]
 }
 
+/** What a request becomes, and what is done with that. */
+interface Arrival<Processed, Result> {
+  readonly process: () => Promise<Processed>
+  readonly start: (processed: Processed) => Result
+}
+
 /** The front of an engine: text in, text out, one AsyncIterable per request; the core, which knows token ids only, runs in its own thread. */
 export class AsyncEngine implements EngineClient {
   readonly tokenizer: Tokenizer
@@ -72,9 +88,13 @@ export class AsyncEngine implements EngineClient {
   readonly #marksThinking: boolean
   readonly #inputProcessor: InputProcessor
   readonly #outputProcessor: OutputProcessor
+  readonly #poolingProcessor: PoolingProcessor
+  readonly #tasks: readonly ModelTask[]
+  readonly #poolingInfo: PoolingInfo | null
   /** Threads beside the core's. */
   readonly #helpers: readonly { close(): Promise<void> }[]
   readonly #requests = new Map<string, ActiveRequest>()
+  readonly #pooling = new PoolingRequests()
   /** Ids of requests whose prompts are not token ids yet. */
   readonly #arriving = new Set<string>()
   readonly #created = Math.floor(Date.now() / 1000)
@@ -90,14 +110,12 @@ export class AsyncEngine implements EngineClient {
     this.#marksThinking = front.chatFormat !== null && front.chatFormat.reasoning !== null
     this.#helpers = [front.promptEncoder, front.grammarTranslator]
     const turns = new TurnQueue()
-    this.#inputProcessor = new InputProcessor({
-      ...front,
-      turns,
-      maxModelLen: core.info.maxModelLen,
-      maxLogprobs: config.serving.maxLogprobs,
-      hasPriorities,
-      seed: config.serving.seed,
-    })
+    this.#tasks = tasksOf(front.pooling)
+    this.#poolingInfo = poolingInfoOf(front.pooling)
+    const common = { ...front, turns, maxModelLen: core.info.maxModelLen, hasPriorities }
+    const { maxLogprobs, seed } = config.serving
+    this.#inputProcessor = new InputProcessor({ ...common, maxLogprobs, seed })
+    this.#poolingProcessor = new PoolingProcessor(common)
     this.#outputProcessor = new OutputProcessor(front.tokenizer, turns)
   }
 
@@ -157,14 +175,18 @@ export class AsyncEngine implements EngineClient {
       hasChatTemplate: this.#hasChatTemplate,
       samplingDefaults: this.#samplingDefaults,
       marksThinking: this.#marksThinking,
-      tasks: ['generate'],
-      pooling: null,
+      tasks: this.#tasks,
+      pooling: this.#poolingInfo,
     }))
   }
 
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<RequestOutput, void, undefined> {
     signal?.throwIfAborted()
-    const { queue, sequenceIds } = await this.#add(request, signal)
+    if (!this.#tasks.includes('generate')) throw unsupportedTask('generate', this.#tasks)
+    const { queue, sequenceIds } = await this.#arrive(request, signal, {
+      process: () => this.#inputProcessor.process(request, Date.now(), signal),
+      start: (processed) => this.#start(request, processed),
+    })
     const abort = (): void => this.#abort(request.requestId, sequenceIds)
     signal?.addEventListener('abort', abort, { once: true })
     try {
@@ -173,6 +195,26 @@ export class AsyncEngine implements EngineClient {
     } finally {
       signal?.removeEventListener('abort', abort)
       abort()
+    }
+  }
+
+  async pool(request: PoolingRequest, signal?: AbortSignal): Promise<PoolingOutput> {
+    signal?.throwIfAborted()
+    const { sequenceId, output } = await this.#arrive(request, signal, {
+      process: () => this.#poolingProcessor.process(request, Date.now(), signal),
+      start: (sequence) => {
+        const running = { sequenceId: sequence.id, output: this.#pooling.add(request.requestId, sequence) }
+        this.#core.add([sequence])
+        return running
+      },
+    })
+    const abort = (): void => this.#abortPooling(sequenceId, signal?.reason)
+    signal?.addEventListener('abort', abort, { once: true })
+    try {
+      return await output
+    } finally {
+      signal?.removeEventListener('abort', abort)
+      this.#checkIdle()
     }
   }
 
@@ -189,8 +231,10 @@ export class AsyncEngine implements EngineClient {
   }
 
   async shutdown(drain?: { timeoutMs: number }): Promise<void> {
-    if (drain !== undefined && this.#requests.size + this.#arriving.size > 0) await this.#drained(drain.timeoutMs)
+    if (drain !== undefined && this.#numUnfinished > 0) await this.#drained(drain.timeoutMs)
     for (const [requestId, { sequenceIds }] of this.#requests) this.#abort(requestId, sequenceIds)
+    const ended = new EngineDeadError('The engine was shut down before the request came to its end.')
+    for (const id of this.#pooling.sequenceIds()) this.#abortPooling(id, ended)
     await Promise.all([this.#core.shutdown(), ...this.#helpers.map((helper) => helper.close())])
   }
 
@@ -199,23 +243,27 @@ export class AsyncEngine implements EngineClient {
   }
 
   /** Making token ids of a text may take a while: meanwhile the request's id is taken. */
-  async #add(request: GenerateRequest, signal?: AbortSignal): Promise<ActiveRequest> {
+  async #arrive<Processed, Result>(
+    { requestId, model }: Pick<GenerateRequest, 'requestId' | 'model'>,
+    signal: AbortSignal | undefined,
+    { process, start }: Arrival<Processed, Result>,
+  ): Promise<Result> {
     if (this.#core.failure !== null) throw this.#core.failure
-    this.#checkModel(request)
-    if (this.#requests.has(request.requestId) || this.#arriving.has(request.requestId)) {
+    this.#checkModel(model)
+    if (this.#requests.has(requestId) || this.#pooling.has(requestId) || this.#arriving.has(requestId)) {
       throw new InvalidRequestError(
-        `A request with id "${request.requestId}" is still running; ids must be unique among running requests.`,
+        `A request with id "${requestId}" is still running; ids must be unique among running requests.`,
         'requestId',
       )
     }
-    this.#arriving.add(request.requestId)
+    this.#arriving.add(requestId)
     try {
-      const processed = await this.#inputProcessor.process(request, Date.now(), signal)
+      const processed = await process()
       signal?.throwIfAborted()
       if (this.#core.failure !== null) throw this.#core.failure
-      return this.#start(request, processed)
+      return start(processed)
     } finally {
-      this.#arriving.delete(request.requestId)
+      this.#arriving.delete(requestId)
       this.#checkIdle()
     }
   }
@@ -237,14 +285,17 @@ export class AsyncEngine implements EngineClient {
     return active
   }
 
-  #checkModel({ model }: GenerateRequest): void {
+  #checkModel(model: string | undefined): void {
     if (model === undefined || this.models.some(({ id }) => id === model)) return
     const known = this.models.map(({ id }) => id).join(', ')
     throw new ModelNotFoundError(model, `The model "${model}" does not exist; this server has: ${known}.`)
   }
 
   #receive(updates: readonly SequenceUpdate[]): void {
-    for (const { id, error } of updates) if (error !== null) this.#reject([id], fromTransferredError(error))
+    for (const update of updates) {
+      if (update.error !== null) this.#reject([update.id], fromTransferredError(update.error))
+      this.#pooling.finish(update)
+    }
     const { touched, abortedSequenceIds } = this.#outputProcessor.process(updates)
     if (abortedSequenceIds.length > 0) this.#core.abort(abortedSequenceIds)
     for (const { requestId, isFinished } of touched) {
@@ -256,6 +307,7 @@ export class AsyncEngine implements EngineClient {
   /** A request is not answered in part: its other samples end with the one that failed. */
   #reject(sequenceIds: readonly string[], error: Error): void {
     for (const sequenceId of sequenceIds) {
+      if (this.#pooling.fail(sequenceId, error)) continue
       const requestId = this.#outputProcessor.requestOf(sequenceId)
       const active = requestId === null ? undefined : this.#requests.get(requestId)
       if (requestId === null || active === undefined) continue
@@ -272,19 +324,28 @@ export class AsyncEngine implements EngineClient {
     this.#end(requestId, null)
   }
 
+  #abortPooling(sequenceId: string, reason: unknown): void {
+    if (this.#pooling.fail(sequenceId, reason)) this.#core.abort([sequenceId])
+  }
+
   #end(requestId: string, error: Error | null): void {
     this.#requests.get(requestId)?.queue.close(error)
     this.#requests.delete(requestId)
     this.#checkIdle()
   }
 
+  get #numUnfinished(): number {
+    return this.#requests.size + this.#pooling.size + this.#arriving.size
+  }
+
   #checkIdle(): void {
-    if (this.#requests.size > 0 || this.#arriving.size > 0) return
+    if (this.#numUnfinished > 0) return
     this.#idle?.resolve()
     this.#idle = null
   }
 
   #loseAll(error: EngineDeadError): void {
+    this.#pooling.failAll(error)
     for (const requestId of [...this.#requests.keys()]) {
       this.#outputProcessor.forget(requestId)
       this.#end(requestId, error)

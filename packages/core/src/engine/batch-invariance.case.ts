@@ -1,17 +1,23 @@
 /**
  * The engine's central promise, for any backend: continuous batching, chunked prefill, prefix-cache hits, preemption,
- * parallel samples, drafts and several plans in flight change no token and no logprob of any request. The reference is
- * each request run alone.
+ * parallel samples, drafts and several plans in flight change no token, no logprob and no vector of any request. The
+ * reference is each request run alone.
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { BackendProvider } from '../backends/backend-pack.ts'
 import { resolveEngineConfig } from '../config/engine-config.ts'
 import type { EngineOptions } from '../config/engine-options.ts'
-import { resolveSamplingParams, type SamplingParams, type SamplingParamsInput } from '../sampling-params.ts'
+import {
+  defaultSamplingParams,
+  resolveSamplingParams,
+  type SamplingParams,
+  type SamplingParamsInput,
+} from '../sampling-params.ts'
 import type { DraftProposer } from '../scheduler/draft-proposer.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { FinishReason } from '../sequence/outputs.ts'
+import type { SequencePooling } from '../sequence/sequence-pooling.ts'
 import type { Sequence, SequenceRequest } from '../sequence/sequence.ts'
 import type { DType } from '../tensor/dtype.ts'
 import type { KvDType } from '../tensor/kv-storage.ts'
@@ -21,6 +27,8 @@ import { EngineCore } from './engine-core.ts'
 import { InlineExecutor } from './inline-executor.ts'
 
 const allFamilies = ['llama', 'mistral', 'qwen3', 'gemma2', 'mixtral', 'gpt-oss', 'gpt2'] as const
+/** Those that read a prompt in both directions, whole; with and without layers behind the pooling. */
+const encoderFamilies = ['bert-embed', 'bert-reranker'] as const
 const maxModelLen = 96
 const vocabSize = 500 // every fixture's vocabulary is larger
 
@@ -41,6 +49,7 @@ interface Arrival {
 interface Result {
   readonly tokenIds: number[]
   readonly logprobs: number[]
+  readonly pooled: number[]
   finishReason: FinishReason | null
   stopReason: number | null
 }
@@ -65,6 +74,8 @@ export interface DescribeBatchInvarianceOptions {
   readonly kvCacheDtype?: KvDType
   /** Default: all. */
   readonly families?: readonly string[]
+  /** Default: all. */
+  readonly encoderFamilies?: readonly string[]
 }
 
 interface Place extends DescribeBatchInvarianceOptions {
@@ -120,9 +131,11 @@ async function run(
 }
 
 function collect(results: Map<string, Result>, update: SequenceUpdate): void {
-  const result = results.get(update.id) ?? { tokenIds: [], logprobs: [], finishReason: null, stopReason: null }
+  const fresh = { tokenIds: [], logprobs: [], pooled: [], finishReason: null, stopReason: null }
+  const result: Result = results.get(update.id) ?? fresh
   result.tokenIds.push(...update.newTokenIds)
   result.logprobs.push(...(update.logprobs ?? []))
+  result.pooled.push(...(update.pooled?.data ?? []))
   result.finishReason = update.finishReason
   result.stopReason = update.stopReason
   results.set(update.id, result)
@@ -160,6 +173,19 @@ const requestArbitrary = fc.record({
   temperature: fc.constantFrom(0, 0, 0.8),
   step: fc.integer({ min: 0, max: 12 }),
   isForked: fc.boolean(),
+})
+
+/** Prompts of which vectors are made, of all kinds: some read the prefix cache, others fill it alone. */
+const pooledArbitrary = fc.record({
+  sharedLength: fc.constantFrom(0, 16, 33, 40),
+  own: fc.array(fc.integer({ min: 1, max: vocabSize - 1 }), { minLength: 1, maxLength: 40 }),
+  step: fc.integer({ min: 0, max: 12 }),
+  pooling: fc.record({
+    type: fc.constantFrom('last', 'last', 'mean', 'cls', 'all'),
+    activation: fc.constantFrom('normalize', 'softmax', 'none'),
+    dimensions: fc.constantFrom(null, 1),
+  }),
+  hasTypes: fc.boolean(),
 })
 
 const stopTokenIds = Array.from({ length: 12 }, (_, i) => i * 40)
@@ -221,6 +247,26 @@ function toArrivals(requests: readonly RandomRequest[], limits: readonly Partial
   })
 }
 
+type RandomPooled = typeof pooledArbitrary extends fc.Arbitrary<infer T> ? T : never
+
+function toPooledArrivals(requests: readonly RandomPooled[], head: SequencePooling['head']): Arrival[] {
+  return requests.map(({ sharedLength, own, step, pooling, hasTypes }, i) => ({
+    step,
+    request: {
+      id: `p${i}`,
+      promptTokenIds: [...prefix.slice(0, sharedLength), ...own],
+      params: { ...defaultSamplingParams, maxTokens: 1 },
+      pooling: { head, ...pooling },
+      ...(hasTypes && { tokenTypeIds: [...Array(sharedLength).fill(0), ...own.map(() => 1)] }),
+      eosTokenIds: [],
+      priority: 0,
+      arrivalTime: i,
+      cacheSalt: null,
+      forkOf: null,
+    },
+  }))
+}
+
 interface Extent {
   readonly numRuns: number
   readonly limits?: readonly Partial<SamplingParams>[]
@@ -231,6 +277,7 @@ async function expectInvariance(place: Place, { numRuns, limits }: Extent): Prom
   await fc.assert(
     fc.asyncProperty(
       fc.array(requestArbitrary, { minLength: 3, maxLength: 7 }),
+      fc.array(pooledArbitrary, { minLength: 1, maxLength: 4 }),
       fc.record({
         maxNumBatchedTokens: fc.constantFrom(8, 13, 64, 512),
         numBlocks: fc.constantFrom(8, 11, 40),
@@ -238,15 +285,13 @@ async function expectInvariance(place: Place, { numRuns, limits }: Extent): Prom
         draftSeed: fc.nat(),
         maxPlansInFlight: fc.integer({ min: 1, max: 3 }),
       }),
-      async (requests, { maxNumBatchedTokens, numBlocks, enablePrefixCaching, draftSeed, maxPlansInFlight }) => {
-        const arrivals = toArrivals(requests, limits)
-        const alone = new Map<string, Result>()
-        for (const { request } of arrivals) {
-          const { results } = await run(place, { options: { enablePrefixCaching: false }, numBlocks: 100 }, [
-            { request: { ...request, forkOf: null }, step: 0 },
-          ])
-          alone.set(request.id, results.get(request.id)!)
-        }
+      async (
+        requests,
+        pooled,
+        { maxNumBatchedTokens, numBlocks, enablePrefixCaching, draftSeed, maxPlansInFlight },
+      ) => {
+        const arrivals = [...toArrivals(requests, limits), ...toPooledArrivals(pooled, 'embed')]
+        const alone = await runAlone(place, arrivals)
         const setup = { options: { maxNumBatchedTokens, maxNumSeqs: 8, enablePrefixCaching }, numBlocks }
         const draftProposer = new KnowingProposer(alone, draftSeed)
         for (const more of [{}, { draftProposer, maxPlansInFlight }]) {
@@ -261,6 +306,40 @@ async function expectInvariance(place: Place, { numRuns, limits }: Extent): Prom
   return all
 }
 
+async function runAlone(place: Place, arrivals: readonly Arrival[]): Promise<Map<string, Result>> {
+  const alone = new Map<string, Result>()
+  for (const { request } of arrivals) {
+    const { results } = await run(place, { options: { enablePrefixCaching: false }, numBlocks: 100 }, [
+      { request: { ...request, forkOf: null }, step: 0 },
+    ])
+    alone.set(request.id, results.get(request.id)!)
+  }
+  return alone
+}
+
+/** Prompts that are read whole: with others in a batch, in any order, their vectors are those of a lone run. */
+async function expectWholePrompts(place: Place, head: SequencePooling['head']): Promise<void> {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(pooledArbitrary, { minLength: 2, maxLength: 9 }),
+      fc.record({
+        maxNumBatchedTokens: fc.constantFrom(8, 128, 512),
+        numBlocks: fc.constantFrom(8, 40),
+        maxPlansInFlight: fc.integer({ min: 1, max: 3 }),
+      }),
+      async (requests, { maxNumBatchedTokens, numBlocks, maxPlansInFlight }) => {
+        const arrivals = toPooledArrivals(requests, head)
+        const alone = await runAlone(place, arrivals)
+        const options = { maxNumBatchedTokens, maxNumSeqs: 8 }
+        const { results } = await run(place, { options, numBlocks, maxPlansInFlight }, arrivals)
+        expect(results).toEqual(alone)
+        expect([...results.values()].every(({ pooled }) => pooled.length > 0)).toBe(true)
+      },
+    ),
+    { numRuns: 6, seed: 20_261_130 },
+  )
+}
+
 export function describeBatchInvariance(backend: string, options: DescribeBatchInvarianceOptions): void {
   describe(`batch invariance on ${backend}, weights ${options.dtype ?? 'as stored'}, KV ${options.kvCacheDtype ?? 'float32'}`, () => {
     const expectAll = ({ numPreemptions, prefixCacheHits, numAccepted, numRejected }: Seen): void => {
@@ -272,6 +351,11 @@ export function describeBatchInvariance(backend: string, options: DescribeBatchI
 
     it.each(options.families ?? allFamilies)('%s: tokens and logprobs are those of a lone run', async (family) => {
       expectAll(await expectInvariance({ ...options, family, backend }, { numRuns: 6 }))
+    })
+
+    it.each(options.encoderFamilies ?? encoderFamilies)('%s: vectors are those of a lone run', async (family) => {
+      const head = family === 'bert-reranker' ? 'classify' : 'embed'
+      await expectWholePrompts({ ...options, family, backend }, head)
     })
 
     it('llama: so they are within grammars and limits of thinking', async () => {

@@ -1,4 +1,5 @@
 import { type ModelConfig, parseModelConfig } from '../config/model-config.ts'
+import type { PoolingConfig } from '../config/pooling-config.ts'
 import { type Checkpoint, openCheckpoint } from '../loading/checkpoint.ts'
 import type { WeightSource } from '../loading/weight-source.ts'
 import type { CausalLM, LoadModelContext } from '../models/model.ts'
@@ -6,9 +7,10 @@ import { getModelDefinition } from '../models/registry.ts'
 import { createQuantizationScheme } from '../quantization/create-quantization-scheme.ts'
 import { createSchemeMethods } from '../quantization/grouped-method.ts'
 import type { QuantizationScheme } from '../quantization/quantization-scheme.ts'
+import { type PoolingOptions, resolvePooling } from './resolve-pooling.ts'
 import { composeLinearMethods, type WorkerModules } from './worker-modules.ts'
 
-export interface LoadOptions extends Omit<LoadModelContext, 'config' | 'source' | 'linearMethods'> {
+export interface LoadOptions extends Omit<LoadModelContext, 'config' | 'source' | 'linearMethods' | 'pooling'> {
   /** In place of the checkpoint's own. */
   readonly config?: ModelConfig
   /** Looks at the weights before any is loaded, and throws what speaks against it. */
@@ -19,6 +21,7 @@ export interface LoadOptions extends Omit<LoadModelContext, 'config' | 'source' 
 export interface CheckpointModel {
   readonly checkpoint: Checkpoint
   readonly config: ModelConfig
+  readonly pooling: PoolingConfig
   /** Its weights as they are stored, or as the modules' linear methods have them. Throws as `ModelDefinition.load`. */
   load(options: LoadOptions): CausalLM
 }
@@ -27,24 +30,27 @@ export interface CheckpointModel {
 export async function readCheckpointModel(
   modelPath: string,
   workerModules: Partial<WorkerModules>,
+  options: PoolingOptions = {},
 ): Promise<CheckpointModel> {
   const checkpoint = await openCheckpoint(modelPath)
   const config = parseModelConfig(checkpoint.config, checkpoint.path, workerModules.architectures)
+  const pooling = resolvePooling(checkpoint, config, options)
   const definition = await getModelDefinition(config, workerModules.architectures)
   const scheme = checkpoint.quantization && createQuantizationScheme(checkpoint.quantization)
   return {
     checkpoint,
     config,
-    load({ check, ...options }) {
+    pooling,
+    load({ check, ...loadOptions }) {
       const source = checkpoint.openWeights()
       try {
         check?.(source, scheme)
-        const context = { config, ...options, source }
+        const context = { config, pooling, ...loadOptions, source }
         const linearMethods = composeLinearMethods(workerModules, {
           config: context.config,
           hfConfig: checkpoint.config,
           modelPath: checkpoint.path,
-          communicator: options.communicator,
+          communicator: loadOptions.communicator,
           linearMethods: createSchemeMethods(scheme),
         })
         return definition.load({ ...context, linearMethods })

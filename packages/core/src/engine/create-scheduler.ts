@@ -4,6 +4,7 @@ import { Scheduler } from '../scheduler/scheduler.ts'
 import type { SchedulingPolicy } from '../scheduler/scheduling-policy.ts'
 import type { EngineInfo } from './engine-info.ts'
 import type { Executor } from './executor.ts'
+import { stepLimits } from './step-limits.ts'
 
 /** What a scheduling policy may depend on besides the options of its module. */
 export interface SchedulingPolicyContext {
@@ -35,20 +36,19 @@ export interface CreateSchedulerOptions {
 }
 
 /** What an executor is able to do: blocks that it allocated, plans that it runs at once (default: 1). */
-export type ExecutorLimits = Pick<EngineInfo, 'maxModelLen' | 'numBlocks' | 'blockSize'> &
+export type ExecutorLimits = Pick<EngineInfo, 'maxModelLen' | 'numBlocks' | 'blockSize' | 'needsWholePrompts'> &
   Partial<Pick<Executor, 'maxPlansInFlight'>>
 
 /** The scheduler of an engine: its limits from the configuration and from the executor. */
 export function createScheduler(
   config: EngineConfig,
-  { maxModelLen, numBlocks, blockSize, maxPlansInFlight = 1 }: ExecutorLimits,
+  { maxModelLen, numBlocks, blockSize, needsWholePrompts = false, maxPlansInFlight = 1 }: ExecutorLimits,
   { policy = null, draftProposer = null }: CreateSchedulerOptions = {},
 ): Scheduler {
-  const { schedulingPolicy, ...limits } = config.scheduler
   const schedulerConfig = {
-    ...limits,
-    policy: policy ?? schedulingPolicy,
-    enablePrefixCaching: config.cache.enablePrefixCaching,
+    ...stepLimits(config, { maxModelLen, needsWholePrompts }),
+    policy: policy ?? config.scheduler.schedulingPolicy,
+    enablePrefixCaching: config.cache.enablePrefixCaching && !needsWholePrompts,
     maxModelLen,
     numBlocks,
     blockSize,

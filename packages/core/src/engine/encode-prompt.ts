@@ -4,6 +4,8 @@ import type { PromptEncoder } from './prompt-encoder.ts'
 export interface EncodePromptOptions {
   readonly addSpecialTokens: boolean
   readonly maxModelLen: number
+  /** Whether tokens follow the prompt, for one of which the context must have room. Default true. */
+  readonly hasOutput?: boolean
   /** The end of the prompt that `truncatePromptTokens` takes away; `null` = the prompt must fit as it is. */
   readonly cutSide: 'left' | 'right' | null
   readonly signal?: AbortSignal
@@ -26,23 +28,39 @@ export async function encodePrompt(
   text: string,
   options: EncodePromptOptions,
 ): Promise<number[]> {
-  const { addSpecialTokens, maxModelLen, cutSide, signal } = options
-  const encode = (part: string): Promise<number[]> =>
-    encodeText(() => encoder.encode(part, { addSpecialTokens, ...(signal && { signal }) }))
-  if (cutSide !== null) return encode(cutText(text, cutSide, Math.max(maxTruncatedLength, 32 * maxModelLen)))
+  const { addSpecialTokens, cutSide, signal } = options
+  if (cutSide === null) await checkTextLength(encoder, text, options)
+  return encodeText(() => encoder.encode(cutText(text, options), { addSpecialTokens, ...(signal && { signal }) }))
+}
+
+/** Of a text that will not be cut: looks at beginnings of one that is far too long. @throws ContextLengthError */
+export async function checkTextLength(
+  encoder: Pick<PromptEncoder, 'encode'>,
+  text: string,
+  { addSpecialTokens, maxModelLen, hasOutput = true, cutSide, signal }: EncodePromptOptions,
+): Promise<void> {
+  if (cutSide !== null) return
   for (let length = charsPerToken * maxModelLen; length < text.length / 2; length *= 2) {
-    const numTokens = (await encode(text.slice(0, length))).length - slackTokens
-    if (numTokens >= maxModelLen) throw new ContextLengthError(numTokens, maxModelLen, { isLowerBound: true })
+    const part = text.slice(0, length)
+    const ids = await encodeText(() => encoder.encode(part, { addSpecialTokens, ...(signal && { signal }) }))
+    const numTokens = ids.length - slackTokens
+    if (numTokens + (hasOutput ? 1 : 0) > maxModelLen)
+      throw new ContextLengthError(numTokens, maxModelLen, { isLowerBound: true, hasOutput })
   }
-  return encode(text)
 }
 
-function cutText(text: string, side: 'left' | 'right', length: number): string {
-  if (text.length <= length) return text
-  return side === 'left' ? text.slice(-length) : text.slice(0, length)
+/** What of a text is tokenized: all, or the bounded part that truncation may keep. */
+export function cutText(
+  text: string,
+  { cutSide, maxModelLen }: Pick<EncodePromptOptions, 'cutSide' | 'maxModelLen'>,
+): string {
+  const length = Math.max(maxTruncatedLength, 32 * maxModelLen)
+  if (cutSide === null || text.length <= length) return text
+  return cutSide === 'left' ? text.slice(-length) : text.slice(0, length)
 }
 
-async function encodeText(encode: () => number[] | Promise<number[]>): Promise<number[]> {
+/** A text that the tokenizer refuses is the request's fault. */
+export async function encodeText<T>(encode: () => T | Promise<T>): Promise<T> {
   try {
     return await encode()
   } catch (error) {

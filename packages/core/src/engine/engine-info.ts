@@ -25,6 +25,8 @@ export interface EngineInfo {
   readonly numBlocks: number
   readonly blockSize: number
   readonly maxModelLen: number
+  /** An encoder: each prompt is computed in one step, and nothing of it is kept. Left out: false. */
+  readonly needsWholePrompts?: boolean
   /** What ran before serving; null where nothing did. */
   readonly warmup: WarmupReport | null
   /** Who holds what, in the order of the ranks; one where the engine's own thread holds all. */

@@ -1,11 +1,12 @@
 /** The text side of every golden checkpoint: encoding, chat rendering, decoding of what the model wrote. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { resolveEngineConfig } from '../config/engine-config.ts'
 import { InvalidConfigError } from '../errors.ts'
 import type { ChatMessage } from '../tokenizer/chat-message.ts'
 import { Detokenizer } from '../tokenizer/detokenizer.ts'
+import { listGoldenFolders } from '../models/golden-models.case.ts'
 import { loadFrontModel } from './front-model.ts'
 
 interface Golden {
@@ -25,7 +26,21 @@ interface Golden {
   }[]
 }
 
-const models = new URL('../../../../fixtures/models/', import.meta.url)
+/** Of embedders and classifiers. */
+interface PoolingGolden {
+  readonly inputs: readonly Encoded[]
+  readonly pairs?: readonly Encoded[]
+}
+
+interface Encoded {
+  readonly text: string
+  readonly pair?: string
+  readonly ids: number[]
+  readonly type_ids?: number[]
+}
+
+const fixtures = new URL('../../../../fixtures/', import.meta.url)
+const models = new URL('models/', fixtures)
 
 function detokenize(
   tokenizer: ConstructorParameters<typeof Detokenizer>[0],
@@ -36,7 +51,7 @@ function detokenize(
   return ids.map((id) => detokenizer.push(id)).join('') + detokenizer.flush()
 }
 
-describe.each(readdirSync(models))('the text of %s', (name) => {
+describe.each(listGoldenFolders(fileURLToPath(fixtures)))('the text of %s', (name) => {
   const folder = fileURLToPath(new URL(name, models))
   const golden = JSON.parse(readFileSync(`${folder}/golden.json`, 'utf8')) as Golden
   const front = loadFrontModel(resolveEngineConfig({ model: folder }), folder)
@@ -63,6 +78,18 @@ describe.each(readdirSync(models))('the text of %s', (name) => {
       expect(tokenizer.decode(greedy_ids, { skipSpecialTokens: true })).toBe(greedy_text)
       expect(detokenize(tokenizer, greedy_ids)).toBe(greedy_text)
       expect(detokenize(tokenizer, greedy_ids, ids)).toBe(greedy_text_after_prompt)
+    }
+  })
+})
+
+describe.each(listGoldenFolders(fileURLToPath(fixtures), ['embed', 'classify']))('the text of %s', (name) => {
+  it('is encoded, alone and in pairs', async () => {
+    const folder = fileURLToPath(new URL(name, models))
+    const { inputs, pairs = [] } = JSON.parse(readFileSync(`${folder}/golden.json`, 'utf8')) as PoolingGolden
+    const { tokenizer } = await loadFrontModel(resolveEngineConfig({ model: folder }), folder)
+    for (const { text, pair, ids, type_ids: typeIds } of [...inputs, ...pairs]) {
+      if (pair === undefined) expect(tokenizer.encode(text)).toEqual(ids)
+      else expect(tokenizer.encodePair(text, pair)).toMatchObject({ ids, ...(typeIds && { typeIds }) })
     }
   })
 })

@@ -3,6 +3,7 @@ import type { EngineConfig } from '../config/engine-config.ts'
 import { readEnv } from '../config/env.ts'
 import { type EngineModule, hasFunctions } from '../config/engine-module.ts'
 import { parseModelConfig } from '../config/model-config.ts'
+import type { PoolingConfig } from '../config/pooling-config.ts'
 import { InvalidConfigError } from '../errors.ts'
 import { type Checkpoint, openCheckpoint } from '../loading/checkpoint.ts'
 import { type DownloadProgress, resolveModelPath } from '../loading/hub.ts'
@@ -15,6 +16,7 @@ import { eosTokenIdsOf, samplingDefaults } from './generation-config.ts'
 import { GrammarTranslator } from './grammar-translator.ts'
 import { loadArchitectures } from './load-engine-modules.ts'
 import { createFrontEncoder, type PromptEncoder, ThreadedPromptEncoder } from './prompt-encoder.ts'
+import { maxPromptTokens, resolvePooling } from './resolve-pooling.ts'
 import type { TokenizerThreadOptions } from './tokenizer-thread.ts'
 
 export interface LoadHooks {
@@ -38,6 +40,7 @@ export interface FrontModel {
   readonly longPromptThreshold: number | null
   readonly eosTokenIds: readonly number[]
   readonly defaultParams: SamplingParams
+  readonly pooling: PoolingConfig
 }
 
 /** The model's folder or file, downloaded if need be. */
@@ -87,6 +90,7 @@ export async function loadFrontModel(
   })
   // An id beyond the vocabulary never comes out of the model.
   const eosTokenIds = eosTokenIdsOf(checkpoint, modelConfig, tokenizer).filter((id) => id < modelConfig.vocabSize)
+  const pooling = resolvePooling(checkpoint, modelConfig, config.model)
   return {
     tokenizer,
     hasOwnTokenizer: createOwn !== undefined,
@@ -96,10 +100,11 @@ export async function loadFrontModel(
     // While the engine's thread reads the weights; the first request finds it done.
     chatFormat: defaultChatFormat(chatTemplates, { tokenizer, eosTokenIds }),
     vocabSize: modelConfig.vocabSize,
-    maxPositions: modelConfig.maxPositionEmbeddings,
+    maxPositions: maxPromptTokens(modelConfig, pooling),
     longPromptThreshold: modelConfig.longPromptThreshold,
     eosTokenIds,
     defaultParams: samplingDefaults(checkpoint, config.model),
+    pooling,
   }
 }
 

@@ -29,6 +29,7 @@ export async function initializeWorkers(
     weightBytes: loaded.reduce((total, model) => total + model.weightBytes, 0),
     kvCacheDtype: first.kvCacheDtype,
     blockSize: config.cache.blockSize,
+    ...(first.needsWholePrompts && { needsWholePrompts: true }),
     warmup: warmups[0] ?? null,
     ranks: loaded.map(({ layers, numKvHeads, weightBytes, kvBytesPerToken }) => ({
       host: null,

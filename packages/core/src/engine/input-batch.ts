@@ -9,6 +9,7 @@ import type { SamplingParams } from '../sampling-params.ts'
 import type { CachedSequenceData, NewSequenceData, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import { type GrammarSpec, grammarSpecOf } from '../structured-output/grammar-spec.ts'
 import { assert } from '../util/assert.ts'
+import { PoolingState } from './pooling-state.ts'
 
 /** What the runner keeps of a running sequence between steps. */
 export class SequenceRow implements SamplingState {
@@ -24,6 +25,9 @@ export class SequenceRow implements SamplingState {
   readonly thinking: ThinkingTracker | null
   readonly eosTokenIds: readonly number[]
   readonly allowedMask: Int32Array | null
+  /** What it is made of so far in place of tokens; `null`: it generates. */
+  readonly pooling: PoolingState | null
+  readonly tokenTypeIds: readonly number[] | null
   grammarMask: Int32Array | null = null
   /** The prompt has a token that the model has no row for. */
   readonly error: InvalidRequestError | null
@@ -42,6 +46,8 @@ export class SequenceRow implements SamplingState {
     // Others may share the blocks before a token that is not there, so the sequence computes like any other.
     this.tokenIds =
       this.error === null ? [...data.tokenIds] : data.tokenIds.map((id) => (isToken(id, vocabSize) ? id : 0))
+    this.pooling = data.pooling === undefined ? null : new PoolingState(data.pooling)
+    this.tokenTypeIds = data.tokenTypeIds ?? null
     this.numPromptTokens = data.numPromptTokens
     this.blockIds = [...data.blockIds]
     this.numComputedTokens = data.numComputedTokens
@@ -89,6 +95,8 @@ const noDrafts: readonly number[] = []
 
 export interface BatchInputs {
   readonly inputIds: Int32Array // [numTokens]
+  /** `null`: all are 0. */
+  readonly tokenTypes: Int32Array | null // [numTokens]
   readonly attention: AttentionMetadata
   readonly entries: readonly BatchEntry[]
 }
@@ -139,6 +147,7 @@ export class InputBatch {
     const numSeqs = rows.length + numTokens - numScheduled
     const maxBlocksPerSeq = Math.max(1, ...rows.map((row) => row.blockIds.length))
     const inputIds = new Int32Array(numTokens)
+    const tokenTypes = rows.some(({ tokenTypeIds }) => tokenTypeIds !== null) ? new Int32Array(numTokens) : null
     const positions = new Int32Array(numTokens)
     const slotMapping = new Int32Array(numTokens)
     const queryStartLoc = new Int32Array(numSeqs + 1)
@@ -151,6 +160,8 @@ export class InputBatch {
       const { numTokens: count, draftTokenIds = noDrafts } = scheduled[s]!
       entries.push({ row, start: at, numTokens: count, draftTokenIds })
       blockTables.set(row.blockIds, s * maxBlocksPerSeq)
+      if (row.tokenTypeIds !== null)
+        tokenTypes?.set(row.tokenTypeIds.slice(row.numComputedTokens, row.numComputedTokens + count), at)
       for (let i = 0; i < count; i++, at++) {
         const position = row.numComputedTokens + i
         inputIds[at] = row.tokenIds[position] ?? this.#draft(draftTokenIds[position - row.tokenIds.length])
@@ -175,7 +186,7 @@ export class InputBatch {
       positions,
     }
     this.#fillUp(attention, entries)
-    return { inputIds, attention, entries }
+    return { inputIds, tokenTypes, attention, entries }
   }
 
   /** As long as the longest decode of the batch, so that they attend together with it; their blocks are the null block. */

@@ -91,6 +91,7 @@ describe('many requests at once', () => {
           encoded.push({ text, turn })
           return front.promptEncoder.encode(text, options)
         },
+        encodePair: (...args) => front.promptEncoder.encodePair(...args),
         close: async () => {},
       },
       turns: new TurnQueue({ budgetMs: 0, clock: { now: () => 0, nextTurn } }),

@@ -6,33 +6,31 @@ import {
   type ThinkingLimit,
 } from '../sampling-params.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
-import type { ChatTemplate } from '../tokenizer/chat-template.ts'
-import type { ChatTemplates } from '../tokenizer/chat-templates.ts'
-import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { randomSeed, uniformAt } from '../util/random.ts'
 import type { TurnOptions, TurnQueue } from '../util/turn-queue.ts'
 import { chatFormatOf } from './chat-format-of.ts'
-import { encodePrompt } from './encode-prompt.ts'
 import type { GrammarTranslator } from './grammar-translator.ts'
 import type { GenerateRequest } from './engine-client.ts'
 import { type OutputPlan, planOutput, type PlanOptions, thinkingTexts } from './output-plan.ts'
 import type { PromptEncoder } from './prompt-encoder.ts'
-import { renderChat } from './render-chat.ts'
+import {
+  cacheKeysOf,
+  checkPriority,
+  checkPromptLength,
+  PromptProcessor,
+  type PromptProcessorOptions,
+  tokensToKeep,
+} from './prompt-processor.ts'
 import type { MessageSource } from './sample-output.ts'
 
-export interface InputProcessorOptions {
-  readonly tokenizer: Tokenizer
+export interface InputProcessorOptions extends PromptProcessorOptions {
   /** As `FrontModel`'s; default false. */
   readonly hasOwnTokenizer?: boolean
-  readonly promptEncoder: PromptEncoder
   readonly grammarTranslator: GrammarTranslator
   /** Everything that takes time on this thread goes through it. */
   readonly turns: TurnQueue
-  readonly chatTemplates: ChatTemplates
-  readonly vocabSize: number
   /** Prompts above this length are rotated differently (LongRoPE); `null` = no such limit. */
   readonly longPromptThreshold: number | null
-  readonly maxModelLen: number
   readonly maxLogprobs: number
   readonly eosTokenIds: readonly number[]
   /** Defaults of sampling parameters, from generation_config.json. */
@@ -41,19 +39,6 @@ export interface InputProcessorOptions {
   readonly hasPriorities: boolean
   /** Seed of the seeds of requests that name none; `null` = different at each start. */
   readonly seed: number | null
-}
-
-interface EncodedPrompt {
-  readonly text: string | null
-  readonly tokenIds: readonly number[]
-  /** What rendered a conversation. */
-  readonly template: ChatTemplate | null
-}
-
-interface TokenizeOptions {
-  readonly request: GenerateRequest
-  readonly addSpecialTokens: boolean
-  readonly signal: AbortSignal | undefined
 }
 
 /** A request as token ids: one sequence per sample, the first one the leader from which the others fork. */
@@ -69,42 +54,29 @@ export interface ProcessedRequest {
 /** Text in, token ids out: renders the chat template, tokenizes, resolves the sampling parameters. */
 export class InputProcessor {
   readonly #options: InputProcessorOptions
+  readonly #prompts: PromptProcessor
   /** Of frozen parameters, which a server shares between the prompts of a request. */
   readonly #resolved = new WeakMap<object, Promise<SamplingParams>>()
   #numRequests = 0
 
   constructor(options: InputProcessorOptions) {
     this.#options = options
+    this.#prompts = new PromptProcessor(options)
   }
 
   /** @throws InvalidRequestError | ContextLengthError | ChatTemplateError */
   async process(request: GenerateRequest, arrivalTime: number, signal?: AbortSignal): Promise<ProcessedRequest> {
-    const { maxModelLen, eosTokenIds, hasPriorities } = this.#options
+    const { maxModelLen, eosTokenIds, hasPriorities, longPromptThreshold } = this.#options
     const priority = request.priority ?? 0
-    if (!Number.isSafeInteger(priority))
-      throw new InvalidRequestError(
-        [{ field: 'priority' }, ` must be an integer, got ${String(priority)}.`],
-        'priority',
-      )
-    if (priority !== 0 && !hasPriorities) {
-      throw new InvalidRequestError(
-        [
-          { field: 'priority' },
-          ` is ${priority}, but the engine schedules first come, first served; start it with schedulingPolicy 'priority'.`,
-        ],
-        'priority',
-      )
-    }
+    checkPriority(priority, hasPriorities)
     // In the order of arrival, however long the prompts are.
     const freshSeed = request.params.seed == null ? this.#nextSeed() : 0
     // The prompts that come together are one caller's: they have their parameters in common.
     const turn = { caller: request.params, signal }
     const { turns } = this.#options
-    const { text, tokenIds, template } = await turns.run(() => this.#encode(request, signal), turn)
+    const { text, tokenIds, template } = await turns.run(() => this.#prompts.encode(request, { signal }), turn)
     const promptTokenIds = truncate(tokenIds, request, maxModelLen)
-    if (promptTokenIds.length === 0)
-      throw new InvalidRequestError('The prompt is empty: it must have at least one token.', 'prompt')
-    if (promptTokenIds.length >= maxModelLen) throw new ContextLengthError(promptTokenIds.length, maxModelLen)
+    checkPromptLength(promptTokenIds, { maxModelLen, room: maxModelLen - 1 })
 
     const params = await this.#resolveParams(request, freshSeed, turn)
     checkRoom(request, { params, numPromptTokens: promptTokenIds.length, maxModelLen })
@@ -133,61 +105,10 @@ export class InputProcessor {
       priority,
       arrivalTime,
       cacheSalt: request.cacheSalt ?? null,
-      cacheKeys: this.#cacheKeys(promptTokenIds.length),
+      cacheKeys: cacheKeysOf(promptTokenIds.length, longPromptThreshold),
       forkOf: index === 0 ? null : sequenceId(request.requestId, 0),
     }))
     return { requestId: request.requestId, promptText: text, promptTokenIds, params, sequences, messages }
-  }
-
-  async #encode(request: GenerateRequest, signal?: AbortSignal): Promise<EncodedPrompt> {
-    const { prompt } = request
-    switch (prompt.type) {
-      case 'text':
-        return {
-          text: prompt.text,
-          tokenIds: await this.#tokenize(prompt.text, {
-            request,
-            addSpecialTokens: prompt.addSpecialTokens ?? true,
-            signal,
-          }),
-          template: null,
-        }
-      case 'tokens':
-        for (const id of prompt.tokenIds) this.#checkTokenId(id)
-        return { text: null, tokenIds: prompt.tokenIds, template: null }
-      case 'chat': {
-        const { text, template } = renderChat(prompt, this.#options.chatTemplates)
-        return {
-          text,
-          template,
-          tokenIds: await this.#tokenize(text, { request, addSpecialTokens: prompt.addSpecialTokens ?? false, signal }),
-        }
-      }
-    }
-  }
-
-  async #tokenize(text: string, { request, addSpecialTokens, signal }: TokenizeOptions): Promise<number[]> {
-    const { promptEncoder, maxModelLen } = this.#options
-    const cutSide = request.truncatePromptTokens == null ? null : (request.truncationSide ?? 'left')
-    const tokenIds = await encodePrompt(promptEncoder, text, {
-      addSpecialTokens,
-      maxModelLen,
-      cutSide,
-      ...(signal && { signal }),
-    })
-    // Tokenizers have tokens that the model has no embedding for: images, padding that was added later.
-    for (const id of tokenIds) this.#checkTokenId(id)
-    return tokenIds
-  }
-
-  #checkTokenId(id: number): void {
-    const { vocabSize, tokenizer } = this.#options
-    if (Number.isInteger(id) && id >= 0 && id < vocabSize) return
-    const token = Number.isInteger(id) ? tokenizer.idToToken(id) : undefined
-    throw new InvalidRequestError(
-      `The prompt has token id ${String(id)}${token == null ? '' : ` (${JSON.stringify(token)})`}, which is out of vocabulary: this model's ids run from 0 to ${vocabSize - 1}. Leave the token out.`,
-      'prompt',
-    )
   }
 
   async #grammarOf({ grammarInput, afterThinking }: OutputPlan, turn: TurnOptions): Promise<string | null> {
@@ -243,12 +164,6 @@ export class InputProcessor {
     return { ...params, badWordsTokenIds: [...params.badWordsTokenIds, ...possible] }
   }
 
-  /** Keys of long and short prompts differ where LongRoPE rotates them differently: they must not share blocks. */
-  #cacheKeys(numPromptTokens: number): readonly string[] {
-    const { longPromptThreshold } = this.#options
-    return longPromptThreshold !== null && numPromptTokens > longPromptThreshold ? ['rotation', 'long'] : []
-  }
-
   #nextSeed(): number {
     const { seed } = this.#options
     return seed === null ? randomSeed() : Math.floor(uniformAt(seed, this.#numRequests++) * 2 ** 48)
@@ -287,15 +202,7 @@ function checkRoom(
 }
 
 function truncate(tokenIds: readonly number[], request: GenerateRequest, maxModelLen: number): readonly number[] {
-  const keep = request.truncatePromptTokens
-  if (keep == null) return tokenIds
-  if (!Number.isSafeInteger(keep) || keep < -1 || keep === 0 || keep > maxModelLen) {
-    throw new InvalidRequestError(
-      [{ field: 'truncatePromptTokens' }, ` must be -1 or from 1 to ${maxModelLen}, got ${String(keep)}.`],
-      'truncatePromptTokens',
-    )
-  }
-  const count = keep === -1 ? maxModelLen - 1 : keep
-  if (tokenIds.length <= count) return tokenIds
+  const count = tokensToKeep(request, { maxModelLen, room: maxModelLen - 1 })
+  if (count === null || tokenIds.length <= count) return tokenIds
   return request.truncationSide === 'right' ? tokenIds.slice(0, count) : tokenIds.slice(-count)
 }

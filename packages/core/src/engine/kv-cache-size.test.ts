@@ -31,6 +31,15 @@ describe('sizeKvCache', () => {
     expect(size({ maxNumSeqs: 2, maxModelLen: 100 }, 2 ** 40).numBlocks).toBe(2 * 7 + 1)
   })
 
+  it('counts blocks of a model that keeps nothing, whatever memory there is', () => {
+    const config = resolveEngineConfig({ model: 'm', maxNumSeqs: 3, maxModelLen: 40 })
+    expect(sizeKvCache(config, [{ kvBytesPerToken: 0, maxPositions: 512, availableKvBytes: 0 }])).toEqual({
+      numBlocks: 3 * 3 + 1,
+      maxModelLen: 40,
+      kvCacheBytes: 0,
+    })
+  })
+
   it('counts what a dtype takes', () => {
     const numBlocks = (kvCacheDtype: KvDType): number =>
       size({ kvCacheMemory: '50%', maxNumSeqs: 512, kvCacheDtype }, 64 * 1024 ** 2).numBlocks

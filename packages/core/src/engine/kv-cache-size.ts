@@ -31,13 +31,14 @@ const minAutoModelLen = 256
 
 /**
  * How many blocks fit on every rank, and how long a context they hold. One block more than needed is the null block.
- * Never more than `maxNumSeqs` full contexts: more would be reserved for nothing.
+ * Never more than `maxNumSeqs` full contexts: more would be reserved for nothing. Of a model that keeps nothing all blocks
+ * fit, and count what is in flight.
  *
  * @throws InsufficientMemoryError when one context does not fit, with the numbers and what to change
  */
 export function sizeKvCache(config: EngineConfig, ranks: readonly RankMemory[]): KvCacheSize {
   const numFittingOn = ({ kvBytesPerToken, availableKvBytes }: RankMemory): number =>
-    Math.floor(availableKvBytes / (kvBytesPerToken * config.cache.blockSize))
+    kvBytesPerToken === 0 ? Infinity : Math.floor(availableKvBytes / (kvBytesPerToken * config.cache.blockSize))
   const least = ranks.reduce((a, b) => (numFittingOn(b) < numFittingOn(a) ? b : a))
   const numFitting = numFittingOn(least)
   const bytesPerBlock = least.kvBytesPerToken * config.cache.blockSize

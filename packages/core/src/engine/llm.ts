@@ -7,7 +7,19 @@ import type { RequestOutput } from '../sequence/outputs.ts'
 import type { ChatMessage, ToolDefinition } from '../tokenizer/chat-message.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { AsyncEngine, type EngineHooks, hookNames } from './async-engine.ts'
-import type { GenerateRequest, PromptInput } from './engine-client.ts'
+import type { GenerateRequest, PoolingOutput, PromptInput, ServedModel } from './engine-client.ts'
+import {
+  type ClassificationOutput,
+  type EmbeddingOutput,
+  type EmbedOptions,
+  encodeAll,
+  type EncodeOptions,
+  type PoolingOptions,
+  scoreAll,
+  type ScoringOutput,
+  withNamedPrompt,
+} from './llm-pooling.ts'
+import { runAll } from './run-all.ts'
 
 /** Text, or token ids that are taken as they are. */
 export type Prompt = string | readonly number[]
@@ -44,6 +56,8 @@ export interface GenerateOptions extends TruncationOptions {
   readonly signal?: AbortSignal
 }
 
+type InputOptions = Pick<GenerateOptions, 'addSpecialTokens'>
+
 /**
  * Offline inference in this process: vLLM's `LLM`. Prompts given together, and calls that overlap, share the engine's batches.
  *
@@ -76,12 +90,7 @@ export class LLM implements AsyncDisposable {
     params: SamplingParamsInput | readonly SamplingParamsInput[] = {},
     options: GenerateOptions = {},
   ): Promise<RequestOutput[]> {
-    const list = isPromptList(prompts) ? prompts : [prompts]
-    return this.#all(
-      list.map((prompt) => toInput(prompt, options)),
-      params,
-      options,
-    )
+    return this.#all(toInputs(prompts, options), params, options)
   }
 
   /** Yields what is new of one completion as it comes. */
@@ -135,6 +144,46 @@ export class LLM implements AsyncDisposable {
     return output?.outputs[0]?.text ?? ''
   }
 
+  /**
+   * A vector for each prompt. Every decoder embeds too: the hidden state of its last token, normalized.
+   * @example
+   * const [query, document] = await llm.embed(['How tall is it?', 'It is 8 848 m high.'])
+   */
+  async embed(prompts: Prompt | readonly Prompt[], options: EmbedOptions = {}): Promise<EmbeddingOutput[]> {
+    const { promptName, ...rest } = options
+    const inputs = toInputs(prompts, rest)
+    const named = promptName === undefined ? inputs : withNamedPrompt(inputs, promptName, this.#model)
+    const outputs = await encodeAll(this.engine, named, { task: 'embed', ...rest })
+    return outputs.map(({ data, shape: _, ...output }) => ({ ...output, embedding: data }))
+  }
+
+  /** The probability of each label, of sequence classifiers. */
+  async classify(prompts: Prompt | readonly Prompt[], options: PoolingOptions = {}): Promise<ClassificationOutput[]> {
+    const outputs = await encodeAll(this.engine, toInputs(prompts, options), { task: 'classify', ...options })
+    const labels = this.#model.pooling?.labels ?? null
+    return outputs.map(({ data, shape: _, ...output }) => {
+      const best = data.reduce((top, value, i) => (value > data[top]! ? i : top), 0)
+      return { ...output, probs: data, label: labels?.[best] ?? null }
+    })
+  }
+
+  /**
+   * How well texts go together: one with each of many, or each with the one in its place. What a cross-encoder with one
+   * label says of both, or the cosine of their embeddings.
+   */
+  score(
+    first: string | readonly string[],
+    second: string | readonly string[],
+    options: PoolingOptions = {},
+  ): Promise<ScoringOutput[]> {
+    return scoreAll(this.engine, [toList(first), toList(second)], options)
+  }
+
+  /** Vectors as the engine makes them, for any pooling task: those of tokens have shape `[numTokens, n]`. */
+  async encode(prompts: Prompt | readonly Prompt[], options: EncodeOptions): Promise<PoolingOutput[]> {
+    return encodeAll(this.engine, toInputs(prompts, options), options)
+  }
+
   /** Ends the engine thread; what still runs ends with finishReason 'abort'. */
   async shutdown(): Promise<void> {
     await this.engine.shutdown()
@@ -142,6 +191,10 @@ export class LLM implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown()
+  }
+
+  get #model(): ServedModel {
+    return this.engine.models[0]!
   }
 
   async #all(
@@ -157,21 +210,14 @@ export class LLM implements AsyncDisposable {
     }
     // Frozen, so that what all prompts have in common is resolved once.
     const shared = isParamsList(params) ? null : Object.freeze({ ...params })
-    const ended = new AbortController()
-    const either = signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal])
-    const run = async (prompt: PromptInput, i: number): Promise<RequestOutput> => {
+    const run = async (prompt: PromptInput, i: number, either: AbortSignal): Promise<RequestOutput> => {
       const request = newRequest(prompt, shared ?? (params as readonly SamplingParamsInput[])[i] ?? {}, truncation)
       let last: RequestOutput | null = null
       for await (const output of this.engine.generate({ ...request, outputKind: 'final' }, either)) last = output
       if (last === null) throw new InvalidRequestError('The request ended without an output.')
       return last
     }
-    try {
-      return await Promise.all(inputs.map(run))
-    } catch (error) {
-      ended.abort(error) // one bad prompt ends the call: the others' work is given back
-      throw error
-    }
+    return runAll(inputs, run, signal)
   }
 }
 
@@ -198,7 +244,15 @@ function chatParams(params: SamplingParamsInput): SamplingParamsInput {
   return params.maxTokens === undefined ? { ...params, maxTokens: null } : params
 }
 
-function toInput(prompt: Prompt, { addSpecialTokens = true }: GenerateOptions): PromptInput {
+function toInputs(prompts: Prompt | readonly Prompt[], options: InputOptions): PromptInput[] {
+  return (isPromptList(prompts) ? prompts : [prompts]).map((prompt) => toInput(prompt, options))
+}
+
+function toList(texts: string | readonly string[]): readonly string[] {
+  return typeof texts === 'string' ? [texts] : texts
+}
+
+function toInput(prompt: Prompt, { addSpecialTokens = true }: InputOptions): PromptInput {
   if (typeof prompt === 'string') return { type: 'text', text: prompt, addSpecialTokens }
   if (Array.isArray(prompt)) return { type: 'tokens', tokenIds: prompt }
   throw new InvalidRequestError(`A prompt must be a text or an array of token ids, got ${typeof prompt}.`, 'prompt')

@@ -8,6 +8,7 @@ import { sampleWithin } from '../sampling/sample-within.ts'
 import { type Sampler, type SamplerResult, type SamplerRow, TokenSampler } from '../sampling/sampler.ts'
 import type {
   ModelRunnerOutput,
+  PooledSequence,
   PromptLogprobs,
   SampledTokens,
   SchedulerOutput,
@@ -19,6 +20,7 @@ import type { KvStorage } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
 import { DrawLimits } from './draw-limits.ts'
 import { type BatchEntry, type BatchInputs, InputBatch } from './input-batch.ts'
+import { type ComputedRows, Pooler } from './pooler.ts'
 
 export interface ModelRunnerOptions {
   readonly model: CausalLM
@@ -79,10 +81,12 @@ export class ModelRunner {
   readonly #paddedSize: (numTokens: number) => number
   readonly #sampler: Sampler | null
   readonly #limits: DrawLimits
+  readonly #pooler: Pooler
 
   constructor(options: ModelRunnerOptions) {
     const { model, kv, paddedSize = (numTokens) => numTokens, sampler = new TokenSampler(), grammars = null } = options
     this.#limits = new DrawLimits(grammars, model.config.vocabSize)
+    this.#pooler = new Pooler(model.heads)
     this.#model = model
     this.#kv = kv
     this.#paddedSize = paddedSize
@@ -103,8 +107,10 @@ export class ModelRunner {
     this.#limits.begin(sound.filter(isCatchingUp), plan.droppedIds)
     const failed = entries.flatMap(({ row }) => (row.error === null ? [] : [failure(row.id, row.error)]))
     const results: LogitsResults = { sampled: [], drafted: new Map(), failed, deferred: [], scores: new Map() }
+    let pooled: readonly PooledSequence[] = []
     tf.tidy(() => {
       const hidden = this.#model.forward(input ?? batch.inputIds, batch.context)
+      pooled = this.#pool({ hidden, context: batch.context }, sound, failed)
       for (let start = 0; start < requests.length; start += maxLogitRows) {
         this.#useLogits({ hidden, context: batch.context }, requests.slice(start, start + maxLogitRows), results)
       }
@@ -112,7 +118,13 @@ export class ModelRunner {
     for (const entry of sound) if (entry.draftTokenIds.length > 0) entry.row.cutBack(numOwnTokens(entry))
     const promptLogprobs = sound.flatMap((entry) => promptLogprobsOf(entry, results.scores))
     const { sampled, deferred } = results
-    return { sampled, promptLogprobs, failed, ...(deferred.length > 0 && { deferred }) }
+    return {
+      sampled,
+      promptLogprobs,
+      failed,
+      ...(deferred.length > 0 && { deferred }),
+      ...(pooled.length > 0 && { pooled }),
+    }
   }
 
   /**
@@ -149,7 +161,20 @@ export class ModelRunner {
   #prepare(plan: SchedulerOutput): BatchInputs & { context: ForwardContext } {
     const batch = this.#batch.prepare(plan)
     for (const { from, to } of plan.blockCopies) this.#kv.copyBlock(from, to)
-    return { ...batch, context: { metadata: batch.attention, kv: this.#kv, tokens: null } }
+    const { attention: metadata, tokenTypes } = batch
+    return { ...batch, context: { metadata, kv: this.#kv, tokens: null, ...(tokenTypes && { tokenTypes }) } }
+  }
+
+  /** On every rank, as layers behind the pooling may be shared; only the one that draws says what came of it. */
+  #pool(
+    computed: ComputedRows,
+    entries: readonly BatchEntry[],
+    failures: SequenceFailure[],
+  ): readonly PooledSequence[] {
+    const { pooled, failed } = this.#pooler.run(computed, entries)
+    if (this.#sampler === null) return []
+    failures.push(...failed)
+    return pooled
   }
 
   #useLogits(
@@ -245,7 +270,7 @@ function forced(logits: Logits, { row, entry }: TokenRequest, tokenId: number): 
 
 /** Its next token is drawn. */
 function isCatchingUp(entry: BatchEntry): boolean {
-  return numOwnTokens(entry) >= entry.row.tokenIds.length
+  return entry.row.pooling === null && numOwnTokens(entry) >= entry.row.tokenIds.length
 }
 
 /** Of the tokens computed for the entry's row, drafts do not count. */

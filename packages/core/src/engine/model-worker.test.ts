@@ -32,6 +32,17 @@ const plan: SchedulerOutput = {
   droppedIds: [],
 }
 
+const poolingPlan: SchedulerOutput = {
+  ...plan,
+  newSequences: plan.newSequences.map((data) => ({
+    ...data,
+    id: 'b',
+    pooling: { head: 'embed', type: 'mean', dimensions: null, activation: 'none' },
+  })),
+  scheduled: [{ id: 'b', numTokens: tokenIds.length }],
+  droppedIds: ['a'],
+}
+
 function create(options: Partial<ModelWorkerOptions>): ModelWorker {
   return new ModelWorker({ config, modelPath, communicator: singleRank, share: wholeMachine, ...options })
 }
@@ -58,6 +69,9 @@ describe('ModelWorker', () => {
     const [first, second] = group.run((rank) => workers[rank]!.execute(plan))
     expect(first).toEqual(expected)
     expect(second).toEqual({ sampled: [], promptLogprobs: [], failed: [] })
+    const [pooled, silent] = group.run((rank) => workers[rank]!.execute(poolingPlan))
+    expect(pooled!.pooled).toMatchObject([{ id: 'b', shape: [64] }])
+    expect(silent).toEqual(second)
     const numRanks = kind === 'tp' ? undefined : 2
     for (const worker of workers) {
       expect(worker.expertBalance?.rowsPerRank.length).toBe(numRanks)

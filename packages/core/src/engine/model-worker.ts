@@ -3,6 +3,7 @@ import { createBackend } from '../backends/backend.ts'
 import type { BackendPack, MachineShare, WarmupPolicy } from '../backends/backend-pack.ts'
 import type { EngineConfig } from '../config/engine-config.ts'
 import type { ModelConfig } from '../config/model-config.ts'
+import type { PoolingConfig } from '../config/pooling-config.ts'
 import { checkParallelSizes } from '../config/parallel-sizes.ts'
 import { InvalidConfigError } from '../errors.ts'
 import type { Communicator } from '../layers/communicator.ts'
@@ -19,6 +20,8 @@ import { type CheckpointModel, readCheckpointModel } from './checkpoint-model.ts
 import { estimateWeightBytes } from './estimate-weight-bytes.ts'
 import { checkMaxModelLen, checkWeightsFit, kvBudget, type MemoryLimits } from './kv-cache-size.ts'
 import { ModelRunner } from './model-runner.ts'
+import { maxPromptTokens } from './resolve-pooling.ts'
+import { stepLimits } from './step-limits.ts'
 import { paddedSizes, type WarmupReport, warmUp } from './warm-up.ts'
 import type { LoadedModel, Worker } from './worker.ts'
 import { composeSampler, type WorkerContext, type WorkerModules } from './worker-modules.ts'
@@ -39,6 +42,7 @@ export interface ModelWorkerOptions {
 
 interface Loaded {
   readonly checkpoint: Checkpoint
+  readonly pooling: PoolingConfig
   readonly pack: BackendPack
   readonly model: CausalLM
   readonly kvCacheDtype: KvDType
@@ -63,29 +67,31 @@ export class ModelWorker implements Worker {
 
   async load(): Promise<LoadedModel> {
     const { config, modelPath, share, communicator, expertCommunicator, workerModules = {} } = this.#options
-    const checkpointModel = await readCheckpointModel(modelPath, workerModules)
-    const { checkpoint, config: modelConfig } = checkpointModel
+    const checkpointModel = await readCheckpointModel(modelPath, workerModules, config.model)
+    const { checkpoint, config: modelConfig, pooling } = checkpointModel
     checkParallelSizes(modelConfig, { tp: communicator.size, ep: expertCommunicator?.size ?? 1 })
     checkMaxModelLen(config.model, modelConfig.maxPositionEmbeddings)
     const { pack } = await createBackend(config.device.backend, { providers: workerModules.backends ?? [], share })
     const kvCacheDtype = kvDTypeOf(pack, config.cache.kvCacheDtype)
     const model = this.#loadModel(checkpointModel, pack)
-    this.#loaded = { checkpoint, pack, model, kvCacheDtype }
+    this.#loaded = { checkpoint, pooling, pack, model, kvCacheDtype }
     return {
       backend: pack.name,
       isBatchInvariant: pack.isBatchInvariant,
       weightBytes: model.weightBytes,
       kvCacheDtype,
       kvBytesPerToken: kvBytesPerToken({ ...model.kvShape, dtype: kvCacheDtype }),
-      maxPositions: modelConfig.maxPositionEmbeddings,
+      maxPositions: maxPromptTokens(modelConfig, pooling),
       layers: model.layers,
       numKvHeads: model.kvShape.numKvHeads,
+      needsWholePrompts: pooling.needsWholePrompts,
     }
   }
 
   availableKvBytes(): number {
     const { config, share } = this.#options
     const { pack, model } = this.#requireLoaded()
+    if (model.kvShape.numLayers === 0) return 0
     return kvBudget(config.cache.kvCacheMemory, memoryLimits(pack, model.weightBytes, share), share)
   }
 
@@ -104,11 +110,14 @@ export class ModelWorker implements Worker {
 
   warmUp(maxModelLen: number): WarmupReport | null {
     const { config } = this.#options
-    const policy = warmupOf(this.#requireLoaded().pack, config.device.warmup)
+    const { pack, pooling } = this.#requireLoaded()
+    const policy = warmupOf(pack, config.device.warmup)
     return (
       policy &&
       warmUp(this.#requireRunner(), policy, {
-        ...config.scheduler,
+        ...stepLimits(config, { ...pooling, maxModelLen }),
+        canGenerate: pooling.canGenerate,
+        needsWholePrompts: pooling.needsWholePrompts,
         blockSize: config.cache.blockSize,
         maxModelLen,
       })

@@ -10,8 +10,12 @@ export interface EncodeTextOptions {
 /** Text → token ids without holding up the front thread, and with it every other request. */
 export interface PromptEncoder {
   encode(text: string, options: EncodeTextOptions): number[] | Promise<number[]>
+  /** As `Tokenizer.encodePair`. */
+  encodePair(text: string, pair: string, options: EncodeTextOptions): EncodedTexts | Promise<EncodedTexts>
   close(): Promise<void>
 }
+
+export type EncodedTexts = ReturnType<Tokenizer['encodePair']>
 
 /** So much takes about a millisecond; another thread is not worth its latency. */
 const maxFrontLength = 4096
@@ -37,6 +41,13 @@ export class ThreadedPromptEncoder implements PromptEncoder {
   encode(text: string, { addSpecialTokens, signal }: EncodeTextOptions): number[] | Promise<number[]> {
     if (text.length <= maxFrontLength && this.#isPredictable) return this.#tokenizer.encode(text, { addSpecialTokens })
     return this.#thread.encode(text, { addSpecialTokens, ...(signal && { signal }) })
+  }
+
+  encodePair(text: string, pair: string, options: EncodeTextOptions): EncodedTexts | Promise<EncodedTexts> {
+    const { addSpecialTokens, signal } = options
+    if (text.length + pair.length <= maxFrontLength && this.#isPredictable)
+      return this.#tokenizer.encodePair(text, pair, { addSpecialTokens })
+    return this.#thread.encodePair(text, pair, { addSpecialTokens, ...(signal && { signal }) })
   }
 
   /** @throws TokenizerError where the tokenizer's patterns do not come to an end on texts of a line */
@@ -65,6 +76,7 @@ export class ThreadedPromptEncoder implements PromptEncoder {
 export function createFrontEncoder(tokenizer: Tokenizer): PromptEncoder {
   return {
     encode: (text, { addSpecialTokens }) => tokenizer.encode(text, { addSpecialTokens }),
+    encodePair: (text, pair, { addSpecialTokens }) => tokenizer.encodePair(text, pair, { addSpecialTokens }),
     close: async () => {},
   }
 }

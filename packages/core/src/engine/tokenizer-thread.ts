@@ -8,6 +8,8 @@ export interface TokenizerThreadOptions {
   readonly encodeTimeoutMs?: number | undefined
 }
 
+type ThreadEncodeOptions = Pick<ToTokenizer, 'addSpecialTokens'> & { readonly signal?: AbortSignal }
+
 const defaultEncodeTimeoutMs = 10_000
 const charsPerMs = 1000
 
@@ -20,10 +22,10 @@ export class TokenizerThread {
       entry: 'tokenizer-worker',
       name: 'octavo-tokenizer',
       workerData: { modelPath } satisfies TokenizerThreadData,
-      timeoutMsOf: ({ text }) => encodeTimeoutMs + Math.ceil(text.length / charsPerMs),
-      lateError: ({ text }, timeoutMs) =>
+      timeoutMsOf: (job) => encodeTimeoutMs + Math.ceil(numChars(job) / charsPerMs),
+      lateError: (job, timeoutMs) =>
         new TokenizerError(
-          `The text (${text.length} characters) was not tokenized within ${timeoutMs} ms: this tokenizer's patterns take too long on it. Shorten the text, or pass token ids.`,
+          `The text (${numChars(job)} characters) was not tokenized within ${timeoutMs} ms: this tokenizer's patterns take too long on it. Shorten the text, or pass token ids.`,
         ),
       lostError: (startTimeoutMs) =>
         new TokenizerError(
@@ -35,14 +37,26 @@ export class TokenizerThread {
   }
 
   /** @throws TokenizerError naming the limit where the text takes longer */
-  async encode(
+  async encode(text: string, { addSpecialTokens, signal }: ThreadEncodeOptions): Promise<number[]> {
+    return Array.from(await this.#thread.run({ text, pair: null, addSpecialTokens }, signal))
+  }
+
+  /** As `encode`, with the ids of which text a token is of. */
+  async encodePair(
     text: string,
-    { addSpecialTokens, signal }: Omit<ToTokenizer, 'text'> & { signal?: AbortSignal },
-  ): Promise<number[]> {
-    return Array.from(await this.#thread.run({ text, addSpecialTokens }, signal))
+    pair: string,
+    { addSpecialTokens, signal }: ThreadEncodeOptions,
+  ): Promise<{ ids: number[]; typeIds: number[] }> {
+    const both = await this.#thread.run({ text, pair, addSpecialTokens }, signal)
+    const ids = Array.from(both.subarray(0, both.length / 2))
+    return { ids, typeIds: Array.from(both.subarray(ids.length)) }
   }
 
   close(): Promise<void> {
     return this.#thread.close()
   }
+}
+
+function numChars({ text, pair }: ToTokenizer): number {
+  return text.length + (pair?.length ?? 0)
 }

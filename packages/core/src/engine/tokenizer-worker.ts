@@ -8,7 +8,10 @@ import type { TokenizerThreadData, ToTokenizer } from './tokenizer-messages.ts'
 const { modelPath } = workerData as TokenizerThreadData
 const tokenizer = createTokenizer((await openCheckpoint(modelPath)).readTokenizer())
 
-serveJobs(
-  ({ text, addSpecialTokens }: ToTokenizer) => Int32Array.from(tokenizer.encode(text, { addSpecialTokens })),
-  (ids) => [ids.buffer],
-)
+function encode({ text, pair, addSpecialTokens }: ToTokenizer): Int32Array<ArrayBuffer> {
+  if (pair === null) return Int32Array.from(tokenizer.encode(text, { addSpecialTokens }))
+  const { ids, typeIds } = tokenizer.encodePair(text, pair, { addSpecialTokens })
+  return Int32Array.from([...ids, ...typeIds])
+}
+
+serveJobs(encode, (ids) => [ids.buffer])

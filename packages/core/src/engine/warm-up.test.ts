@@ -69,6 +69,23 @@ describe('the option warmup', () => {
   })
 })
 
+describe('an encoder', () => {
+  it('warms up with whole prompts alone, which are pooled', async () => {
+    const pack = await createCpuPack()
+    await setBackend(pack.name)
+    const { numTensors } = memory()
+    const model = await loadFixture('bert-embed', { pack })
+    const kv = pack.createKvStorage({ ...model.kvShape, dtype: 'float32', numBlocks: 9, blockSize: 4 })
+    const runner = new ModelRunner({ model, kv, paddedSize: paddedSizes(16) })
+    const limits = { maxNumSeqs: 4, maxNumBatchedTokens: 16, maxModelLen: 32, blockSize: 4 }
+    const policy = { isDefault: true, contextLengths: () => [8, 32] }
+    const { numSteps } = warmUp(runner, policy, { ...limits, canGenerate: false, needsWholePrompts: true })
+    expect(numSteps).toBe(batchSizes(16).length + 3)
+    runner.dispose()
+    expect([memory().numTensors, pack.usedBytes]).toEqual([numTensors, 0])
+  })
+})
+
 describe('a stage', () => {
   it('warms up by itself, whatever it lacks of the model, and leaves nothing behind', async () => {
     const pack = await createCpuPack()

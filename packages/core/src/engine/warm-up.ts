@@ -10,6 +10,10 @@ export interface WarmupLimits {
   readonly maxNumBatchedTokens: number
   readonly maxModelLen: number
   readonly blockSize: number
+  /** Otherwise prompts are pooled. Default true. */
+  readonly canGenerate?: boolean
+  /** An encoder: there are no parts of prompts, and nothing is decoded. Default false. */
+  readonly needsWholePrompts?: boolean
 }
 
 /** What was run before serving. */
@@ -44,23 +48,26 @@ export function paddedSizes(max: number): (numTokens: number) => number {
  */
 export function warmUp(runner: ModelRunner, policy: WarmupPolicy, limits: WarmupLimits): WarmupReport {
   const startedAt = performance.now()
-  const { maxNumSeqs, maxNumBatchedTokens, maxModelLen } = limits
+  const { maxNumSeqs, maxNumBatchedTokens, maxModelLen, needsWholePrompts = false } = limits
   let ran: string[] = []
   let numSteps = 0
   const run = (sequences: readonly WarmupSequence[]): void => {
-    const plan = planOf(sequences, limits.blockSize, ran)
+    const plan = planOf(sequences, limits, ran)
     ran = plan.scheduled.map(({ id }) => id)
     runner.rehearse(plan)
     numSteps++
   }
   for (const size of batchSizes(maxNumBatchedTokens).reverse()) run(promptsOf(size, limits))
   for (const sequences of mixturesOf(limits)) run(sequences)
-  for (const size of batchSizes(Math.min(maxNumSeqs, maxNumBatchedTokens)).reverse())
+  const decodeSizes = needsWholePrompts ? [] : batchSizes(Math.min(maxNumSeqs, maxNumBatchedTokens)).reverse()
+  for (const size of decodeSizes)
     for (const length of policy.contextLengths(maxModelLen).toReversed())
       run(Array.from({ length: size }, () => ({ numComputed: length - 1, numNew: 1 })))
-  runner.rehearse(planOf([], limits.blockSize, ran))
+  runner.rehearse(planOf([], limits, ran))
   return { numSteps, tookMs: performance.now() - startedAt }
 }
+
+const lastToken = { head: 'embed', type: 'last', dimensions: null, activation: 'none' } as const
 
 interface WarmupSequence {
   readonly numComputed: number
@@ -95,7 +102,7 @@ function mixturesOf({ maxNumSeqs, maxNumBatchedTokens, maxModelLen }: WarmupLimi
 
 function planOf(
   sequences: readonly WarmupSequence[],
-  blockSize: number,
+  { blockSize, canGenerate = true }: WarmupLimits,
   droppedIds: readonly string[],
 ): SchedulerOutput {
   const longest = sequences.reduce((max, { numComputed, numNew }) => Math.max(max, numComputed + numNew), 0)
@@ -110,6 +117,7 @@ function planOf(
       eosTokenIds: [],
       blockIds: zeros.slice(0, ceilDiv(length, blockSize)),
       numComputedTokens: numComputed,
+      ...(!canGenerate && { pooling: lastToken }),
     }
   })
   return {

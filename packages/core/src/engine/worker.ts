@@ -19,6 +19,8 @@ export interface LoadedModel {
   /** Of the model's layers; `end` is behind the last. */
   readonly layers: LayerRange
   readonly numKvHeads: number
+  /** As `PoolingConfig`'s; left out: false. */
+  readonly needsWholePrompts?: boolean
 }
 
 /** One rank: a backend, the rank's part of the model, its KV cache. The calls come in this order, `execute` many times. */

@@ -1,4 +1,5 @@
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs-core'
+import { attention } from '../ops/attention.ts'
 import { kvWrite } from '../ops/kv-write.ts'
 import { pagedAttention } from '../ops/paged-attention.ts'
 import { assert } from '../util/assert.ts'
@@ -12,8 +13,8 @@ import { shareHeads } from './shard.ts'
 import type { WeightLoader } from './weight-loader.ts'
 
 export interface AttentionOptions {
-  /** Which layer of this stage's KV cache. */
-  readonly layer: number
+  /** Which layer of this stage's KV cache; `null` in encoders: all tokens of a step see each other, and nothing is kept. */
+  readonly layer: number | null
   readonly qkvPrefixes: QkvLinearOptions['prefixes']
   readonly outputPrefix: string
   readonly hiddenSize: number
@@ -33,11 +34,11 @@ export interface AttentionOptions {
 }
 
 export interface Attention {
-  /** x `[numTokens, hiddenSize]` → the same shape; writes this layer's keys and values first. `rows`: of this layer's rope. */
+  /** x `[numTokens, hiddenSize]` → the same shape; writes this layer's keys and values first, where it keeps them. `rows`: of this layer's rope. */
   forward(x: Tensor2D, context: ForwardContext, rows: RopeRows | null): Tensor2D
 }
 
-/** qkv → query and key norms → rope → KV cache → paged attention → output projection, over this rank's heads. */
+/** qkv → query and key norms → rope → KV cache → attention → output projection, over this rank's heads. */
 export function createAttention(loader: WeightLoader, options: AttentionOptions): Attention {
   const { layer, headDim, rope, scale, slidingWindow, softcap, hiddenSize } = options
   const share = shareHeads(options, loader.communicator)
@@ -65,18 +66,15 @@ export function createAttention(loader: WeightLoader, options: AttentionOptions)
         query = rope.forward(query, rows)
         key = rope.forward(key, rows)
       }
+      const { numHeads, numKvHeads } = share
+      const attrs = { numHeads, scale, slidingWindow, softcap }
+      if (layer === null) {
+        const { queryStartLoc } = metadata
+        const starts = { queryStartLoc, keyStartLoc: queryStartLoc, numKvHeads, isCausal: false }
+        return output.forward(attention({ query, key, value, sinks }, { ...attrs, ...starts }), context)
+      }
       kvWrite(key, value, { kv, layer, slotMapping: metadata.slotMapping })
-      const attended = pagedAttention(query, {
-        kv,
-        layer,
-        metadata,
-        numHeads: share.numHeads,
-        scale,
-        slidingWindow,
-        softcap,
-        sinks,
-      })
-      return output.forward(attended, context)
+      return output.forward(pagedAttention(query, { ...attrs, kv, layer, metadata, sinks }), context)
     },
   }
 }

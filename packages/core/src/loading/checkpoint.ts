@@ -6,6 +6,7 @@ import { groupGguf } from './gguf-model.ts'
 import { readJsonFile, readTextFile } from './json-file.ts'
 import { findQuantization, type QuantizationSection } from './quantization-section.ts'
 import { openSafetensors } from './safetensors.ts'
+import { noSentenceTransformers, readSentenceTransformers, type SentenceTransformers } from './sentence-transformers.ts'
 import type { TokenizerFiles } from './tokenizer-files.ts'
 import type { WeightSource } from './weight-source.ts'
 
@@ -22,6 +23,8 @@ export interface Checkpoint {
   readonly generationConfig: Record<string, unknown> | null
   /** How the weights are quantized; `null` where no file says that they are, and for GGUF, whose tensors say it themselves. */
   readonly quantization: QuantizationSection | null
+  /** How a checkpoint of sentence-transformers makes a vector of a text; nothing of it where there are no such files. */
+  readonly sentenceTransformers: SentenceTransformers
   /** Reads the tokenizer's files, which only the front thread needs. Throws CheckpointError or TokenizerError. */
   readTokenizer(): TokenizerFiles
   /** Opens the weight files; the caller closes the source. */
@@ -50,17 +53,19 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
 }
 
 function openFolder(path: string, config: JsonObject): Checkpoint {
+  const sentenceTransformers = readSentenceTransformers(path)
   return {
     path,
     config,
     generationConfig: readJsonFile(join(path, 'generation_config.json'), maxConfigBytes),
     quantization: findQuantization(path, config),
-    readTokenizer: () => readTokenizerFiles(path),
+    sentenceTransformers,
+    readTokenizer: () => readTokenizerFiles(path, sentenceTransformers),
     openWeights: () => openSafetensors(path),
   }
 }
 
-function readTokenizerFiles(path: string): TokenizerFiles {
+function readTokenizerFiles(path: string, { isLowerCase }: SentenceTransformers): TokenizerFiles {
   const tokenizerJson = readJsonFile(join(path, 'tokenizer.json'), maxTokenizerBytes)
   if (tokenizerJson === null) {
     const reason =
@@ -68,7 +73,17 @@ function readTokenizerFiles(path: string): TokenizerFiles {
     throw new CheckpointError(path, reason)
   }
   const tokenizerConfig = readTokenizerConfig(path)
-  return { tokenizerJson, tokenizerConfig, ...readChatTemplates(path, tokenizerConfig) }
+  return {
+    tokenizerJson: isLowerCase ? lowerCase(tokenizerJson) : tokenizerJson,
+    tokenizerConfig,
+    ...readChatTemplates(path, tokenizerConfig),
+  }
+}
+
+/** Texts are made lower case before anything else. */
+function lowerCase(tokenizerJson: JsonObject): JsonObject {
+  const normalizers = [{ type: 'Lowercase' }, tokenizerJson['normalizer']].filter(isJsonObject)
+  return { ...tokenizerJson, normalizer: { type: 'Sequence', normalizers } }
 }
 
 /** tokenizer_config.json; special tokens that only the older special_tokens_map.json names are filled in. */
@@ -144,6 +159,7 @@ async function openGgufCheckpoint(path: string): Promise<Checkpoint> {
       config: ggufConfig(model),
       generationConfig: ggufGenerationConfig(metadata),
       quantization: model.hasBlocksToConvert ? { file: path, method: 'gguf', json: {} } : null,
+      sentenceTransformers: noSentenceTransformers,
       readTokenizer: () => tokenizerFromGguf(metadata),
       openWeights: () => model.reopen(),
     }

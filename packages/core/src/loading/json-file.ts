@@ -35,17 +35,20 @@ export function readJsonFile(file: string, maxBytes: number): JsonObject | null 
 }
 
 export function parseJsonObject(text: string, file: string): JsonObject {
+  const value = parseJson(text, file)
+  if (!isJsonObject(value)) throw new CheckpointError(file, 'must hold a JSON object')
+  return value
+}
+
+export function parseJson(text: string, file: string): unknown {
   if (isLfsPointer(text)) throw new CheckpointError(file, lfsPointerReason)
-  let value: unknown
   try {
-    value = JSON.parse(text)
+    return JSON.parse(text)
   } catch (error) {
     throw new CheckpointError(file, `is not valid JSON (${messageOf(error)})`, {
       cause: error,
     })
   }
-  if (!isJsonObject(value)) throw new CheckpointError(file, 'must hold a JSON object')
-  return value
 }
 
 /**

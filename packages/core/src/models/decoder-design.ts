@@ -1,9 +1,11 @@
-import type { ModelActivation, ModelConfig } from '../config/model-config.ts'
+import type { ModelActivation } from '../config/activation.ts'
+import type { ModelConfig } from '../config/model-config.ts'
 import { UnsupportedModelError } from '../errors.ts'
 import type { QkvLinearOptions } from '../layers/linear.ts'
 import type { ExpertNames, MoeOptions } from '../layers/moe.ts'
 import type { UnusedWeights } from '../loading/unused-weights.ts'
 import type { FusedGatedKind, GatedActivationKind } from '../ops/gated-activation.ts'
+import type { ClassifierDesigns } from './classifier-design.ts'
 
 /**
  * How one architecture differs from the generic decoder: options and weight names. Names are those of transformers' class,
@@ -21,6 +23,8 @@ export interface DecoderDesign {
   readonly finalNorm: string
   readonly lmHead: string
   readonly finalSoftcap: number | null
+  /** What stands in the head's place in classes ForSequenceClassification and ForTokenClassification. */
+  readonly classifiers: ClassifierDesigns
   readonly norm: NormDesign
   /** `model.layers` for tensors `model.layers.<i>.…`. */
   readonly layers: string
@@ -96,6 +100,7 @@ export function llamaDesign(config: ModelConfig): DecoderDesign {
     finalNorm: 'model.norm',
     lmHead: 'lm_head',
     finalSoftcap: null,
+    classifiers: { texts: { dense: null, output: 'score' }, tokens: { dense: null, output: 'score' } },
     norm: { kind: 'rms', hasUnitOffset: false },
     layers: 'model.layers',
     inOut: null,

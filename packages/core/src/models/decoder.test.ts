@@ -244,7 +244,7 @@ describe('getModelDefinition', () => {
     }
   })
 
-  it.each(['BertModel', 'constructor', '__proto__', ''])('refuses %o and lists what it knows', async (architecture) => {
+  it.each(['T5Model', 'constructor', '__proto__', ''])('refuses %o and lists what it knows', async (architecture) => {
     await expect(getModelDefinition({ architecture, file: 'x' })).rejects.toThrow(UnsupportedModelError)
     await expect(getModelDefinition({ architecture, file: 'x' })).rejects.toThrow(
       /Known are LlamaForCausalLM, .*GptOssForCausalLM/,

@@ -15,7 +15,8 @@ import { checkShards } from './check-shards.ts'
 import { createBlock, createNorm, runBlock } from './decoder-block.ts'
 import type { DecoderBlock, Stream } from './decoder-block.ts'
 import type { DecoderDesign } from './decoder-design.ts'
-import type { CausalLM, KvShape, LayerRange, LoadModelContext, ModelDefinition } from './model.ts'
+import type { CausalLM, KvShape, LayerRange, LoadModelContext, ModelDefinition, PoolingHeads } from './model.ts'
+import { createPoolingHeads } from './pooling-heads.ts'
 import { resolveNames, stageLayout } from './weight-names.ts'
 
 /** An architecture's definition from its design. */
@@ -25,20 +26,26 @@ export function defineDecoder(design: (config: ModelConfig) => DecoderDesign): M
 
 /** Throws CheckpointError, UnsupportedModelError or InvalidConfigError, and then leaves nothing allocated. */
 export function loadDecoder(context: LoadModelContext, design: DecoderDesign): CausalLM {
-  const { config, source } = context
+  const { source } = context
+  const config = withoutUnusedHead(context)
   const { numLayers } = config
   const layers = resolveLayers(context)
   const names = resolveNames(source, design, config)
   const loader = new WeightLoader({ ...context, layout: stageLayout(design, { names, layers, numLayers }) })
   try {
     checkShards(loader, { config, design, layers })
-    const decoder = new Decoder(loader, { config, design, layers, isTied: names.isTied })
+    const decoder = new Decoder(loader, { config, context, design, layers, isTied: names.isTied })
     loader.finish(design.unused)
     return decoder
   } catch (error) {
     loader.dispose()
     throw error
   }
+}
+
+/** The config of an embedder's checkpoint may be that of a model with a head. */
+function withoutUnusedHead({ config, pooling }: LoadModelContext): ModelConfig {
+  return config.head === 'tokens' && pooling?.canGenerate === false ? { ...config, head: 'none' } : config
 }
 
 function resolveLayers({ layers, config: { numLayers } }: LoadModelContext): LayerRange {
@@ -50,9 +57,14 @@ function resolveLayers({ layers, config: { numLayers } }: LoadModelContext): Lay
 
 interface DecoderOptions {
   readonly config: ModelConfig
+  readonly context: Pick<LoadModelContext, 'pack' | 'dtype' | 'pooling'>
   readonly design: DecoderDesign
   readonly layers: LayerRange
   readonly isTied: boolean
+}
+
+function createHeads(loader: WeightLoader, { config, context, design: { classifiers } }: DecoderOptions): PoolingHeads {
+  return createPoolingHeads(loader, context, { config, dense: context.pooling?.dense ?? [], classifiers })
 }
 
 /** The decoder of all supported models, or a stage of it: embeddings, blocks of attention and MLP, final norm, head. */
@@ -61,6 +73,7 @@ class Decoder implements CausalLM {
   readonly layers: LayerRange
   readonly kvShape: KvShape
   readonly weightBytes: number
+  readonly heads?: PoolingHeads
   /** Owns every weight and table below. */
   readonly #loader: WeightLoader
   readonly #design: DecoderDesign
@@ -72,7 +85,8 @@ class Decoder implements CausalLM {
   readonly #finalNorm: Norm | null
   readonly #lmHead: Linear | null
 
-  constructor(loader: WeightLoader, { config, design, layers, isTied }: DecoderOptions) {
+  constructor(loader: WeightLoader, options: DecoderOptions) {
+    const { config, design, layers, isTied } = options
     const { hiddenSize, vocabSize: numEmbeddings, headDim } = config
     const { start, end } = layers
     const hasHead = end === config.numLayers
@@ -103,9 +117,10 @@ class Decoder implements CausalLM {
       return createBlock(context, start + i, isSliding ? this.#slidingRope : this.#rope)
     })
     this.#finalNorm = hasHead ? createNorm(context, design.finalNorm) : null
-    if (!hasHead) this.#lmHead = null
+    if (!hasHead || config.head !== 'tokens') this.#lmHead = null
     else if (isTied && embedding !== null) this.#lmHead = createTiedLmHead(embedding)
     else this.#lmHead = createLmHead(loader, { ...table, prefix: design.lmHead })
+    if (hasHead) this.heads = createHeads(loader, options)
     this.weightBytes = loader.sizeInBytes
     this.kvShape = {
       numLayers: end - start,
@@ -143,7 +158,7 @@ class Decoder implements CausalLM {
   computeLogits(hidden: Tensor2D, context: ForwardContext): Tensor2D {
     const { finalSoftcap } = this.#design
     const head = this.#lmHead
-    assert(head !== null, `computeLogits: layers ${this.layers.start} to ${this.layers.end} are without the head`)
+    assert(head !== null, `computeLogits: layers ${this.layers.start} to ${this.layers.end} are without a head`)
     return tidy(() => {
       const logits = head.forward(hidden, context)
       return finalSoftcap === null ? logits : mul<Tensor2D>(tanh(div(logits, finalSoftcap)), finalSoftcap)

@@ -12,9 +12,14 @@ import { createQuantizationScheme } from '../quantization/create-quantization-sc
 import type { CausalLM, LoadModelContext } from './model.ts'
 import { getModelDefinition } from './registry.ts'
 
-/** Models of all families, tiny and random. */
-export function listGoldenFolders(fixtures: string): readonly string[] {
-  return readdirSync(`${fixtures}models`)
+type GoldenTask = 'generate' | 'embed' | 'classify'
+
+/** Models of all families, tiny and random: those that generate, or others. */
+export function listGoldenFolders(fixtures: string, tasks: readonly GoldenTask[] = ['generate']): readonly string[] {
+  return readdirSync(`${fixtures}models`).filter((folder) => {
+    const { task } = readJson<{ readonly task: GoldenTask }>(`${fixtures}models/${folder}/golden.json`)
+    return tasks.includes(task)
+  })
 }
 
 export interface Golden {

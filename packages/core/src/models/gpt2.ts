@@ -8,6 +8,7 @@ export const definition = defineDecoder((config) => ({
   embedding: 'transformer.wte',
   positions: 'transformer.wpe',
   finalNorm: 'transformer.ln_f',
+  classifiers: { texts: { dense: null, output: 'score' }, tokens: { dense: null, output: 'classifier' } },
   norm: { kind: 'layer', hasUnitOffset: false },
   layers: 'transformer.h',
   inOut: /\.(c_attn|c_proj|c_fc)\.weight$/,

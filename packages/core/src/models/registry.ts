@@ -1,24 +1,30 @@
-import { isSupportedArchitecture, unsupportedArchitecture } from '../config/architectures.ts'
-import type { MoreArchitectures, SupportedArchitecture } from '../config/architectures.ts'
+import {
+  findArchitecture,
+  type ModelFile,
+  type MoreArchitectures,
+  unsupportedArchitecture,
+} from '../config/architectures.ts'
 import type { ModelConfig } from '../config/model-config.ts'
 import type { ModelDefinition } from './model.ts'
 
-/** Hugging Face architecture → the file that implements it, loaded when first asked for. */
-const architectures: Readonly<Record<SupportedArchitecture, () => Promise<{ definition: ModelDefinition }>>> = {
-  LlamaForCausalLM: () => import('./llama.ts'),
-  MistralForCausalLM: () => import('./mistral.ts'),
-  MixtralForCausalLM: () => import('./mixtral.ts'),
-  Qwen2ForCausalLM: () => import('./qwen2.ts'),
-  Qwen3ForCausalLM: () => import('./qwen3.ts'),
-  Qwen3MoeForCausalLM: () => import('./qwen3-moe.ts'),
-  Gemma2ForCausalLM: () => import('./gemma2.ts'),
-  Gemma3ForCausalLM: () => import('./gemma3.ts'),
-  // Its text part; the vision tower is left in the file.
-  Gemma3ForConditionalGeneration: () => import('./gemma3.ts'),
-  Phi3ForCausalLM: () => import('./phi3.ts'),
-  GPT2LMHeadModel: () => import('./gpt2.ts'),
-  Olmo2ForCausalLM: () => import('./olmo2.ts'),
-  GptOssForCausalLM: () => import('./gpt-oss.ts'),
+/** The files that implement `config/architectures.ts`, loaded when first asked for. */
+const models: Readonly<Record<ModelFile, () => Promise<{ definition: ModelDefinition }>>> = {
+  llama: () => import('./llama.ts'),
+  mistral: () => import('./mistral.ts'),
+  mixtral: () => import('./mixtral.ts'),
+  qwen2: () => import('./qwen2.ts'),
+  qwen3: () => import('./qwen3.ts'),
+  'qwen3-moe': () => import('./qwen3-moe.ts'),
+  gemma2: () => import('./gemma2.ts'),
+  gemma3: () => import('./gemma3.ts'),
+  phi3: () => import('./phi3.ts'),
+  gpt2: () => import('./gpt2.ts'),
+  olmo2: () => import('./olmo2.ts'),
+  'gpt-oss': () => import('./gpt-oss.ts'),
+  bert: () => import('./bert.ts'),
+  roberta: () => import('./roberta.ts'),
+  distilbert: () => import('./distilbert.ts'),
+  modernbert: () => import('./modernbert.ts'),
 }
 
 /** Those of `more` go before the ones above. Throws UnsupportedModelError that lists the known architectures. */
@@ -28,6 +34,7 @@ export async function getModelDefinition(
 ): Promise<ModelDefinition> {
   const added = Object.hasOwn(more, architecture) ? more[architecture] : undefined
   if (added !== undefined) return added
-  if (!isSupportedArchitecture(architecture)) throw unsupportedArchitecture(architecture, file)
-  return (await architectures[architecture]()).definition
+  const known = findArchitecture(architecture)
+  if (known === null) throw unsupportedArchitecture(architecture, file)
+  return (await models[known.model]()).definition
 }

@@ -1,6 +1,7 @@
 import { gather, tensor1d, tidy } from '@tensorflow/tfjs-core'
 import type { Tensor2D } from '@tensorflow/tfjs-core'
 import type { BackendPack } from '../backends/backend-pack.ts'
+import type { ForwardContext } from '../layers/forward-context.ts'
 import type { AttentionMetadata } from '../ops/attention-metadata.ts'
 import type { KvDType, KvStorage } from '../tensor/kv-storage.ts'
 import type { CausalLM } from './model.ts'
@@ -9,6 +10,8 @@ import type { CausalLM } from './model.ts'
 export interface TestSequence {
   readonly ids: number[]
   readonly numPromptTokens: number
+  /** Of encoders; left out: all 0. */
+  readonly typeIds?: readonly number[]
   numComputed: number
   readonly blocks: number[]
 }
@@ -47,31 +50,44 @@ export class StepRunner {
     this.#free = Array.from({ length: numBlocks }, (_, i) => (i * 37 + 11) % numBlocks)
   }
 
-  add(ids: readonly number[]): TestSequence {
-    return { ids: [...ids], numPromptTokens: ids.length, numComputed: 0, blocks: [] }
+  add(ids: readonly number[], typeIds?: readonly number[]): TestSequence {
+    return { ids: [...ids], numPromptTokens: ids.length, numComputed: 0, blocks: [], ...(typeIds && { typeIds }) }
   }
 
   /** Computes the next tokens of each part; returns the logits of every computed row, in batch order. */
   step(parts: readonly StepPart[], rows: 'all' | 'last'): Float32Array[] {
+    const { model } = this.#stages.at(-1)!
+    return this.#compute(parts, (hidden, context) => {
+      if (rows === 'all') return model.computeLogits(hidden, context)
+      const tokens = Int32Array.from(parts, (_, s) => context.metadata.queryStartLoc[s + 1]! - 1)
+      return model.computeLogits(gather(hidden, tensor1d(tokens, 'int32')), { ...context, tokens })
+    })
+  }
+
+  /** As `step`, the hidden states of every row. */
+  hiddenStates(parts: readonly StepPart[]): Float32Array[] {
+    return this.#compute(parts, (hidden) => hidden)
+  }
+
+  #compute(parts: readonly StepPart[], use: (hidden: Tensor2D, context: ForwardContext) => Tensor2D): Float32Array[] {
     const metadata = this.#metadata(parts)
-    const ids = parts.flatMap(({ sequence, numTokens }) =>
-      sequence.ids.slice(sequence.numComputed, sequence.numComputed + numTokens),
-    )
-    const logits = tidy(() => {
-      let input: Int32Array | Tensor2D = Int32Array.from(ids)
-      for (const { model, kv } of this.#stages) input = model.forward(input, { metadata, kv, tokens: null })
-      const { model, kv } = this.#stages.at(-1)!
-      const last = Int32Array.from(parts, (_, s) => metadata.queryStartLoc[s + 1]! - 1)
-      const hidden = input as Tensor2D // of a stage, whatever went into it
-      return (
-        rows === 'all'
-          ? model.computeLogits(hidden, { metadata, kv, tokens: null })
-          : model.computeLogits(gather(hidden, tensor1d(last, 'int32')), { metadata, kv, tokens: last })
-      ).dataSync<'float32'>()
+    const next = (of: (sequence: TestSequence) => readonly number[]): Int32Array =>
+      Int32Array.from(
+        parts.flatMap(({ sequence, numTokens }) =>
+          of(sequence).slice(sequence.numComputed, sequence.numComputed + numTokens),
+        ),
+      )
+    const tokenTypes = next(({ ids, typeIds }) => typeIds ?? ids.map(() => 0))
+    const rows = tidy(() => {
+      let input: Int32Array | Tensor2D = next(({ ids }) => ids)
+      for (const { model, kv } of this.#stages) input = model.forward(input, { metadata, kv, tokens: null, tokenTypes })
+      const { kv } = this.#stages.at(-1)!
+      const output = use(input as Tensor2D, { metadata, kv, tokens: null }) // of a stage, whatever went into it
+      return { values: output.dataSync<'float32'>(), width: output.shape[1] }
     })
     for (const { sequence, numTokens } of parts) sequence.numComputed += numTokens
-    const width = this.#stages.at(-1)!.model.config.vocabSize
-    return Array.from({ length: logits.length / width }, (_, i) => logits.slice(i * width, (i + 1) * width))
+    const { values, width } = rows
+    return Array.from({ length: values.length / width }, (_, i) => values.slice(i * width, (i + 1) * width))
   }
 
   release(sequence: TestSequence): void {

@@ -15,7 +15,9 @@ export interface WeightNames {
   readonly base: string
   /** `null` where the checkpoint has none. */
   readonly lmHead: string | null
-  /** The embedding is the head's weight; a stored head does not count. */
+  /** Whether the model has one at all: no embedder or classifier does. */
+  readonly hasLmHead: boolean
+  /** The embedding is the head's weight, where there is a head; a stored one does not count. */
   readonly isTied: boolean
 }
 
@@ -23,7 +25,7 @@ export interface WeightNames {
 export function resolveNames(
   source: WeightSource,
   { stack, embedding, lmHead }: DecoderDesign,
-  { hasTiedEmbeddings }: ModelConfig,
+  { hasTiedEmbeddings, head: kind }: Pick<ModelConfig, 'hasTiedEmbeddings' | 'head'>,
 ): WeightNames {
   const modules = new Set(source.names().map((name) => name.slice(0, name.lastIndexOf('.'))))
   const embeddings = stackPrefixes.map((prefix) => prefix + embedding.slice(stack.length))
@@ -34,7 +36,8 @@ export function resolveNames(
     throw new CheckpointError(source.file, `no embedding among ${source.names().length} tensors; looked for ${tried}`)
   }
   const head = headPrefixes.map((prefix) => prefix + lmHead).find((name) => modules.has(name)) ?? null
-  return { base, lmHead: head, isTied: hasTiedEmbeddings ?? head === null }
+  const hasLmHead = kind === 'tokens'
+  return { base, lmHead: head, hasLmHead, isTied: hasLmHead && (hasTiedEmbeddings ?? head === null) }
 }
 
 export interface StageTensors {
@@ -45,7 +48,7 @@ export interface StageTensors {
 
 /** Stored names → the design's; what other stages hold has none. */
 export function stageLayout(design: DecoderDesign, { names, layers, numLayers }: StageTensors): WeightLayout {
-  const { base, lmHead, isTied } = names
+  const { base, lmHead, hasLmHead, isTied } = names
   const { start, end } = layers
   const hasEmbedding = start === 0
   const hasHead = end === numLayers
@@ -59,11 +62,15 @@ export function stageLayout(design: DecoderDesign, { names, layers, numLayers }:
     const layer = Number.parseInt(name.slice(design.layers.length + 1), 10)
     return layer < numLayers && (layer < start || layer >= end)
   }
+  const classifiers = Object.values(design.classifiers).map(({ output }) => `${output}.`)
+  // Beside a head over the vocabulary it is a leftover.
+  const isClassifier = (name: string): boolean => classifiers.some((module) => name.startsWith(module))
   return {
     rename(stored) {
       if (lmHead !== null && stored.startsWith(`${lmHead}.`)) {
-        return hasHead && !isTied ? design.lmHead + stored.slice(lmHead.length) : null
+        return hasHead && hasLmHead && !isTied ? design.lmHead + stored.slice(lmHead.length) : null
       }
+      if (isClassifier(stored)) return hasHead && !hasLmHead ? stored : null
       const name = stored.startsWith(base) ? design.stack + stored.slice(base.length) : stored
       return isElsewhere(name) ? null : name
     },

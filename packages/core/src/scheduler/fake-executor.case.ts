@@ -1,7 +1,14 @@
 import type { TransferredError } from '../error-transfer.ts'
 import type { SamplingParams } from '../sampling-params.ts'
 import type { Logprob, TokenLogprobs } from '../sequence/outputs.ts'
-import type { ModelRunnerOutput, PromptLogprobs, SampledTokens, SchedulerOutput } from './scheduler-output.ts'
+import type { PooledData, SequencePooling } from '../sequence/sequence-pooling.ts'
+import type {
+  ModelRunnerOutput,
+  PooledSequence,
+  PromptLogprobs,
+  SampledTokens,
+  SchedulerOutput,
+} from './scheduler-output.ts'
 
 /** What one slot of KV memory holds: `chain` stands for the KV, which depends on all tokens up to its position. */
 interface Slot {
@@ -17,6 +24,9 @@ interface Row {
   readonly chains: number[]
   readonly blockTable: number[]
   readonly rootChain: number
+  readonly pooling: SequencePooling | null
+  /** Chains of the tokens that this very row computed: what came from the prefix cache has no hidden states. */
+  readonly hidden: number[]
   numComputedTokens: number
 }
 
@@ -85,14 +95,21 @@ export class FakeExecutor {
     const failed = batch.filter(({ id }) => hasFailed(id)).map(({ id }) => ({ id, error: fakeError }))
     const promptLogprobs: PromptLogprobs[] = []
     const deferred: string[] = []
+    const pooled: PooledSequence[] = []
     for (const { id, row, drafted, numTokens } of batch) {
       const start = row.numComputedTokens
       const numDrafts = drafted.tokens.length - row.tokens.length
       check(numDrafts === 0 || start + numTokens === drafted.tokens.length, `${id}: drafts before it caught up`)
       row.numComputedTokens += numTokens - numDrafts
+      row.hidden.push(...row.chains.slice(start, row.numComputedTokens))
       if (hasFailed(id)) continue
       if (row.params.promptLogprobs !== null) promptLogprobs.push(fakePromptLogprobs(id, row, start))
       if (row.numComputedTokens < row.tokens.length) continue
+      if (row.pooling !== null) {
+        check(numDrafts === 0, `${id}: drafts of a prompt`)
+        pooled.push({ id, ...fakeVectors(row.hidden, row.pooling) })
+        continue
+      }
       if (isDeferred(id)) {
         row.numComputedTokens--
         deferred.push(id)
@@ -102,7 +119,7 @@ export class FakeExecutor {
       row.numComputedTokens += tokens.tokenIds.length - 1
       sampled.push(tokens)
     }
-    return { sampled, promptLogprobs, failed, deferred }
+    return { sampled, promptLogprobs, failed, deferred, pooled }
   }
 
   /** Every held row, scheduled in this step or not, can still read all that it has computed, but drafts that it has not been told of. */
@@ -130,6 +147,8 @@ export class FakeExecutor {
         chains: extendChains([], data.tokenIds, rootChain),
         blockTable: [...data.blockIds],
         rootChain,
+        pooling: data.pooling ?? null,
+        hidden: [],
         numComputedTokens: data.numComputedTokens,
       }
       this.rows.set(data.id, row)
@@ -226,6 +245,13 @@ export function sampleToken(chain: number, seed: number, vocabSize: number): num
 
 export function logprob(tokenId: number, position: number): Logprob {
   return { tokenId, logprob: -position, rank: 1 }
+}
+
+/** Of hidden states that stand for all tokens before them, and of no others. */
+export function fakeVectors(hidden: readonly number[], { type }: Pick<SequencePooling, 'type'>): PooledData {
+  const rows = type === 'last' ? hidden.slice(-1) : type === 'cls' ? hidden.slice(0, 1) : hidden
+  const data = Float32Array.from(rows, (chain) => chain % 2 ** 24)
+  return { data, shape: [data.length] }
 }
 
 /** The hidden state at position p - 1 gives the logprob of prompt position p. */

@@ -1,6 +1,7 @@
 /** What one step computes: plain, structured-clonable data, so that it can cross to another thread or rank. */
 import type { TransferredError } from '../error-transfer.ts'
 import type { SamplingParams } from '../sampling-params.ts'
+import type { PooledData, SequencePooling } from '../sequence/sequence-pooling.ts'
 import type { TokenLogprobs } from '../sequence/outputs.ts'
 
 /** A sequence that the runner does not hold: new, or resumed after preemption. */
@@ -13,6 +14,9 @@ export interface NewSequenceData {
   readonly eosTokenIds: readonly number[]
   readonly blockIds: readonly number[]
   readonly numComputedTokens: number
+  /** As `SequenceRequest`'s, and the next. */
+  readonly pooling?: SequencePooling
+  readonly tokenTypeIds?: readonly number[]
 }
 
 /** A sequence that the runner holds already: what changed. */
@@ -70,6 +74,11 @@ export interface SampledTokens {
   readonly logprobs: readonly TokenLogprobs[] | null
 }
 
+/** Vectors of a sequence whose prompt is computed. */
+export interface PooledSequence extends PooledData {
+  readonly id: string
+}
+
 export interface PromptLogprobs {
   readonly id: string
   /** Entry i belongs to prompt position `startPosition + i`, startPosition ≥ 1. */
@@ -84,8 +93,10 @@ export interface SequenceFailure {
 }
 
 export interface ModelRunnerOutput {
-  /** One entry for each scheduled sequence whose computed tokens caught up with all its tokens, unless it failed or was deferred. */
+  /** One entry for each scheduled sequence that generates and whose computed tokens caught up with all its tokens, unless it failed or was deferred. */
   readonly sampled: readonly SampledTokens[]
+  /** So of those that are pooled; left out where there are none. */
+  readonly pooled?: readonly PooledSequence[]
   readonly promptLogprobs: readonly PromptLogprobs[]
   readonly failed: readonly SequenceFailure[]
   /** Sequences that caught up and got no token, as nobody knew yet which ones may come: they compute their last token again. */

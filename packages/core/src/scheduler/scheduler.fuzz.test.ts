@@ -10,7 +10,17 @@ import { defaultSamplingParams } from '../sampling-params.ts'
 import { packLogprobs } from '../sequence/packed-logprobs.ts'
 import type { FinishReason } from '../sequence/outputs.ts'
 import type { Sequence, SequenceRequest } from '../sequence/sequence.ts'
-import { check, extendChains, fakeError, FakeExecutor, logprob, mix, sampleToken } from './fake-executor.case.ts'
+import type { PooledData } from '../sequence/sequence-pooling.ts'
+import {
+  check,
+  extendChains,
+  fakeError,
+  FakeExecutor,
+  fakeVectors,
+  logprob,
+  mix,
+  sampleToken,
+} from './fake-executor.case.ts'
 import { Scheduler } from './scheduler.ts'
 import type { SchedulerConfig } from './scheduler-config.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from './scheduler-output.ts'
@@ -32,6 +42,8 @@ interface Expected {
   readonly outputTokenIds: readonly number[]
   readonly finishReason: FinishReason
   readonly stopReason: number | null
+  /** `null`: it generates. */
+  readonly pooled: PooledData | null
 }
 
 interface Received {
@@ -40,28 +52,35 @@ interface Received {
 }
 
 /** What the simulation met, so that a test can tell that it exercised what it claims. */
-interface Coverage {
-  numSequences: number
-  numFinished: number
-  numPreemptions: number
-  numCopies: number
-  numHitTokens: number
-  numSameStepHits: number
-  numAbortsInFlight: number
-  numUnfitting: number
-  /** Of sequences that share blocks with a plan in flight. */
-  numInFlightHits: number
-  numChunksInFlight: number
-  numFailedSequences: number
-  numLostPlans: number
-  numAcceptedDrafts: number
-  numRejectedDrafts: number
-  /** Sequences that ended before the last token that was sampled for them. */
-  numCutShort: number
-  /** Plans that decode a part of the sequences that do, and no more. */
-  numSplitBatches: number
-  numDeferrals: number
+function createCoverage() {
+  return {
+    numSequences: 0,
+    numFinished: 0,
+    numPreemptions: 0,
+    numCopies: 0,
+    numHitTokens: 0,
+    numSameStepHits: 0,
+    numAbortsInFlight: 0,
+    numUnfitting: 0,
+    /** Of sequences that share blocks with a plan in flight. */
+    numInFlightHits: 0,
+    numChunksInFlight: 0,
+    numFailedSequences: 0,
+    numLostPlans: 0,
+    numAcceptedDrafts: 0,
+    numRejectedDrafts: 0,
+    /** Sequences that ended before the last token that was sampled for them. */
+    numCutShort: 0,
+    /** Plans that decode a part of the sequences that do, and no more. */
+    numSplitBatches: 0,
+    numDeferrals: 0,
+    numPooled: 0,
+    /** Of those that may: the last token's. */
+    numPooledHits: 0,
+  }
 }
+
+type Coverage = ReturnType<typeof createCoverage>
 
 interface PlanInFlight {
   readonly plan: SchedulerOutput
@@ -206,7 +225,8 @@ class Simulation {
     const requestId = arrival.reusesId ? (this.#abortedIds.pop() ?? `r${this.#nextId++}`) : `r${this.#nextId++}`
     const prefix = Array.from({ length: arrival.prefixLength }, (_, i) => mix(arrival.prefixGroup, i) % vocabSize)
     const promptTokenIds = [...prefix, ...arrival.suffix]
-    for (let sample = 0; sample < arrival.numSamples; sample++) {
+    const type = arrival.poolingType
+    for (let sample = 0; sample < (type === null ? arrival.numSamples : 1); sample++) {
       const request: SequenceRequest = {
         id: `${requestId}-${sample}`,
         promptTokenIds,
@@ -216,10 +236,11 @@ class Simulation {
           minTokens: arrival.minTokens,
           ignoreEos: arrival.ignoreEos,
           stopTokenIds: arrival.stopTokenIds,
-          promptLogprobs: arrival.promptLogprobs,
+          promptLogprobs: type === null ? arrival.promptLogprobs : null,
           logprobs: 0,
           seed: sample,
         },
+        ...(type !== null && { pooling: { head: 'embed', type, dimensions: null, activation: 'none' } }),
         eosTokenIds,
         priority: arrival.priority,
         arrivalTime: this.#nextId,
@@ -233,7 +254,7 @@ class Simulation {
   #add(request: SequenceRequest): void {
     // Samples of an earlier request may still be alive under a reused id.
     if (this.#live.has(request.id)) return
-    if (request.promptTokenIds.length >= this.#scheduler.maxModelLen) {
+    if (request.promptTokenIds.length + (request.pooling === undefined ? 1 : 0) > this.#scheduler.maxModelLen) {
       expect(() => this.#scheduler.addSequence(request)).toThrow(/tokens/)
       this.#coverage.numUnfitting++
       return
@@ -256,8 +277,11 @@ class Simulation {
     const chains = extendChains([], tokens, rootChain)
     const finish = (finishReason: FinishReason, stopReason: number | null): Expected => {
       this.#rememberContent(request, tokens, chains)
-      return { request, outputTokenIds: tokens.slice(request.promptTokenIds.length), finishReason, stopReason }
+      const outputTokenIds = tokens.slice(request.promptTokenIds.length)
+      const pooled = request.pooling === undefined ? null : fakeVectors(chains, request.pooling)
+      return { request, outputTokenIds, finishReason, stopReason, pooled }
     }
+    if (request.pooling !== undefined) return finish('stop', null)
     for (let numOutput = 1; ; numOutput++) {
       const token = sampleToken(chains.at(-1)!, params.seed ?? 0, vocabSize)
       tokens.push(token)
@@ -308,6 +332,8 @@ class Simulation {
       this.#coverage.numFailedSequences++
       return
     }
+    if (expected.pooled !== null) return this.#receivePooled(update, expected)
+    expect(update.pooled).toBeUndefined()
     if (tokenIds.length === 0 && request.params.promptLogprobs !== null && request.forkOf === null) {
       const entryOf = (id: number, i: number) => (i === 0 ? null : { chosen: logprob(id, i), top: [] })
       const entries = request.promptTokenIds.map(entryOf)
@@ -325,6 +351,14 @@ class Simulation {
     expect([update.finishReason, update.stopReason]).toEqual([expected.finishReason, expected.stopReason])
     this.#live.delete(update.id)
     this.#coverage.numFinished++
+  }
+
+  #receivePooled({ id, newTokenIds, pooled, finishReason, numCachedTokens }: SequenceUpdate, expected: Expected): void {
+    expect([newTokenIds, pooled, finishReason]).toEqual([[], expected.pooled, 'stop'])
+    this.#checkCachedTokens(expected.request, numCachedTokens)
+    this.#live.delete(id)
+    this.#coverage.numPooled++
+    if (numCachedTokens > 0) this.#coverage.numPooledHits++
   }
 
   #checkTimes({ times: { queuedMs, scheduledMs, firstTokenMs }, newTokenIds }: SequenceUpdate): void {
@@ -446,25 +480,7 @@ class Simulation {
 
 describe('scheduler under random traffic', () => {
   it('gives every sequence what it would get alone, and loses no block', { timeout: 60_000 }, () => {
-    const coverage: Coverage = {
-      numSequences: 0,
-      numFinished: 0,
-      numPreemptions: 0,
-      numCopies: 0,
-      numHitTokens: 0,
-      numSameStepHits: 0,
-      numAbortsInFlight: 0,
-      numUnfitting: 0,
-      numInFlightHits: 0,
-      numChunksInFlight: 0,
-      numFailedSequences: 0,
-      numLostPlans: 0,
-      numAcceptedDrafts: 0,
-      numRejectedDrafts: 0,
-      numCutShort: 0,
-      numSplitBatches: 0,
-      numDeferrals: 0,
-    }
+    const coverage = createCoverage()
     fc.assert(
       fc.property(scenarioArbitrary, (scenario) => new Simulation(scenario, coverage).run(scenario.ticks)),
       { numRuns: 800 },

@@ -12,7 +12,7 @@ import { isDecoding, planShare, type PlanShare } from './plan-share.ts'
 import { type InFlightEntry, PlansInFlight } from './plans-in-flight.ts'
 import { PromptLogprobsCollector } from './prompt-logprobs.ts'
 import { resolveSchedulerConfig, type SchedulerConfig, type SchedulerConfigInput } from './scheduler-config.ts'
-import type { ModelRunnerOutput, SampledTokens, SchedulerOutput } from './scheduler-output.ts'
+import type { ModelRunnerOutput, PooledSequence, SampledTokens, SchedulerOutput } from './scheduler-output.ts'
 import type { SchedulerStats } from './scheduler-stats.ts'
 import type { SequenceUpdate } from './sequence-update.ts'
 import { type PlannedEntry, StepPlan } from './step-plan.ts'
@@ -137,6 +137,7 @@ export class Scheduler {
     const promptLogprobs = new Map(output.promptLogprobs.map((part) => [part.id, part]))
     const errors = new Map(output.failed.map(({ id, error }) => [id, error]))
     const deferred = new Set(output.deferred)
+    const pooled = new Map(output.pooled?.map((vectors) => [vectors.id, vectors]))
     const updates: SequenceUpdate[] = []
     for (const entry of entries) {
       const { sequence } = entry
@@ -146,6 +147,8 @@ export class Scheduler {
       else {
         this.#promptLogprobs.add(sequence, promptLogprobs.get(sequence.id))
         if (deferred.has(sequence.id)) sequence.numComputedTokens--
+        else if (entry.isCatchingUp && sequence.pooling !== null)
+          updates.push(this.#acceptPooled(sequence, pooled.get(sequence.id)))
         else if (entry.isCatchingUp) updates.push(this.#acceptTokens(entry, sampled.get(sequence.id)))
       }
     }
@@ -219,7 +222,7 @@ export class Scheduler {
     numTokens: number,
     { proposer, budget, numBehind }: { proposer: DraftProposer; budget: number; numBehind: number },
   ): PlannedEntry | null {
-    if (sequence.numComputedTokens + numTokens < sequence.numTokens) return null
+    if (sequence.pooling !== null || sequence.numComputedTokens + numTokens < sequence.numTokens) return null
     const maxTokens = Math.min(budget - numTokens - numBehind, numTokensLeft(sequence, this.maxModelLen) - 1)
     if (maxTokens <= 0) return null
     const draftTokenIds = proposer.propose(sequence, maxTokens).slice(0, maxTokens)
@@ -301,6 +304,16 @@ export class Scheduler {
     })
   }
 
+  #acceptPooled(sequence: Sequence, pooled: PooledSequence | undefined): SequenceUpdate {
+    assert(pooled !== undefined, `nothing was pooled for sequence ${sequence.id}`)
+    this.#numPromptTokens += sequence.numPromptTokens
+    this.#end(sequence, 'stop')
+    this.#releaseBlocks(sequence)
+    const { data, shape } = pooled
+    const news = { newTokenIds: [], logprobs: null, promptLogprobs: null, error: null }
+    return { ...updateOf(sequence, news), pooled: { data, shape } }
+  }
+
   #countFirstToken(sequence: Sequence): void {
     sequence.times = { ...sequence.times, firstTokenMs: this.#clock() }
     if (sequence.request.forkOf === null) this.#numPromptTokens += sequence.numPromptTokens
@@ -328,13 +341,15 @@ export class Scheduler {
     if (sequence.numPlansInFlight === 0) this.#kvCache.free(sequence)
   }
 
-  #checkLength({ promptTokenIds }: SequenceRequest): void {
+  #checkLength({ promptTokenIds, pooling }: SequenceRequest): void {
     const numPromptTokens = promptTokenIds.length
-    if (numPromptTokens >= this.config.maxModelLen)
-      throw new ContextLengthError(numPromptTokens, this.config.maxModelLen)
-    if (numPromptTokens < this.maxModelLen) return
+    const hasOutput = pooling === undefined
+    const numTokens = numPromptTokens + (hasOutput ? 1 : 0)
+    if (numTokens > this.config.maxModelLen)
+      throw new ContextLengthError(numPromptTokens, this.config.maxModelLen, { hasOutput })
+    if (numTokens <= this.maxModelLen) return
     throw new InvalidRequestError(
-      `The prompt has ${numPromptTokens} tokens, but the KV cache holds ${this.maxModelLen} and at least one must be left for the output. Shorten the prompt, or give the KV cache more memory.`,
+      `The prompt has ${numPromptTokens} tokens, but the KV cache holds ${this.maxModelLen}${hasOutput ? ' and at least one must be left for the output' : ''}. Shorten the prompt, or give the KV cache more memory.`,
       'prompt',
     )
   }

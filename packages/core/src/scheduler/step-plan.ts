@@ -82,6 +82,7 @@ export class StepPlan {
 }
 
 function newSequenceData(sequence: Sequence, blockIds: number[]): NewSequenceData {
+  const { pooling, tokenTypeIds } = sequence.request
   return {
     id: sequence.id,
     tokenIds: sequence.tokenIds(),
@@ -90,6 +91,8 @@ function newSequenceData(sequence: Sequence, blockIds: number[]): NewSequenceDat
     eosTokenIds: sequence.request.eosTokenIds,
     blockIds,
     numComputedTokens: sequence.numComputedTokens,
+    ...(pooling && { pooling }),
+    ...(tokenTypeIds && { tokenTypeIds }),
   }
 }
 

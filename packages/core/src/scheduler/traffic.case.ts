@@ -1,5 +1,6 @@
 /** Random traffic for a scheduler: arrivals, aborts and faults, on configurations of all kinds. */
 import fc from 'fast-check'
+import type { SequencePooling } from '../sequence/sequence-pooling.ts'
 import { resolveSchedulerConfig, type SchedulerConfig } from './scheduler-config.ts'
 
 export const vocabSize = 12
@@ -18,6 +19,8 @@ export interface Arrival {
   readonly stopTokenIds: readonly number[]
   readonly promptLogprobs: number | null
   readonly priority: number
+  /** What is made of the prompt, which then has one sample; `null`: it generates. */
+  readonly poolingType: SequencePooling['type'] | null
   /** Take the ids of an aborted request rather than new ones. */
   readonly reusesId: boolean
 }
@@ -63,6 +66,7 @@ const arrivalArbitrary: fc.Arbitrary<Arrival> = fc.record({
   stopTokenIds: fc.constantFrom([], [], [5], [3, 7]),
   promptLogprobs: fc.constantFrom(null, null, null, 0),
   priority: fc.integer({ min: -1, max: 1 }),
+  poolingType: fc.constantFrom(null, null, null, null, 'last', 'cls', 'mean', 'all'),
   reusesId: fc.boolean(),
 })
 

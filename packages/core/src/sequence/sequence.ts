@@ -1,4 +1,5 @@
 import type { SamplingParams } from '../sampling-params.ts'
+import type { SequencePooling } from './sequence-pooling.ts'
 import { assert } from '../util/assert.ts'
 import type { FinishReason } from './outputs.ts'
 import type { SequenceStatus } from './sequence-status.ts'
@@ -19,6 +20,10 @@ export interface SequenceRequest {
   readonly cacheKeys?: readonly string[]
   /** Id of the leader sample of the same request, whose prompt KV this one shares; `null` for the leader itself. */
   readonly forkOf: string | null
+  /** Nothing is sampled: the sequence ends with its prompt. Left out where it generates. */
+  readonly pooling?: SequencePooling
+  /** Of an encoder's prompt of two texts: which token is of which; left out: all are of the first. */
+  readonly tokenTypeIds?: readonly number[]
 }
 
 /** When things happened to a sequence, in milliseconds on the scheduler's clock: by default those since 1970. */
@@ -107,9 +112,14 @@ export class Sequence {
     return this.numComputedTokens >= this.numTokens
   }
 
-  /** Cached blocks bring no hidden states, and a prompt's logprobs need those of every prompt token. */
+  /** `null`: it generates. */
+  get pooling(): SequencePooling | null {
+    return this.request.pooling ?? null
+  }
+
+  /** Cached blocks bring no hidden states, and a prompt's logprobs need those of every prompt token, as most vectors do. */
   get skipsReadingPrefixCache(): boolean {
-    return this.params.promptLogprobs !== null
+    return this.params.promptLogprobs !== null || (this.pooling !== null && this.pooling.type !== 'last')
   }
 
   /** A copy of tokens `start .. end`. */

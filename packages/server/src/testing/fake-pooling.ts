@@ -8,6 +8,7 @@ export const fakePoolingInfo: PoolingInfo = {
   numLabels: null,
   labels: null,
   acceptsPairs: false,
+  prompts: {},
 }
 
 export interface FakePrompt {

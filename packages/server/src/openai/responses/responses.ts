@@ -170,5 +170,9 @@ async function startInBackground(job: Job): Promise<FastifyReply> {
   const { signal } = generation
   const options = { turns: server.turns, signal, explain }
   if (!isStream) return sendJson(reply, run.response, options)
-  return sendEventStream(reply, run.follow(-1, signal), { ...options, pingMs: server.pingMs, dialect: responsesDialect })
+  return sendEventStream(reply, run.follow(-1, signal), {
+    ...options,
+    pingMs: server.pingMs,
+    dialect: responsesDialect,
+  })
 }
