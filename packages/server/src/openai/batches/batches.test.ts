@@ -117,7 +117,7 @@ describe('a batch', () => {
       errors.map(({ custom_id, response }) => [
         custom_id,
         response?.status_code,
-        (response?.body as { error: { param: string } }).error.param,
+        (response as { body: { error: { param: string } } }).body.error.param,
       ]),
     ).toEqual([
       ['c', 400, 'max_tokens'],
