@@ -11,10 +11,10 @@ import { addCountTokens } from './anthropic/count-tokens.ts'
 import { addMessages } from './anthropic/messages.ts'
 import type { ApiKeyOptions } from './access/api-key.ts'
 import type { Authenticate } from './authenticate.ts'
+import { trackRequests } from './track-requests.ts'
 import { createAdminCheck, createAuthenticate } from './access/create-authenticate.ts'
 import { allowOrigins, type CorsOptions } from './cors.ts'
 import { answerError } from './endpoint.ts'
-import { closeOnAbort } from './fetch-handler.ts'
 import { HttpError } from './http-error.ts'
 import { InFlightRequests } from './in-flight-requests.ts'
 import { parseJsonBodies } from './json-body.ts'
@@ -30,10 +30,8 @@ import { addClassify } from './pooling/classify.ts'
 import { addPooling } from './pooling/pooling.ts'
 import { addRerank } from './pooling/rerank.ts'
 import { addScore } from './pooling/score.ts'
-import { chooseRequestId } from './request-id.ts'
 import { timedLogger } from './request-log.ts'
 import type { ExplainOptions, ServerContext } from './server-context.ts'
-import { endStalledAnswer } from './stalled-answer.ts'
 import { addStatusEndpoints } from './status-endpoints.ts'
 import { addMetrics, type MetricsAccess } from './telemetry/metrics-endpoint.ts'
 import { findOperation, Telemetry } from './telemetry/telemetry.ts'
@@ -198,34 +196,6 @@ function addV1(v1: FastifyInstance, server: ServerContext): void {
   addScore(v1, server)
   addRerank(v1, server)
   addRender(v1, server)
-}
-
-/** No page frames, sniffs or embeds what is here; pages of ours say what they need themselves. */
-const securityHeaders = {
-  'x-content-type-options': 'nosniff',
-  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-  'cross-origin-resource-policy': 'same-origin',
-  'referrer-policy': 'no-referrer',
-}
-
-function trackRequests(
-  app: FastifyInstance,
-  { inFlight, endpoints, telemetry }: ServerContext,
-  writeTimeoutMs: number,
-): void {
-  app.addHook('onRequest', async (request, reply) => {
-    const id = chooseRequestId(request)
-    const end = telemetry.open(request, reply, id)
-    inFlight.open(reply.raw, id, (isComplete) => end(isComplete ? reply.raw.statusCode : null))
-    closeOnAbort(reply.raw)
-    endStalledAnswer(reply.raw, writeTimeoutMs)
-    // By OpenAI's name, and by Anthropic's.
-    reply.headers({ ...securityHeaders, 'x-request-id': id, 'request-id': id })
-    // Here, because a body that nobody wants need not be read first.
-    if (request.is404) throw explainUnknownPath(request.method, request.originalUrl, endpoints)
-    if (inFlight.isDraining)
-      throw new HttpError(503, 'The server is shutting down.', { headers: { connection: 'close', 'retry-after': '1' } })
-  })
 }
 
 /** Anything unexpected is logged by its name and where it was thrown; its message stays out, as it may quote a prompt. */
