@@ -37,6 +37,20 @@ export interface FakeEngineOptions {
   readonly pooling?: Partial<PoolingInfo>
 }
 
+const idle: EngineMetrics = {
+  numRunningSeqs: 0,
+  numWaitingSeqs: 0,
+  kvCacheUsage: 0,
+  numKvBlocks: 0,
+  numUnfilledKvSlots: 0,
+  numPreemptions: 0,
+  promptTokens: 0,
+  generationTokens: 0,
+  prefixCacheQueries: 0,
+  prefixCacheHits: 0,
+  numSteps: 0,
+}
+
 export interface SeenRequest {
   readonly request: GenerateRequest
   state: 'running' | 'finished' | 'aborted'
@@ -52,6 +66,8 @@ export class FakeEngine implements EngineClient {
   readonly seen: SeenRequest[] = []
   readonly seenPooling: PoolingRequest[] = []
   isDead = false
+  /** Said by the metrics. */
+  numWaitingSeqs = 0
   numPartsRead = 0
   numResets = 0
   readonly sleeps: SleepOptions[] = []
@@ -215,7 +231,8 @@ export class FakeEngine implements EngineClient {
   }
 
   metrics(): EngineMetrics {
-    throw new Error('not used by the server')
+    const running = this.seen.filter(({ state }) => state === 'running').length
+    return { ...idle, numRunningSeqs: running, numWaitingSeqs: this.numWaitingSeqs }
   }
 
   async checkHealth(): Promise<void> {
