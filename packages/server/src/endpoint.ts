@@ -1,12 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { actingCaller } from './acting-caller.ts'
 import { presentedKey } from './access/presented-key.ts'
-import type { DescribedEndpoint } from './endpoint-description.ts'
 import { HttpError } from './http-error.ts'
+import type { KnownEndpoint } from './known-endpoint.ts'
 import type { ServerContext } from './server-context.ts'
 
 const knownMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'] as const
 
-export interface Endpoint extends DescribedEndpoint {
+export interface Endpoint extends KnownEndpoint {
   /** Below the prefix of the app; it is served with a slash at its end too. */
   readonly url: string
   /** Default true; false: what is sent as a body is not looked at, and may be empty whatever its type. */
@@ -58,7 +59,7 @@ const accessChecks: Readonly<Record<NonNullable<Endpoint['access']>, readonly Ac
 
 async function checkCaller({ authenticate, inFlight }: ServerContext, ...[request, reply]: Arrival): Promise<void> {
   const { headers, method, url, ip, raw } = request
-  const caller = await authenticate({ headers, method, url, ip, raw })
+  const caller = actingCaller() ?? (await authenticate({ headers, method, url, ip, raw }))
   if (caller === null) throw unauthorized('Missing or wrong API key')
   // What only asks for something that is there costs nothing.
   const ticket = method === 'POST' ? caller.meter?.open() : undefined

@@ -5,7 +5,7 @@ import { describeChatFormat } from './chat-format-of.ts'
 import { describeRanks, type EngineInfo } from './engine-info.ts'
 import type { FrontModel } from './front-model.ts'
 
-/** What the operator should know of an engine that has started. */
+/** What the operator should know of an engine that serves. */
 export function logStart(
   info: EngineInfo,
   { config, front, logger }: { config: EngineConfig; front: FrontModel; logger: Logger },
@@ -24,7 +24,7 @@ export function logStart(
 }
 
 /** A program that passes no logger is who needs it most. */
-export function warn(message: string, { logger }: { readonly logger?: Logger }): void {
+export function warn(message: string, { logger }: { readonly logger?: Logger | undefined }): void {
   if (logger === undefined) process.emitWarning(message, 'OctavoHint')
   else logger.warn(message)
 }

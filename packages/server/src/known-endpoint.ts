@@ -23,14 +23,16 @@ export interface EndpointDescription {
   readonly error?: WireSchema
 }
 
-/** What of an endpoint others look at: who describes, counts or recommends it. */
-export interface DescribedEndpoint {
+/** What is told of an endpoint. */
+export interface KnownEndpoint {
   readonly methods: readonly Method[]
+  /** With its prefix; a `*` at the end stands for anything. */
+  readonly url: string
   readonly dialect: Dialect
   /** Default 'caller': who shows a key, where keys are asked for. 'admin': who shows the admin key; without one nobody. */
-  readonly access?: 'anyone' | 'caller' | 'admin'
+  readonly access?: 'anyone' | 'caller' | 'admin' | undefined
   /** One for all methods, or one each. */
   readonly description: EndpointDescription | Readonly<Partial<Record<Method, EndpointDescription>>>
   /** What it has a model do, in OpenTelemetry's words: 'chat', 'text_completion', 'embeddings', … Its requests have spans. */
-  readonly operation?: string
+  readonly operation?: string | undefined
 }
