@@ -14,6 +14,7 @@ import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-
 import { GrammarPool } from '../structured-output/grammar-pool.ts'
 import type { GrammarSpec } from '../structured-output/grammar-spec.ts'
 import { kvBytesPerToken, type KvDType } from '../tensor/kv-storage.ts'
+import { createNoKvStorage } from '../tensor/no-kv-storage.ts'
 import { assert } from '../util/assert.ts'
 import { availableMemory } from '../util/available-memory.ts'
 import { type CheckpointModel, readCheckpointModel } from './checkpoint-model.ts'
@@ -98,7 +99,8 @@ export class ModelWorker implements Worker {
   createKvCache(numBlocks: number): void {
     const { config, workerModules = {} } = this.#options
     const { checkpoint, pack, model, kvCacheDtype: dtype } = this.#requireLoaded()
-    const kv = pack.createKvStorage({ ...model.kvShape, dtype, numBlocks, blockSize: config.cache.blockSize })
+    const layout = { ...model.kvShape, dtype, numBlocks, blockSize: config.cache.blockSize }
+    const kv = layout.numLayers === 0 ? createNoKvStorage(layout) : pack.createKvStorage(layout)
     const policy = warmupOf(pack, config.device.warmup)
     const paddedSize = policy && paddedSizes(config.scheduler.maxNumBatchedTokens)
     const { communicator, expertCommunicator } = this.#options
