@@ -47,6 +47,13 @@ const notes = {
 const endpoints = [
   ['POST /v1/chat/completions', "OpenAI's, with vLLM's extra fields; streams with `stream: true`"],
   ['POST /v1/completions', 'the same for a text to continue'],
+  [
+    'POST /v1/responses',
+    'items, conversations that are kept, responses in the background, with [fields of its own](responses.md)',
+  ],
+  ['GET, DELETE /v1/responses/ID', 'one that is kept'],
+  ['POST /v1/responses/ID/cancel', 'ends one that is made in the background'],
+  ['GET /v1/responses/ID/input_items', 'what it was given'],
   ['POST /v1/messages', "Anthropic's: [what its fields mean here](anthropic.md)"],
   ['POST /v1/messages/count_tokens', 'how many tokens the prompt of a message has'],
   ['GET /v1/models', 'the models by the names under which they are served'],

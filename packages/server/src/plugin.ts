@@ -127,7 +127,6 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
     bodyLimit: options.bodyLimit ?? defaultBodyLimit,
     pingMs: options.pingIntervalMs === undefined ? defaultPingIntervalMs : options.pingIntervalMs,
     isolatePrefixCache: options.isolatePrefixCache ?? true,
-    drainTimeoutMs: options.drainTimeoutMs ?? defaultDrainTimeoutMs,
     responseStore: options.responseStore ?? createMemoryResponseStore(),
     trustRequestChatTemplate: options.trustRequestChatTemplate ?? false,
     endpoints: [],

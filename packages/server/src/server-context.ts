@@ -24,8 +24,6 @@ export interface ServerContext {
   /** For `sendEventStream`: how long a stream may be silent. */
   readonly pingMs: number | null
   readonly isolatePrefixCache: boolean
-  /** What running requests are given when the server ends. */
-  readonly drainTimeoutMs: number
   readonly responseStore: ResponseStore
   readonly trustRequestChatTemplate: boolean
   /** What has been added so far. */

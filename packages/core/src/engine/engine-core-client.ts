@@ -1,6 +1,7 @@
 import type { EngineDeadError } from '../errors.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
+import type { CoreCommand } from './core-command.ts'
 import type { EngineMetrics } from './engine-client.ts'
 import type { LogLevel } from './executor.ts'
 import type { EngineInfo } from './engine-info.ts'
@@ -34,6 +35,8 @@ export interface EngineCoreClient {
   add(requests: readonly SequenceRequest[]): void
   /** No event will mention these sequences. Unknown ids are passed over. */
   abort(ids: readonly string[]): void
+  /** Resolves when it is done. @throws InvalidRequestError where the executor cannot */
+  command(command: CoreCommand): Promise<void>
   /** As of the last step. */
   metrics(): EngineMetrics
   /** Rejects with `EngineDeadError` when it cannot serve, or does not go on. */

@@ -13,7 +13,7 @@ import type { CausalLM, LayerRange } from '../models/model.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import { GrammarPool } from '../structured-output/grammar-pool.ts'
 import type { GrammarSpec } from '../structured-output/grammar-spec.ts'
-import { kvBytesPerToken, type KvDType } from '../tensor/kv-storage.ts'
+import { kvBytesPerToken, type KvDType, type KvLayout, type KvStorage } from '../tensor/kv-storage.ts'
 import { createNoKvStorage } from '../tensor/no-kv-storage.ts'
 import { assert } from '../util/assert.ts'
 import { availableMemory } from '../util/available-memory.ts'
@@ -55,6 +55,7 @@ export class ModelWorker implements Worker {
   readonly #expertBalance = new ExpertBalance()
   #loaded: Loaded | null = null
   #runner: ModelRunner | null = null
+  #kvLayout: KvLayout | null = null
   #grammars: GrammarPool | null = null
 
   constructor(options: ModelWorkerOptions) {
@@ -99,8 +100,8 @@ export class ModelWorker implements Worker {
   createKvCache(numBlocks: number): void {
     const { config, workerModules = {} } = this.#options
     const { checkpoint, pack, model, kvCacheDtype: dtype } = this.#requireLoaded()
-    const layout = { ...model.kvShape, dtype, numBlocks, blockSize: config.cache.blockSize }
-    const kv = layout.numLayers === 0 ? createNoKvStorage(layout) : pack.createKvStorage(layout)
+    this.#kvLayout = { ...model.kvShape, dtype, numBlocks, blockSize: config.cache.blockSize }
+    const kv = createKvStorage(pack, this.#kvLayout)
     const policy = warmupOf(pack, config.device.warmup)
     const paddedSize = policy && paddedSizes(config.scheduler.maxNumBatchedTokens)
     const { communicator, expertCommunicator } = this.#options
@@ -108,6 +109,16 @@ export class ModelWorker implements Worker {
     const sampler = isFirst ? composeSampler(workerModules, contextOf(model.config, checkpoint)) : null
     if (isFirst) this.#grammars = new GrammarPool({ modelPath: checkpoint.path, vocabSize: model.config.vocabSize })
     this.#runner = new ModelRunner({ model, kv, sampler, grammars: this.#grammars, ...(paddedSize && { paddedSize }) })
+  }
+
+  releaseKvCache(): void {
+    this.#requireRunner().releaseKvCache()
+  }
+
+  /** As it was, and empty. */
+  restoreKvCache(): void {
+    assert(this.#kvLayout !== null, 'a worker that never had a KV cache')
+    this.#requireRunner().restoreKvCache(createKvStorage(this.#requireLoaded().pack, this.#kvLayout))
   }
 
   warmUp(maxModelLen: number): WarmupReport | null {
@@ -188,6 +199,10 @@ export class ModelWorker implements Worker {
     assert(this.#runner !== null, 'a worker without a KV cache')
     return this.#runner
   }
+}
+
+function createKvStorage(pack: BackendPack, layout: KvLayout): KvStorage {
+  return layout.numLayers === 0 ? createNoKvStorage(layout) : pack.createKvStorage(layout)
 }
 
 function contextOf(config: ModelConfig, { config: hfConfig, path: modelPath }: Checkpoint): WorkerContext {

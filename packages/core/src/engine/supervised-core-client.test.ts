@@ -43,6 +43,7 @@ class FakeCore implements EngineCoreClient {
     this.calls.push('abort')
   }
 
+  command = async () => {}
   metrics = () => noMetrics(info)
   checkHealth = async () => {}
 

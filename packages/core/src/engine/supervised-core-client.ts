@@ -2,6 +2,7 @@ import { EngineDeadError } from '../errors.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import { assert } from '../util/assert.ts'
 import type { Logger } from '../util/logger.ts'
+import type { CoreCommand } from './core-command.ts'
 import type { EngineMetrics } from './engine-client.ts'
 import type { EngineCoreClient, EngineCoreEvents } from './engine-core-client.ts'
 import type { EngineInfo } from './engine-info.ts'
@@ -74,6 +75,11 @@ export class SupervisedCoreClient implements EngineCoreClient {
 
   abort(ids: readonly string[]): void {
     if (this.#failure === null) this.#client.abort(ids)
+  }
+
+  async command(command: CoreCommand): Promise<void> {
+    if (this.#failure !== null) throw this.#failure
+    await this.#client.command(command)
   }
 
   metrics(): EngineMetrics {

@@ -103,6 +103,11 @@ export class Scheduler {
     return true
   }
 
+  /** As `KvCacheManager.resetPrefixCache`. */
+  resetPrefixCache(): void {
+    this.#kvCache.resetPrefixCache()
+  }
+
   hasUnfinished(): boolean {
     return this.#sequences.size > 0
   }

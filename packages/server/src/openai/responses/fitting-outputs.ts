@@ -14,6 +14,8 @@ export interface FittingOutputsOptions {
 
 /** How much of the context a conversation is cut down to, so that there is room for an answer. */
 const wantedShare = 0.75
+/** More than a token has on average: of a text that is far too long the engine counts the tokens of a beginning only. */
+const maxBytesPerToken = 16
 
 /** The engine's outputs for a conversation. */
 export async function* fittingOutputs(options: FittingOutputsOptions): AsyncGenerator<RequestOutput, void, undefined> {
@@ -41,7 +43,12 @@ export function withoutOldest(items: readonly ResponseItem[], error: unknown): r
   const begin = items.findIndex((item) => !isSystem(item))
   const sizes = items.map(sizeOf)
   let size = sizes.slice(begin).reduce((total, one) => total + one, 0)
-  const wanted = Math.min(size - 1, (size * wantedShare * excess.maxModelLen) / excess.numPromptTokens)
+  const { maxModelLen, numPromptTokens } = excess
+  const wanted = Math.min(
+    size - 1,
+    (size * wantedShare * maxModelLen) / numPromptTokens,
+    maxModelLen * maxBytesPerToken,
+  )
   let cut: number | null = null
   for (let i = begin; i < items.length && size > wanted; i++) {
     size -= sizes[i]!
