@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import type { EngineClient, Logger } from '@octavo/core'
 import { InvalidConfigError, silentLogger, TurnQueue } from '@octavo/core'
+import type { Tracer } from '@opentelemetry/api'
 import type { FastifyInstance } from 'fastify'
 import { AdmissionQueue } from './admission/admission-queue.ts'
 import { createCallerEngine } from './admission/caller-engine.ts'
@@ -10,13 +11,16 @@ import { addCountTokens } from './anthropic/count-tokens.ts'
 import { addMessages } from './anthropic/messages.ts'
 import type { ApiKeyOptions } from './access/api-key.ts'
 import type { Authenticate } from './authenticate.ts'
+import { trackRequests } from './track-requests.ts'
 import { createAdminCheck, createAuthenticate } from './access/create-authenticate.ts'
 import { allowOrigins, type CorsOptions } from './cors.ts'
 import { answerError } from './endpoint.ts'
-import { closeOnAbort } from './fetch-handler.ts'
 import { HttpError } from './http-error.ts'
 import { InFlightRequests } from './in-flight-requests.ts'
 import { parseJsonBodies } from './json-body.ts'
+import { addBatches } from './openai/batches/batches.ts'
+import { type BatchOptions, Batches } from './openai/batches/batches-of-server.ts'
+import { addFiles } from './openai/batches/files.ts'
 import { addChatCompletions } from './openai/chat-completions.ts'
 import { addCompletions } from './openai/completions.ts'
 import { addModels } from './openai/models.ts'
@@ -29,11 +33,11 @@ import { addClassify } from './pooling/classify.ts'
 import { addPooling } from './pooling/pooling.ts'
 import { addRerank } from './pooling/rerank.ts'
 import { addScore } from './pooling/score.ts'
-import { chooseRequestId } from './request-id.ts'
-import { describeRequest, timedLogger } from './request-log.ts'
+import { timedLogger } from './request-log.ts'
 import type { ExplainOptions, ServerContext } from './server-context.ts'
-import { endStalledAnswer } from './stalled-answer.ts'
 import { addStatusEndpoints } from './status-endpoints.ts'
+import { addMetrics, type MetricsAccess } from './telemetry/metrics-endpoint.ts'
+import { findOperation, Telemetry } from './telemetry/telemetry.ts'
 import { addDetokenize } from './tokens/detokenize.ts'
 import { addRender } from './tokens/render.ts'
 import { addTokenize } from './tokens/tokenize.ts'
@@ -77,10 +81,16 @@ export interface OctavoPluginOptions extends CorsOptions {
   readonly pingIntervalMs?: number | null
   /** Keep the prefix-cache entries of different tenants (by default: API keys) apart. Default true. */
   readonly isolatePrefixCache?: boolean
+  /** Files and batches: where they are kept, and how much there may be. */
+  readonly batches?: BatchOptions
   /** Where responses are kept that can be read and gone on from. Default: `createMemoryResponseStore()`. */
   readonly responseStore?: ResponseStore
   /** Run the Jinja templates that requests bring; a hostile one can keep the server busy. Default false. */
   readonly trustRequestChatTemplate?: boolean
+  /** Who may read GET /metrics. Default 'open': everyone, as vLLM has it. */
+  readonly metrics?: MetricsAccess
+  /** Of OpenTelemetry, for a span of each request that has a model do something. Default: none. */
+  readonly tracer?: Tracer
   /** Serve GET /tokenizer_info, which tells the model's chat template. Default false. */
   readonly enableTokenizerInfoEndpoint?: boolean
 }
@@ -124,6 +134,12 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
     isAdminKey: createAdminCheck(options.adminApiKey),
     inFlight: new InFlightRequests(),
     turns: new TurnQueue(),
+    telemetry: new Telemetry({
+      logger,
+      tracer: options.tracer ?? null,
+      prefix: app.prefix,
+      operationOf: (method, route) => findOperation(server.endpoints, method, route),
+    }),
     bodyLimit: options.bodyLimit ?? defaultBodyLimit,
     pingMs: options.pingIntervalMs === undefined ? defaultPingIntervalMs : options.pingIntervalMs,
     isolatePrefixCache: options.isolatePrefixCache ?? true,
@@ -135,7 +151,7 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
   const isOpen = authenticate === undefined && (apiKeys ?? []).length === 0
   parseJsonBodies(app, server)
   allowOrigins(app, options)
-  trackRequests(app, server, { logger, writeTimeoutMs: options.writeTimeoutMs ?? defaultWriteTimeoutMs })
+  trackRequests(app, server, options.writeTimeoutMs ?? defaultWriteTimeoutMs)
   if (isOpen) checkHost(app, options.allowedHosts ?? [])
   app.setErrorHandler((error, request, reply) =>
     answerError(server, {
@@ -146,7 +162,9 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
     }),
   )
   addStatusEndpoints(app, server)
-  app.register(async (v1) => addV1(v1, server), { prefix: '/v1' })
+  addMetrics(app, server, options.metrics ?? 'open')
+  const batches = new Batches(app, server, { ...options.batches, logger })
+  app.register(async (v1) => addV1(v1, server, batches), { prefix: '/v1' })
   addSleep(app, server)
   addTokenize(app, server)
   addDetokenize(app, server)
@@ -173,7 +191,7 @@ export function answerUnknownPaths(app: FastifyInstance, { endpoints }: ServerCo
   })
 }
 
-function addV1(v1: FastifyInstance, server: ServerContext): void {
+function addV1(v1: FastifyInstance, server: ServerContext, batches: Batches): void {
   addChatCompletions(v1, server)
   addCompletions(v1, server)
   addResponses(v1, server)
@@ -184,42 +202,8 @@ function addV1(v1: FastifyInstance, server: ServerContext): void {
   addScore(v1, server)
   addRerank(v1, server)
   addRender(v1, server)
-}
-
-interface TrackOptions {
-  readonly logger: Logger
-  readonly writeTimeoutMs: number
-}
-
-/** No page frames, sniffs or embeds what is here; pages of ours say what they need themselves. */
-const securityHeaders = {
-  'x-content-type-options': 'nosniff',
-  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-  'cross-origin-resource-policy': 'same-origin',
-  'referrer-policy': 'no-referrer',
-}
-
-function trackRequests(
-  app: FastifyInstance,
-  { inFlight, endpoints }: ServerContext,
-  { logger, writeTimeoutMs }: TrackOptions,
-): void {
-  app.addHook('onRequest', async (request, reply) => {
-    const startedAt = performance.now()
-    const id = chooseRequestId(request)
-    inFlight.open(reply.raw, id, (isComplete) => {
-      const status = isComplete ? reply.raw.statusCode : null
-      logger.info(describeRequest(request, { id, status, ms: performance.now() - startedAt }))
-    })
-    closeOnAbort(reply.raw)
-    endStalledAnswer(reply.raw, writeTimeoutMs)
-    // By OpenAI's name, and by Anthropic's.
-    reply.headers({ ...securityHeaders, 'x-request-id': id, 'request-id': id })
-    // Here, because a body that nobody wants need not be read first.
-    if (request.is404) throw explainUnknownPath(request.method, request.originalUrl, endpoints)
-    if (inFlight.isDraining)
-      throw new HttpError(503, 'The server is shutting down.', { headers: { connection: 'close', 'retry-after': '1' } })
-  })
+  addFiles(v1, server, batches)
+  addBatches(v1, server, batches)
 }
 
 /** Anything unexpected is logged by its name and where it was thrown; its message stays out, as it may quote a prompt. */
@@ -227,7 +211,9 @@ function explain(error: unknown, { requestId, nameOf }: ExplainOptions, logger: 
   const httpError = toHttpError(error, nameOf)
   if (httpError.status >= 500 && !(error instanceof HttpError)) {
     const name = error instanceof Error ? error.name : typeof error
-    logger.error([`request ${requestId} failed: ${name}`, ...framesOf(error)].join('\n'))
+    const frames = framesOf(error)
+    const fields = { event: 'failure', requestId, error: name, frames: frames.map((frame) => frame.trim()) }
+    logger.error([`request ${requestId} failed: ${name}`, ...frames].join('\n'), fields)
   }
   return httpError
 }

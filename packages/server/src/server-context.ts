@@ -3,7 +3,8 @@ import type { Authenticate, Caller } from './authenticate.ts'
 import type { HttpError } from './http-error.ts'
 import type { InFlightRequests } from './in-flight-requests.ts'
 import type { ResponseStore } from './openai/responses/response-store.ts'
-import type { KnownEndpoint } from './unknown-path.ts'
+import type { Telemetry } from './telemetry/telemetry.ts'
+import type { KnownEndpoint } from './known-endpoint.ts'
 
 /** The engine as one caller has it: what it computes is admitted, or refused, and counted. */
 export type CallerEngine = Pick<EngineClient, 'generate' | 'pool'>
@@ -21,6 +22,7 @@ export interface ServerContext {
   readonly bodyLimit: number
   /** Everything that takes time on this thread goes through it: bodies that come in, answers that go out. */
   readonly turns: TurnQueue
+  readonly telemetry: Telemetry
   /** For `sendEventStream`: how long a stream may be silent. */
   readonly pingMs: number | null
   readonly isolatePrefixCache: boolean

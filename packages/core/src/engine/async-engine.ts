@@ -17,6 +17,7 @@ import { type CoreHooks, createCoreClient } from './create-core-client.ts'
 import type {
   EngineClient,
   EngineMetrics,
+  EngineTelemetry,
   GenerateRequest,
   PoolingOutput,
   PoolingRequest,
@@ -35,6 +36,8 @@ import { OutputProcessor } from './output-processor.ts'
 import type { RenewableCoreClient } from './renewable-core-client.ts'
 import { poolingInfoOf, PoolingProcessor, tasksOf } from './pooling-processor.ts'
 import { PoolingRequests } from './pooling-requests.ts'
+import { RequestMeter } from './request-metrics.ts'
+import type { RequestRecord } from './request-record.ts'
 import { Sleeper } from './sleeper.ts'
 import { describeEnd, loadBoth, logStart, warn } from './start-engine.ts'
 import { tokenizePrompt } from './tokenize-prompt.ts'
@@ -70,6 +73,7 @@ interface CoreOfEngine {
 interface ActiveRequest {
   readonly queue: PullQueue<RequestOutput>
   readonly sequenceIds: readonly string[]
+  readonly record: RequestRecord
 }
 
 /** What a request becomes, and what is done with that. */
@@ -102,6 +106,7 @@ export class AsyncEngine implements EngineClient {
   /** Ids of requests whose prompts are not token ids yet. */
   readonly #arriving = new Set<string>()
   readonly #created = Math.floor(Date.now() / 1000)
+  readonly #meter: RequestMeter
   #idle: PromiseWithResolvers<void> | null = null
 
   protected constructor(config: EngineConfig, front: FrontModel, { core, modelPath, hasPriorities }: CoreOfEngine) {
@@ -128,6 +133,7 @@ export class AsyncEngine implements EngineClient {
     this.#inputProcessor = new InputProcessor({ ...common, maxLogprobs, seed })
     this.#poolingProcessor = new PoolingProcessor(common)
     this.#outputProcessor = new OutputProcessor(front.tokenizer, turns)
+    this.#meter = new RequestMeter(core.info.maxModelLen)
   }
 
   /**
@@ -193,10 +199,11 @@ export class AsyncEngine implements EngineClient {
 
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<RequestOutput, void, undefined> {
     signal?.throwIfAborted()
+    const arrivedMs = this.#meter.now()
     if (!this.#tasks.includes('generate')) throw unsupportedTask('generate', this.#tasks)
     const { queue, sequenceIds } = await this.#arrive(request, signal, {
-      process: () => this.#inputProcessor.process(request, Date.now(), signal),
-      start: (processed) => this.#start(request, processed),
+      process: () => this.#inputProcessor.process(request, arrivedMs, signal),
+      start: (processed) => this.#start(request, processed, arrivedMs),
     })
     const abort = (): void => this.#abort(request.requestId, sequenceIds)
     signal?.addEventListener('abort', abort, { once: true })
@@ -211,10 +218,18 @@ export class AsyncEngine implements EngineClient {
 
   async pool(request: PoolingRequest, signal?: AbortSignal): Promise<PoolingOutput> {
     signal?.throwIfAborted()
+    const arrivedMs = this.#meter.now()
     const { sequenceId, output } = await this.#arrive(request, signal, {
-      process: () => this.#poolingProcessor.process(request, Date.now(), signal),
+      process: () => this.#poolingProcessor.process(request, arrivedMs, signal),
       start: (sequence) => {
-        const running = { sequenceId: sequence.id, output: this.#pooling.add(request.requestId, sequence) }
+        const record = this.#meter.start({
+          arrivedMs,
+          numPromptTokens: sequence.promptTokenIds.length,
+          numSamples: 1,
+          params: null,
+          onEnd: request.onEnd,
+        })
+        const running = { sequenceId: sequence.id, output: this.#pooling.add(request.requestId, sequence, record) }
         this.#core.add([sequence])
         return running
       },
@@ -279,6 +294,20 @@ export class AsyncEngine implements EngineClient {
     return this.#core.metrics()
   }
 
+  telemetry(): readonly EngineTelemetry[] {
+    const { cache, serving } = this.#config
+    const { blockSize, kvCacheDtype: dtype } = this.info
+    return [
+      {
+        modelName: serving.servedModelName[0]!,
+        metrics: this.metrics(),
+        requests: this.#meter.metrics(),
+        sleepLevel: this.#sleeper.level,
+        cache: { blockSize, dtype, enablePrefixCaching: cache.enablePrefixCaching },
+      },
+    ]
+  }
+
   checkHealth(): Promise<void> {
     return this.#core.checkHealth()
   }
@@ -322,8 +351,15 @@ export class AsyncEngine implements EngineClient {
     }
   }
 
-  #start(request: GenerateRequest, processed: ProcessedRequest): ActiveRequest {
+  #start(request: GenerateRequest, processed: ProcessedRequest, arrivedMs: number): ActiveRequest {
     const sequenceIds = processed.sequences.map((sequence) => sequence.id)
+    const record = this.#meter.start({
+      arrivedMs,
+      numPromptTokens: processed.promptTokenIds.length,
+      numSamples: sequenceIds.length,
+      params: processed.params,
+      onEnd: request.onEnd,
+    })
     const outputs = this.#outputProcessor.addRequest({
       requestId: processed.requestId,
       prompt: processed.promptText,
@@ -332,8 +368,9 @@ export class AsyncEngine implements EngineClient {
       sequenceIds,
       outputKind: request.outputKind ?? 'cumulative',
       messages: processed.messages,
+      record,
     })
-    const active = { queue: new PullQueue(() => outputs.take()), sequenceIds }
+    const active = { queue: new PullQueue(() => outputs.take()), sequenceIds, record }
     this.#requests.set(request.requestId, active)
     this.#core.add(processed.sequences)
     return active
@@ -379,12 +416,14 @@ export class AsyncEngine implements EngineClient {
   }
 
   #abortPooling(sequenceId: string, reason: unknown): void {
-    if (this.#pooling.fail(sequenceId, reason)) this.#core.abort([sequenceId])
+    if (this.#pooling.abort(sequenceId, reason)) this.#core.abort([sequenceId])
   }
 
   #end(requestId: string, error: Error | null): void {
-    this.#requests.get(requestId)?.queue.close(error)
+    const active = this.#requests.get(requestId)
     this.#requests.delete(requestId)
+    active?.queue.close(error)
+    active?.record.end(error)
     this.#checkIdle()
   }
 

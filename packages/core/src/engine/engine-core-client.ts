@@ -1,4 +1,5 @@
 import type { EngineDeadError } from '../errors.ts'
+import { stepTokenBounds } from '../scheduler/scheduler-stats.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import type { CoreCommand } from './core-command.ts'
@@ -37,7 +38,7 @@ export interface EngineCoreClient {
   abort(ids: readonly string[]): void
   /** Resolves when it is done. @throws InvalidRequestError where the executor cannot */
   command(command: CoreCommand): Promise<void>
-  /** As of the last step. */
+  /** As of the last step; counters run on where the core is started again. */
   metrics(): EngineMetrics
   /** Rejects with `EngineDeadError` when it cannot serve, or does not go on. */
   checkHealth(): Promise<void>
@@ -49,6 +50,7 @@ export function noMetrics({ numBlocks }: Pick<EngineInfo, 'numBlocks'>): EngineM
   return {
     numRunningSeqs: 0,
     numWaitingSeqs: 0,
+    numDeferredSeqs: 0,
     kvCacheUsage: 0,
     numKvBlocks: numBlocks,
     numUnfilledKvSlots: 0,
@@ -58,5 +60,7 @@ export function noMetrics({ numBlocks }: Pick<EngineInfo, 'numBlocks'>): EngineM
     prefixCacheQueries: 0,
     prefixCacheHits: 0,
     numSteps: 0,
+    stepTokens: { counts: stepTokenBounds.map(() => 0).concat(0), sum: 0 },
+    drafts: null,
   }
 }

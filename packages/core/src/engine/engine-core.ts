@@ -112,7 +112,8 @@ export class EngineCore {
 
   metrics(): EngineMetrics {
     const stats = this.#scheduler.stats()
-    return { ...stats, numWaitingSeqs: stats.numWaitingSeqs + this.#held.size }
+    const numDeferredSeqs = this.#held.size
+    return { ...stats, numDeferredSeqs, numWaitingSeqs: stats.numWaitingSeqs + numDeferredSeqs }
   }
 
   async shutdown(): Promise<void> {

@@ -1,5 +1,6 @@
 import type { EngineDeadError } from '../errors.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
+import { addCounters, withoutState } from '../scheduler/scheduler-stats.ts'
 import { assert } from '../util/assert.ts'
 import type { CoreCommand } from './core-command.ts'
 import type { EngineMetrics } from './engine-client.ts'
@@ -11,6 +12,8 @@ export class RenewableCoreClient implements EngineCoreClient {
   readonly #create: (previous: EngineInfo | null) => EngineCoreClient
   #client: EngineCoreClient
   #events: EngineCoreEvents | null = null
+  /** What the cores counted that were ended. */
+  #past: EngineMetrics | null = null
   #isEnded = false
   #isShutDown = false
 
@@ -47,7 +50,8 @@ export class RenewableCoreClient implements EngineCoreClient {
   }
 
   metrics(): EngineMetrics {
-    return this.#client.metrics()
+    if (this.#past === null) return this.#client.metrics()
+    return this.#isEnded ? this.#past : addCounters(this.#client.metrics(), this.#past)
   }
 
   async checkHealth(): Promise<void> {
@@ -60,6 +64,7 @@ export class RenewableCoreClient implements EngineCoreClient {
   }
 
   async end(): Promise<void> {
+    this.#past = withoutState(this.metrics())
     this.#isEnded = true
     await this.#client.shutdown()
   }

@@ -34,6 +34,11 @@ export class Sleeper {
     return this.#sleep !== null
   }
 
+  /** How deep it sleeps, or is about to; `null`: it is awake. */
+  get level(): SleepOptions['level'] | null {
+    return this.#sleep === null ? null : (this.#level ?? 0)
+  }
+
   /** Lets a request in, perhaps later. @throws EngineSleepingError */
   async pass(signal: AbortSignal | undefined): Promise<void> {
     while (this.#sleep !== null) {

@@ -97,7 +97,9 @@ export class ThreadCoreClient implements EngineCoreClient {
   }
 
   metrics(): EngineMetrics {
-    return this.#metrics ?? noMetrics(this.info)
+    const metrics = this.#metrics ?? noMetrics(this.info)
+    // What has been sent since the last step waits, though the thread does not know of it while a step runs.
+    return { ...metrics, numWaitingSeqs: Math.max(0, this.#held.size - metrics.numRunningSeqs) }
   }
 
   async checkHealth(): Promise<void> {

@@ -177,7 +177,9 @@ describe('a count of tokens', () => {
     expect(await count(prompt)).toEqual({ input_tokens: 3 })
     expect(await count({ ...prompt, system: 'be good' })).toEqual({ input_tokens: 5 })
     const call = { role: 'assistant', content: [{ type: 'tool_use', id: 'a', name: 'b', input: {} }] }
-    expect(await count({ ...prompt, messages: [...prompt.messages, call] })).toEqual({ input_tokens: expect.any(Number) })
+    expect(await count({ ...prompt, messages: [...prompt.messages, call] })).toEqual({
+      input_tokens: expect.any(Number),
+    })
     expect(await count({ ...prompt, messages: [] })).toMatchObject({ error: { type: 'invalid_request_error' } })
     expect(engine.seen).toEqual([])
   })

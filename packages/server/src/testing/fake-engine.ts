@@ -37,6 +37,20 @@ export interface FakeEngineOptions {
   readonly pooling?: Partial<PoolingInfo>
 }
 
+const idle: EngineMetrics = {
+  numRunningSeqs: 0,
+  numWaitingSeqs: 0,
+  kvCacheUsage: 0,
+  numKvBlocks: 0,
+  numUnfilledKvSlots: 0,
+  numPreemptions: 0,
+  promptTokens: 0,
+  generationTokens: 0,
+  prefixCacheQueries: 0,
+  prefixCacheHits: 0,
+  numSteps: 0,
+}
+
 export interface SeenRequest {
   readonly request: GenerateRequest
   state: 'running' | 'finished' | 'aborted'
@@ -52,6 +66,8 @@ export class FakeEngine implements EngineClient {
   readonly seen: SeenRequest[] = []
   readonly seenPooling: PoolingRequest[] = []
   isDead = false
+  /** Said by the metrics. */
+  numWaitingSeqs = 0
   numPartsRead = 0
   numResets = 0
   readonly sleeps: SleepOptions[] = []
@@ -77,7 +93,9 @@ export class FakeEngine implements EngineClient {
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<RequestOutput, void, undefined> {
     signal?.throwIfAborted()
     this.#check(request)
-    const seen: SeenRequest = { request, state: 'running', numTokens: 0 }
+    const arrivedMs = Date.now()
+    const { onEnd, ...asked } = request
+    const seen: SeenRequest = { request: asked, state: 'running', numTokens: 0 }
     this.seen.push(seen)
     const prompt = promptText(request)
     const promptTokenIds = prompt === null ? tokenIdsOf(request) : this.idsOf(prompt)
@@ -90,6 +108,17 @@ export class FakeEngine implements EngineClient {
       yield* this.#run({ seen, signal, prompt, promptTokenIds })
     } finally {
       if (seen.state === 'running') seen.state = 'aborted'
+      onEnd?.({
+        numPromptTokens: promptTokenIds.length,
+        numCachedTokens: 0,
+        numGenerationTokens: seen.numTokens,
+        finishReasons: [seen.state === 'aborted' ? 'abort' : 'stop'],
+        params: { maxTokens, temperature: request.params.temperature ?? 1, topP: 1, n: request.params.n ?? 1 },
+        arrivedMs,
+        firstTokenMs: seen.numTokens > 0 ? arrivedMs : null,
+        endedMs: Date.now(),
+        times: null,
+      })
     }
   }
 
@@ -140,7 +169,8 @@ export class FakeEngine implements EngineClient {
 
   async pool(request: PoolingRequest, signal?: AbortSignal): Promise<PoolingOutput> {
     signal?.throwIfAborted()
-    this.seenPooling.push(request)
+    const { onEnd: _, ...asked } = request
+    this.seenPooling.push(asked)
     const model = request.model === undefined ? this.models[0] : this.models.find(({ id }) => id === request.model)
     if (model === undefined) throw new ModelNotFoundError(request.model ?? '', 'no such model')
     await Promise.race([this.#options.pace?.(0) ?? Promise.resolve(), rejectOnAbort(signal)])
@@ -201,7 +231,8 @@ export class FakeEngine implements EngineClient {
   }
 
   metrics(): EngineMetrics {
-    throw new Error('not used by the server')
+    const running = this.seen.filter(({ state }) => state === 'running').length
+    return { ...idle, numRunningSeqs: running, numWaitingSeqs: this.numWaitingSeqs }
   }
 
   async checkHealth(): Promise<void> {

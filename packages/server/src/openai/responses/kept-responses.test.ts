@@ -142,7 +142,7 @@ describe('a conversation', () => {
     const response = await ask('POST', '', { payload: { input: [item, item, item, item, item, item, item] } })
     expect(response).toMatchObject({ status: 400, body: expect.stringContaining('32.0 MiB') })
     // What a response says again of its request is no part of the conversation.
-    const instructions = 'y'.repeat(9_000_000)
+    const instructions = `END ${'y'.repeat(9_000_000)}`
     let last = (await create({ input: 'END', instructions })).id
     for (let i = 0; i < 4; i++) last = (await create({ input: 'END', instructions, previous_response_id: last })).id
   })
@@ -209,13 +209,15 @@ describe('ids that there are not', () => {
     expect(await open().ask(method, path)).toMatchObject({ status: 404 })
   })
 
-  it('are cancelled as clients do it, that name a type of the body they do not send', async () => {
+  it('are cancelled and deleted as clients do it, that name a type of the body they do not send', async () => {
     const { app } = open()
     const headers = { 'content-type': 'application/json' }
-    for (const payload of ['', '{}', '{"a":'])
+    for (const payload of ['', '{}', '{"a":']) {
+      expect((await app.inject({ method: 'DELETE', url: '/v1/responses/x', headers, payload })).statusCode).toBe(404)
       expect((await app.inject({ method: 'POST', url: '/v1/responses/x/cancel', headers, payload })).statusCode).toBe(
         404,
       )
+    }
   })
 })
 
@@ -300,7 +302,9 @@ describe('in the background', () => {
   it('is cancelled once or twice, with what there is, and whoever follows it hears the end', async () => {
     const gate = new Gate()
     const { create, ask, engine, until } = open({ pace: gate.pace })
-    const { id } = await create({ ...slow, stream: false })
+    const id = 'resp_mine'
+    const followed = ask('POST', '', { payload: { ...slow, temperature: 0, stream: true, request_id: id } })
+    await vi.waitFor(() => expect(gate.numWaiting).toBe(1))
     gate.let(1)
     await until(id, 'in_progress')
     const cancelled = (await ask('POST', `/${id}/cancel`)).json()
@@ -311,6 +315,9 @@ describe('in the background', () => {
     expect((await ask('POST', `/${id}/cancel`)).json()).toEqual(cancelled)
     expect((await ask('GET', `/${id}`)).json()).toEqual(cancelled)
     expect(engine.seen[0]?.state).toBe('aborted')
+    const events = readResponseEvents((await followed).body)
+    expect(followResponse(events)).toBeNull()
+    expect(events.at(-1)).toMatchObject({ type: 'response.output_text.delta', delta: 'one' })
     gate.let()
     const { id: other } = await create({ input: 'one END' })
     expect((await ask('POST', `/${other}/cancel`)).status).toBe(400)

@@ -36,6 +36,7 @@ export function addResponses(app: FastifyInstance, server: ServerContext): void 
   const endpoint: Endpoint = {
     methods: ['POST'],
     url: '/responses',
+    operation: 'chat',
     dialect: responsesDialect,
     fieldName: responsesFieldName,
     description: {

@@ -54,6 +54,7 @@ export function addStoredResponses(app: FastifyInstance, server: ServerContext, 
     methods: ['GET', 'DELETE'],
     url: '/responses/:id',
     description: descriptions.one,
+    takesBody: false,
     handler: answerWith((asked) => (asked.request.method === 'DELETE' ? remove(asked) : read(asked))),
   })
   addEndpoint(app, server, {
