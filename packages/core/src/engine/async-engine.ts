@@ -14,6 +14,7 @@ import { TurnQueue } from '../util/turn-queue.ts'
 import { waitAtMost } from '../util/wait-at-most.ts'
 import { openCheckpoint } from '../loading/checkpoint.ts'
 import { type CoreHooks, createCoreClient } from './create-core-client.ts'
+import type { EngineCoreData } from './create-engine-core.ts'
 import type {
   EngineClient,
   EngineMetrics,
@@ -27,9 +28,10 @@ import type {
   TokenizedPrompt,
   TokenizeRequest,
 } from './engine-client.ts'
-import type { EngineCoreEvents } from './engine-core-client.ts'
+import type { EngineCoreClient, EngineCoreEvents } from './engine-core-client.ts'
 import type { EngineInfo } from './engine-info.ts'
-import { type CreateTokenizer, type FrontModel, type LoadHooks, locateModel } from './front-model.ts'
+import { describeEnd, logStart, warn } from './engine-log.ts'
+import { type CreateTokenizer, type FrontModel, loadFrontModel, type LoadHooks, locateModel } from './front-model.ts'
 import { InputProcessor, type ProcessedRequest } from './input-processor.ts'
 import { nativeHint } from './native-hint.ts'
 import { OutputProcessor } from './output-processor.ts'
@@ -39,7 +41,6 @@ import { PoolingRequests } from './pooling-requests.ts'
 import { RequestMeter } from './request-metrics.ts'
 import type { RequestRecord } from './request-record.ts'
 import { Sleeper } from './sleeper.ts'
-import { describeEnd, loadBoth, logStart, warn } from './start-engine.ts'
 import { tokenizePrompt } from './tokenize-prompt.ts'
 
 /** What a program may pass besides the plain options: functions cannot cross to the engine thread. */
@@ -459,5 +460,30 @@ export class AsyncEngine implements EngineClient {
   #abortAll(reason: Error): void {
     for (const [requestId, { sequenceIds }] of this.#requests) this.#abort(requestId, sequenceIds)
     for (const id of this.#pooling.sequenceIds()) this.#abortPooling(id, reason)
+  }
+}
+
+/** Both threads load at once; where one can't, the other stops. */
+async function loadBoth(
+  { config, modelPath, modules }: EngineCoreData,
+  { createTokenizer }: EngineHooks,
+  { core, events }: { readonly core: EngineCoreClient; readonly events: EngineCoreEvents },
+): Promise<FrontModel> {
+  const started = core.start(events)
+  // Nobody waits for it if the front fails first.
+  started.catch(() => {})
+  try {
+    const front = await loadFrontModel(config, modelPath, { modules, ...(createTokenizer && { createTokenizer }) })
+    try {
+      await started
+      if (core.failure !== null) throw core.failure
+    } catch (error) {
+      await front.promptEncoder.close()
+      throw error
+    }
+    return front
+  } catch (error) {
+    await core.shutdown()
+    throw error
   }
 }

@@ -2,36 +2,10 @@ import type { EngineConfig } from '../config/engine-config.ts'
 import { type EngineDeadError, OctavoError } from '../errors.ts'
 import type { Logger } from '../util/logger.ts'
 import { describeChatFormat } from './chat-format-of.ts'
-import type { EngineCoreData } from './create-engine-core.ts'
-import type { EngineCoreClient, EngineCoreEvents } from './engine-core-client.ts'
 import { describeRanks, type EngineInfo } from './engine-info.ts'
-import { type FrontModel, type FrontParts, loadFrontModel } from './front-model.ts'
+import type { FrontModel } from './front-model.ts'
 
-/** Both threads load at once; where one can't, the other stops. */
-export async function loadBoth(
-  { config, modelPath, modules }: EngineCoreData,
-  { createTokenizer }: Pick<FrontParts, 'createTokenizer'>,
-  { core, events }: { readonly core: EngineCoreClient; readonly events: EngineCoreEvents },
-): Promise<FrontModel> {
-  const started = core.start(events)
-  // Nobody waits for it if the front fails first.
-  started.catch(() => {})
-  try {
-    const front = await loadFrontModel(config, modelPath, { modules, ...(createTokenizer && { createTokenizer }) })
-    try {
-      await started
-      if (core.failure !== null) throw core.failure
-    } catch (error) {
-      await front.promptEncoder.close()
-      throw error
-    }
-    return front
-  } catch (error) {
-    await core.shutdown()
-    throw error
-  }
-}
-
+/** What the operator should know of an engine that serves. */
 export function logStart(
   info: EngineInfo,
   { config, front, logger }: { config: EngineConfig; front: FrontModel; logger: Logger },
@@ -50,7 +24,7 @@ export function logStart(
 }
 
 /** A program that passes no logger is who needs it most. */
-export function warn(message: string, { logger }: { readonly logger?: Logger }): void {
+export function warn(message: string, { logger }: { readonly logger?: Logger | undefined }): void {
   if (logger === undefined) process.emitWarning(message, 'OctavoHint')
   else logger.warn(message)
 }
