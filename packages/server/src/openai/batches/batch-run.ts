@@ -88,6 +88,12 @@ export class BatchRun {
     }
   }
 
+  /** What was done before a restart. */
+  async openResults(): Promise<ResultFiles> {
+    this.#results ??= await ResultFiles.open(this.record, this.#options.files)
+    return this.#results
+  }
+
   async #validate(): Promise<void> {
     const { endpoint } = this.record.batch
     const { errors, numLines } = await checkInput(this.#lines(), { endpoint, turns: this.#options.turns })
@@ -102,8 +108,7 @@ export class BatchRun {
   }
 
   async #execute(): Promise<void> {
-    const results = await ResultFiles.open(this.record, this.#options.files)
-    this.#results = results
+    const results = await this.openResults()
     try {
       await this.#runLines(results)
     } finally {

@@ -6,6 +6,8 @@ import { type FileStore, now } from './file-store.ts'
 import { newId } from './storage-folder.ts'
 
 const windowSeconds = 24 * 60 * 60
+/** A server that starts forgets older ones that have ended; their files stay. */
+const keptSeconds = 30 * windowSeconds
 /** Each has its input open. */
 const maxUnfinished = 64
 
@@ -27,7 +29,16 @@ export class BatchRunner {
   static async open(options: Omit<BatchRunOptions, 'save'>): Promise<BatchRunner> {
     const runner = new BatchRunner(options)
     const records = (await options.files.folder.readAll('batches')) as BatchRecord[]
-    for (const record of records.sort((a, b) => a.batch.created_at - b.batch.created_at)) runner.#add(record)
+    for (const record of records.sort((a, b) => a.batch.created_at - b.batch.created_at)) {
+      if (hasEnded(record) && record.batch.created_at < now() - keptSeconds) {
+        await options.files.folder.removeJson('batches', record.batch.id)
+        continue
+      }
+      const run = runner.#add(record)
+      if (hasEnded(record)) continue
+      if (record.batch.status !== 'validating') await run.openResults()
+      runner.#begin(run)
+    }
     return runner
   }
 
@@ -61,7 +72,9 @@ export class BatchRunner {
       outputExpiresAfter: request.output_expires_after ?? null,
     }
     await this.#save(record)
-    return this.#add(record).batch
+    const run = this.#add(record)
+    this.#begin(run)
+    return run.batch
   }
 
   /** @throws HttpError 404, or 400 where it has ended */
@@ -92,10 +105,12 @@ export class BatchRunner {
   #add(record: BatchRecord): BatchRun {
     const run = new BatchRun(record, { ...this.#options, save: (changed) => this.#save(changed) })
     this.#runs.set(record.batch.id, run)
-    if (hasEnded(record)) return run
+    return run
+  }
+
+  #begin(run: BatchRun): void {
     const work = run.run().finally(() => this.#working.delete(work))
     this.#working.add(work)
-    return run
   }
 
   #find(tenant: string | null, id: string): BatchRun {

@@ -158,6 +158,20 @@ describe('a batch', () => {
   })
 
   it.each([
+    ['/v1/responses', { input: 'one END' }, { object: 'response' }],
+    ['/v1/completions', { prompt: 'one END' }, { object: 'text_completion' }],
+    ['/v1/embeddings', { input: 'one', model: 'fake' }, { object: 'list' }],
+  ] as const)('goes to %s', async (url, body, answer) => {
+    const { app } = open()
+    const batch = await untilEnd(
+      app,
+      await start(app, jsonl([{ custom_id: 'a', method: 'POST', url, body }]), { endpoint: url }),
+    )
+    const [result] = [...(await resultsOf(app, batch.output_file_id)), ...(await resultsOf(app, batch.error_file_id))]
+    expect(result).toMatchObject({ response: { status_code: 200, body: answer } })
+  })
+
+  it.each([
     ['{"custom_id": "a", ', 'invalid_json_line', null],
     ['[]', 'invalid_json_line', null],
     [JSON.stringify({ ...chat('a', 'x'), custom_id: undefined }), 'invalid_request', 'custom_id'],
@@ -287,6 +301,8 @@ describe('a batch on its way', () => {
         await appendFile(path.join(folder, 'files', name), '{"id":"batch_req_half')
     const { app: again, engine } = open({ batches: { folder } })
     await again.ready()
+    const resumed = batchSchema.parse((await again.inject(`/v1/batches/${begun.id}`)).json())
+    expect(resumed.request_counts.completed).toBeGreaterThanOrEqual(5)
     const batch = await untilEnd(again, begun)
     expect(batch).toMatchObject({
       id: begun.id,

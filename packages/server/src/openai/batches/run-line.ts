@@ -91,7 +91,7 @@ function responseLine({ customId }: RequestLine, { status, requestId, body }: Li
 
 /** Of a line that was not run. */
 export function missedLine(
-  { customId }: RequestLine,
+  { customId }: Pick<RequestLine, 'customId'>,
   error: { readonly code: string; readonly message: string },
 ): ResultLine {
   return { isSuccess: false, text: resultText(customId, 'null', JSON.stringify(error)) }
