@@ -1,4 +1,4 @@
-// docs/{engine-options,evaluation-options,quantization-options,environment,endpoints,models}.md, written from the tables in the sources; --check says whether they
+// docs/{configuration,engine-options,evaluation-options,quantization-options,environment,endpoints,models}.md, written from the tables in the sources; --check says whether they
 // are current. Sources run as they are (type stripping); the command's tables import types only.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
@@ -23,6 +23,7 @@ const docs = path.join(import.meta.dirname, '..', 'docs')
 const origin = '<!-- Written by scripts/write-docs.mjs from the tables in the sources. -->'
 
 const pages = {
+  'configuration.md': configuration(),
   'engine-options.md': engineOptions(),
   'evaluation-options.md': evaluationOptions(),
   'quantization-options.md': quantizationOptions(),
@@ -67,10 +68,67 @@ ${optionTable(Object.entries(backendOptionTable))}
 
 In a program: \`nativeBackendWith({ threads })\`.
 
-Of \`octavo serve\`:
-
-${optionTable(Object.entries(serveOptionTable))}
+Those of \`octavo serve\` itself, and the ways to set all: [configuration.md](configuration.md).
 `
+}
+
+function configuration() {
+  const { model, ...engine } = engineOptionTable
+  const table = { ...serveOptionTable, model, ...engine, ...backendOptionTable, ...parallelOptionTable }
+  const groups = Map.groupBy(Object.entries(table), ([, { group }]) => group)
+  const sections = [...groups].map(([group, rows]) => {
+    const lines = rows.map(([name, row]) => {
+      const flag = name === 'model' ? 'the argument' : flagCell(name, row)
+      const cells = [`\`${flagOf(name).slice(2)}\``, flag, `\`${variableOf(name)}\``, shownDefault(row), row.doc]
+      return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+    })
+    return `## ${group}\n\n${['| in a file | flag | variable | default | |', '|---|---|---|---|---|', ...lines].join('\n')}`
+  })
+  return `${origin}
+
+# Configuration of \`octavo serve\`
+
+One table of options, and three ways to set each. A flag goes before a variable, a variable before the file that \`--config\` or \`OCTAVO_CONFIG\` names, and that before
+the default. What is set, and by what, is the first that the server writes; secrets are hidden there and everywhere else.
+
+\`\`\`yaml
+# octavo.yaml: octavo serve --config octavo.yaml
+model: Qwen/Qwen3-0.6B
+port: 9000
+max-num-seqs: 32
+api-key-file: /etc/octavo/keys.yaml
+allowed-origins: [https://chat.example]
+\`\`\`
+
+- Keys of the file are the names of flags, with \`-\` or \`_\` between the words. One that is none is an error that names the nearest, as is a wrong value, with the place
+  where it stands. JSON is YAML, too.
+- A variable that is empty is not set. Switches are \`true\` or \`false\`; several names stand between commas, or in lines of their own, and keys in lines alone. A variable
+  that begins with \`OCTAVO_\` and is no option is warned of; what Kubernetes sets for a service named octavo (\`OCTAVO_PORT=tcp://…\`) counts for nothing, and
+  \`enableServiceLinks: false\` leaves it out.
+- Flags of a running program can be read by everyone on the machine: keys belong in a variable or a file.
+- Files of keys and certificates are looked at every two seconds and at SIGHUP, and taken when they changed. If they are wrong, what was there before stays, and the log says so.
+- \`octavo run\` and \`chat\` take the variables of **model**, **device**, **cache**, **scheduler** and **parallel**, and no file.
+
+Several models in one server, each with options of its own beside those of all (\`model\` is left out then; a flag or variable holds for all):
+
+\`\`\`yaml
+kv-cache-memory: 2GiB
+models:
+  - model: Qwen/Qwen3-0.6B
+    served-model-name: small
+  - model: ./large.gguf
+    served-model-name: large
+    max-num-seqs: 8
+\`\`\`
+
+They are loaded one after the other, and a share of memory is one of what is free then.
+
+${sections.join('\n\n')}
+`
+}
+
+function shownDefault({ default: value, otherwise }) {
+  return value === null ? (otherwise ?? 'must be given') : `\`${value}\``
 }
 
 function quantizationOptions() {

@@ -35,7 +35,7 @@ describe('docs', () => {
       .map((file) => path.relative(path.join(root, 'packages'), file))
     expect(readers.sort()).toEqual([
       'backend-native/src/native-env.ts',
-      'cli/src/cli-env.ts',
+      'cli/src/config/variables.ts',
       'core/src/config/env.ts',
       'parallel/src/parallel-env.ts',
     ])

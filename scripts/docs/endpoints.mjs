@@ -47,6 +47,13 @@ const notes = {
 const endpoints = [
   ['POST /v1/chat/completions', "OpenAI's, with vLLM's extra fields; streams with `stream: true`"],
   ['POST /v1/completions', 'the same for a text to continue'],
+  [
+    'POST /v1/responses',
+    'items, conversations that are kept, responses in the background, with [fields of its own](responses.md)',
+  ],
+  ['GET, DELETE /v1/responses/ID', 'one that is kept'],
+  ['POST /v1/responses/ID/cancel', 'ends one that is made in the background'],
+  ['GET /v1/responses/ID/input_items', 'what it was given'],
   ['POST /v1/messages', "Anthropic's: [what its fields mean here](anthropic.md)"],
   ['POST /v1/messages/count_tokens', 'how many tokens the prompt of a message has'],
   ['GET, POST /v1/files', 'files of requests: [batches](batches.md)'],
@@ -61,7 +68,11 @@ const endpoints = [
     'GET /health',
     '200 and no body while the engine can serve; 503 while it is started again, has failed, does not go on, or the server drains',
   ],
-  ['GET, POST /ping', 'the same, as SageMaker asks'],
+  [
+    'GET /ready',
+    'the same, and 503 as soon as the server knows that it will end, though it still takes requests for a while: for who routes',
+  ],
+  ['GET, POST /ping', 'as /health, as SageMaker asks'],
   ['GET /version', '`{ "version": … }`'],
 ]
 
@@ -89,7 +100,9 @@ export function endpointsPage(origin) {
 |---|---|
 ${endpoints.map(([endpoint, text]) => `| \`${endpoint}\` | ${text} |`).join('\n')}
 
-All answer with or without a slash at the end. Those under /v1 ask for a key where the server has some (\`Authorization: Bearer …\`). A wrong method is a 405 with
+All answer with or without a slash at the end. All but /health, /ready, /ping and /version ask for a key where the server has some (\`Authorization: Bearer …\` or \`x-api-key: …\`), those
+for operators for the admin key in any case: without one they are a 403. A key at one of its limits gets a 429, a server that is full answers with 503, both with \`Retry-After\`
+and, by the millisecond, \`Retry-After-Ms\` ([operations.md](operations.md)). A wrong method is a 405 with
 \`Allow\`, an unknown path a 404 that names the nearest endpoint, a body that is no JSON object a 400, one that is compressed a 415, one beyond 32 MiB a 413.
 Errors are \`{ "error": { "message", "type", "param", "code" } }\`, in streams as an event. Every answer has \`X-Request-Id\`.
 
@@ -111,7 +124,8 @@ What cannot be done in parts has a limit:
 
 | what | limit | beyond it |
 |---|---|---|
-| a body | 32 MiB (\`bodyLimit\` of the plugin) | 413 |
+| a body | 32 MiB (\`--max-body-bytes\`, \`bodyLimit\` of the plugin) | 413 |
+| headers | 16 KiB (\`--max-header-bytes\`) | 431 |
 | its parts | ${Object.entries(jsonLimits)
     .map(([name, max]) => `${max.toLocaleString('en-US')} ${partNames[name]}`)
     .join('; ')} | 400 |

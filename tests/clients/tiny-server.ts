@@ -24,8 +24,23 @@ export interface TinyServer extends AsyncDisposable {
   takeSent(): SentRequest[]
 }
 
-export async function startTinyServer(): Promise<TinyServer> {
-  const engine = await AsyncEngine.create({ model: 'octavo-tiny', dtype: 'float32' })
+/** It always thinks before it answers, unless it is told not to; octavo-tiny was not trained to, so its thoughts are idle. */
+const thinkingTemplate = `{%- for message in messages %}
+{{- '<|im_start|>' + message.role + '\\n' }}
+{%- if message.role == 'assistant' %}{{- '<think>\\n' + (message.reasoning_content or '') + '\\n</think>\\n\\n' }}{%- endif %}
+{{- message.content + '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+{{- '<|im_start|>assistant\\n<think>\\n' }}
+{%- if enable_thinking is defined and not enable_thinking %}{{- '\\n</think>\\n\\n' }}{%- endif %}
+{%- endif %}`
+
+export async function startTinyServer({ thinks = false } = {}): Promise<TinyServer> {
+  const engine = await AsyncEngine.create({
+    model: 'octavo-tiny',
+    dtype: 'float32',
+    ...(thinks && { chatTemplate: thinkingTemplate }),
+  })
   const server = await listen(createApp({ engine, version: 'test' }), { host: '127.0.0.1', port: 0 })
   let sent: SentRequest[] = []
   return {

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
+import type { BackendPack } from '@octavo/core/backend'
 import { setBackend } from '@tensorflow/tfjs-core'
-import { describeGolden } from '@octavo/core/testing'
+import { describeGolden, describePooling } from '@octavo/core/testing'
 import { it } from 'vitest'
 import { createNativePack } from './native-pack.ts'
 import { skipReason, testedIsas } from './tested-isas.case.ts'
@@ -12,15 +13,13 @@ const few = { kinds: ['gguf'], folders: ['gemma2', 'gpt-oss', 'gpt2', 'llama', '
 
 // The best instruction set has the most paths; kernels of all are compared with their composites.
 for (const isa of testedIsas) {
-  describeGolden(`native, ${isa}`, {
-    fixtures,
-    ...(isa !== testedIsas.at(-1) && few),
-    async createPack() {
-      const pack = await createNativePack({ activations: 'float32', isa, threads: 2 })
-      await setBackend(pack.name)
-      return pack
-    },
-  })
+  const createPack = async (): Promise<BackendPack> => {
+    const pack = await createNativePack({ activations: 'float32', isa, threads: 2 })
+    await setBackend(pack.name)
+    return pack
+  }
+  describeGolden(`native, ${isa}`, { fixtures, createPack, ...(isa !== testedIsas.at(-1) && few) })
+  describePooling(`native, ${isa}`, { fixtures, createPack })
 }
 
 if (skipReason !== null) it.skip(`golden data on native: ${skipReason}`, () => {})

@@ -14,6 +14,8 @@ import { ProgressBar } from './ui/progress-bar.ts'
 export interface OpenEngineOptions extends Pick<EngineHooks, 'restart' | 'onDead'> {
   /** No word of what is loaded. */
   readonly isQuiet?: boolean
+  /** Show how far a download or a load is. Default true. */
+  readonly hasProgress?: boolean
   /** Default: the console. */
   readonly logger?: Logger
 }
@@ -22,7 +24,7 @@ export interface OpenEngineOptions extends Pick<EngineHooks, 'restart' | 'onDead
 export async function openEngine(
   options: EngineOptions,
   flags: EngineFlags,
-  { isQuiet = false, logger = consoleLogger, ...hooks }: OpenEngineOptions = {},
+  { isQuiet = false, hasProgress = true, logger = consoleLogger, ...hooks }: OpenEngineOptions = {},
 ): Promise<AsyncEngine> {
   const bar = new ProgressBar()
   const startedAt = performance.now()
@@ -31,10 +33,11 @@ export async function openEngine(
       ...hooks,
       logger: isQuiet ? { ...logger, info() {} } : logger,
       modules: [...backendModules(flags), ...parallelModules(parallelOptionsOf(flags))],
-      onDownloadProgress: ({ file, loadedBytes, totalBytes }) =>
-        bar.update(`downloading ${file}`, loadedBytes, totalBytes),
+      onDownloadProgress: ({ file, loadedBytes, totalBytes }) => {
+        if (hasProgress) bar.update(`downloading ${file}`, loadedBytes, totalBytes)
+      },
       onLoadProgress: (loaded, total) => {
-        if (!isQuiet) bar.update(`loading ${options.model}`, loaded, total)
+        if (hasProgress && !isQuiet) bar.update(`loading ${options.model}`, loaded, total)
       },
     })
     bar.end()

@@ -26,6 +26,7 @@ export { locateModel } from './engine/front-model.ts'
 export type {
   EngineClient,
   EngineMetrics,
+  EngineTelemetry,
   GenerateRequest,
   OutputKind,
   PoolingOutput,
@@ -62,6 +63,8 @@ export type {
 } from './scheduler/scheduler-output.ts'
 export { comparePriority } from './scheduler/scheduling-policy.ts'
 export type { SchedulingPolicy, SchedulingPolicyName } from './scheduler/scheduling-policy.ts'
+export { stepTokenBounds } from './scheduler/scheduler-stats.ts'
+export type { DraftStats, SchedulerStats } from './scheduler/scheduler-stats.ts'
 export type { SequenceUpdate } from './scheduler/sequence-update.ts'
 export type { Sequence, SequenceRequest, SequenceTimes } from './sequence/sequence.ts'
 export type { GrammarSpec } from './structured-output/grammar-spec.ts'

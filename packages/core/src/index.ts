@@ -13,8 +13,10 @@ export { AsyncEngine } from './engine/async-engine.ts'
 export type { EngineHooks } from './engine/async-engine.ts'
 export type { CreateTokenizer } from './engine/front-model.ts'
 export type {
+  CacheInfo,
   EngineClient,
   EngineMetrics,
+  EngineTelemetry,
   GenerateRequest,
   OutputKind,
   PoolingOutput,
@@ -28,6 +30,11 @@ export type {
 } from './engine/engine-client.ts'
 export type { EngineCoreClient, EngineCoreEvents } from './engine/engine-core-client.ts'
 export type { EngineCoreData } from './engine/create-engine-core.ts'
+export { addCounters, stepTokenBounds } from './scheduler/scheduler-stats.ts'
+export type { DraftStats } from './scheduler/scheduler-stats.ts'
+export { RequestMeter } from './engine/request-metrics.ts'
+export type { RequestHistogram, RequestMetrics } from './engine/request-metrics.ts'
+export type { MeteredRequest, RequestStats } from './engine/request-record.ts'
 export type { EngineInfo, RankInfo } from './engine/engine-info.ts'
 export type { RestartPolicy } from './engine/supervised-core-client.ts'
 export type { WarmupReport } from './engine/warm-up.ts'
@@ -115,7 +122,8 @@ export { editDistance } from './util/edit-distance.ts'
 export { formatBytes } from './util/format-bytes.ts'
 export { nearestName } from './util/nearest-name.ts'
 export { uniformAt } from './util/random.ts'
+export type { HistogramData } from './util/histogram.ts'
 export { consoleLogger, silentLogger } from './util/logger.ts'
-export type { Logger } from './util/logger.ts'
+export type { LogFields, Logger } from './util/logger.ts'
 export { TurnQueue } from './util/turn-queue.ts'
 export type { TurnClock, TurnOptions } from './util/turn-queue.ts'

@@ -79,6 +79,14 @@ export class ParallelExecutor implements Executor {
     return this.#group.compileGrammar(spec)
   }
 
+  async releaseKvCache(): Promise<void> {
+    await this.#group?.toggleKvCache('releaseKvCache')
+  }
+
+  async restoreKvCache(): Promise<void> {
+    await this.#group?.toggleKvCache('restoreKvCache')
+  }
+
   async shutdown(): Promise<void> {
     if (this.#group !== null && this.#config.ep > 1) await this.#reportExperts(this.#group)
     await this.#group?.end()

@@ -1,4 +1,11 @@
 export { OctavoApiError } from './octavo-api-error.ts'
 export { OctavoClient } from './octavo-client.ts'
-export type { CallOptions, Endpoint, OctavoClientOptions, WithoutStream, WithStream } from './octavo-client.ts'
+export type {
+  CallOptions,
+  Endpoint,
+  OctavoClientOptions,
+  ResponsesEndpoint,
+  WithoutStream,
+  WithStream,
+} from './octavo-client.ts'
 export { OctavoConnectionError } from './octavo-connection-error.ts'

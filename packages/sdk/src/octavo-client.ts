@@ -1,6 +1,6 @@
 import type { z } from 'zod'
 import { readChunks } from './chunk-stream.ts'
-import { HttpTransport } from './http-transport.ts'
+import { type Call, HttpTransport } from './http-transport.ts'
 import { OctavoApiError } from './octavo-api-error.ts'
 import { parseAnswer } from './parse-answer.ts'
 import type { ChatCompletion } from './protocol/chat-completion.ts'
@@ -13,6 +13,11 @@ import type { Completion, CompletionChunk } from './protocol/completion.ts'
 import { completionChunkSchema, completionSchema } from './protocol/completion.ts'
 import type { ModelList } from './protocol/model-card.ts'
 import { modelListSchema } from './protocol/model-card.ts'
+import type { ResponseEvent } from './protocol/responses/response-event.ts'
+import { responseEventSchema } from './protocol/responses/response-event.ts'
+import type { DeletedResponse, ResponseObject } from './protocol/responses/response-object.ts'
+import { deletedResponseSchema, responseObjectSchema } from './protocol/responses/response-object.ts'
+import type { ResponseRequest } from './protocol/responses/response-request.ts'
 import type { ServerVersion } from './protocol/server-version.ts'
 import { serverVersionSchema } from './protocol/server-version.ts'
 
@@ -47,6 +52,16 @@ export interface Endpoint<Params, Complete, Chunk> {
   create(params: Params, options?: CallOptions): Promise<AsyncIterable<Chunk> | Complete>
 }
 
+/** Responses, and what the server keeps of them. */
+export interface ResponsesEndpoint extends Endpoint<ResponseRequest, ResponseObject, ResponseEvent> {
+  /** As it is now: one that is made in the background may be queued or in progress. */
+  retrieve(id: string, options?: CallOptions): Promise<ResponseObject>
+  /** Its events, of one that was created in the background as a stream; after the number of one that was read before. */
+  follow(id: string, options?: CallOptions & { readonly startingAfter?: number }): Promise<AsyncIterable<ResponseEvent>>
+  cancel(id: string, options?: CallOptions): Promise<ResponseObject>
+  delete(id: string, options?: CallOptions): Promise<DeletedResponse>
+}
+
 /**
  * Client of an Octavo server.
  *
@@ -58,6 +73,7 @@ export interface Endpoint<Params, Complete, Chunk> {
 export class OctavoClient {
   readonly chat: { readonly completions: Endpoint<ChatCompletionRequest, ChatCompletion, ChatCompletionChunk> }
   readonly completions: Endpoint<CompletionRequest, Completion, CompletionChunk>
+  readonly responses: ResponsesEndpoint
   readonly models: { list(options?: CallOptions): Promise<ModelList> }
   readonly #transport: HttpTransport
 
@@ -73,6 +89,7 @@ export class OctavoClient {
       completions: this.#endpoint('/v1/chat/completions', chatCompletionSchema, chatCompletionChunkSchema),
     }
     this.completions = this.#endpoint('/v1/completions', completionSchema, completionChunkSchema)
+    this.responses = this.#responses()
     this.models = { list: ({ signal } = {}) => this.#get('/v1/models', modelListSchema, signal) }
   }
 
@@ -98,8 +115,29 @@ export class OctavoClient {
     return this.#get('/version', serverVersionSchema, signal)
   }
 
-  async #get<T>(path: string, schema: z.ZodType<T>, signal: AbortSignal | undefined): Promise<T> {
-    return parseAnswer(schema, await this.#transport.callForJson({ method: 'GET', path, signal }), 200)
+  #responses(): ResponsesEndpoint {
+    const url = '/v1/responses'
+    const pathOf = (id: string): string => `${url}/${encodeURIComponent(id)}`
+    return {
+      ...this.#endpoint(url, responseObjectSchema, responseEventSchema),
+      retrieve: (id, { signal } = {}) => this.#get(pathOf(id), responseObjectSchema, signal),
+      follow: async (id, { signal, startingAfter } = {}) => {
+        const query = `?stream=true${startingAfter === undefined ? '' : `&starting_after=${startingAfter}`}`
+        const call = { method: 'GET', path: pathOf(id) + query, signal } as const
+        return readChunks(await this.#transport.call(call), responseEventSchema)
+      },
+      cancel: (id, { signal } = {}) =>
+        this.#ask({ method: 'POST', path: `${pathOf(id)}/cancel`, signal }, responseObjectSchema),
+      delete: (id, { signal } = {}) => this.#ask({ method: 'DELETE', path: pathOf(id), signal }, deletedResponseSchema),
+    }
+  }
+
+  #get<T>(path: string, schema: z.ZodType<T>, signal: AbortSignal | undefined): Promise<T> {
+    return this.#ask({ method: 'GET', path, signal }, schema)
+  }
+
+  async #ask<T>(call: Call, schema: z.ZodType<T>): Promise<T> {
+    return parseAnswer(schema, await this.#transport.callForJson(call), 200)
   }
 
   #endpoint<Params extends { stream?: boolean | null | undefined }, Complete, Chunk>(

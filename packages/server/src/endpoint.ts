@@ -43,14 +43,16 @@ export interface Endpoint {
   readonly fieldName?: (field: string, body: unknown) => string
   /** One for all methods, or one each. */
   readonly description?: EndpointDescription | Readonly<Partial<Record<Method, EndpointDescription>>>
+  /** What it has a model do, in OpenTelemetry's words: 'chat', 'text_completion', 'embeddings', … Its requests have spans. */
+  readonly operation?: string
   readonly handler: (request: FastifyRequest, reply: FastifyReply) => unknown
 }
 
 /** Adds an endpoint, a 405 for its other methods, and the name under which a 404 may recommend it. */
 export function addEndpoint(app: FastifyInstance, server: ServerContext, endpoint: Endpoint): void {
   const { methods, url, handler } = endpoint
-  const { access, description, dialect } = endpoint
-  server.endpoints.push({ methods, url: `${app.prefix}${url}`, access, description, dialect })
+  const { access, description, dialect, operation } = endpoint
+  server.endpoints.push({ methods, url: `${app.prefix}${url}`, access, description, dialect, operation })
   const errorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply): void =>
     answerError(server, { endpoint, error, request, reply })
   const allow = methods.join(', ')

@@ -63,6 +63,7 @@ describe('createModelRouter', () => {
     const metrics = (numKvBlocks: number, kvCacheUsage: number): EngineMetrics => ({
       numRunningSeqs: 1,
       numWaitingSeqs: 2,
+      numDeferredSeqs: 1,
       kvCacheUsage,
       numKvBlocks,
       numUnfilledKvSlots: 0,
@@ -72,11 +73,14 @@ describe('createModelRouter', () => {
       prefixCacheQueries: 0,
       prefixCacheHits: 0,
       numSteps: 3,
+      stepTokens: { counts: [1, 2], sum: 9 },
+      drafts: null,
     })
     a.metrics = () => metrics(100, 0.5)
     b.metrics = () => metrics(300, 0.1)
     const router = createModelRouter({ a, b })
     expect(router.metrics()).toMatchObject({ numRunningSeqs: 2, promptTokens: 20, numSteps: 6, numKvBlocks: 400 })
+    expect(router.metrics()).toMatchObject({ numDeferredSeqs: 2, stepTokens: { counts: [2, 4], sum: 18 } })
     expect(router.metrics().kvCacheUsage).toBeCloseTo(0.2)
     await router.checkHealth()
     b.isDead = true

@@ -1,5 +1,12 @@
-import type { EngineClient, EngineMetrics, GenerateRequest, RequestOutput, ServedModel } from '@octavo/core'
-import { InvalidConfigError, InvalidRequestError, ModelNotFoundError, unsupportedTask } from '@octavo/core'
+import type {
+  EngineClient,
+  EngineMetrics,
+  EngineTelemetry,
+  GenerateRequest,
+  RequestOutput,
+  ServedModel,
+} from '@octavo/core'
+import { addCounters, InvalidConfigError, InvalidRequestError, ModelNotFoundError, unsupportedTask } from '@octavo/core'
 
 interface Route {
   readonly model: ServedModel
@@ -63,6 +70,7 @@ export function createModelRouter(engines: Readonly<Record<string, EngineClient>
       return all.some((engine) => engine.isSleeping === true)
     },
     metrics: () => sumMetrics(all.map((engine) => engine.metrics())),
+    telemetry: () => all.flatMap((engine) => telemetryOf(engines, engine)),
     checkHealth: async () => void (await Promise.all(all.map((engine) => engine.checkHealth()))),
     shutdown: async (drain) => void (await Promise.all(all.map((engine) => engine.shutdown(drain)))),
   }
@@ -107,21 +115,24 @@ async function* generate(
   yield* engine.generate({ ...request, model: engineModel }, signal)
 }
 
+/** Each engine under its key; what is itself several keeps their names. */
+function telemetryOf(engines: Readonly<Record<string, EngineClient>>, engine: EngineClient): EngineTelemetry[] {
+  const parts = engine.telemetry?.() ?? []
+  const key = Object.keys(engines).find((name) => engines[name] === engine)
+  return parts.map((part) => (parts.length === 1 && key !== undefined ? { ...part, modelName: key } : part))
+}
+
 /** Counters add up; the usage of the caches is that of all their blocks. */
 function sumMetrics(all: readonly EngineMetrics[]): EngineMetrics {
   const sum = (pick: (metrics: EngineMetrics) => number): number => all.reduce((total, one) => total + pick(one), 0)
   const numKvBlocks = sum((one) => one.numKvBlocks)
   return {
+    ...all.reduce(addCounters),
     numRunningSeqs: sum((one) => one.numRunningSeqs),
     numWaitingSeqs: sum((one) => one.numWaitingSeqs),
+    numDeferredSeqs: sum((one) => one.numDeferredSeqs),
     kvCacheUsage: numKvBlocks === 0 ? 0 : sum((one) => one.kvCacheUsage * one.numKvBlocks) / numKvBlocks,
     numKvBlocks,
     numUnfilledKvSlots: sum((one) => one.numUnfilledKvSlots),
-    numPreemptions: sum((one) => one.numPreemptions),
-    promptTokens: sum((one) => one.promptTokens),
-    generationTokens: sum((one) => one.generationTokens),
-    prefixCacheQueries: sum((one) => one.prefixCacheQueries),
-    prefixCacheHits: sum((one) => one.prefixCacheHits),
-    numSteps: sum((one) => one.numSteps),
   }
 }

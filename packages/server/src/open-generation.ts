@@ -60,6 +60,6 @@ export function openRequest(
     engineRequestId: `${id}-${randomUUID().slice(0, 8)}`,
     cacheSalt: deriveCacheSalt(server.isolatePrefixCache ? caller : { tenant: null }, wanted.cacheSalt ?? null),
     signal: inFlight.signalOf(reply.raw),
-    engine: server.engineFor(caller),
+    engine: server.telemetry.watch(reply.raw, server.engineFor(caller)),
   }
 }

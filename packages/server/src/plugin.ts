@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import type { EngineClient, Logger } from '@octavo/core'
 import { InvalidConfigError, silentLogger, TurnQueue } from '@octavo/core'
+import type { Tracer } from '@opentelemetry/api'
 import type { FastifyInstance } from 'fastify'
 import { AdmissionQueue } from './admission/admission-queue.ts'
 import { createCallerEngine } from './admission/caller-engine.ts'
@@ -10,10 +11,10 @@ import { addCountTokens } from './anthropic/count-tokens.ts'
 import { addMessages } from './anthropic/messages.ts'
 import type { ApiKeyOptions } from './access/api-key.ts'
 import type { Authenticate } from './authenticate.ts'
+import { trackRequests } from './track-requests.ts'
 import { createAdminCheck, createAuthenticate } from './access/create-authenticate.ts'
 import { allowOrigins, type CorsOptions } from './cors.ts'
 import { answerError } from './endpoint.ts'
-import { closeOnAbort } from './fetch-handler.ts'
 import { HttpError } from './http-error.ts'
 import { InFlightRequests } from './in-flight-requests.ts'
 import { parseJsonBodies } from './json-body.ts'
@@ -32,11 +33,11 @@ import { addClassify } from './pooling/classify.ts'
 import { addPooling } from './pooling/pooling.ts'
 import { addRerank } from './pooling/rerank.ts'
 import { addScore } from './pooling/score.ts'
-import { chooseRequestId } from './request-id.ts'
-import { describeRequest, timedLogger } from './request-log.ts'
+import { timedLogger } from './request-log.ts'
 import type { ExplainOptions, ServerContext } from './server-context.ts'
-import { endStalledAnswer } from './stalled-answer.ts'
 import { addStatusEndpoints } from './status-endpoints.ts'
+import { addMetrics, type MetricsAccess } from './telemetry/metrics-endpoint.ts'
+import { findOperation, Telemetry } from './telemetry/telemetry.ts'
 import { addDetokenize } from './tokens/detokenize.ts'
 import { addRender } from './tokens/render.ts'
 import { addTokenize } from './tokens/tokenize.ts'
@@ -86,6 +87,10 @@ export interface OctavoPluginOptions extends CorsOptions {
   readonly responseStore?: ResponseStore
   /** Run the Jinja templates that requests bring; a hostile one can keep the server busy. Default false. */
   readonly trustRequestChatTemplate?: boolean
+  /** Who may read GET /metrics. Default 'open': everyone, as vLLM has it. */
+  readonly metrics?: MetricsAccess
+  /** Of OpenTelemetry, for a span of each request that has a model do something. Default: none. */
+  readonly tracer?: Tracer
   /** Serve GET /tokenizer_info, which tells the model's chat template. Default false. */
   readonly enableTokenizerInfoEndpoint?: boolean
 }
@@ -129,10 +134,15 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
     isAdminKey: createAdminCheck(options.adminApiKey),
     inFlight: new InFlightRequests(),
     turns: new TurnQueue(),
+    telemetry: new Telemetry({
+      logger,
+      tracer: options.tracer ?? null,
+      prefix: app.prefix,
+      operationOf: (method, route) => findOperation(server.endpoints, method, route),
+    }),
     bodyLimit: options.bodyLimit ?? defaultBodyLimit,
     pingMs: options.pingIntervalMs === undefined ? defaultPingIntervalMs : options.pingIntervalMs,
     isolatePrefixCache: options.isolatePrefixCache ?? true,
-    drainTimeoutMs: options.drainTimeoutMs ?? defaultDrainTimeoutMs,
     responseStore: options.responseStore ?? createMemoryResponseStore(),
     trustRequestChatTemplate: options.trustRequestChatTemplate ?? false,
     endpoints: [],
@@ -141,7 +151,7 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
   const isOpen = authenticate === undefined && (apiKeys ?? []).length === 0
   parseJsonBodies(app, server)
   allowOrigins(app, options)
-  trackRequests(app, server, { logger, writeTimeoutMs: options.writeTimeoutMs ?? defaultWriteTimeoutMs })
+  trackRequests(app, server, options.writeTimeoutMs ?? defaultWriteTimeoutMs)
   if (isOpen) checkHost(app, options.allowedHosts ?? [])
   app.setErrorHandler((error, request, reply) =>
     answerError(server, {
@@ -152,6 +162,7 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
     }),
   )
   addStatusEndpoints(app, server)
+  addMetrics(app, server, options.metrics ?? 'open')
   const batches = new Batches(app, server, { ...options.batches, logger })
   app.register(async (v1) => addV1(v1, server, batches), { prefix: '/v1' })
   addSleep(app, server)
@@ -195,48 +206,14 @@ function addV1(v1: FastifyInstance, server: ServerContext, batches: Batches): vo
   addBatches(v1, server, batches)
 }
 
-interface TrackOptions {
-  readonly logger: Logger
-  readonly writeTimeoutMs: number
-}
-
-/** No page frames, sniffs or embeds what is here; pages of ours say what they need themselves. */
-const securityHeaders = {
-  'x-content-type-options': 'nosniff',
-  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-  'cross-origin-resource-policy': 'same-origin',
-  'referrer-policy': 'no-referrer',
-}
-
-function trackRequests(
-  app: FastifyInstance,
-  { inFlight, endpoints }: ServerContext,
-  { logger, writeTimeoutMs }: TrackOptions,
-): void {
-  app.addHook('onRequest', async (request, reply) => {
-    const startedAt = performance.now()
-    const id = chooseRequestId(request)
-    inFlight.open(reply.raw, id, (isComplete) => {
-      const status = isComplete ? reply.raw.statusCode : null
-      logger.info(describeRequest(request, { id, status, ms: performance.now() - startedAt }))
-    })
-    closeOnAbort(reply.raw)
-    endStalledAnswer(reply.raw, writeTimeoutMs)
-    // By OpenAI's name, and by Anthropic's.
-    reply.headers({ ...securityHeaders, 'x-request-id': id, 'request-id': id })
-    // Here, because a body that nobody wants need not be read first.
-    if (request.is404) throw explainUnknownPath(request.method, request.originalUrl, endpoints)
-    if (inFlight.isDraining)
-      throw new HttpError(503, 'The server is shutting down.', { headers: { connection: 'close', 'retry-after': '1' } })
-  })
-}
-
 /** Anything unexpected is logged by its name and where it was thrown; its message stays out, as it may quote a prompt. */
 function explain(error: unknown, { requestId, nameOf }: ExplainOptions, logger: Logger): HttpError {
   const httpError = toHttpError(error, nameOf)
   if (httpError.status >= 500 && !(error instanceof HttpError)) {
     const name = error instanceof Error ? error.name : typeof error
-    logger.error([`request ${requestId} failed: ${name}`, ...framesOf(error)].join('\n'))
+    const frames = framesOf(error)
+    const fields = { event: 'failure', requestId, error: name, frames: frames.map((frame) => frame.trim()) }
+    logger.error([`request ${requestId} failed: ${name}`, ...frames].join('\n'), fields)
   }
   return httpError
 }

@@ -1,4 +1,4 @@
-import type { Logger } from '@octavo/core'
+import type { LogFields, Logger } from '@octavo/core'
 import type { FastifyRequest } from 'fastify'
 
 export interface RequestEnd {
@@ -19,11 +19,12 @@ export function describeRequest({ method, originalUrl }: FastifyRequest, { id, s
   return `${method} ${path} ${status ?? 'client gone'} ${Math.round(ms)} ms (${id})`
 }
 
-/** Begins each line with the time. */
+/** Begins each line with the time, unless the logger writes it. */
 export function timedLogger(logger: Logger): Logger {
+  if (logger.hasTime === true) return logger
   const timed =
-    (level: keyof Logger) =>
-    (message: string): void =>
-      logger[level](`${new Date().toISOString()} ${message}`)
+    (level: 'debug' | 'info' | 'warn' | 'error') =>
+    (message: string, fields?: LogFields): void =>
+      logger[level](`${new Date().toISOString()} ${message}`, fields)
   return { debug: timed('debug'), info: timed('info'), warn: timed('warn'), error: timed('error') }
 }

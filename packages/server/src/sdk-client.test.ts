@@ -45,6 +45,28 @@ describe("Octavo's own client", () => {
     expect(whole.usage.total_tokens).toBe(8)
   })
 
+  it('gets responses, and what is kept of them', async () => {
+    const request = { input: 'a b c', max_output_tokens: 5, temperature: 0 }
+    const whole = await client.responses.create(request)
+    const last = []
+    for await (const event of await client.responses.create({ ...request, stream: true })) last.push(event)
+    expect(last.at(-1)).toMatchObject({ type: 'response.incomplete', response: { usage: whole.usage } })
+    expect(await client.responses.retrieve(whole.id)).toEqual(whole)
+    expect(await client.responses.delete(whole.id)).toEqual({ id: whole.id, object: 'response', deleted: true })
+    await expect(client.responses.retrieve(whole.id)).rejects.toMatchObject({ status: 404 })
+    const endless = { ...request, max_output_tokens: 5000, background: true, stream: true } as const
+    const ids: string[] = []
+    for await (const event of await client.responses.create(endless)) {
+      if (event.type === 'response.created') ids.push(event.response.id)
+      if (event.type === 'response.output_text.delta') break
+    }
+    const [id] = ids as [string]
+    expect(await client.responses.cancel(id)).toMatchObject({ status: 'cancelled' })
+    const events = []
+    for await (const event of await client.responses.follow(id, { startingAfter: 2 })) events.push(event)
+    expect(events[0]).toMatchObject({ sequence_number: 3 })
+  })
+
   it('gets completions with everything in them', async () => {
     const whole = await client.completions.create({
       prompt: ['a b', 'c d'],

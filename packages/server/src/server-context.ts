@@ -3,6 +3,7 @@ import type { Authenticate, Caller } from './authenticate.ts'
 import type { HttpError } from './http-error.ts'
 import type { InFlightRequests } from './in-flight-requests.ts'
 import type { ResponseStore } from './openai/responses/response-store.ts'
+import type { Telemetry } from './telemetry/telemetry.ts'
 import type { KnownEndpoint } from './unknown-path.ts'
 
 /** The engine as one caller has it: what it computes is admitted, or refused, and counted. */
@@ -21,11 +22,10 @@ export interface ServerContext {
   readonly bodyLimit: number
   /** Everything that takes time on this thread goes through it: bodies that come in, answers that go out. */
   readonly turns: TurnQueue
+  readonly telemetry: Telemetry
   /** For `sendEventStream`: how long a stream may be silent. */
   readonly pingMs: number | null
   readonly isolatePrefixCache: boolean
-  /** What running requests are given when the server ends. */
-  readonly drainTimeoutMs: number
   readonly responseStore: ResponseStore
   readonly trustRequestChatTemplate: boolean
   /** What has been added so far. */

@@ -4,7 +4,7 @@ import type { Endpoint } from './endpoint.ts'
 import { HttpError } from './http-error.ts'
 import { openaiDialect } from './openai/dialect.ts'
 
-export interface KnownEndpoint extends Pick<Endpoint, 'methods' | 'description' | 'access' | 'dialect'> {
+export interface KnownEndpoint extends Pick<Endpoint, 'methods' | 'description' | 'access' | 'dialect' | 'operation'> {
   /** With its prefix; a `*` at the end stands for anything. */
   readonly url: string
 }

@@ -18,7 +18,7 @@ const KernelTable& Avx2Kernels() {
     FillVectorKernels<VecAvx2, Vec64Avx2>(own);
     own.pack = MakePackKernels<PackVector>();
     own.dense = MakeDenseKernels<Avx2Vector, 2>();
-    own.quant = {QuantizeActivationsAvx2, LinearInt8<Avx2Quant>, LinearFloat<Avx2Quant>};
+    own.quant = {QuantizeActivationsAvx2, 1, LinearInt8<Avx2Quant>, LinearFloat<Avx2Quant>};
     own.multiply = MultiplyAvx2;
     return own;
   }();

@@ -24,7 +24,7 @@ const KernelTable& Avx512Kernels() {
     FillVectorKernels<VecAvx512, Vec64Avx512>(own);
     own.pack = MakePackKernels<PackVector>();
     own.dense = MakeDenseKernels<Avx512Vector, 2>();
-    own.quant = {QuantizeActivationsAvx512, LinearInt8<Avx512Quant>, LinearFloat<Avx512Quant>};
+    own.quant = {QuantizeActivationsAvx512, kZeroBias, LinearInt8<Avx512Quant>, LinearFloat<Avx512Quant>};
     own.wide = {WideUnitsAvx512, QuantizeWideAvx512, LinearWideAvx512, nullptr};
     own.multiply = MultiplyAvx512;
     return own;

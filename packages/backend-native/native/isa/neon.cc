@@ -15,7 +15,7 @@ const KernelTable& NeonKernels() {
     KernelTable own = ScalarKernels();
     FillVectorKernels<VecNeon, Vec64Neon>(own);
     own.dense = MakeDenseKernels<NeonVector, 4>();
-    own.quant = {QuantizeActivationsNeon, LinearInt8<NeonQuant>, LinearFloat<NeonQuant>};
+    own.quant = {QuantizeActivationsNeon, 1, LinearInt8<NeonQuant>, LinearFloat<NeonQuant>};
     own.multiply = MultiplyNeon;
     return own;
   }();

@@ -17,7 +17,7 @@ const KernelTable& ScalarKernels() {
     FillVectorKernels<VecScalar, Vec64Scalar>(own);
     own.pack = kPackKernelsScalar;
     own.dense = MakeDenseKernels<ScalarVector, 1>();
-    own.quant = {QuantizeActivationsScalar, LinearInt8<ScalarQuant>, LinearFloat<ScalarQuant>};
+    own.quant = {QuantizeActivationsScalar, 1, LinearInt8<ScalarQuant>, LinearFloat<ScalarQuant>};
     own.wide = {WideUnitsScalar, QuantizeWideScalar, LinearWideScalar, nullptr};
     return own;
   }();

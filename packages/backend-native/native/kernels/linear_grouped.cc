@@ -52,10 +52,12 @@ class GroupedMatrix final : public QuantizedMatrix {
       : QuantizedMatrix(rows, spec.cols, IsIntegral(TraitsOf(plan.kind)) ? activations : Activations::kFloat32),
         spec_(spec),
         plan_(std::move(plan)) {
-    columns_.swap(plan_.columns);
-    for (size_t k = 0; k < columns_.size(); k++) {
-      if (columns_[k] < 0) fillers_.push_back(static_cast<int32_t>(k));
+    columns_.reserve(plan_.columns.size());
+    for (const int32_t col : plan_.columns) {
+      if (col < 0) fillers_.push_back(static_cast<uint32_t>(columns_.size()));
+      columns_.push_back(static_cast<uint32_t>(std::max(col, 0)));
     }
+    plan_.columns = {};
     const int64_t group_bytes = kPanelRows * (LayoutOf(spec.scale_format).block_bytes + (spec.has_zeros ? 1 : 0));
     panels_.grouped = {plan_.groups.data(), spec.scale_format, group_bytes, plan_.values.data(), plan_.unit, {}};
     std::memcpy(panels_.grouped.table, plan_.table, sizeof plan_.table);
@@ -87,7 +89,8 @@ class GroupedMatrix final : public QuantizedMatrix {
       uint8_t* const packed = memory.get() + r * panels_.cols;
       packed_rows[r] = packed;
       ExpandCodes(rows[r], spec_.bits, cols, columns_.empty() ? packed : plain);
-      for (size_t k = 0; k < columns_.size(); k++) packed[k] = columns_[k] < 0 ? 0 : plain[columns_[k]];
+      for (size_t k = 0; k < columns_.size(); k++) packed[k] = plain[columns_[k]];
+      for (const uint32_t k : fillers_) packed[k] = 0;
       if (panels_.kind == PanelKind::kE4m3) is_nan |= HasNaN(packed, panels_.cols);
       if (plan_.code_shift == 0) continue;
       for (int64_t k = 0; k < panels_.cols; k++) packed[k] = static_cast<uint8_t>(packed[k] + plan_.code_shift);

@@ -84,7 +84,10 @@ struct FloatActivations {
 
 /// y = x @ W^T + bias.
 struct QuantKernels {
+  /// Tokens [begin, end), the first of them at x.
   void (*quantize)(const QuantizedActivations& out, const float* x, int64_t begin, int64_t end, QuantizeOptions options);
+  /// The bias of activations that meet codes of less than 8 bits with zeros.
+  int zero_bias;
   /// Integer activations, per output element, blocks ascending, each step one fused multiply-add:
   ///
   ///     acc = fma(float(sum of x * code over the block, exact), x_scale * w_scale, acc)   once per half where halves have scales

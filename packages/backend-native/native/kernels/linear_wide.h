@@ -64,7 +64,7 @@ static inline void SetUnit(float largest, float* unit, float* inverse) {
 struct WideKernels {
   /// The units and inverses of one panel's 16 rows.
   void (*units)(const QuantPanels& panels, int64_t panel, float* units, float* inverses);
-  /// Quantizes tokens [begin, end) of x [n, cols] as QuantKernels does, but per chunk.
+  /// Quantizes tokens [begin, end), the first of them at x, as QuantKernels does, but per chunk.
   void (*quantize)(const WideActivations& out, const float* x, int64_t begin, int64_t end);
   void (*pairs)(const WidePanels& w, const WideActivations& x, const QuantTask& task);
   /// Null where there is no tile unit.

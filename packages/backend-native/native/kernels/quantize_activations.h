@@ -33,9 +33,9 @@ struct QuantizeOptions {
   int parts;  // 1, or 2: sums over halves of a block
 };
 
-// Tokens [begin, end) of x [n, cols] are quantized with scale = max|x| / 127, codes rounded to nearest even. A block whose
-// largest magnitude is below 2^-100 becomes zeros; one with a NaN or an infinity gets zero codes and that scale, so
-// that it spoils every output that it reaches.
+// Tokens [begin, end), the first of them at x, are quantized with scale = max|x| / 127, codes rounded to nearest even. A
+// block whose largest magnitude is below 2^-100 becomes zeros; one with a NaN or an infinity gets zero codes and that scale,
+// so that it spoils every output that it reaches.
 
 constexpr float kSmallestQuantized = 7.888609052210118e-31f;  // 2^-100
 

@@ -18,7 +18,7 @@ class QuantizedMatrix : public Matrix {
   void GatedLinear(float* y, GatedKind kind, const LinearInput& input, ThreadPool& pool) const override;
   int64_t PanelRows() const override { return kPanelRows; }
   void ReadRow(int64_t row, float* out) const override;
-  size_t Bytes() const override { return bytes_ + columns_.size() * sizeof(int32_t); }
+  size_t Bytes() const override { return bytes_ + (columns_.size() + fillers_.size()) * sizeof(uint32_t); }
 
   /// After packing: what wide activations need.
   void FindUnits(ThreadPool& pool);
@@ -33,17 +33,11 @@ class QuantizedMatrix : public Matrix {
   void PadPanel(int64_t panel, int64_t used);
 
   QuantPanels panels_{};
-  /// The column that lies where, or -1 for a filler; none where all lie in order.
-  std::vector<int32_t> columns_;
-  std::vector<int32_t> fillers_;  // where columns_ is -1
+  /// The column that lies where, any for a filler; none where all lie in order.
+  std::vector<uint32_t> columns_;
+  std::vector<uint32_t> fillers_;  // where they are, ascending
 
  private:
-  struct TokenRows {
-    const float* x;  // [n, cols]
-    int64_t n;
-    float* ordered;  // [n, columns as packed], where these have an order of their own, else null
-  };
-
   struct FreeDeleter {
     void operator()(void* memory) const { std::free(memory); }
   };
@@ -52,12 +46,17 @@ class QuantizedMatrix : public Matrix {
   template <typename Output>
   void Multiply(const Output& output, const LinearInput& input, ThreadPool& pool) const;
   template <typename Output>
-  void MultiplyFloat(const Output& output, const TokenRows& rows, ThreadPool& pool) const;
+  void MultiplyFloat(const Output& output, const LinearInput& input, ThreadPool& pool) const;
   template <typename Output>
-  void MultiplyInt8(const Output& output, const TokenRows& rows, ThreadPool& pool) const;
+  void MultiplyInt8(const Output& output, const LinearInput& input, ThreadPool& pool) const;
   template <typename Output>
-  void MultiplyWide(const Output& output, const TokenRows& rows, ThreadPool& pool) const;
-  const float* Order(const TokenRows& rows, int64_t begin, int64_t end) const;
+  void MultiplyWide(const Output& output, const LinearInput& input, ThreadPool& pool) const;
+  /// A token's columns as packed: out [panels_.cols].
+  void Order(const float* row, float* out) const;
+  /// Calls quantize(x, begin, end) with rows of tokens [begin, end) at x, their columns as packed.
+  template <typename Quantize>
+  void QuantizeTokens(const LinearInput& input, ThreadPool& pool, const Quantize& quantize) const;
+  /// Calls run(begin, end, thread).
   template <typename Run>
   void ForTokens(int64_t n, ThreadPool& pool, const Run& run) const;
   template <typename Output, typename Run>

@@ -1,4 +1,4 @@
-import { type EngineClient, consoleLogger, engineOptionTable, type Logger } from '@octavo/core'
+import { type EngineClient, engineOptionTable, type Logger } from '@octavo/core'
 import {
   type AppOptions,
   type BatchOptions,
@@ -8,7 +8,6 @@ import {
   type KeyRing,
   listen,
   renewTls,
-  timedLogger,
   type TlsOptions,
 } from '@octavo/server'
 import type { Command } from 'commander'
@@ -21,6 +20,8 @@ import { serveOptionTable } from '../flags/serve-options.ts'
 import { openKeyRing, readKeys } from '../serving/api-keys.ts'
 import { openModels } from '../serving/open-models.ts'
 import { Reloader } from '../serving/reload.ts'
+import { createLoggers } from '../serving/create-logger.ts'
+import { openTracing, type Tracing } from '../serving/open-tracing.ts'
 import { gatherOptions, type ServeSettings, serveSettings, serveTable } from '../serving/serve-settings.ts'
 import { readTls } from '../serving/tls-files.ts'
 import { onStopSignal } from '../shutdown.ts'
@@ -36,15 +37,15 @@ export function addServeCommand(program: Command): void {
   addEngineFlags(addOptionFlags(command, serveOptionTable), servingGroups).action(() => serve(command))
 }
 
-/** Its lines go to journals: each has the time, as those of the requests have. */
-const logger = timedLogger(consoleLogger)
-
 async function serve(command: Command): Promise<void> {
   const settings = serveSettings(command)
-  const { host, port, shutdownTimeout, drainDelay, restart } = settings.server
+  const { host, port, shutdownTimeout, drainDelay, restart, logFormat, otlpTracesEndpoint } = settings.server
+  const loggers = createLoggers(settings.server)
+  const logger = loggers.own
   const ring = openKeyRing(settings.server)
   const tls = readTls(settings.server)
-  sayOptions(command, settings)
+  sayOptions(command, settings, logger)
+  const tracing = otlpTracesEndpoint === null ? null : await openTracing(otlpTracesEndpoint, logger)
   // A stop while the model is still loading has nothing to drain.
   const forget = onStopSignal(() => process.exit(0))
   await checkAddress({ host, port })
@@ -52,13 +53,14 @@ async function serve(command: Command): Promise<void> {
   const ended = Promise.withResolvers<number>()
   const engine = await openModels(settings.models, {
     logger,
+    hasProgress: logFormat === 'text',
     restart,
     onDead: () => ended.resolve(engineDeadExitCode),
   })
-  const app = createApp(appOptions(settings, { engine, ring, tls }))
+  const app = createApp(appOptions(settings, { engine, ring, tls, tracing, logger: loggers.app }))
   const server = await listen(app, { host, port })
   forget()
-  using reloader = createReloader(settings, { ring, renew: (next) => renewTls(app, next) })
+  using reloader = createReloader(settings, { ring, renew: (next) => renewTls(app, next), logger })
   if (ring === null && tls?.clientCa === undefined && !isLoopback(host)) {
     logger.warn(`anyone who reaches ${host} can use this server; OCTAVO_API_KEY or --api-key-file asks for a key`)
   }
@@ -66,17 +68,18 @@ async function serve(command: Command): Promise<void> {
   process.send?.({ type: 'listening', url: server.url })
   onStopSignal(() => ended.resolve(0), reloader.isEmpty ? null : () => reloader.loadAll())
   const exitCode = await ended.promise
-  if (exitCode === 0) announceStop(engine, { shutdownTimeout, drainDelay })
+  if (exitCode === 0) logger.info(describeStop(engine, { shutdownTimeout, drainDelay }))
   else logger.error(`the engine does not serve again: stopping with exit code ${exitCode}`)
   await server.close()
   await engine.shutdown()
+  await tracing?.close()
   process.exit(exitCode)
 }
 
 /** sysexits' EX_SOFTWARE: told apart from a wrong flag (2) and a start that failed (1), so that a supervisor starts anew. */
 const engineDeadExitCode = 70
 
-function sayOptions(command: Command, { file }: ServeSettings): void {
+function sayOptions(command: Command, { file }: ServeSettings, logger: Logger): void {
   logger.info(describeOptions(command, serveTable, file))
   for (const line of describeUnknownVariables(Object.keys(serveTable).map(variableOf))) logger.warn(line)
 }
@@ -85,14 +88,17 @@ interface Parts {
   readonly engine: EngineClient
   readonly ring: KeyRing | null
   readonly tls: TlsOptions | null
+  readonly tracing: Tracing | null
+  readonly logger: Logger
 }
 
-function appOptions({ server, models }: ServeSettings, { engine, ring, tls }: Parts): AppOptions {
-  const requestLogger: Logger = server.requestLog ? consoleLogger : { ...consoleLogger, info() {} }
+function appOptions({ server, models }: ServeSettings, { engine, ring, tls, tracing, logger }: Parts): AppOptions {
   return {
     engine,
     version: readVersion(),
-    logger: requestLogger,
+    logger: server.requestLog ? logger : { ...logger, info() {} },
+    metrics: server.metrics,
+    ...(tracing !== null && { tracer: tracing.tracer }),
     ...(ring !== null && { authenticate: ring.authenticate }),
     adminApiKey: server.adminApiKey ?? undefined,
     tls: tls ?? undefined,
@@ -140,9 +146,10 @@ function limitsOf(server: ServeSettings['server']): Partial<AppOptions> {
 interface Renewed {
   readonly ring: KeyRing | null
   readonly renew: (tls: TlsOptions) => void
+  readonly logger: Logger
 }
 
-function createReloader({ server }: ServeSettings, { ring, renew }: Renewed): Reloader {
+function createReloader({ server }: ServeSettings, { ring, renew, logger }: Renewed): Reloader {
   const { apiKeyFile, sslKeyfile, sslCertfile, sslCaCerts } = server
   const given = (...files: (string | null)[]): string[] => files.filter((file) => file !== null)
   const renewTlsFiles = (): void => {
@@ -163,15 +170,13 @@ interface Stop {
   readonly drainDelay: number
 }
 
-function announceStop(engine: EngineClient, { shutdownTimeout, drainDelay }: Stop): void {
+function describeStop(engine: EngineClient, { shutdownTimeout, drainDelay }: Stop): string {
   const { numRunningSeqs, numWaitingSeqs } = engine.metrics()
   const numSeqs = numRunningSeqs + numWaitingSeqs
   const names = numSeqs === 1 ? '1 running sequence' : `${numSeqs} running sequences`
   const delay = drainDelay > 0 ? `requests are taken for ${drainDelay} s more, then ` : ''
   const wait = `waiting for ${names}, up to ${shutdownTimeout} s; Ctrl-C again stops at once`
-  logger.info(
-    `stopping${numSeqs > 0 && shutdownTimeout > 0 ? `: ${delay}${wait}` : delay === '' ? '' : `: ${delay}no more`}`,
-  )
+  return `stopping${numSeqs > 0 && shutdownTimeout > 0 ? `: ${delay}${wait}` : delay === '' ? '' : `: ${delay}no more`}`
 }
 
 function isLoopback(host: string): boolean {

@@ -2,18 +2,17 @@ import { InvalidConfigError, type OptionRow, type OptionTable, resolveOptions } 
 import { type Command, InvalidArgumentError } from 'commander'
 import { keyOf } from './config-file.ts'
 import { readOptionText } from './option-text.ts'
+import { currentVariables, type Variables } from './variables.ts'
 import { variableOf } from './variable-of.ts'
 
 /** How commander calls where an option's value came from. */
 export type OptionSource = 'cli' | 'env' | 'config'
 
-export type Variables = Readonly<Record<string, string | undefined>>
-
 /**
  * Gives the command what the environment says of options that it was given no flag for.
  * @throws InvalidConfigError that names the variable
  */
-export function applyEnvironment(command: Command, table: OptionTable, env: Variables = process.env): void {
+export function applyEnvironment(command: Command, table: OptionTable, env: Variables = currentVariables()): void {
   for (const [name, row] of Object.entries(table)) {
     const variable = variableOf(name)
     const text = env[variable]?.trim() ?? ''

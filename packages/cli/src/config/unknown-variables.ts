@@ -1,5 +1,5 @@
 import { nearestName } from '@octavo/core'
-import type { Variables } from './option-sources.ts'
+import { currentVariables, type Variables } from './variables.ts'
 
 /** Those of docs/environment.md that are no options. */
 export const otherVariables = [
@@ -11,7 +11,7 @@ export const otherVariables = [
 ] as const
 
 /** What to say of variables that look like options and are none: a misspelt one would be missed without a word. */
-export function describeUnknownVariables(known: readonly string[], env: Variables = process.env): string[] {
+export function describeUnknownVariables(known: readonly string[], env: Variables = currentVariables()): string[] {
   const names: readonly string[] = [...known, ...otherVariables]
   return Object.keys(env)
     .filter((name) => name.startsWith('OCTAVO_') && !names.includes(name) && !isOfService(name))

@@ -15,6 +15,10 @@ const remedies: Readonly<Record<string, string>> = {
   '--enable-ssl-refresh': 'files of keys and certificates are read again when they change; leave it out',
   '--h11-max-incomplete-event-size': '--max-header-bytes says it for the headers of a request',
   '--disable-uvicorn-access-log': '--no-request-log says it',
+  '--uvicorn-log-level': '--log-level says it',
+  '--disable-log-stats': '--metrics off says it; no line of figures is logged',
+  '--collect-detailed-traces': 'each span has the times of queue, prefill and decode; leave it out',
+  '--show-hidden-metrics-for-version': 'older names are exported too; leave it out',
 }
 
 /** What commander says of a flag that it does not know, with the remedy where the flag is vLLM's. */

@@ -1,4 +1,5 @@
 import type { OptionTable } from '@octavo/core'
+import { telemetryOptionTable } from './telemetry-options.ts'
 
 const seconds = { kind: 'number', min: 0, max: 86_400 } as const
 const count = { kind: 'integer', min: 0, max: Number.MAX_SAFE_INTEGER } as const
@@ -187,4 +188,5 @@ export const serveOptionTable = {
     unit: 'seconds',
     doc: 'How long new requests wait for an engine that is started again before they are refused.',
   },
+  ...telemetryOptionTable,
 } as const satisfies OptionTable

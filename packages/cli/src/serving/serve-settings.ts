@@ -8,7 +8,8 @@ import {
 import { parallelOptionTable } from '@octavo/parallel/executor'
 import type { Command } from 'commander'
 import { type ConfigFile, keyOf, readConfigFile } from '../config/config-file.ts'
-import { applyConfigFile, applyEnvironment, isGiven, readGiven, type Variables } from '../config/option-sources.ts'
+import { applyConfigFile, applyEnvironment, isGiven, readGiven } from '../config/option-sources.ts'
+import { currentVariables, type Variables } from '../config/variables.ts'
 import { backendOptionTable } from '../flags/backend-options.ts'
 import type { EngineFlags } from '../flags/engine-flags.ts'
 import { serveOptionTable } from '../flags/serve-options.ts'
@@ -30,7 +31,7 @@ export interface ServeSettings {
 const files = new WeakMap<Command, ConfigFile>()
 
 /** Flags before variables before the file, which a flag or a variable names. @throws InvalidConfigError */
-export function gatherOptions(command: Command, env: Variables = process.env): void {
+export function gatherOptions(command: Command, env: Variables = currentVariables()): void {
   const [model] = command.args
   if (model !== undefined) command.setOptionValueWithSource('model', model, 'cli')
   applyEnvironment(command, serveTable, env)

@@ -41,7 +41,7 @@ export interface EngineOptions {
   readonly enablePrefixCaching?: boolean
   /** Sequences computed at once. */
   readonly maxNumSeqs?: number
-  /** Tokens computed in one step, which a pipeline splits over the plans in flight. */
+  /** Tokens computed in one step, which a pipeline splits over the plans in flight; an encoder takes a whole context if that is more. */
   readonly maxNumBatchedTokens?: number
   /** Compute long prompts in pieces, beside other sequences; off, one step must hold a whole context. */
   readonly enableChunkedPrefill?: boolean
@@ -171,7 +171,7 @@ export const engineOptionTable = {
     type: integer(1, 1_048_576),
     unit: 'tokens',
     default: 512,
-    doc: 'Tokens computed in one step, which a pipeline splits over the plans in flight.',
+    doc: 'Tokens computed in one step, which a pipeline splits over the plans in flight; an encoder takes a whole context if that is more.',
   },
   enableChunkedPrefill: {
     group: 'scheduler',

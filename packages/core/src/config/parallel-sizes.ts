@@ -12,7 +12,9 @@ export interface ParallelSizes {
 }
 
 type Heads = Pick<ModelConfig, 'numHeads' | 'numKvHeads'>
-type CheckedConfig = Heads & Pick<ModelConfig, 'intermediateSize' | 'numLayers' | 'moe'>
+type CheckedConfig = Heads &
+  Pick<ModelConfig, 'intermediateSize' | 'numLayers' | 'moe'> &
+  Partial<Pick<ModelConfig, 'encoder'>>
 
 /**
  * Whether a model of this shape can be divided so; before anything is loaded. Vocabularies, intermediate features and experts
@@ -27,13 +29,15 @@ export function checkParallelSizes(config: CheckedConfig, sizes: Partial<Paralle
       throw new InvalidConfigError(option, `is ${size}, and must be a number of ranks from 1`)
   }
   checkHeads(config, tp)
-  const { moe, numLayers } = config
+  const { moe, numLayers, encoder = null } = config
   const features = sharedFeatures(config, ep)
   if (tp > features)
     throw new InvalidConfigError(
       'tp',
       `${tp} ranks cannot share ${features} intermediate features; use up to ${features}`,
     )
+  if (pp > 1 && encoder !== null)
+    throw new InvalidConfigError('pp', `is ${pp}, but an encoder is not cut into stages; use 1, or tp`)
   if (pp > numLayers)
     throw new InvalidConfigError('pp', `${pp} stages cannot share ${numLayers} layers; use 1 to ${numLayers}`)
   if (ep === 1) return

@@ -2,7 +2,13 @@ import { checkNodeVersion } from '../config/check-node-version.ts'
 import { type EngineConfig, resolveEngineConfig } from '../config/engine-config.ts'
 import type { EngineOptions } from '../config/engine-options.ts'
 import { checkEngineModules, type EngineModule } from '../config/engine-module.ts'
-import { EngineDeadError, InvalidRequestError, ModelNotFoundError, OctavoError } from '../errors.ts'
+import {
+  EngineDeadError,
+  EngineSleepingError,
+  InvalidRequestError,
+  ModelNotFoundError,
+  OctavoError,
+} from '../errors.ts'
 import { fromTransferredError } from '../error-transfer.ts'
 import { type ModelTask, type PoolingInfo, unsupportedTask } from '../pooling-params.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
@@ -13,14 +19,21 @@ import { PullQueue } from '../util/pull-queue.ts'
 import { TurnQueue } from '../util/turn-queue.ts'
 import { waitAtMost } from '../util/wait-at-most.ts'
 import { describeChatFormat } from './chat-format-of.ts'
+import { openCheckpoint } from '../loading/checkpoint.ts'
+import { type CoreHooks, createCoreClient } from './create-core-client.ts'
 import type { EngineCoreData } from './create-engine-core.ts'
 import type {
   EngineClient,
   EngineMetrics,
+  EngineTelemetry,
   GenerateRequest,
   PoolingOutput,
   PoolingRequest,
+  RenderedRequest,
   ServedModel,
+  SleepOptions,
+  TokenizedPrompt,
+  TokenizeRequest,
 } from './engine-client.ts'
 import type { EngineCoreClient, EngineCoreEvents } from './engine-core-client.ts'
 import { describeRanks, type EngineInfo } from './engine-info.ts'
@@ -28,26 +41,22 @@ import { type CreateTokenizer, type FrontModel, loadFrontModel, type LoadHooks, 
 import { InputProcessor, type ProcessedRequest } from './input-processor.ts'
 import { nativeHint } from './native-hint.ts'
 import { OutputProcessor } from './output-processor.ts'
+import type { RenewableCoreClient } from './renewable-core-client.ts'
 import { poolingInfoOf, PoolingProcessor, tasksOf } from './pooling-processor.ts'
 import { PoolingRequests } from './pooling-requests.ts'
-import { defaultRestartPolicy, type RestartPolicy, SupervisedCoreClient } from './supervised-core-client.ts'
-import { ThreadCoreClient } from './thread-core-client.ts'
+import { RequestMeter } from './request-metrics.ts'
+import type { RequestRecord } from './request-record.ts'
+import { Sleeper } from './sleeper.ts'
+import { tokenizePrompt } from './tokenize-prompt.ts'
 
 /** What a program may pass besides the plain options: functions cannot cross to the engine thread. */
-export interface EngineHooks extends LoadHooks {
-  readonly logger?: Logger
+export interface EngineHooks extends LoadHooks, CoreHooks {
   /** Parts from outside core by their URLs: backends, models, an executor, … (`EngineModuleKind`). */
   readonly modules?: readonly EngineModule[]
-  /**
-   * An engine that dies is started again, with back-off; meanwhile health is bad and requests are refused. Default false.
-   */
-  readonly restart?: boolean | RestartPolicy
   /** Told once, when the engine will never serve again. */
   readonly onDead?: (error: EngineDeadError) => void
   /** Default: the checkpoint's own. */
   readonly createTokenizer?: CreateTokenizer
-  /** Where the engine core runs. Default: a thread of its own. */
-  readonly createCoreClient?: (data: EngineCoreData) => EngineCoreClient
 }
 
 /** Complete by its type: of options that are given together, these are the hooks. */
@@ -63,13 +72,15 @@ export const hookNames: Readonly<Record<keyof EngineHooks, true>> = {
 }
 
 interface CoreOfEngine {
-  readonly core: EngineCoreClient
+  readonly core: RenewableCoreClient
+  readonly modelPath: string
   readonly hasPriorities: boolean
 }
 
 interface ActiveRequest {
   readonly queue: PullQueue<RequestOutput>
   readonly sequenceIds: readonly string[]
+  readonly record: RequestRecord
 }
 
 /** What a request becomes, and what is done with that. */
@@ -82,7 +93,11 @@ interface Arrival<Processed, Result> {
 export class AsyncEngine implements EngineClient {
   readonly tokenizer: Tokenizer
   readonly #config: EngineConfig
-  readonly #core: EngineCoreClient
+  readonly #core: RenewableCoreClient
+  readonly #sleeper: Sleeper
+  readonly #modelPath: string
+  readonly #front: FrontModel
+  readonly #turns = new TurnQueue()
   readonly #hasChatTemplate: boolean
   readonly #samplingDefaults: NonNullable<ServedModel['samplingDefaults']>
   readonly #marksThinking: boolean
@@ -98,10 +113,18 @@ export class AsyncEngine implements EngineClient {
   /** Ids of requests whose prompts are not token ids yet. */
   readonly #arriving = new Set<string>()
   readonly #created = Math.floor(Date.now() / 1000)
+  readonly #meter: RequestMeter
   #idle: PromiseWithResolvers<void> | null = null
 
-  protected constructor(config: EngineConfig, front: FrontModel, { core, hasPriorities }: CoreOfEngine) {
+  protected constructor(config: EngineConfig, front: FrontModel, { core, modelPath, hasPriorities }: CoreOfEngine) {
     this.#config = config
+    this.#modelPath = modelPath
+    this.#front = front
+    this.#sleeper = new Sleeper({
+      core,
+      abortAll: () => this.#abortAll(new EngineSleepingError()),
+      whenIdle: () => this.#whenIdle(),
+    })
     this.#core = core
     this.tokenizer = front.tokenizer
     this.#hasChatTemplate = !front.chatTemplates.isEmpty
@@ -109,7 +132,7 @@ export class AsyncEngine implements EngineClient {
     this.#samplingDefaults = { temperature, topP }
     this.#marksThinking = front.chatFormat !== null && front.chatFormat.reasoning !== null
     this.#helpers = [front.promptEncoder, front.grammarTranslator]
-    const turns = new TurnQueue()
+    const turns = this.#turns
     this.#tasks = tasksOf(front.pooling)
     this.#poolingInfo = poolingInfoOf(front.pooling)
     const common = { ...front, turns, maxModelLen: core.info.maxModelLen, hasPriorities }
@@ -117,6 +140,7 @@ export class AsyncEngine implements EngineClient {
     this.#inputProcessor = new InputProcessor({ ...common, maxLogprobs, seed })
     this.#poolingProcessor = new PoolingProcessor(common)
     this.#outputProcessor = new OutputProcessor(front.tokenizer, turns)
+    this.#meter = new RequestMeter(core.info.maxModelLen)
   }
 
   /**
@@ -130,7 +154,7 @@ export class AsyncEngine implements EngineClient {
     checkEngineModules(modules)
     const logger = hooks.logger ?? silentLogger
     const modelPath = await locateModel(config.model, hooks)
-    const core = createCore({ config, modelPath, modules }, hooks)
+    const core = createCoreClient({ config, modelPath, modules }, hooks)
     // Nothing that is said before it exists concerns it: it holds no requests yet.
     let engine: AsyncEngine | null = null
     const events: EngineCoreEvents = {
@@ -154,7 +178,7 @@ export class AsyncEngine implements EngineClient {
     const front = await loadBoth({ config, modelPath, modules }, hooks, { core, events })
     const hasPriorities =
       config.scheduler.schedulingPolicy === 'priority' || modules.some(({ kind }) => kind === 'scheduling-policy')
-    engine = new this(config, front, { core, hasPriorities })
+    engine = new this(config, front, { core, modelPath, hasPriorities })
     logStart(engine.info, { config, front, logger })
     const hint = nativeHint({ wanted: config.device.backend, backend: engine.info.backend, modules })
     if (hint !== null) warn(hint, hooks)
@@ -182,10 +206,11 @@ export class AsyncEngine implements EngineClient {
 
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<RequestOutput, void, undefined> {
     signal?.throwIfAborted()
+    const arrivedMs = this.#meter.now()
     if (!this.#tasks.includes('generate')) throw unsupportedTask('generate', this.#tasks)
     const { queue, sequenceIds } = await this.#arrive(request, signal, {
-      process: () => this.#inputProcessor.process(request, Date.now(), signal),
-      start: (processed) => this.#start(request, processed),
+      process: () => this.#inputProcessor.process(request, arrivedMs, signal),
+      start: (processed) => this.#start(request, processed, arrivedMs),
     })
     const abort = (): void => this.#abort(request.requestId, sequenceIds)
     signal?.addEventListener('abort', abort, { once: true })
@@ -200,10 +225,18 @@ export class AsyncEngine implements EngineClient {
 
   async pool(request: PoolingRequest, signal?: AbortSignal): Promise<PoolingOutput> {
     signal?.throwIfAborted()
+    const arrivedMs = this.#meter.now()
     const { sequenceId, output } = await this.#arrive(request, signal, {
-      process: () => this.#poolingProcessor.process(request, Date.now(), signal),
+      process: () => this.#poolingProcessor.process(request, arrivedMs, signal),
       start: (sequence) => {
-        const running = { sequenceId: sequence.id, output: this.#pooling.add(request.requestId, sequence) }
+        const record = this.#meter.start({
+          arrivedMs,
+          numPromptTokens: sequence.promptTokenIds.length,
+          numSamples: 1,
+          params: null,
+          onEnd: request.onEnd,
+        })
+        const running = { sequenceId: sequence.id, output: this.#pooling.add(request.requestId, sequence, record) }
         this.#core.add([sequence])
         return running
       },
@@ -222,8 +255,64 @@ export class AsyncEngine implements EngineClient {
     return this.tokenizer.decode(tokenIds)
   }
 
+  tokenize(request: TokenizeRequest, signal?: AbortSignal): Promise<TokenizedPrompt> {
+    this.#checkModel(request.model)
+    const { maxModelLen } = this.info
+    return tokenizePrompt(request, { ...this.#front, turns: this.#turns, maxModelLen, signal })
+  }
+
+  async render(request: GenerateRequest, signal?: AbortSignal): Promise<RenderedRequest> {
+    signal?.throwIfAborted()
+    this.#checkModel(request.model)
+    const seed = request.params.seed ?? null
+    // A seed, so that none is drawn, which the next request would miss.
+    const seeded = { ...request, params: { ...request.params, seed: seed ?? 0 } }
+    const processed = await this.#inputProcessor.process(seeded, Date.now(), signal)
+    const { promptText, promptTokenIds: tokenIds } = processed
+    const maxTokens = processed.params.maxTokens ?? this.info.maxModelLen - tokenIds.length
+    const params = { ...processed.params, seed: seed === null ? null : processed.params.seed, maxTokens }
+    return { requestId: request.requestId, prompt: promptText, tokenIds, params }
+  }
+
+  async tokenizerConfig(): Promise<Readonly<Record<string, unknown>>> {
+    const { tokenizerConfig, chatTemplate } = (await openCheckpoint(this.#modelPath)).readTokenizer()
+    const { name_or_path, vocab_file, merges_file, tokenizer_file, special_tokens_map_file, ...config } =
+      tokenizerConfig
+    return { ...config, ...(chatTemplate !== null && { chat_template: chatTemplate }) }
+  }
+
+  resetPrefixCache(): Promise<void> {
+    return this.#core.command('resetPrefixCache')
+  }
+
+  get isSleeping(): boolean {
+    return this.#sleeper.isSleeping
+  }
+
+  sleep(options: SleepOptions): Promise<void> {
+    return this.#sleeper.sleep(options)
+  }
+
+  wakeUp(): Promise<void> {
+    return this.#sleeper.wakeUp()
+  }
+
   metrics(): EngineMetrics {
     return this.#core.metrics()
+  }
+
+  telemetry(): readonly EngineTelemetry[] {
+    const { cache, serving } = this.#config
+    const { blockSize, kvCacheDtype: dtype } = this.info
+    return [
+      {
+        modelName: serving.servedModelName[0]!,
+        metrics: this.metrics(),
+        requests: this.#meter.metrics(),
+        sleepLevel: this.#sleeper.level,
+        cache: { blockSize, dtype, enablePrefixCaching: cache.enablePrefixCaching },
+      },
+    ]
   }
 
   checkHealth(): Promise<void> {
@@ -232,9 +321,8 @@ export class AsyncEngine implements EngineClient {
 
   async shutdown(drain?: { timeoutMs: number }): Promise<void> {
     if (drain !== undefined && this.#numUnfinished > 0) await this.#drained(drain.timeoutMs)
-    for (const [requestId, { sequenceIds }] of this.#requests) this.#abort(requestId, sequenceIds)
-    const ended = new EngineDeadError('The engine was shut down before the request came to its end.')
-    for (const id of this.#pooling.sequenceIds()) this.#abortPooling(id, ended)
+    this.#abortAll(new EngineDeadError('The engine was shut down before the request came to its end.'))
+    this.#sleeper.close()
     await Promise.all([this.#core.shutdown(), ...this.#helpers.map((helper) => helper.close())])
   }
 
@@ -248,6 +336,7 @@ export class AsyncEngine implements EngineClient {
     signal: AbortSignal | undefined,
     { process, start }: Arrival<Processed, Result>,
   ): Promise<Result> {
+    if (this.#sleeper.isSleeping) await this.#sleeper.pass(signal)
     if (this.#core.failure !== null) throw this.#core.failure
     this.#checkModel(model)
     if (this.#requests.has(requestId) || this.#pooling.has(requestId) || this.#arriving.has(requestId)) {
@@ -260,6 +349,7 @@ export class AsyncEngine implements EngineClient {
     try {
       const processed = await process()
       signal?.throwIfAborted()
+      this.#sleeper.checkOpen()
       if (this.#core.failure !== null) throw this.#core.failure
       return start(processed)
     } finally {
@@ -268,8 +358,15 @@ export class AsyncEngine implements EngineClient {
     }
   }
 
-  #start(request: GenerateRequest, processed: ProcessedRequest): ActiveRequest {
+  #start(request: GenerateRequest, processed: ProcessedRequest, arrivedMs: number): ActiveRequest {
     const sequenceIds = processed.sequences.map((sequence) => sequence.id)
+    const record = this.#meter.start({
+      arrivedMs,
+      numPromptTokens: processed.promptTokenIds.length,
+      numSamples: sequenceIds.length,
+      params: processed.params,
+      onEnd: request.onEnd,
+    })
     const outputs = this.#outputProcessor.addRequest({
       requestId: processed.requestId,
       prompt: processed.promptText,
@@ -278,8 +375,9 @@ export class AsyncEngine implements EngineClient {
       sequenceIds,
       outputKind: request.outputKind ?? 'cumulative',
       messages: processed.messages,
+      record,
     })
-    const active = { queue: new PullQueue(() => outputs.take()), sequenceIds }
+    const active = { queue: new PullQueue(() => outputs.take()), sequenceIds, record }
     this.#requests.set(request.requestId, active)
     this.#core.add(processed.sequences)
     return active
@@ -325,12 +423,14 @@ export class AsyncEngine implements EngineClient {
   }
 
   #abortPooling(sequenceId: string, reason: unknown): void {
-    if (this.#pooling.fail(sequenceId, reason)) this.#core.abort([sequenceId])
+    if (this.#pooling.abort(sequenceId, reason)) this.#core.abort([sequenceId])
   }
 
   #end(requestId: string, error: Error | null): void {
-    this.#requests.get(requestId)?.queue.close(error)
+    const active = this.#requests.get(requestId)
     this.#requests.delete(requestId)
+    active?.queue.close(error)
+    active?.record.end(error)
     this.#checkIdle()
   }
 
@@ -353,28 +453,20 @@ export class AsyncEngine implements EngineClient {
   }
 
   async #drained(timeoutMs: number): Promise<void> {
-    this.#idle ??= Promise.withResolvers<void>()
-    await waitAtMost(this.#idle.promise, timeoutMs)
+    await waitAtMost(this.#whenIdle(), timeoutMs)
   }
-}
 
-function createCore(data: EngineCoreData, hooks: EngineHooks): EngineCoreClient {
-  const { restart = false, logger = silentLogger } = hooks
-  const create = hooks.createCoreClient ?? ((coreData: EngineCoreData) => new ThreadCoreClient(coreData))
-  if (restart === false) return create(data)
-  return new SupervisedCoreClient({
-    policy: restart === true ? defaultRestartPolicy : restart,
-    logger,
-    create(previous) {
-      if (previous === null) return create(data)
-      // Requests are checked against the context that was found first.
-      return create({ ...data, config: withMaxModelLen(data.config, previous.maxModelLen) })
-    },
-  })
-}
+  #whenIdle(): Promise<void> {
+    if (this.#numUnfinished === 0) return Promise.resolve()
+    this.#idle ??= Promise.withResolvers<void>()
+    return this.#idle.promise
+  }
 
-function withMaxModelLen(config: EngineConfig, maxModelLen: number): EngineConfig {
-  return { ...config, model: { ...config.model, maxModelLen } }
+  /** `reason`: for those that have nothing to show so far. */
+  #abortAll(reason: Error): void {
+    for (const [requestId, { sequenceIds }] of this.#requests) this.#abort(requestId, sequenceIds)
+    for (const id of this.#pooling.sequenceIds()) this.#abortPooling(id, reason)
+  }
 }
 
 /** Both threads load at once; where one can't, the other stops. */

@@ -3,7 +3,10 @@ import type { ModelTask, PoolingInfo, PoolingParamsInput } from '../pooling-para
 import type { SamplingParams, SamplingParamsInput } from '../sampling-params.ts'
 import type { SchedulerStats } from '../scheduler/scheduler-stats.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'
+import type { KvDType } from '../tensor/kv-storage.ts'
 import type { ChatMessage, ToolDefinition } from '../tokenizer/chat-message.ts'
+import type { RequestMetrics } from './request-metrics.ts'
+import type { RequestStats } from './request-record.ts'
 
 /** What the server, the SDK's in-process mode and a data-parallel router share. */
 export interface EngineClient {
@@ -37,6 +40,8 @@ export interface EngineClient {
   wakeUp?(): Promise<void>
   readonly isSleeping?: boolean
   metrics(): EngineMetrics
+  /** Of each engine behind this one. Without it, nobody can watch it. */
+  telemetry?(): readonly EngineTelemetry[]
   /** Rejects with `EngineDeadError` when the engine cannot serve. */
   checkHealth(): Promise<void>
   /** With `drain`, running requests may finish until the timeout; without, they end with finishReason 'abort'. */
@@ -112,6 +117,8 @@ export interface GenerateRequest {
   readonly truncationSide?: 'left' | 'right'
   /** Refuse a `maxTokens` for which the context has no room after the prompt, rather than end there. Default false. */
   readonly maxTokensMustFit?: boolean
+  /** Called once the request has ended in whatever way, if it had been taken. */
+  readonly onEnd?: (stats: RequestStats) => void
 }
 
 /** One prompt of which vectors are made. */
@@ -132,6 +139,8 @@ export interface PoolingRequest {
   readonly truncatePromptTokens?: number | null
   /** Where tokens are dropped. Default 'right': the beginning of the prompt is kept. */
   readonly truncationSide?: 'left' | 'right'
+  /** As `GenerateRequest`'s. */
+  readonly onEnd?: (stats: RequestStats) => void
 }
 
 /** What a model made of one prompt. */
@@ -178,5 +187,23 @@ export interface SleepOptions {
   readonly mode: 'abort' | 'wait'
 }
 
-/** Counters run from the engine's start. */
+/** Counters run from the engine's start, on where its core is started again. */
 export type EngineMetrics = SchedulerStats
+
+/** What is known of one engine for those who watch it. */
+export interface EngineTelemetry {
+  /** Under which its first model is served. */
+  readonly modelName: string
+  readonly metrics: EngineMetrics
+  readonly requests: RequestMetrics
+  /** `null`: it is awake. */
+  readonly sleepLevel: SleepOptions['level'] | null
+  readonly cache: CacheInfo
+}
+
+export interface CacheInfo {
+  /** Tokens per block. */
+  readonly blockSize: number
+  readonly dtype: KvDType
+  readonly enablePrefixCaching: boolean
+}

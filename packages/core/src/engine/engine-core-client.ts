@@ -1,6 +1,8 @@
 import type { EngineDeadError } from '../errors.ts'
+import { stepTokenBounds } from '../scheduler/scheduler-stats.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
+import type { CoreCommand } from './core-command.ts'
 import type { EngineMetrics } from './engine-client.ts'
 import type { LogLevel } from './executor.ts'
 import type { EngineInfo } from './engine-info.ts'
@@ -34,7 +36,9 @@ export interface EngineCoreClient {
   add(requests: readonly SequenceRequest[]): void
   /** No event will mention these sequences. Unknown ids are passed over. */
   abort(ids: readonly string[]): void
-  /** As of the last step. */
+  /** Resolves when it is done. @throws InvalidRequestError where the executor cannot */
+  command(command: CoreCommand): Promise<void>
+  /** As of the last step; counters run on where the core is started again. */
   metrics(): EngineMetrics
   /** Rejects with `EngineDeadError` when it cannot serve, or does not go on. */
   checkHealth(): Promise<void>
@@ -46,6 +50,7 @@ export function noMetrics({ numBlocks }: Pick<EngineInfo, 'numBlocks'>): EngineM
   return {
     numRunningSeqs: 0,
     numWaitingSeqs: 0,
+    numDeferredSeqs: 0,
     kvCacheUsage: 0,
     numKvBlocks: numBlocks,
     numUnfilledKvSlots: 0,
@@ -55,5 +60,7 @@ export function noMetrics({ numBlocks }: Pick<EngineInfo, 'numBlocks'>): EngineM
     prefixCacheQueries: 0,
     prefixCacheHits: 0,
     numSteps: 0,
+    stepTokens: { counts: stepTokenBounds.map(() => 0).concat(0), sum: 0 },
+    drafts: null,
   }
 }

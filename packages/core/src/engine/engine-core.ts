@@ -1,10 +1,12 @@
-import { InvalidRequestError } from '../errors.ts'
+import { EngineSleepingError, InvalidRequestError } from '../errors.ts'
 import { toTransferredError } from '../error-transfer.ts'
 import type { Scheduler } from '../scheduler/scheduler.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import { grammarSpecOf } from '../structured-output/grammar-spec.ts'
+import { assert } from '../util/assert.ts'
+import type { CoreCommand } from './core-command.ts'
 import type { EngineMetrics } from './engine-client.ts'
 import type { Executor } from './executor.ts'
 
@@ -28,6 +30,7 @@ export class EngineCore {
   readonly #running: RunningPlan[] = []
   /** Sequences that wait for their grammars. */
   readonly #held = new Map<string, SequenceRequest>()
+  #isWithoutKvCache = false
 
   constructor(scheduler: Scheduler, executor: Executor) {
     this.#scheduler = scheduler
@@ -48,6 +51,7 @@ export class EngineCore {
    * taken: its grammar is compiled first, while others run
    */
   addSequence(request: SequenceRequest): Promise<void> | null {
+    if (this.#isWithoutKvCache) throw new EngineSleepingError()
     const spec = grammarSpecOf(request.params, request.eosTokenIds)
     if (spec === null) {
       this.#scheduler.addSequence(request)
@@ -88,9 +92,28 @@ export class EngineCore {
     return { updates, numTokens: plan.numTokens, failure: null }
   }
 
+  /** @throws InvalidRequestError where the executor cannot do without its KV cache */
+  async command(command: CoreCommand): Promise<void> {
+    const isAsleep = this.#isWithoutKvCache
+    if (command === 'resetPrefixCache') return this.#scheduler.resetPrefixCache()
+    if (isAsleep === (command === 'releaseKvCache')) return
+    if (this.#executor.releaseKvCache === undefined || this.#executor.restoreKvCache === undefined)
+      throw noReleaseError()
+    if (isAsleep) {
+      await this.#executor.restoreKvCache()
+      this.#isWithoutKvCache = false
+      return
+    }
+    assert(!this.hasWork, 'a KV cache is released that sequences have')
+    this.#isWithoutKvCache = true
+    this.#scheduler.resetPrefixCache()
+    await this.#executor.releaseKvCache()
+  }
+
   metrics(): EngineMetrics {
     const stats = this.#scheduler.stats()
-    return { ...stats, numWaitingSeqs: stats.numWaitingSeqs + this.#held.size }
+    const numDeferredSeqs = this.#held.size
+    return { ...stats, numDeferredSeqs, numWaitingSeqs: stats.numWaitingSeqs + numDeferredSeqs }
   }
 
   async shutdown(): Promise<void> {
@@ -131,6 +154,16 @@ export class EngineCore {
 
 function toError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error))
+}
+
+function noReleaseError(): InvalidRequestError {
+  return new InvalidRequestError(
+    [
+      { field: 'level' },
+      ' 1 needs an executor that can give its KV cache back, and the one of this engine cannot. Use 0 or 2.',
+    ],
+    'level',
+  )
 }
 
 function noGrammarsError(): InvalidRequestError {

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
 import { assert } from '../util/assert.ts'
+import type { CoreCommand } from './core-command.ts'
 import type { EngineMetrics } from './engine-client.ts'
 import type { EngineCore } from './engine-core.ts'
 import type { Heartbeat } from './heartbeat.ts'
@@ -46,6 +47,12 @@ export class EngineLoop {
     })
     this.#events.onUpdates([], this.#core.metrics())
     this.#wake()
+  }
+
+  /** What concerns the KV cache waits for the steps that run; of those to come there are none, as nobody is held. */
+  async command(command: CoreCommand): Promise<void> {
+    if (command !== 'resetPrefixCache') while (this.#isRunning) await this.#ended
+    await this.#core.command(command)
   }
 
   /** Waits for the step that runs now; what is left to do is dropped. */

@@ -27,9 +27,14 @@ async function start(port: MessagePort, { heartbeat, ...data }: EngineThreadData
       await loop.shutdown()
       endThread(port)
     }
+    const command = async ({ id, command: name }: Extract<ToEngine, { type: 'command' }>): Promise<void> => {
+      const error = await loop.command(name).then(() => null, toTransferredError)
+      post({ type: 'done', id, error })
+    }
     port.on('message', (message: ToEngine) => {
       if (message.type === 'add') loop.add(message.requests)
       else if (message.type === 'abort') loop.abort(message.ids)
+      else if (message.type === 'command') void command(message)
       else void close()
     })
     post({ type: 'ready', info })

@@ -17,6 +17,9 @@ export interface Executor {
    * they never may. Left out where sequences can have none.
    */
   compileGrammar?(spec: GrammarSpec): Promise<void>
+  /** Frees the memory of the KV cache, and makes a new one of the same size; between plans. Left out where it cannot. */
+  releaseKvCache?(): Promise<void>
+  restoreKvCache?(): Promise<void>
   /** Resolves with the reason if it can run no plan any more, also between plans. Left out where only a plan can fail. */
   readonly failed?: Promise<Error>
   shutdown(): Promise<void>

@@ -32,6 +32,8 @@ function fakeWorker(
       return availableKvBytes
     },
     createKvCache: (numBlocks) => note(`createKvCache ${numBlocks}`),
+    releaseKvCache() {},
+    restoreKvCache() {},
     warmUp(maxModelLen) {
       note(`warmUp ${maxModelLen}`)
       return null

@@ -9,7 +9,7 @@ import type { Worker } from './worker.ts'
  * and all get as many blocks as the least of them holds, since a block's id means the same on every rank.
  */
 export async function initializeWorkers(
-  workers: readonly Omit<Worker, 'execute' | 'dispose'>[],
+  workers: readonly Pick<Worker, 'load' | 'availableKvBytes' | 'createKvCache' | 'warmUp'>[],
   config: EngineConfig,
 ): Promise<EngineInfo> {
   const loaded = await Promise.all(workers.map((worker) => worker.load()))

@@ -3,6 +3,7 @@ import type { SequenceRequest } from '../sequence/sequence.ts'
 import { assert } from '../util/assert.ts'
 import { waitAtMost } from '../util/wait-at-most.ts'
 import { createEngineCore, type EngineCoreData } from './create-engine-core.ts'
+import type { CoreCommand } from './core-command.ts'
 import type { EngineMetrics } from './engine-client.ts'
 import { type EngineCoreClient, type EngineCoreEvents, noMetrics } from './engine-core-client.ts'
 import type { EngineInfo } from './engine-info.ts'
@@ -58,6 +59,11 @@ export class InlineCoreClient implements EngineCoreClient {
 
   abort(ids: readonly string[]): void {
     if (this.#failure === null) this.#loop?.abort(ids)
+  }
+
+  async command(command: CoreCommand): Promise<void> {
+    if (this.#failure !== null) throw this.#failure
+    await this.#loop?.command(command)
   }
 
   metrics(): EngineMetrics {

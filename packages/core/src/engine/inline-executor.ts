@@ -33,6 +33,14 @@ export class InlineExecutor implements Executor {
     return this.#worker.compileGrammar(spec)
   }
 
+  async releaseKvCache(): Promise<void> {
+    this.#worker.releaseKvCache()
+  }
+
+  async restoreKvCache(): Promise<void> {
+    this.#worker.restoreKvCache()
+  }
+
   async shutdown(): Promise<void> {
     this.#worker.dispose()
   }

@@ -48,7 +48,7 @@ function push(sample: SampleOutput, tokenIds: readonly number[], isLast: boolean
     stopReason: null,
     error: null,
     numCachedTokens: 0,
-    times: { queuedMs: 0, scheduledMs: 0, firstTokenMs: 0 },
+    times: { queuedMs: 0, scheduledMs: 0, firstTokenMs: 0, lastTokenMs: 2 },
   })
 }
 

@@ -76,7 +76,8 @@ interface LogitsResults {
 /** Runs a plan on this rank: batch arrays → forward → logits → samples, or a stage of that. Owns the model and the KV cache. */
 export class ModelRunner {
   readonly #model: CausalLM
-  readonly #kv: KvStorage
+  /** `null` while it is given back. */
+  #kv: KvStorage | null
   readonly #batch: InputBatch
   readonly #paddedSize: (numTokens: number) => number
   readonly #sampler: Sampler | null
@@ -153,16 +154,28 @@ export class ModelRunner {
     })
   }
 
+  releaseKvCache(): void {
+    this.#kv?.dispose()
+    this.#kv = null
+  }
+
+  restoreKvCache(kv: KvStorage): void {
+    assert(this.#kv === null, 'a runner has one KV cache')
+    this.#kv = kv
+  }
+
   dispose(): void {
     this.#model.dispose()
-    this.#kv.dispose()
+    this.#kv?.dispose()
   }
 
   #prepare(plan: SchedulerOutput): BatchInputs & { context: ForwardContext } {
     const batch = this.#batch.prepare(plan)
-    for (const { from, to } of plan.blockCopies) this.#kv.copyBlock(from, to)
+    const kv = this.#kv
+    assert(kv !== null, 'a plan runs without a KV cache')
+    for (const { from, to } of plan.blockCopies) kv.copyBlock(from, to)
     const { attention: metadata, tokenTypes } = batch
-    return { ...batch, context: { metadata, kv: this.#kv, tokens: null, ...(tokenTypes && { tokenTypes }) } }
+    return { ...batch, context: { metadata, kv, tokens: null, ...(tokenTypes && { tokenTypes }) } }
   }
 
   /** On every rank, as layers behind the pooling may be shared; only the one that draws says what came of it. */

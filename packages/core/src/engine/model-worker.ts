@@ -13,7 +13,7 @@ import type { CausalLM, LayerRange } from '../models/model.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import { GrammarPool } from '../structured-output/grammar-pool.ts'
 import type { GrammarSpec } from '../structured-output/grammar-spec.ts'
-import { kvBytesPerToken, type KvDType } from '../tensor/kv-storage.ts'
+import { kvBytesPerToken, type KvDType, type KvLayout } from '../tensor/kv-storage.ts'
 import { assert } from '../util/assert.ts'
 import { availableMemory } from '../util/available-memory.ts'
 import { type CheckpointModel, readCheckpointModel } from './checkpoint-model.ts'
@@ -54,6 +54,7 @@ export class ModelWorker implements Worker {
   readonly #expertBalance = new ExpertBalance()
   #loaded: Loaded | null = null
   #runner: ModelRunner | null = null
+  #kvLayout: KvLayout | null = null
   #grammars: GrammarPool | null = null
 
   constructor(options: ModelWorkerOptions) {
@@ -98,7 +99,8 @@ export class ModelWorker implements Worker {
   createKvCache(numBlocks: number): void {
     const { config, workerModules = {} } = this.#options
     const { checkpoint, pack, model, kvCacheDtype: dtype } = this.#requireLoaded()
-    const kv = pack.createKvStorage({ ...model.kvShape, dtype, numBlocks, blockSize: config.cache.blockSize })
+    this.#kvLayout = { ...model.kvShape, dtype, numBlocks, blockSize: config.cache.blockSize }
+    const kv = pack.createKvStorage(this.#kvLayout)
     const policy = warmupOf(pack, config.device.warmup)
     const paddedSize = policy && paddedSizes(config.scheduler.maxNumBatchedTokens)
     const { communicator, expertCommunicator } = this.#options
@@ -106,6 +108,16 @@ export class ModelWorker implements Worker {
     const sampler = isFirst ? composeSampler(workerModules, contextOf(model.config, checkpoint)) : null
     if (isFirst) this.#grammars = new GrammarPool({ modelPath: checkpoint.path, vocabSize: model.config.vocabSize })
     this.#runner = new ModelRunner({ model, kv, sampler, grammars: this.#grammars, ...(paddedSize && { paddedSize }) })
+  }
+
+  releaseKvCache(): void {
+    this.#requireRunner().releaseKvCache()
+  }
+
+  /** As it was, and empty. */
+  restoreKvCache(): void {
+    assert(this.#kvLayout !== null, 'a worker that never had a KV cache')
+    this.#requireRunner().restoreKvCache(this.#requireLoaded().pack.createKvStorage(this.#kvLayout))
   }
 
   warmUp(maxModelLen: number): WarmupReport | null {

@@ -26,7 +26,7 @@ const update = (id: string, tokenId: number | null, rest: Partial<SequenceUpdate
   stopReason: null,
   error: null,
   numCachedTokens: 0,
-  times: { queuedMs: 0, scheduledMs: 0, firstTokenMs: 0 },
+  times: { queuedMs: 0, scheduledMs: 0, firstTokenMs: 0, lastTokenMs: 2 },
   ...rest,
 })
 

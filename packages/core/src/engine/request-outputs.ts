@@ -4,6 +4,7 @@ import type { CompletionOutput, DecodedTokenLogprobs, RequestOutput } from '../s
 import { numbersPerEntry, type PackedLogprobs } from '../sequence/packed-logprobs.ts'
 import type { OutputKind } from './engine-client.ts'
 import { type LogprobDecoder, maxDecodedAtOnce } from './logprob-decoder.ts'
+import type { RequestRecord } from './request-record.ts'
 import { type HeldOutput, type MessageSource, SampleOutput } from './sample-output.ts'
 import { compileStops } from './stop-strings.ts'
 
@@ -18,6 +19,8 @@ export interface OutputRequest {
   readonly outputKind: OutputKind
   /** Default 'none'. */
   readonly messages?: MessageSource
+  /** Where it is counted. */
+  readonly record?: RequestRecord
 }
 
 /**
@@ -75,6 +78,7 @@ export class RequestOutputs {
     if (update.promptLogprobs !== null) this.#packedPromptLogprobs = update.promptLogprobs
     if (index === 0) this.#numCachedTokens = update.numCachedTokens
     const endedHere = sample.push(update)
+    this.#request.record?.receive(index, update, sample)
     return { isFinished: sample.isFinished, endedHere }
   }
 

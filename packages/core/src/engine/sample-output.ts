@@ -78,6 +78,15 @@ export class SampleOutput {
     this.#stopMatcher = new StopMatcher(stops)
   }
 
+  /** Taken so far. */
+  get numTokens(): number {
+    return this.#numTokens
+  }
+
+  get finishReason(): FinishReason | null {
+    return this.#finishReason
+  }
+
   get isFinished(): boolean {
     return this.#finishReason !== null
   }

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { CheckpointError, EngineDeadError } from '../errors.ts'
 import { silentLogger } from '../util/logger.ts'
 import { type EngineCoreClient, type EngineCoreEvents, noMetrics } from './engine-core-client.ts'
+import type { SchedulerStats } from '../scheduler/scheduler-stats.ts'
 import type { EngineInfo } from './engine-info.ts'
 import { SupervisedCoreClient } from './supervised-core-client.ts'
 
@@ -43,7 +44,15 @@ class FakeCore implements EngineCoreClient {
     this.calls.push('abort')
   }
 
-  metrics = () => noMetrics(info)
+  command = async () => {}
+  readonly counted: SchedulerStats = {
+    ...noMetrics(info),
+    numRunningSeqs: 1,
+    kvCacheUsage: 0.5,
+    numSteps: 3,
+    promptTokens: 7,
+  }
+  metrics = () => this.counted
   checkHealth = async () => {}
 
   async shutdown(): Promise<void> {
@@ -133,6 +142,24 @@ describe('SupervisedCoreClient', () => {
     }
     expect(cores).toHaveLength(11)
     expect(seen.dead).toEqual([])
+  })
+
+  it('goes on counting, while nothing serves too, and at the end', async () => {
+    const { client, cores, started } = supervise({ 1: new Error('busy') })
+    await started
+    const seen = () => {
+      const { numRunningSeqs, kvCacheUsage, numSteps, promptTokens } = client.metrics()
+      return [numRunningSeqs, kvCacheUsage, numSteps, promptTokens]
+    }
+    expect(seen()).toEqual([1, 0.5, 3, 7])
+    cores[0]?.die(new Error('x'))
+    expect(seen()).toEqual([0, 0, 3, 7])
+    await vi.advanceTimersByTimeAsync(100)
+    expect([cores.length, ...seen()]).toEqual([2, 0, 0, 3, 7])
+    await vi.advanceTimersByTimeAsync(200)
+    expect([cores.length, ...seen()]).toEqual([3, 1, 0.5, 6, 14])
+    await client.shutdown()
+    expect(seen()).toEqual([0, 0, 6, 14])
   })
 
   it('does not start again what was shut down, and gives back what the first start threw', async () => {

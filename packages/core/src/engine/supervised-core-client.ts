@@ -1,9 +1,11 @@
 import { EngineDeadError } from '../errors.ts'
 import type { SequenceRequest } from '../sequence/sequence.ts'
+import { addCounters, withoutState } from '../scheduler/scheduler-stats.ts'
 import { assert } from '../util/assert.ts'
 import type { Logger } from '../util/logger.ts'
+import type { CoreCommand } from './core-command.ts'
 import type { EngineMetrics } from './engine-client.ts'
-import type { EngineCoreClient, EngineCoreEvents } from './engine-core-client.ts'
+import { type EngineCoreClient, type EngineCoreEvents, noMetrics } from './engine-core-client.ts'
 import type { EngineInfo } from './engine-info.ts'
 
 /** How an engine that died is started again. */
@@ -45,6 +47,8 @@ export class SupervisedCoreClient implements EngineCoreClient {
   #servesSince = 0
   #timer: NodeJS.Timeout | null = null
   #isShutDown = false
+  /** What cores counted that have died. */
+  #past: EngineMetrics | null = null
 
   constructor(options: SupervisedCoreClientOptions) {
     this.#options = options
@@ -76,8 +80,15 @@ export class SupervisedCoreClient implements EngineCoreClient {
     if (this.#failure === null) this.#client.abort(ids)
   }
 
+  async command(command: CoreCommand): Promise<void> {
+    if (this.#failure !== null) throw this.#failure
+    await this.#client.command(command)
+  }
+
   metrics(): EngineMetrics {
-    return this.#client.metrics()
+    if (this.#failure !== null) return withoutState(this.#past ?? noMetrics(this.info))
+    const metrics = this.#client.metrics()
+    return this.#past === null ? metrics : addCounters(metrics, this.#past)
   }
 
   async checkHealth(): Promise<void> {
@@ -87,9 +98,15 @@ export class SupervisedCoreClient implements EngineCoreClient {
 
   async shutdown(options?: { readonly timeoutMs?: number }): Promise<void> {
     this.#isShutDown = true
+    this.#keepCounters()
     this.#failure ??= new EngineDeadError('The engine was shut down; start a new one.')
     if (this.#timer !== null) clearTimeout(this.#timer)
     await this.#client.shutdown(options)
+  }
+
+  /** Of the core that serves, before it is gone. */
+  #keepCounters(): void {
+    if (this.#info !== null && this.#failure === null) this.#past = this.metrics()
   }
 
   #watched(events: EngineCoreEvents): EngineCoreEvents {
@@ -100,6 +117,7 @@ export class SupervisedCoreClient implements EngineCoreClient {
       onRejected: (ids, error) => events.onRejected(ids, error),
       onLost: (error) => events.onLost(error),
       onDead: (error) => {
+        this.#keepCounters()
         if (performance.now() - this.#servesSince >= this.#options.policy.healthyAfterMs) this.#numAttempts = 0
         this.#plan(error)
       },

@@ -5,6 +5,7 @@ import type { SequenceRequest } from '../sequence/sequence.ts'
 import { assert } from '../util/assert.ts'
 import { waitAtMost } from '../util/wait-at-most.ts'
 import type { EngineCoreData } from './create-engine-core.ts'
+import type { CoreCommand } from './core-command.ts'
 import type { EngineMetrics } from './engine-client.ts'
 import { type EngineCoreClient, type EngineCoreEvents, noMetrics } from './engine-core-client.ts'
 import type { EngineInfo } from './engine-info.ts'
@@ -24,6 +25,8 @@ export class ThreadCoreClient implements EngineCoreClient {
   readonly #exited = Promise.withResolvers<void>()
   /** Ids of sequences that have not ended. */
   readonly #held = new Set<string>()
+  readonly #commands = new Map<number, PromiseWithResolvers<void>>()
+  #numCommands = 0
   #worker: Worker | null = null
   #events: EngineCoreEvents | null = null
   #info: EngineInfo | null = null
@@ -80,8 +83,23 @@ export class ThreadCoreClient implements EngineCoreClient {
     this.#forget(ids)
   }
 
+  async command(command: CoreCommand): Promise<void> {
+    if (this.#failure !== null) throw this.#failure
+    const id = this.#numCommands++
+    const done = Promise.withResolvers<void>()
+    this.#commands.set(id, done)
+    this.#keepProcessAlive()
+    this.#send({ type: 'command', id, command })
+    await done.promise.finally(() => {
+      this.#commands.delete(id)
+      this.#keepProcessAlive()
+    })
+  }
+
   metrics(): EngineMetrics {
-    return this.#metrics ?? noMetrics(this.info)
+    const metrics = this.#metrics ?? noMetrics(this.info)
+    // What has been sent since the last step waits, though the thread does not know of it while a step runs.
+    return { ...metrics, numWaitingSeqs: Math.max(0, this.#held.size - metrics.numRunningSeqs) }
   }
 
   async checkHealth(): Promise<void> {
@@ -103,6 +121,7 @@ export class ThreadCoreClient implements EngineCoreClient {
     const worker = this.#worker
     this.#failure ??= new EngineDeadError('The engine was shut down; start a new one.')
     this.#ready.reject(this.#failure)
+    this.#failCommands(this.#failure)
     if (worker === null) return
     // Whoever waits for this must not find the process gone.
     worker.ref()
@@ -151,6 +170,9 @@ export class ThreadCoreClient implements EngineCoreClient {
       case 'rejected':
         this.#forget(message.ids)
         return this.#events?.onRejected(message.ids, fromTransferredError(message.error))
+      case 'done':
+        if (message.error === null) return this.#commands.get(message.id)?.resolve()
+        return this.#commands.get(message.id)?.reject(fromTransferredError(message.error))
       case 'failed':
         return this.#fail(fromTransferredError(message.error))
     }
@@ -159,7 +181,7 @@ export class ThreadCoreClient implements EngineCoreClient {
   /** While sequences run, the process stays alive for them; an idle engine does not keep it. */
   #keepProcessAlive(): void {
     if (this.#closing !== null) return
-    if (this.#held.size > 0) this.#worker?.ref()
+    if (this.#held.size > 0 || this.#commands.size > 0) this.#worker?.ref()
     else this.#worker?.unref()
   }
 
@@ -168,12 +190,17 @@ export class ThreadCoreClient implements EngineCoreClient {
     this.#keepProcessAlive()
   }
 
+  #failCommands(error: EngineDeadError): void {
+    for (const { reject } of this.#commands.values()) reject(error)
+  }
+
   #fail(cause: Error): void {
     if (this.#failure !== null) return
     this.#failure = new EngineDeadError(
       `The engine stopped: ${cause.message}. The requests that it held are lost; start the engine again.`,
       { cause },
     )
+    this.#failCommands(this.#failure)
     if (this.#info === null) return this.#ready.reject(cause)
     this.#events?.onDead(this.#failure)
   }

@@ -29,6 +29,9 @@ export interface Worker {
   /** What this rank may give to its KV cache; asked once all ranks of the machine have loaded. */
   availableKvBytes(): MaybePromise<number>
   createKvCache(numBlocks: number): MaybePromise<void>
+  /** As `Executor`'s. */
+  releaseKvCache(): MaybePromise<void>
+  restoreKvCache(): MaybePromise<void>
   /** Runs what the backend prepares itself by, if it does; `null` if not. */
   warmUp(maxModelLen: number): MaybePromise<WarmupReport | null>
   execute(plan: SchedulerOutput): MaybePromise<ModelRunnerOutput>

@@ -89,6 +89,12 @@ export class BlockPool {
     block.hash = null
   }
 
+  /** As `unregister`, of all blocks. */
+  unregisterAll(): void {
+    for (const block of this.#cached.values()) block.hash = null
+    this.#cached.clear()
+  }
+
   /** What can be found, as [hash, block id]. */
   *cachedBlocks(): IterableIterator<[BlockHash, number]> {
     for (const [hash, block] of this.#cached) yield [hash, block.blockId]

@@ -275,3 +275,32 @@ describe('fork', () => {
     expect(() => manager.fork(leader, createSequence('b', tokenRange(0, 9)), 8)).toThrow(/to share/)
   })
 })
+
+describe('resetPrefixCache', () => {
+  it('lets nothing be found that was computed before, also of sequences that go on', () => {
+    const manager = createManager()
+    const prompt = tokenRange(0, 40)
+    const gone = createSequence('gone', prompt)
+    admit(manager, gone)
+    manager.free(gone)
+    const running = createSequence('running', tokenRange(100, 150))
+    admit(manager, running)
+    manager.resetPrefixCache()
+    manager.checkIntegrity()
+    expect([...manager.cachedBlocks()]).toEqual([])
+    for (let i = 0; i < 20; i++) decode(manager, running, i)
+    expect([...manager.cachedBlocks()]).toEqual([])
+    const sample = createSequence('sample', tokenRange(100, 150))
+    manager.fork(running, sample, 49)
+    sample.numComputedTokens = 49
+    manager.allocateSlots(sample, 1)
+    sample.numComputedTokens++
+    for (let i = 0; i < 20; i++) decode(manager, sample, i)
+    expect([...manager.cachedBlocks()]).toEqual([])
+    for (const sequence of [running, sample]) manager.free(sequence)
+    manager.checkIntegrity()
+    const again = createSequence('again', prompt)
+    expect(admit(manager, again)).toBe(0)
+    expect(manager.getComputedBlocks(createSequence('other', prompt)).numTokens).toBe(32)
+  })
+})

@@ -42,7 +42,7 @@ export interface AllocatedSlots {
 
 interface BlockTable {
   readonly blocks: Block[]
-  /** Leading blocks that were offered to the prefix cache; all are full once the plans in flight have returned. */
+  /** Leading blocks that were offered to the prefix cache, or Infinity: none will be any more. All are full once the plans in flight have returned. */
   numRegistered: number
 }
 
@@ -160,15 +160,16 @@ export class KvCacheManager {
    * filled last one included. Whoever writes into that one first gets a copy.
    */
   fork(leader: Sequence, child: Sequence, numTokens: number): void {
-    const blocks = this.#tables.get(leader)?.blocks
+    const table = this.#tables.get(leader)
     assert(
-      blocks !== undefined && leader.numComputedTokens >= numTokens,
+      table !== undefined && leader.numComputedTokens >= numTokens,
       `sequence ${leader.id} has no ${numTokens} tokens to share`,
     )
     assert(!this.#tables.has(child), `sequence ${child.id} holds blocks already`)
-    const shared = blocks.slice(0, ceilDiv(numTokens, this.#config.blockSize))
+    const shared = table.blocks.slice(0, ceilDiv(numTokens, this.#config.blockSize))
     for (const block of shared) this.#pool.share(block)
-    this.#tables.set(child, { blocks: shared, numRegistered: Math.floor(numTokens / this.#config.blockSize) })
+    const numRegistered = table.numRegistered === Infinity ? Infinity : Math.floor(numTokens / this.#config.blockSize)
+    this.#tables.set(child, { blocks: shared, numRegistered })
   }
 
   /** Gives all blocks of the sequence back, which is in no plan in flight. `numComputedTokens` must still say what was computed. */
@@ -180,6 +181,12 @@ export class KvCacheManager {
     for (const block of table.blocks.slice(numFilled, table.numRegistered)) this.#pool.unregister(block)
     this.#pool.release(table.blocks.toReversed())
     this.#tables.delete(sequence)
+  }
+
+  /** Nothing that was computed so far will be found again: sequences keep their blocks, and name none of them any more. */
+  resetPrefixCache(): void {
+    this.#pool.unregisterAll()
+    for (const table of this.#tables.values()) table.numRegistered = Infinity
   }
 
   /** What the prefix cache can find, as [hash, block id]: for tests. */

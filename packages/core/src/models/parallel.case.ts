@@ -1,11 +1,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { memory, setBackend } from '@tensorflow/tfjs-core'
+import { memory, setBackend, tensor2d, tidy } from '@tensorflow/tfjs-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { BackendPack } from '../backends/backend-pack.ts'
 import { headSizes } from '../config/parallel-sizes.ts'
 import { InvalidConfigError } from '../errors.ts'
+import type { ForwardContext } from '../layers/forward-context.ts'
 import { ReplayGroup } from '../layers/replay-group.case.ts'
 import { decodeAlone, decodeTogether, errorOf, type Stepper } from './decode.case.ts'
 import {
@@ -76,6 +77,12 @@ export function describeParallelModels(backend: string, { fixtures, createPack }
       table.push(...errors.map((error) => `${backend} | ${file} | ${error}`))
     })
 
+    it.each(listGoldenFolders(fixtures, ['embed', 'classify']))('%s', { timeout: timeoutMs }, async (folder) => {
+      const path = `${fixtures}models/${folder}`
+      const errors = await comparePooling(path, pack)
+      table.push(...errors.map((error) => `${backend} | ${folder} | ${error}`))
+    })
+
     it('K-quants, whose blocks allow two ranks', { timeout: timeoutMs }, async () => {
       const folder = mkdtempSync(join(tmpdir(), 'octavo-k-quants-'))
       try {
@@ -89,6 +96,57 @@ export function describeParallelModels(backend: string, { fixtures, createPack }
       }
     })
   })
+}
+
+/** Hidden states of an embedder or classifier, and what its heads make of the first; a line for each number of ranks. */
+async function comparePooling(path: string, pack: BackendPack): Promise<string[]> {
+  const { inputs } = readJson<{ readonly inputs: readonly GoldenInput[] }>(`${path}/golden.json`)
+  const { numTensors } = memory()
+  const whole = await loadModel(path, { pack })
+  const runner = new StepRunner(whole, pack)
+  const expected = inputs.map((input) => statesOf(runner, input))
+  runner.dispose()
+  const lines: string[] = []
+  for (const mesh of meshesOf(whole)) {
+    const { group, models } = (await loadShards(path, mesh, pack))!
+    const ranks = new RankRunner(group, models, pack)
+    const worst = inputs.flatMap((input, i) => {
+      const rows = statesOf(ranks, input)
+      expect(rows.length).toBe(expected[i]!.length)
+      return rows.map((row, token) =>
+        errorOf(row, expected[i]![token]!, Math.max(...expected[i]![token]!.map(Math.abs))),
+      )
+    })
+    lines.push(`${mesh.name} | ${Math.max(...worst).toExponential(1)}`)
+    expect(Math.max(...worst)).toBeLessThan(tolerance)
+    const row = expected[0]![0]!
+    for (const model of models) expect(classesOf(model, row)).toEqual(classesOf(whole, row))
+    ranks.dispose()
+    for (const model of models) model.dispose()
+  }
+  whole.dispose()
+  expect(memory().numTensors).toBe(numTensors)
+  return lines
+}
+
+interface GoldenInput {
+  readonly ids: readonly number[]
+  readonly type_ids?: readonly number[]
+}
+
+function statesOf(runner: Pick<StepRunner, 'add' | 'hiddenStates' | 'release'>, input: GoldenInput): Float32Array[] {
+  const sequence = runner.add(input.ids, input.type_ids)
+  const rows = runner.hiddenStates([{ sequence, numTokens: input.ids.length }])
+  runner.release(sequence)
+  return rows
+}
+
+/** Heads are whole on every rank. */
+function classesOf({ heads }: CausalLM, row: Float32Array): Float32Array | null {
+  const classify = heads?.classify ?? null
+  if (classify === null) return null
+  // Linears look at nothing of a context.
+  return tidy(() => classify(tensor2d(row, [1, row.length]), {} as ForwardContext).dataSync<'float32'>())
 }
 
 interface Comparison {

@@ -17,8 +17,8 @@ export class RankRunner {
     this.#runners = models.map((model) => new StepRunner(model, pack))
   }
 
-  add(ids: readonly number[]): TestSequence {
-    const copies = this.#runners.map((runner) => runner.add(ids))
+  add(ids: readonly number[], typeIds?: readonly number[]): TestSequence {
+    const copies = this.#runners.map((runner) => runner.add(ids, typeIds))
     const sequence = { ...copies[0]!, ids: [...ids], blocks: [] }
     this.#copies.set(sequence, copies)
     return sequence
@@ -26,12 +26,24 @@ export class RankRunner {
 
   /** Every rank must give the same bits. */
   step(parts: readonly StepPart[], rows: 'all' | 'last'): Float32Array[] {
+    return this.#run(parts, (runner, copies) => runner.step(copies, rows))
+  }
+
+  /** As `step`, the hidden states of every row. */
+  hiddenStates(parts: readonly StepPart[]): Float32Array[] {
+    return this.#run(parts, (runner, copies) => runner.hiddenStates(copies))
+  }
+
+  #run(
+    parts: readonly StepPart[],
+    compute: (runner: StepRunner, parts: readonly StepPart[]) => Float32Array[],
+  ): Float32Array[] {
     for (const { sequence } of parts)
       for (const copy of this.#copiesOf(sequence)) copy.ids.push(...sequence.ids.slice(copy.ids.length))
     const [first, ...others] = this.#group.run((rank) =>
-      this.#runners[rank]!.step(
+      compute(
+        this.#runners[rank]!,
         parts.map((part) => ({ ...part, sequence: this.#copiesOf(part.sequence)[rank]! })),
-        rows,
       ),
     )
     for (const other of others) expect(other).toEqual(first)

@@ -57,6 +57,23 @@ describe('drafts', () => {
     })
   })
 
+  it('are counted, by their place, and so are the tokens of a step', () => {
+    const { scheduler } = setup({}, proposing(7, 8, 9))
+    add(scheduler, 'a')
+    step(scheduler, 6)
+    expect(scheduler.stats().drafts).toMatchObject({ numDrafts: 0, numAcceptedPerPosition: [] })
+    stepWith(scheduler, [7, 8, 1])
+    stepWith(scheduler, [7, 1])
+    expect(scheduler.stats().drafts).toEqual({
+      numDrafts: 2,
+      numDraftTokens: 6,
+      numAcceptedTokens: 3,
+      numAcceptedPerPosition: [2, 1, 0],
+    })
+    expect(scheduler.stats().stepTokens.sum).toBe(10 + 4 + 4)
+    expect(setup({}).scheduler.stats().drafts).toBeNull()
+  })
+
   it('are cut where the sequence ends', () => {
     const { scheduler, kvCache } = setup({}, proposing(5, 9, 2, 6))
     add(scheduler, 'a')

@@ -104,7 +104,7 @@ describe('the end of a sequence', () => {
         stopReason: null,
         error: null,
         numCachedTokens: 0,
-        times: { queuedMs: 5, scheduledMs: 5, firstTokenMs: 5 },
+        times: { queuedMs: 5, scheduledMs: 5, firstTokenMs: 5, lastTokenMs: 5 },
       },
     ])
     expect([scheduler.hasUnfinished(), kvCache.usage]).toEqual([false, 0])

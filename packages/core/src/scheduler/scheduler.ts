@@ -15,6 +15,7 @@ import { resolveSchedulerConfig, type SchedulerConfig, type SchedulerConfigInput
 import type { ModelRunnerOutput, PooledSequence, SampledTokens, SchedulerOutput } from './scheduler-output.ts'
 import type { SchedulerStats } from './scheduler-stats.ts'
 import type { SequenceUpdate } from './sequence-update.ts'
+import { StepCounts } from './step-counts.ts'
 import { type PlannedEntry, StepPlan } from './step-plan.ts'
 import { checkStop, numTokensLeft, type Stop } from './stop.ts'
 
@@ -50,6 +51,7 @@ export class Scheduler {
   readonly #inFlight = new PlansInFlight()
   readonly #clock: () => number
   readonly #draftProposer: DraftProposer | null
+  readonly #stepCounts: StepCounts
   #running: Sequence[] = []
   /** Since the last plan: what the runner must forget. */
   readonly #droppedIds = new Set<string>()
@@ -57,13 +59,13 @@ export class Scheduler {
   #numPreemptions = 0
   #numPromptTokens = 0
   #numGenerationTokens = 0
-  #numSteps = 0
 
   constructor(config: SchedulerConfigInput, { kvCache, clock, draftProposer = null }: SchedulerParts = {}) {
     this.config = resolveSchedulerConfig(config)
     this.#kvCache = kvCache ?? new KvCacheManager(this.config)
     this.#clock = clock ?? (() => performance.timeOrigin + performance.now())
     this.#draftProposer = draftProposer
+    this.#stepCounts = new StepCounts({ hasDrafts: draftProposer !== null })
     this.maxModelLen = Math.min(this.config.maxModelLen, this.#kvCache.capacity)
     this.#admission = new Admission(this.config, this.#kvCache)
   }
@@ -103,6 +105,11 @@ export class Scheduler {
     return true
   }
 
+  /** As `KvCacheManager.resetPrefixCache`. */
+  resetPrefixCache(): void {
+    this.#kvCache.resetPrefixCache()
+  }
+
   hasUnfinished(): boolean {
     return this.#sequences.size > 0
   }
@@ -132,7 +139,7 @@ export class Scheduler {
   /** Accounts for an executed plan, the oldest in flight. @returns one update per sequence that got tokens or failed, in batch order. */
   updateFromOutput(plan: SchedulerOutput, output: ModelRunnerOutput): SequenceUpdate[] {
     const entries = this.#inFlight.take(plan)
-    this.#numSteps++
+    this.#stepCounts.addStep(plan)
     const sampled = new Map(output.sampled.map((tokens) => [tokens.id, tokens]))
     const promptLogprobs = new Map(output.promptLogprobs.map((part) => [part.id, part]))
     const errors = new Map(output.failed.map(({ id, error }) => [id, error]))
@@ -176,6 +183,7 @@ export class Scheduler {
     return {
       numRunningSeqs: this.#running.length,
       numWaitingSeqs: this.#admission.numWaiting,
+      numDeferredSeqs: 0,
       kvCacheUsage: this.#kvCache.usage,
       numKvBlocks: this.config.numBlocks,
       numUnfilledKvSlots: this.#kvCache.numUnfilledSlots,
@@ -184,7 +192,7 @@ export class Scheduler {
       generationTokens: this.#numGenerationTokens,
       prefixCacheQueries: queries,
       prefixCacheHits: hits,
-      numSteps: this.#numSteps,
+      ...this.#stepCounts.stats(),
     }
   }
 
@@ -278,7 +286,8 @@ export class Scheduler {
     assert(sampled !== undefined && sampled.tokenIds.length > 0, `no token was sampled for sequence ${sequence.id}`)
     const numSampled = sampled.tokenIds.length
     assert(numSampled <= numDraftTokens + 1, `${numSampled} tokens for ${numDraftTokens} drafts of ${sequence.id}`)
-    if (sequence.numOutputTokens === 0) this.#countFirstToken(sequence)
+    this.#stepCounts.addDrafts(numDraftTokens, numSampled - 1)
+    this.#countTimes(sequence)
     let stop: Stop | null = null
     let numAccepted = 0
     while (stop === null && numAccepted < numSampled) {
@@ -306,7 +315,7 @@ export class Scheduler {
 
   #acceptPooled(sequence: Sequence, pooled: PooledSequence | undefined): SequenceUpdate {
     assert(pooled !== undefined, `nothing was pooled for sequence ${sequence.id}`)
-    this.#numPromptTokens += sequence.numPromptTokens
+    this.#countTimes(sequence)
     this.#end(sequence, 'stop')
     this.#releaseBlocks(sequence)
     const { data, shape } = pooled
@@ -314,9 +323,11 @@ export class Scheduler {
     return { ...updateOf(sequence, news), pooled: { data, shape } }
   }
 
-  #countFirstToken(sequence: Sequence): void {
-    sequence.times = { ...sequence.times, firstTokenMs: this.#clock() }
-    if (sequence.request.forkOf === null) this.#numPromptTokens += sequence.numPromptTokens
+  #countTimes(sequence: Sequence): void {
+    const nowMs = this.#clock()
+    const isFirst = sequence.numOutputTokens === 0
+    sequence.times = { ...sequence.times, lastTokenMs: nowMs, ...(isFirst && { firstTokenMs: nowMs }) }
+    if (isFirst && sequence.request.forkOf === null) this.#numPromptTokens += sequence.numPromptTokens
   }
 
   /** Nothing, for one that has ended already. What the plan was to compute does not count, and its blocks lose their names. */

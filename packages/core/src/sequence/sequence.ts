@@ -32,6 +32,7 @@ export interface SequenceTimes {
   /** When a step first took it; not again after a preemption. */
   readonly scheduledMs: number | null
   readonly firstTokenMs: number | null
+  readonly lastTokenMs: number | null
 }
 
 /** Where a sequence comes from besides its request. */
@@ -71,7 +72,7 @@ export class Sequence {
     this.request = request
     this.params = request.forkOf === null ? request.params : { ...request.params, promptLogprobs: null }
     this.ordinal = ordinal
-    this.times = { queuedMs, scheduledMs: null, firstTokenMs: null }
+    this.times = { queuedMs, scheduledMs: null, firstTokenMs: null, lastTokenMs: null }
   }
 
   get id(): string {

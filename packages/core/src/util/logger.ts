@@ -1,9 +1,20 @@
+/** What a line says, in parts: for loggers that keep these instead of the sentence. Nothing of prompts or outputs. */
+export interface LogFields {
+  /** "request" */
+  readonly event: string
+  readonly [name: string]: LogValue | readonly LogValue[]
+}
+
+export type LogValue = string | number | boolean | null
+
 /** Where an engine or a server writes; never prompts or outputs. */
 export interface Logger {
-  debug(message: string): void
-  info(message: string): void
-  warn(message: string): void
-  error(message: string): void
+  /** It writes the time with each line; others' lines are given one. Default false. */
+  readonly hasTime?: boolean
+  debug(message: string, fields?: LogFields): void
+  info(message: string, fields?: LogFields): void
+  warn(message: string, fields?: LogFields): void
+  error(message: string, fields?: LogFields): void
 }
 
 /** Says nothing. */

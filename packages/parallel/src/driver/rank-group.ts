@@ -94,6 +94,11 @@ export class RankGroup implements RankEvents {
     return this.#call(rank, { type: 'expertBalance' }) as Promise<ExpertBalanceReport | null>
   }
 
+  /** Of every rank: given back, or made anew. */
+  async toggleKvCache(type: 'releaseKvCache' | 'restoreKvCache'): Promise<void> {
+    await Promise.all(this.links.map((_, rank) => this.#call(rank, { type })))
+  }
+
   /** All at once: ranks wait for each other. */
   setUp(setupOf: (rank: number, link: RankLink, threadGroup: unknown) => RankSetup): Promise<RankIdentity[]> {
     return Promise.all(

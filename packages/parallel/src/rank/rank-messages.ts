@@ -44,7 +44,7 @@ export type ToRank =
   /** Of ranks that somebody else started, the first has the driver's address and the others ask for it. */
   | { readonly type: 'join'; readonly address: ControlAddress | null }
   | { readonly type: 'setup'; readonly setup: RankSetup }
-  | { readonly type: 'load' | 'availableKvBytes' | 'expertBalance' }
+  | { readonly type: 'load' | 'availableKvBytes' | 'expertBalance' | 'releaseKvCache' | 'restoreKvCache' }
   | { readonly type: 'createKvCache'; readonly numBlocks: number }
   | { readonly type: 'warmUp'; readonly maxModelLen: number }
   | { readonly type: 'execute'; readonly plan: SchedulerOutput }

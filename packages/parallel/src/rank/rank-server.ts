@@ -6,7 +6,7 @@ import type { FromRank, RankIdentity, RankSetup, ToRank } from './rank-messages.
 /** A rank that has its place among the others. */
 export interface Rank {
   readonly identity: RankIdentity
-  readonly worker: Pick<Worker, 'load' | 'availableKvBytes' | 'createKvCache' | 'warmUp'>
+  readonly worker: Omit<Worker, 'execute' | 'compileGrammar' | 'dispose'>
   readonly stage: Pick<PipelineStage, 'execute'>
   expertBalance(): ExpertBalanceReport | null
   compileGrammar(spec: GrammarSpec): Promise<void>
@@ -75,6 +75,10 @@ export class RankServer {
         return this.#rank.expertBalance()
       case 'createKvCache':
         return worker.createKvCache(message.numBlocks)
+      case 'releaseKvCache':
+        return worker.releaseKvCache()
+      case 'restoreKvCache':
+        return worker.restoreKvCache()
       case 'warmUp':
         return worker.warmUp(message.maxModelLen)
       case 'execute':

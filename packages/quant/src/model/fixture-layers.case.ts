@@ -14,8 +14,8 @@ import { openFloatDecoder } from './open-float-decoder.ts'
 
 const folder = fileURLToPath(new URL('../../../../fixtures/models', import.meta.url))
 
-/** Golden models of all families, tiny and random. */
-export const fixtureModels: readonly string[] = readdirSync(folder)
+/** Golden models of all families of decoders, tiny and random: an encoder has no layers that are known here. */
+export const fixtureModels: readonly string[] = readdirSync(folder).filter((name) => !/bert/.test(name))
 
 export function fixturePath(name: string): string {
   return join(folder, name)

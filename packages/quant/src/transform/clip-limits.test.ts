@@ -62,6 +62,9 @@ describe.each(schemes)('limits of %o', (options) => {
       errors.forEach((error, place) => expect(found[place]! / error, `place ${place}`).toBeLessThan(1 + 1e-4))
     }
     expect(limits.some((limit, place) => limit < largest[place]!)).toBe(true)
+    const steps = Array.from(limits, (limit, place) => (200 * limit) / largest[place]!)
+    expect(steps.every((step) => Math.abs(step - Math.round(step)) < 1e-3)).toBe(true)
+    expect(steps.some((step) => Math.round(step) % 4 !== 0)).toBe(true)
     expect(limits.every((limit, place) => limit <= largest[place]! && limit > 0.49 * largest[place]!)).toBe(true)
   })
 

@@ -5,8 +5,10 @@ import type { WeightScheme } from '../weight-scheme.ts'
 import { valuesOf } from './awq-search.ts'
 import { roundValues } from './round-values.ts'
 
-/** Shares of the largest magnitude that are tried: down to 50 % in steps of 2 %. */
+/** Shares of the largest magnitude that are tried: down to 50 % in steps of 2 %, then around the best in steps of 0.5 %. */
+const leastShare = 0.5
 const shares = Array.from({ length: 26 }, (_, i) => 1 - i / 50)
+const nearer = [-0.015, -0.01, -0.005, 0.005, 0.01, 0.015]
 
 /** Of a group of a row, by its place among all. */
 type OfPlace = (place: number) => number
@@ -48,7 +50,9 @@ export class GroupMoments implements Disposable {
  */
 export function searchLimits(matrix: WeightMatrix, scheme: WeightScheme, moments: GroupMoments): Float32Array {
   const search = new LimitSearch(matrix, { ...scheme, observer: 'minmax' }, moments)
-  for (const share of shares) search.tryShare(share)
+  for (const share of shares) search.tryShares(() => share)
+  const best = search.shares.slice()
+  for (const step of nearer) search.tryShares((place) => Math.min(Math.max(best[place]! + step, leastShare), 1))
   return search.limits
 }
 
@@ -59,6 +63,8 @@ export function cutWeights(values: Float32Array, limits: Float32Array): Float32A
 
 class LimitSearch {
   readonly limits: Float32Array // [rows, groups]
+  /** What `limits` are of the largest magnitudes. */
+  readonly shares: Float32Array // [rows, groups]
   readonly #matrix: WeightMatrix
   readonly #scheme: WeightScheme
   readonly #moments: GroupMoments
@@ -78,14 +84,15 @@ class LimitSearch {
       this.#largest[place] = Math.max(this.#largest[place]!, Math.abs(values[at]!))
     }
     this.limits = this.#largest.slice()
+    this.shares = new Float32Array(this.limits.length).fill(1)
     this.#leastErrors = new Float64Array(this.limits.length).fill(Infinity)
     this.#trial = new Float32Array(values.length)
   }
 
-  tryShare(share: number): void {
+  tryShares(shareOf: OfPlace): void {
     const { values, rows, cols } = this.#matrix
     const trial = this.#trial
-    const limitOf: OfPlace = (place) => Math.fround(this.#largest[place]! * share)
+    const limitOf: OfPlace = (place) => Math.fround(this.#largest[place]! * shareOf(place))
     cutInto(trial, { values, width: this.#moments.width }, limitOf)
     roundValues({ values: trial, rows, cols }, this.#scheme)
     for (let at = 0; at < trial.length; at++) trial[at]! -= values[at]!
@@ -97,6 +104,7 @@ class LimitSearch {
         if (errors[row]! >= this.#leastErrors[place]!) continue
         this.#leastErrors[place] = errors[row]!
         this.limits[place] = limitOf(place)
+        this.shares[place] = shareOf(place)
       }
     }
   }

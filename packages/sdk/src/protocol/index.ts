@@ -113,6 +113,7 @@ export { detokenizedSchema, detokenizeRequestSchema } from './tokens/detokenize.
 export type { Detokenized, DetokenizeRequest } from './tokens/detokenize.ts'
 export { renderedRequestListSchema, renderedRequestSchema } from './tokens/rendered-request.ts'
 export type { RenderedSamplingParams, WireRenderedRequest } from './tokens/rendered-request.ts'
+export { textSchema } from './text-schema.ts'
 export { tokenizedSchema, tokenizeRequestSchema } from './tokens/tokenize.ts'
 export type { Tokenized, TokenizeRequest } from './tokens/tokenize.ts'
 export { tokenizerInfoSchema } from './tokens/tokenizer-info.ts'

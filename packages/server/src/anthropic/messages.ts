@@ -36,6 +36,7 @@ export function addMessages(app: FastifyInstance, server: ServerContext): void {
   const endpoint: Endpoint = {
     methods: ['POST'],
     url: '/messages',
+    operation: 'chat',
     dialect: anthropicDialect,
     fieldName: messagesFieldName,
     description: {

@@ -41,6 +41,7 @@ export function addChatCompletions(app: FastifyInstance, server: ServerContext):
     url: '/chat/completions',
     dialect: openaiDialect,
     fieldName: chatFieldName,
+    operation: 'chat',
     description: {
       summary: 'An answer to a conversation',
       tag: 'Generation',

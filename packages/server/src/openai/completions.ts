@@ -50,6 +50,7 @@ export function addCompletions(app: FastifyInstance, server: ServerContext): voi
     url: '/completions',
     dialect: openaiDialect,
     fieldName: completionFieldName,
+    operation: 'text_completion',
     description: {
       summary: 'A continuation of each prompt',
       tag: 'Generation',

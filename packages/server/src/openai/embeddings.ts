@@ -22,6 +22,7 @@ export function addEmbeddings(app: FastifyInstance, server: ServerContext): void
   const endpoint: Endpoint = {
     methods: ['POST'],
     url: '/embeddings',
+    operation: 'embeddings',
     dialect: openaiDialect,
     fieldName: poolingFieldName,
     description: {

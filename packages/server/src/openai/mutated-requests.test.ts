@@ -25,7 +25,11 @@ const messages = [
   },
   { role: 'tool', tool_call_id: 'a', content: '{"a": 1}' },
 ]
-const common = { max_tokens: 6, seed: 1, n: 2, temperature: 1 }
+const common = {
+  'chat/completions': { max_tokens: 6, seed: 1, n: 2, temperature: 1 },
+  completions: { max_tokens: 6, seed: 1, n: 2, temperature: 1 },
+  responses: { max_output_tokens: 6, seed: 1, temperature: 1 },
+}
 const tag = {
   type: 'structural_tag',
   format: { type: 'tag', begin: '<a>', content: { type: 'json_schema', json_schema: parameters }, end: '</a>' },
@@ -47,6 +51,35 @@ const chats: Record<string, unknown>[] = [
 const texts = [
   { prompt: ['a', 'b'], structured_outputs: { json: parameters }, echo: true },
   { prompt: 'a', response_format: { type: 'json_object' }, logprobs: 2 },
+]
+const flatTool = { type: 'function', name: 'get_weather', description: 'd', parameters, strict: true }
+const items = [
+  { role: 'user', content: [{ type: 'input_text', text: 'What is the weather in Oslo?' }] },
+  {
+    type: 'reasoning',
+    summary: [{ type: 'summary_text', text: 'hm' }],
+    content: [{ type: 'reasoning_text', text: 'hm' }],
+  },
+  { type: 'function_call', call_id: 'a', name: 'f', arguments: '{}' },
+  { type: 'function_call_output', call_id: 'a', output: '{"a": 1}' },
+  { type: 'message', id: 'msg_1', role: 'assistant', status: 'completed', content: 'It is.' },
+]
+const responses: Record<string, unknown>[] = [
+  { input: 'Hello!', instructions: 'Be brief.', metadata: { a: 'b' }, reasoning: { effort: 'low', summary: 'auto' } },
+  { input: items, tools: [flatTool], tool_choice: 'auto', stream: true, truncation: 'auto' },
+  { input: items, tools: [flatTool], tool_choice: { type: 'function', name: 'get_weather' }, store: false },
+  {
+    input: items,
+    text: { format: { type: 'json_schema', name: 'n', schema: parameters, strict: true } },
+    stream: true,
+  },
+  { input: items, include: ['message.output_text.logprobs'], top_logprobs: 2, user: 'u', service_tier: 'auto' },
+  { input: items, structured_outputs: { regex: '(ab|c)+[0-9]{2,3}' }, background: true },
+]
+const requests = [
+  ...chats.map((body) => ['chat/completions', body] as const),
+  ...texts.map((body) => ['completions', body] as const),
+  ...responses.map((body) => ['responses', body] as const),
 ]
 const junk: readonly unknown[] = [
   null,
@@ -93,22 +126,21 @@ function mutated(value: unknown, uniform: () => number): unknown {
 
 function endOf(status: number, body: string): string {
   if (status !== 200) return `${status}: ${errorBodySchema.parse(JSON.parse(body)).error.message}`
-  if (!body.startsWith('data: ')) return '200'
-  const events = readEvents(body)
+  if (!/^(data|event): /.test(body)) return '200'
+  const events = readEvents(body.replaceAll(/^event: .*\n/gm, ''))
   expect(events.at(-1)).toBe('[DONE]')
   const error = events.map((event) => errorBodySchema.safeParse(event)).find(({ success }) => success)
   return error?.data === undefined ? '200' : `event: ${error.data.error.message}`
 }
 
 describe('requests of every kind', () => {
-  const send = async (body: Record<string, unknown>) => {
-    const path = 'prompt' in body ? 'completions' : 'chat/completions'
-    const { status, body: answer } = await chat.send({ ...common, ...body }, path)
+  const send = async (path: keyof typeof common, body: object) => {
+    const { status, body: answer } = await chat.send({ ...common[path], ...body }, path)
     return endOf(status, answer)
   }
 
   it('are answered', async () => {
-    for (const body of [...chats, ...texts]) expect(await send(body), JSON.stringify(body)).toBe('200')
+    for (const [path, body] of requests) expect(await send(path, body), JSON.stringify(body)).toBe('200')
   })
 
   it('that were changed somewhere are answered too, or refused with a 400', async () => {
@@ -116,14 +148,15 @@ describe('requests of every kind', () => {
     const check = async (number: number): Promise<void> => {
       let draws = 0
       const uniform = (): number => uniformAt(number, draws++)
-      const bodies = [...chats, ...texts]
-      const body = mutated(bodies[Math.floor(uniform() * bodies.length)], uniform)
-      const end = typeof body === 'object' && body !== null && !Array.isArray(body) ? await send({ ...body }) : '400'
+      const [path, original] = requests[Math.floor(uniform() * requests.length)]!
+      const body = mutated(original, uniform)
+      const isBody = typeof body === 'object' && body !== null && !Array.isArray(body)
+      const end = isBody ? await send(path, { ...body }) : '400'
       expect(end, JSON.stringify(body)?.slice(0, 2000)).toMatch(/^(200$|400)/)
       ends.push(end)
     }
-    for (let at = 0; at < 400; at += 20) await Promise.all(Array.from({ length: 20 }, (_, i) => check(at + i)))
+    for (let at = 0; at < 600; at += 20) await Promise.all(Array.from({ length: 20 }, (_, i) => check(at + i)))
     for (const pattern of [/^200/, /^400/]) expect(ends.filter((end) => pattern.test(end)).length).toBeGreaterThan(40)
-    for (const body of [...chats, ...texts]) expect(await send(body)).toBe('200')
+    for (const [path, body] of requests) expect(await send(path, body)).toBe('200')
   }, 240_000)
 })

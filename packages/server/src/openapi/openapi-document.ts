@@ -4,8 +4,36 @@ import type { KnownEndpoint } from '../unknown-path.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
+type Content = Readonly<Record<string, { readonly schema: { readonly $ref: string } }>>
+
+export interface OpenApiOperation {
+  readonly operationId: string
+  readonly summary: string
+  readonly tags: readonly string[]
+  readonly security?: readonly Json[]
+  readonly parameters?: readonly {
+    readonly name: string
+    readonly in: string
+    readonly required: boolean
+    readonly schema: Json
+  }[]
+  readonly requestBody?: { readonly required: true; readonly content: Content }
+  readonly responses: Readonly<Record<string, { readonly description: string; readonly content?: Content }>>
+}
+
+type PathItem = Readonly<Record<string, OpenApiOperation>>
+
+/** As far as we write it. */
+export interface OpenApiDocument {
+  readonly openapi: '3.1.1'
+  readonly info: { readonly title: string; readonly version: string; readonly description: string }
+  readonly servers: readonly { readonly url: string }[]
+  readonly paths: Readonly<Record<string, PathItem>>
+  readonly components: { readonly schemas: Readonly<Record<string, Json>>; readonly securitySchemes: Json }
+}
+
 /** What this server has, in OpenAPI 3.1. */
-export function openApiDocument(endpoints: readonly KnownEndpoint[], version: string): Json {
+export function openApiDocument(endpoints: readonly KnownEndpoint[], version: string): OpenApiDocument {
   const schemas = new NamedSchemas()
   const paths = Object.fromEntries(endpoints.map((endpoint) => [pathOf(endpoint.url), pathItem(endpoint, schemas)]))
   return {
@@ -13,8 +41,19 @@ export function openApiDocument(endpoints: readonly KnownEndpoint[], version: st
     info: { title: 'Octavo', version, description: 'An inference engine behind the interfaces of OpenAI and vLLM.' },
     servers: [{ url: '/' }],
     paths,
-    components: { schemas: schemas.all, securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
+    components: { schemas: schemas.all, securitySchemes },
   }
+}
+
+const securitySchemes = {
+  key: { type: 'http', scheme: 'bearer', description: 'Where the server asks for keys.' },
+  adminKey: { type: 'http', scheme: 'bearer', description: "The operator's." },
+}
+
+const security: Readonly<Record<NonNullable<KnownEndpoint['access']>, readonly Json[] | null>> = {
+  anyone: null,
+  caller: [{ key: [] }, {}],
+  admin: [{ adminKey: [] }],
 }
 
 /** The schemas of bodies; one that several endpoints have stands there once. */
@@ -23,7 +62,7 @@ class NamedSchemas {
   readonly #names = new Map<WireSchema, string>()
 
   /** A reference to it, by a name like what it is of where it is new. */
-  refTo(schema: WireSchema, name: string): Json {
+  refTo(schema: WireSchema, name: string): { readonly $ref: string } {
     let found = this.#names.get(schema)
     if (found === undefined) {
       found = this.#unusedName(name)
@@ -40,7 +79,7 @@ class NamedSchemas {
   }
 }
 
-function pathItem(endpoint: KnownEndpoint, schemas: NamedSchemas): Json {
+function pathItem(endpoint: KnownEndpoint, schemas: NamedSchemas): PathItem {
   const { methods, url, description = {} } = endpoint
   const operations = methods.flatMap((method) => {
     const described = 'summary' in description ? description : description[method]
@@ -48,7 +87,7 @@ function pathItem(endpoint: KnownEndpoint, schemas: NamedSchemas): Json {
     const name = `${pascalCase(withoutVersion(pathOf(url)))}${methods.length > 1 && !('summary' in description) ? pascalCase(method) : ''}`
     return [[method.toLowerCase(), operation(described, { endpoint, method, name, schemas })]]
   })
-  return Object.fromEntries(operations) as Json
+  return Object.fromEntries(operations) as PathItem
 }
 
 interface OperationContext {
@@ -59,15 +98,16 @@ interface OperationContext {
   readonly schemas: NamedSchemas
 }
 
-function operation(description: EndpointDescription, context: OperationContext): Json {
+function operation(description: EndpointDescription, context: OperationContext): OpenApiOperation {
   const { endpoint, method, name, schemas } = context
   const { summary, tag, request, requestType = 'application/json' } = description
+  const keys = security[endpoint.access ?? 'caller']
   const parameters = [...pathParameters(endpoint.url), ...queryParameters(description.query)]
   return {
     operationId: `${method.toLowerCase()}${pascalCase(pathOf(endpoint.url))}`,
     summary,
     tags: [tag],
-    ...(endpoint.access !== 'anyone' && { security: [{ key: [] }, {}] }),
+    ...(keys !== null && { security: keys }),
     ...(parameters.length > 0 && { parameters }),
     ...(request !== undefined && {
       requestBody: { required: true, content: { [requestType]: { schema: schemas.refTo(request, `${name}Request`) } } },
@@ -79,7 +119,7 @@ function operation(description: EndpointDescription, context: OperationContext):
 function responses(
   { answer, answerType = 'application/json', event, error = errorBodySchema }: EndpointDescription,
   { name, schemas }: OperationContext,
-): Json {
+): OpenApiOperation['responses'] {
   const content = {
     ...(answer !== undefined && { [answerType]: { schema: schemas.refTo(answer, `${name}Answer`) } }),
     // OpenAPI 3.1 describes a stream as a whole; this is what the data of each event is.
@@ -100,12 +140,12 @@ function pathOf(url: string): string {
   return url.replace(/:(\w+)/g, '{$1}').replace(/\*$/, '{name}')
 }
 
-function pathParameters(url: string): Json[] {
-  const names = [...pathOf(url).matchAll(/\{(\w+)\}/g)].map(([, name]) => name)
+function pathParameters(url: string): NonNullable<OpenApiOperation['parameters']>[number][] {
+  const names = [...pathOf(url).matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name)
   return names.map((name) => ({ name, in: 'path', required: true, schema: { type: 'string' } }))
 }
 
-function queryParameters(query: WireSchema | undefined): Json[] {
+function queryParameters(query: WireSchema | undefined): NonNullable<OpenApiOperation['parameters']>[number][] {
   if (query === undefined) return []
   const { properties = {}, required = [] } = jsonSchemaOf(query) as {
     properties?: Record<string, Json>

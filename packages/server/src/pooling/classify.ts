@@ -20,6 +20,7 @@ export function addClassify(app: FastifyInstance, server: ServerContext): void {
   const endpoint: Endpoint = {
     methods: ['POST'],
     url: '/classify',
+    operation: 'classify',
     dialect: openaiDialect,
     fieldName: poolingFieldName,
     description: {

@@ -24,6 +24,7 @@ export function addPooling(app: FastifyInstance, server: ServerContext): void {
   const endpoint: Endpoint = {
     methods: ['POST'],
     url: '/pooling',
+    operation: 'pooling',
     dialect: openaiDialect,
     fieldName: poolingFieldName,
     description: {

@@ -15,6 +15,7 @@ export function addRerank(app: FastifyInstance, server: ServerContext): void {
   const endpoint: Endpoint = {
     methods: ['POST'],
     url: '/rerank',
+    operation: 'rerank',
     dialect: openaiDialect,
     fieldName: rerankFieldName,
     description: {

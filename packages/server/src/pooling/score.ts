@@ -15,6 +15,7 @@ export function addScore(app: FastifyInstance, server: ServerContext): void {
   const endpoint: Endpoint = {
     methods: ['POST'],
     url: '/score',
+    operation: 'score',
     dialect: openaiDialect,
     fieldName: scoreFieldName,
     description: {

@@ -93,7 +93,9 @@ export class FakeEngine implements EngineClient {
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<RequestOutput, void, undefined> {
     signal?.throwIfAborted()
     this.#check(request)
-    const seen: SeenRequest = { request, state: 'running', numTokens: 0 }
+    const arrivedMs = Date.now()
+    const { onEnd, ...asked } = request
+    const seen: SeenRequest = { request: asked, state: 'running', numTokens: 0 }
     this.seen.push(seen)
     const prompt = promptText(request)
     const promptTokenIds = prompt === null ? tokenIdsOf(request) : this.idsOf(prompt)
@@ -106,6 +108,17 @@ export class FakeEngine implements EngineClient {
       yield* this.#run({ seen, signal, prompt, promptTokenIds })
     } finally {
       if (seen.state === 'running') seen.state = 'aborted'
+      onEnd?.({
+        numPromptTokens: promptTokenIds.length,
+        numCachedTokens: 0,
+        numGenerationTokens: seen.numTokens,
+        finishReasons: [seen.state === 'aborted' ? 'abort' : 'stop'],
+        params: { maxTokens, temperature: request.params.temperature ?? 1, topP: 1, n: request.params.n ?? 1 },
+        arrivedMs,
+        firstTokenMs: seen.numTokens > 0 ? arrivedMs : null,
+        endedMs: Date.now(),
+        times: null,
+      })
     }
   }
 
@@ -156,7 +169,8 @@ export class FakeEngine implements EngineClient {
 
   async pool(request: PoolingRequest, signal?: AbortSignal): Promise<PoolingOutput> {
     signal?.throwIfAborted()
-    this.seenPooling.push(request)
+    const { onEnd: _, ...asked } = request
+    this.seenPooling.push(asked)
     const model = request.model === undefined ? this.models[0] : this.models.find(({ id }) => id === request.model)
     if (model === undefined) throw new ModelNotFoundError(request.model ?? '', 'no such model')
     await Promise.race([this.#options.pace?.(0) ?? Promise.resolve(), rejectOnAbort(signal)])

@@ -29,7 +29,7 @@ void QuantizeActivationsAvx2(const QuantizedActivations& out, const float* x, in
     const int64_t tile = token / kTileTokens;
     const int64_t tokens = out.TokensOf(tile);
     for (int64_t b = 0; b < out.blocks; b++) {
-      const float* from = x + token * out.cols + b * 32;
+      const float* from = x + (token - begin) * out.cols + b * 32;
       const int64_t at = tile * kTileTokens * out.blocks + b * tokens + token % kTileTokens;
       __m256 values[4];
       __m256i bits = _mm256_setzero_si256();

@@ -68,7 +68,11 @@ inline __m512i LoadZeros(const QuantPanels& w, const uint8_t* scales, int64_t b)
   return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
 }
 
-/// Subtracts a block's zeros, at most 128, from its narrow codes, which are unsigned bytes 128 above that afterwards.
+/// What narrow codes have too much once zeros are subtracted from them, which makes unsigned bytes of them.
+constexpr int kZeroBias = 128;
+constexpr int kZeroBiasBits = 7;
+
+/// Subtracts a block's zeros, at most 128, from its narrow codes, and adds kZeroBias.
 template <ScaleKind kScales>
 inline void SubtractZeros(const QuantPanels& w, const uint8_t* scales, int64_t b, __m512i (&codes)[8]) {
   const uint8_t* at = scales + w.GroupOffset<kScales>(b, 0) + w.grouped.group_bytes - kPanelRows;
@@ -77,7 +81,7 @@ inline void SubtractZeros(const QuantPanels& w, const uint8_t* scales, int64_t b
   const __m512i four = _mm512_setr_epi32(0, 0x01010101, 0x02020202, 0x03030303, 0x04040404, 0x05050505, 0x06060606,
                                          0x07070707, 0x08080808, 0x09090909, 0x0a0a0a0a, 0x0b0b0b0b, 0x0c0c0c0c,
                                          0x0d0d0d0d, 0x0e0e0e0e, 0x0f0f0f0f);
-  const __m512i added = _mm512_sub_epi8(_mm512_set1_epi8(-128), _mm512_shuffle_epi8(rows, four));
+  const __m512i added = _mm512_sub_epi8(_mm512_set1_epi8(static_cast<char>(kZeroBias)), _mm512_shuffle_epi8(rows, four));
 #pragma GCC unroll 8
   for (int g = 0; g < 8; g++) codes[g] = _mm512_add_epi8(codes[g], added);
 }
@@ -202,7 +206,8 @@ template <PanelKind kKind, int kTokens>
   // Few tokens: two chains each, or the latency of one would show.
   constexpr bool kTwoChains = kParts == 2 || kTokens <= 2;
   // With more tokens it is cheaper to subtract zeros from the codes, once, than from each token's sums.
-  constexpr bool kZerosFirst = HasZeros(kTraits.scales) && kTraits.code_bits < 8 && kTokens >= 4;
+  constexpr bool kNarrowZeros = HasZeros(kTraits.scales) && kTraits.code_bits < 8;
+  constexpr bool kZerosFirst = kNarrowZeros && kTokens >= 4;
   const int64_t tokens = x.TokensOf(tile);
   const int64_t part_stride = x.n * x.blocks;
   const uint8_t* block = w.Codes(panel) + begin * CodeBytesPerBlock(kTraits.code_bits);
@@ -227,12 +232,11 @@ template <PanelKind kKind, int kTokens>
     for (int t = 0; t < kTokens; t++) {
       const __m512 x_scale = _mm512_set1_ps(x.scales[at + t]);
       __m512i first = _mm512_setzero_si512();
-      if constexpr (kZerosFirst) {
-        first = _mm512_slli_epi32(_mm512_set1_epi32(x.corrections[at + t]), 7);
-      } else if constexpr (HasZeros(kTraits.scales)) {
+      if constexpr (HasZeros(kTraits.scales) && !kZerosFirst) {
         // Less the zero times the sum of the token's codes: both fit 16 bits, and a zero's upper half is none.
-        first = _mm512_dpwssd_epi32(first, zeros, _mm512_set1_epi32(x.corrections[at + t]));
-      } else if constexpr (UnsignedBias(kTraits) != 0) {
+        const int32_t correction = x.corrections[at + t] >> (kNarrowZeros ? kZeroBiasBits : 0);
+        first = _mm512_dpwssd_epi32(first, zeros, _mm512_set1_epi32(correction));
+      } else if constexpr (kZerosFirst || UnsignedBias(kTraits) != 0) {
         first = _mm512_set1_epi32(x.corrections[at + t]);
       }
 #pragma GCC unroll 4

@@ -102,7 +102,7 @@ void QuantizeWideAvx512(const WideActivations& out, const float* x, int64_t begi
     for (int64_t chunk = 0; chunk < out.chunks; chunk++) {
       const int64_t first = chunk * kWideCols;
       const int64_t count = out.cols - first < kWideCols ? out.cols - first : kWideCols;
-      const float* from = x + token * out.cols + first;
+      const float* from = x + (token - begin) * out.cols + first;
       __m512i bits = _mm512_setzero_si512();
       for (int64_t i = 0; i < count; i += 16)
         bits = _mm512_max_epi32(bits, _mm512_and_si512(_mm512_castps_si512(_mm512_loadu_ps(from + i)), magnitude));

@@ -15,7 +15,7 @@ void QuantizeActivationsAvx512(const QuantizedActivations& out, const float* x, 
     const int64_t tile = token / kTileTokens;
     const int64_t tokens = out.TokensOf(tile);
     for (int64_t b = 0; b < out.blocks; b++) {
-      const float* from = x + token * out.cols + b * 32;
+      const float* from = x + (token - begin) * out.cols + b * 32;
       const int64_t at = tile * kTileTokens * out.blocks + b * tokens + token % kTileTokens;
       const __m512 low = _mm512_loadu_ps(from);
       const __m512 high = _mm512_loadu_ps(from + 16);

@@ -22,7 +22,7 @@ void QuantizeActivationsNeon(const QuantizedActivations& out, const float* x, in
     const int64_t tile = token / kTileTokens;
     const int64_t tokens = out.TokensOf(tile);
     for (int64_t b = 0; b < out.blocks; b++) {
-      const float* from = x + token * out.cols + b * 32;
+      const float* from = x + (token - begin) * out.cols + b * 32;
       const int64_t at = tile * kTileTokens * out.blocks + b * tokens + token % kTileTokens;
       float32x4_t values[8];
       uint32x4_t bits = vdupq_n_u32(0);

@@ -59,7 +59,7 @@ void QuantizeWideScalar(const WideActivations& out, const float* x, int64_t begi
     for (int64_t chunk = 0; chunk < out.chunks; chunk++) {
       const int64_t first = chunk * kWideCols;
       const int64_t count = out.cols - first < kWideCols ? out.cols - first : kWideCols;
-      const float* from = x + token * out.cols + first;
+      const float* from = x + (token - begin) * out.cols + first;
       const float largest = MaxMagnitude(from, count);
       const bool is_zero = largest < kSmallestQuantized;
       const float inverse = is_zero || !std::isfinite(largest) ? 0.0f : 127.0f / largest;

@@ -14,7 +14,7 @@ void QuantizeActivationsScalar(const QuantizedActivations& out, const float* x, 
     const int64_t tile = token / kTileTokens;
     const int64_t tokens = out.TokensOf(tile);
     for (int64_t b = 0; b < out.blocks; b++) {
-      const float* from = x + token * out.cols + b * 32;
+      const float* from = x + (token - begin) * out.cols + b * 32;
       const int64_t at = tile * kTileTokens * out.blocks + b * tokens + token % kTileTokens;
       const float largest = MaxMagnitude(from, 32);
       const bool is_zero = largest < kSmallestQuantized;

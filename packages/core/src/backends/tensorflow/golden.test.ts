@@ -2,6 +2,8 @@ import { fileURLToPath } from 'node:url'
 import { setBackend } from '@tensorflow/tfjs-core'
 import { it } from 'vitest'
 import { describeGolden } from '../../models/golden.case.ts'
+import { describePooling } from '../../models/pooling.case.ts'
+import type { BackendPack } from '../backend-pack.ts'
 import { skipReason } from './tensorflow-available.case.ts'
 import { createTensorflowPack } from './tensorflow-pack.ts'
 
@@ -23,14 +25,13 @@ const variants = [
 
 if (skipReason === null) {
   for (const { dtype, fusedOps, ...options } of variants) {
-    describeGolden(`tensorflow, ${dtype}, fused ops: ${fusedOps}`, {
-      fixtures,
-      ...options,
-      async createPack() {
-        const pack = await createTensorflowPack({ dtype, fusedOps })
-        await setBackend(pack.name)
-        return pack
-      },
-    })
+    const name = `tensorflow, ${dtype}, fused ops: ${fusedOps}`
+    const createPack = async (): Promise<BackendPack> => {
+      const pack = await createTensorflowPack({ dtype, fusedOps })
+      await setBackend(pack.name)
+      return pack
+    }
+    describeGolden(name, { fixtures, ...options, createPack })
+    describePooling(name, { fixtures, ...('tolerance' in options && { tolerance: options.tolerance }), createPack })
   }
 } else it.skip(`golden data on tensorflow: ${skipReason}`, () => {})

@@ -1,3 +1,4 @@
+import { formatBytes, type TurnQueue } from '@octavo/core'
 import type { InputItem, ResponseItem, ResponseRequest } from '@octavo/sdk/protocol'
 import { HttpError } from '../../http-error.ts'
 import { inputItemId, responseOfItem } from './response-ids.ts'
@@ -18,9 +19,12 @@ export interface ConversationOptions {
   readonly responseId: string
   /** A response of the same tenant. */
   readonly find: (id: string) => Promise<StoredResponse | null>
+  readonly turns: TurnQueue
 }
 
 const maxItems = 4096
+/** More text than any template's output may have. */
+const maxSize = 32 * 1024 * 1024
 
 /**
  * The conversation up to now, and what the request adds to it; items that it refers to are looked up.
@@ -28,17 +32,24 @@ const maxItems = 4096
  */
 export async function openConversation(
   request: Pick<ResponseRequest, 'input' | 'previous_response_id'>,
-  { responseId, find }: ConversationOptions,
+  { responseId, find, turns }: ConversationOptions,
 ): Promise<Conversation> {
   const previous = await previousResponse(request.previous_response_id ?? null, find)
-  const own = await ownItems(request.input, { responseId, find })
+  const referred = await referredItems(request.input, find)
+  const own = await turns.run(() => ownItems(request.input, { responseId, referred }))
   const before = previous === null ? [] : [...previous.items, ...previous.response.output]
   const numItems = before.length + own.length
   if (numItems > maxItems) {
     const message = `input: the conversation has ${numItems} items, this server takes ${maxItems}; begin a new one with what matters of it.`
     throw new HttpError(400, message, { param: 'input' })
   }
-  return { items: [...before, ...own], numOwnItems: own.length, size: (previous?.size ?? 0) + sizeOf(own) }
+  const sizeBefore = previous === null ? 0 : previous.itemsSize + sizeOf(previous.response.output)
+  const size = sizeBefore + (await turns.run(() => sizeOf(own)))
+  if (size > maxSize) {
+    const message = `input: the conversation has about ${formatBytes(size)}, this server takes ${formatBytes(maxSize)}; begin a new one with what matters of it.`
+    throw new HttpError(400, message, { param: 'input' })
+  }
+  return { items: [...before, ...own], numOwnItems: own.length, size }
 }
 
 async function previousResponse(id: string | null, find: ConversationOptions['find']): Promise<StoredResponse | null> {
@@ -56,44 +67,50 @@ async function previousResponse(id: string | null, find: ConversationOptions['fi
   return previous
 }
 
-async function ownItems(input: ResponseRequest['input'], options: ConversationOptions): Promise<ResponseItem[]> {
-  const { responseId } = options
-  if (input == null) return []
-  if (typeof input === 'string') return [userMessage(input, inputItemId('message', responseId, 0))]
-  const found = new Map<string, StoredResponse | null>()
-  const items: ResponseItem[] = []
-  for (const [index, item] of input.entries()) {
-    if (item.type === 'item_reference') items.push(await referredItem(item.id, { index, found, ...options }))
-    else items.push(completeItem(item, { index, responseId }))
+/** By the places of the references. */
+async function referredItems(
+  input: ResponseRequest['input'],
+  find: ConversationOptions['find'],
+): Promise<ReadonlyMap<number, ResponseItem>> {
+  const items = new Map<number, ResponseItem>()
+  const found = new Map<string, ReadonlyMap<string, ResponseItem>>()
+  for (const [index, item] of typeof input === 'string' || input == null ? [] : input.entries()) {
+    if (item.type !== 'item_reference') continue
+    const responseId = responseOfItem(item.id)
+    if (responseId !== null && !found.has(responseId)) found.set(responseId, itemsOf(await find(responseId)))
+    const referred = responseId === null ? undefined : found.get(responseId)?.get(item.id)
+    if (referred === undefined) {
+      const message = `Item with id ${quote(item.id)} not found. Items are kept as long as their responses, and not with store: false.`
+      throw new HttpError(404, message, { param: `input.${index}.id` })
+    }
+    items.set(index, referred)
   }
   return items
 }
 
+/** What a response was given, and what it made of it, by their names. */
+function itemsOf(stored: StoredResponse | null): ReadonlyMap<string, ResponseItem> {
+  if (stored === null) return new Map()
+  const { response, items, numOwnItems } = stored
+  const all = [...items.slice(items.length - numOwnItems), ...response.output]
+  return new Map(all.map((item) => [item.id, item]))
+}
+
+interface OwnItems {
+  readonly responseId: string
+  readonly referred: ReadonlyMap<number, ResponseItem>
+}
+
+function ownItems(input: ResponseRequest['input'], { responseId, referred }: OwnItems): ResponseItem[] {
+  if (input == null) return []
+  if (typeof input === 'string') return [userMessage(input, inputItemId('message', responseId, 0))]
+  return input.map((item, index) =>
+    item.type === 'item_reference' ? referred.get(index)! : completeItem(item, { index, responseId }),
+  )
+}
+
 function userMessage(text: string, id: string): ResponseItem {
-  return { type: 'message', id, status: 'completed', role: 'user', content: [{ type: 'input_text', text }] }
-}
-
-interface Reference extends ConversationOptions {
-  readonly index: number
-  /** What other references have found. */
-  readonly found: Map<string, StoredResponse | null>
-}
-
-async function referredItem(id: string, { index, found, find }: Reference): Promise<ResponseItem> {
-  const responseId = responseOfItem(id)
-  let stored = responseId === null ? null : found.get(responseId)
-  if (responseId !== null && stored === undefined) {
-    stored = await find(responseId)
-    found.set(responseId, stored)
-  }
-  const item = stored == null ? undefined : itemsOf(stored).find((one) => one.id === id)
-  if (item !== undefined) return item
-  const message = `Item with id ${quote(id)} not found. Items are kept as long as their responses, and not with store: false.`
-  throw new HttpError(404, message, { param: `input.${index}.id` })
-}
-
-function itemsOf({ response, items, numOwnItems }: StoredResponse): ResponseItem[] {
-  return [...response.output, ...items.slice(items.length - numOwnItems)]
+  return { type: 'message', id, status: 'completed', role: 'user', content: [inputText(text)] }
 }
 
 type OwnItem = Exclude<InputItem, { readonly type: 'item_reference' }>

@@ -1,7 +1,6 @@
 import { type GenerateRequest, OctavoError, type RequestOutput } from '@octavo/core'
 import type { ResponseItem } from '@octavo/sdk/protocol'
 import type { CallerEngine } from '../../server-context.ts'
-import { sizeOf } from './size-of.ts'
 
 export interface FittingOutputsOptions {
   readonly engine: CallerEngine
@@ -14,6 +13,8 @@ export interface FittingOutputsOptions {
 
 /** How much of the context a conversation is cut down to, so that there is room for an answer. */
 const wantedShare = 0.75
+/** More than a token has on average: of a text that is far too long the engine counts the tokens of a beginning only. */
+const maxCharsPerToken = 16
 
 /** The engine's outputs for a conversation. */
 export async function* fittingOutputs(options: FittingOutputsOptions): AsyncGenerator<RequestOutput, void, undefined> {
@@ -39,9 +40,14 @@ export function withoutOldest(items: readonly ResponseItem[], error: unknown): r
   const excess = excessOf(error)
   if (excess === null) return null
   const begin = items.findIndex((item) => !isSystem(item))
-  const sizes = items.map(sizeOf)
+  const sizes = items.map(lengthOf)
   let size = sizes.slice(begin).reduce((total, one) => total + one, 0)
-  const wanted = Math.min(size - 1, (size * wantedShare * excess.maxModelLen) / excess.numPromptTokens)
+  const { maxModelLen, numPromptTokens } = excess
+  const wanted = Math.min(
+    size - 1,
+    (size * wantedShare * maxModelLen) / numPromptTokens,
+    maxModelLen * maxCharsPerToken,
+  )
   let cut: number | null = null
   for (let i = begin; i < items.length && size > wanted; i++) {
     size -= sizes[i]!
@@ -51,6 +57,27 @@ export function withoutOldest(items: readonly ResponseItem[], error: unknown): r
   }
   while (cut !== null && cut < items.length && !isUser(items[cut]!)) cut++
   return cut === null ? null : [...items.slice(0, begin), ...items.slice(cut)]
+}
+
+/** Of what the template is given, about. */
+function lengthOf(item: ResponseItem): number {
+  switch (item.type) {
+    case 'message':
+      return lengthOfParts(item.content)
+    case 'reasoning':
+      return lengthOfParts(item.content.length > 0 ? item.content : item.summary)
+    case 'function_call':
+      return markupLength + item.name.length + item.arguments.length
+    case 'function_call_output':
+      return typeof item.output === 'string' ? markupLength + item.output.length : lengthOfParts(item.output)
+  }
+}
+
+/** Of what templates put around a message. */
+const markupLength = 32
+
+function lengthOfParts(parts: readonly { readonly text: string }[]): number {
+  return parts.reduce((length, { text }) => length + text.length, markupLength)
 }
 
 function excessOf(error: unknown): { readonly numPromptTokens: number; readonly maxModelLen: number } | null {

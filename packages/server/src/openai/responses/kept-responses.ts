@@ -10,6 +10,8 @@ interface StartOptions {
   readonly drive: () => Promise<void>
   /** Told of a store that fails. */
   readonly explain: (error: unknown) => unknown
+  /** In any case, when nothing more happens. */
+  readonly onEnd: () => void
 }
 
 /** The responses of a server: those that are being made in the background, and those that the store has. */
@@ -47,7 +49,29 @@ export class KeptResponses {
    * Makes a response in the background. What comes of it is kept, unless it was deleted meanwhile.
    * @throws HttpError 429 where the tenant has too many, 413 where there is no room for it
    */
-  async start(run: ResponseRun, { tenant, drive, explain }: StartOptions): Promise<void> {
+  async start(run: ResponseRun, { tenant, drive, explain, onEnd }: StartOptions): Promise<void> {
+    try {
+      await this.#begin(tenant, run)
+    } catch (error) {
+      onEnd()
+      throw error
+    }
+    const end = drive()
+      .then(() => this.#keepEnd(tenant, run))
+      .catch((error: unknown) => void explain(error))
+      .finally(() => {
+        this.#ends.delete(end)
+        onEnd()
+      })
+    this.#ends.add(end)
+  }
+
+  /** Resolves once nothing is being made any more, and all is kept. */
+  async whenIdle(): Promise<void> {
+    while (this.#ends.size > 0) await Promise.allSettled(this.#ends)
+  }
+
+  async #begin(tenant: string | null, run: ResponseRun): Promise<void> {
     const { id } = run.response
     const runs = this.#runs.get(tenant) ?? new Map<string, ResponseRun>()
     if (runs.size >= maxRuns) {
@@ -56,27 +80,13 @@ export class KeptResponses {
     }
     this.#runs.set(tenant, runs.set(id, run))
     try {
-      if (!(await this.#store.put(tenant, run.stored)))
-        throw new HttpError(413, 'The conversation is too large for the store; send it without background: true.')
+      if (await this.#store.put(tenant, run.stored)) return
     } catch (error) {
       this.#forget(tenant, id)
       throw error
     }
-    const end = drive()
-      .then(() => this.#keepEnd(tenant, run))
-      .catch((error: unknown) => void explain(error))
-      .finally(() => this.#ends.delete(end))
-    this.#ends.add(end)
-  }
-
-  /** Resolves once all have ended by themselves, or were ended when the time was over. */
-  async drain(timeoutMs: number): Promise<void> {
-    const reason = new HttpError(503, 'The server is shutting down; the response was ended.')
-    const timer = setTimeout(() => {
-      for (const runs of this.#runs.values()) for (const run of runs.values()) void run.cancel(reason)
-    }, timeoutMs)
-    while (this.#ends.size > 0) await Promise.allSettled(this.#ends)
-    clearTimeout(timer)
+    this.#forget(tenant, id)
+    throw new HttpError(413, 'The conversation is too large for the store; send it without background: true.')
   }
 
   async #keepEnd(tenant: string | null, run: ResponseRun): Promise<void> {

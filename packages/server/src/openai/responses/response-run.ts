@@ -45,16 +45,11 @@ export class ResponseRun {
 
   get stored(): StoredResponse {
     const { conversation, isStream } = this.#options
-    const { items, numOwnItems, size } = conversation
+    const { items, numOwnItems, size: itemsSize } = conversation
     const { response } = this
     const events = isStream && this.#isOver ? this.#events : null
-    return {
-      response,
-      items,
-      numOwnItems,
-      events,
-      size: size + sizeOf(response) + (events === null ? 0 : sizeOf(events)),
-    }
+    const size = itemsSize + sizeOf(response) + (events === null ? 0 : sizeOf(events))
+    return { response, items, numOwnItems, events, itemsSize, size }
   }
 
   /** Resolves when it has ended, however it did. */

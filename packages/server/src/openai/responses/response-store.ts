@@ -9,6 +9,8 @@ export interface StoredResponse {
   readonly numOwnItems: number
   /** Of one that was made in the background as a stream; `null` = it was not, or has not ended. */
   readonly events: readonly ResponseEvent[] | null
+  /** About how many bytes the items take. */
+  readonly itemsSize: number
   /** About how many bytes all this takes. */
   readonly size: number
 }

@@ -94,8 +94,7 @@ export class ResponseWriter {
   /** What is open stays as it is: nobody says that it is done. */
   fail(error: HttpError): ResponseEvent[] {
     this.#items.cutOff()
-    const code = error.status < 500 ? 'invalid_prompt' : 'server_error'
-    this.#end({ status: 'failed', error: { code, message: error.message }, incomplete_details: null })
+    this.#end({ status: 'failed', error: { code: codeOf(error), message: error.message }, incomplete_details: null })
     const told: ResponseEvent = errorEvent(error, this.#numEvents++)
     return [told, this.#lifecycle('response.failed')]
   }
@@ -141,6 +140,12 @@ export class ResponseWriter {
   #number({ type, ...fields }: EventDraft): ResponseEvent {
     return { type, sequence_number: this.#numEvents++, ...fields } as ResponseEvent
   }
+}
+
+/** By OpenAI's names, of which clients know no others. */
+function codeOf({ status }: HttpError): string {
+  if (status >= 500) return 'server_error'
+  return status === 429 ? 'rate_limit_exceeded' : 'invalid_prompt'
 }
 
 /** An engine that parses nothing has text. */

@@ -31,11 +31,12 @@ import { addStoredResponses } from './stored-responses.ts'
 /** POST /v1/responses, and what becomes of them later. */
 export function addResponses(app: FastifyInstance, server: ServerContext): void {
   const kept = new KeptResponses(server.responseStore)
-  endWithServer(app, server, kept)
+  app.addHook('onClose', () => kept.whenIdle())
   addStoredResponses(app, server, kept)
   const endpoint: Endpoint = {
     methods: ['POST'],
     url: '/responses',
+    operation: 'chat',
     dialect: responsesDialect,
     fieldName: responsesFieldName,
     description: {
@@ -57,15 +58,6 @@ export function addResponses(app: FastifyInstance, server: ServerContext): void 
     if (body.background === true) return startInBackground(job)
     return body.stream === true ? streamResponse(job) : sendWhole(job)
   }
-}
-
-/** What is made in the background ends with the server, and is given the same time as what clients wait for. */
-function endWithServer(app: FastifyInstance, { drainTimeoutMs }: ServerContext, kept: KeptResponses): void {
-  let drained = Promise.resolve()
-  app.addHook('preClose', async () => {
-    drained = kept.drain(drainTimeoutMs)
-  })
-  app.addHook('onClose', () => drained)
 }
 
 interface Arrival {
@@ -97,7 +89,7 @@ async function openJob(arrival: Arrival, body: ResponseRequest, generation: Gene
     throw new HttpError(400, 'request_id: a response of this id is kept already; choose another.', {
       param: 'request_id',
     })
-  const conversation = await openConversation(body, { responseId: id, find })
+  const conversation = await openConversation(body, { responseId: id, find, turns })
   const model = resolveModel(server.engine, generation.model)
   const writer = new ResponseWriter({
     request: body,
@@ -131,7 +123,7 @@ async function keep({ body, kept, tenant, conversation, writer, explain }: Job):
   if (body.store === false) return
   const { items, numOwnItems, size } = conversation
   const { response } = writer
-  const stored = { response, items, numOwnItems, events: null, size: size + sizeOf(response) }
+  const stored = { response, items, numOwnItems, events: null, itemsSize: size, size: size + sizeOf(response) }
   try {
     if (!(await kept.put(tenant, stored))) writer.setUnstored()
   } catch (error) {
@@ -166,7 +158,9 @@ async function startInBackground(job: Job): Promise<FastifyReply> {
   const isStream = body.stream === true
   const run = new ResponseRun({ writer, conversation, isStream })
   const drive = () => run.drive({ outputs: job.outputs(run.signal), explain })
-  await kept.start(run, { tenant, drive, explain })
+  const work = server.inFlight.openBackground()
+  work.signal.addEventListener('abort', () => void run.cancel(work.signal.reason as Error))
+  await kept.start(run, { tenant, drive, explain, onEnd: () => work.end() })
   const { signal } = generation
   const options = { turns: server.turns, signal, explain }
   if (!isStream) return sendJson(reply, run.response, options)

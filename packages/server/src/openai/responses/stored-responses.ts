@@ -7,7 +7,6 @@ import {
   type ResponseItemList,
   responseEventSchema,
   responseItemListSchema,
-  type ResponseObject,
   responseObjectSchema,
   responseQuerySchema,
 } from '@octavo/sdk/protocol'
@@ -55,6 +54,7 @@ export function addStoredResponses(app: FastifyInstance, server: ServerContext, 
     methods: ['GET', 'DELETE'],
     url: '/responses/:id',
     description: descriptions.one,
+    takesBody: false,
     handler: answerWith((asked) => (asked.request.method === 'DELETE' ? remove(asked) : read(asked))),
   })
   addEndpoint(app, server, {
@@ -86,16 +86,14 @@ interface Asked {
 type Answer = (asked: Asked) => unknown
 
 async function read(asked: Asked): Promise<FastifyReply> {
-  const { server, kept, request, reply, tenant, id } = asked
+  const { kept, request, reply, tenant, id } = asked
   const query = parseWire(responseQuerySchema, request.query)
-  const signal = server.inFlight.signalOf(reply.raw)
-  const explain = (error: unknown) => explainFailure(server, { endpoint: common, error, request, reply })
-  const options = { turns: server.turns, signal, explain }
+  const options = sendOptions(asked)
   const run = kept.run(tenant, id)
   if (query.stream !== 'true') return sendJson(reply, run?.response ?? (await find(asked)).response, options)
   const after = query.starting_after === undefined ? -1 : Number(query.starting_after)
-  const events = run?.follow(after, signal) ?? replay(await find(asked), after)
-  return sendEventStream(reply, events, { ...options, pingMs: server.pingMs, dialect: responsesDialect })
+  const events = run?.follow(after, options.signal) ?? replay(await find(asked), after)
+  return sendEventStream(reply, events, { ...options, pingMs: asked.server.pingMs, dialect: responsesDialect })
 }
 
 async function remove({ kept, tenant, id }: Asked): Promise<DeletedResponse> {
@@ -104,19 +102,29 @@ async function remove({ kept, tenant, id }: Asked): Promise<DeletedResponse> {
 }
 
 /** Twice is as good as once. */
-async function cancel(asked: Asked): Promise<ResponseObject> {
+async function cancel(asked: Asked): Promise<FastifyReply> {
   const run = asked.kept.run(asked.tenant, asked.id)
-  if (run !== null) return run.cancel()
+  if (run !== null) return sendJson(asked.reply, await run.cancel(), sendOptions(asked))
   const { response } = await find(asked)
-  if (response.background) return response
-  throw new HttpError(400, 'Only a response that was created with background: true can be cancelled.', { param: 'id' })
+  if (response.background) return sendJson(asked.reply, response, sendOptions(asked))
+  const message = 'Cannot cancel a synchronous response; only those created with background: true.'
+  throw new HttpError(400, message, { param: 'id' })
 }
 
-async function listInput(asked: Asked): Promise<ResponseItemList> {
+async function listInput(asked: Asked): Promise<FastifyReply> {
   const query = parseWire(inputItemsQuerySchema, asked.request.query)
   const { items, numOwnItems } = await find(asked)
   const own = items.slice(items.length - numOwnItems)
-  return pageOf(query.order === 'asc' ? own : own.toReversed(), query)
+  const page = pageOf(query.order === 'asc' ? own : own.toReversed(), query)
+  return sendJson(asked.reply, page, sendOptions(asked))
+}
+
+function sendOptions({ server, request, reply }: Asked) {
+  return {
+    turns: server.turns,
+    signal: server.inFlight.signalOf(reply.raw),
+    explain: (error: unknown) => explainFailure(server, { endpoint: common, error, request, reply }),
+  }
 }
 
 async function find({ kept, tenant, id }: Asked): Promise<StoredResponse> {

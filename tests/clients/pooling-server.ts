@@ -1,0 +1,38 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { AsyncEngine } from '@octavo/core'
+import { createApp, createModelRouter, listen } from '@octavo/server'
+
+const models = ['bert-embed', 'qwen3-embedding', 'bert-reranker', 'qwen3-seqcls'] as const
+
+export type PoolingModel = (typeof models)[number]
+
+/** Tiny models that embed, classify and score, each an engine, behind one address, in this process. */
+export interface PoolingServer extends AsyncDisposable {
+  /** Without /v1. */
+  readonly url: string
+}
+
+export async function startPoolingServer(): Promise<PoolingServer> {
+  const engines = await Promise.all(
+    models.map(async (name) => [name, await AsyncEngine.create({ model: folderOf(name), backend: 'cpu' })] as const),
+  )
+  const engine = createModelRouter(Object.fromEntries(engines))
+  const server = await listen(createApp({ engine, version: 'test' }), { host: '127.0.0.1', port: 0 })
+  return {
+    url: server.url,
+    async [Symbol.asyncDispose]() {
+      await server.close()
+      await engine.shutdown()
+    },
+  }
+}
+
+/** What transformers computed of them. */
+export function goldenOf<Golden>(name: PoolingModel): Golden {
+  return JSON.parse(readFileSync(`${folderOf(name)}/golden.json`, 'utf8')) as Golden
+}
+
+function folderOf(name: PoolingModel): string {
+  return fileURLToPath(new URL(`../../fixtures/models/${name}`, import.meta.url))
+}
