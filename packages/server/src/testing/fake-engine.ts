@@ -49,6 +49,9 @@ const idle: EngineMetrics = {
   prefixCacheQueries: 0,
   prefixCacheHits: 0,
   numSteps: 0,
+  numDeferredSeqs: 0,
+  stepTokens: { counts: [], sum: 0 },
+  drafts: null,
 }
 
 export interface SeenRequest {
