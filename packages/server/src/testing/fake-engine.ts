@@ -1,4 +1,5 @@
 import { ContextLengthError, joinMessages, ModelNotFoundError, resolveSamplingParams } from '@octavo/core'
+import { noMetrics } from '@octavo/core/engine'
 import type {
   CompletionOutput,
   DecodedLogprob,
@@ -35,23 +36,6 @@ export interface FakeEngineOptions {
   readonly tasks?: readonly ModelTask[]
   /** Default: `fakePoolingInfo`. */
   readonly pooling?: Partial<PoolingInfo>
-}
-
-const idle: EngineMetrics = {
-  numRunningSeqs: 0,
-  numWaitingSeqs: 0,
-  kvCacheUsage: 0,
-  numKvBlocks: 0,
-  numUnfilledKvSlots: 0,
-  numPreemptions: 0,
-  promptTokens: 0,
-  generationTokens: 0,
-  prefixCacheQueries: 0,
-  prefixCacheHits: 0,
-  numSteps: 0,
-  numDeferredSeqs: 0,
-  stepTokens: { counts: [], sum: 0 },
-  drafts: null,
 }
 
 export interface SeenRequest {
@@ -235,7 +219,7 @@ export class FakeEngine implements EngineClient {
 
   metrics(): EngineMetrics {
     const running = this.seen.filter(({ state }) => state === 'running').length
-    return { ...idle, numRunningSeqs: running, numWaitingSeqs: this.numWaitingSeqs }
+    return { ...noMetrics({ numBlocks: 0 }), numRunningSeqs: running, numWaitingSeqs: this.numWaitingSeqs }
   }
 
   async checkHealth(): Promise<void> {
