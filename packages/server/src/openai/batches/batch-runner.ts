@@ -1,9 +1,13 @@
 import type { Batch, BatchRequest } from '@octavo/sdk/protocol'
+import type { RequestMeter } from '../../access/key-meter.ts'
+import type { Caller } from '../../authenticate.ts'
 import { HttpError } from '../../http-error.ts'
 import { type BatchRecord, hasEnded } from './batch-record.ts'
 import { BatchRun, type BatchRunOptions } from './batch-run.ts'
 import { type FileStore, now } from './file-store.ts'
 import { newId } from './storage-folder.ts'
+
+type RunnerOptions = Omit<BatchRunOptions, 'save' | 'meter'>
 
 const windowSeconds = 24 * 60 * 60
 /** A server that starts forgets older ones that have ended; their files stay. */
@@ -14,19 +18,19 @@ const maxUnfinished = 64
 /** All batches, those that run and those that have ended; each tenant sees its own. */
 export class BatchRunner {
   readonly #files: FileStore
-  readonly #options: Omit<BatchRunOptions, 'save'>
+  readonly #options: RunnerOptions
   readonly #runs = new Map<string, BatchRun>()
   readonly #working = new Set<Promise<void>>()
   /** The last write of each record: one after the other. */
   readonly #saved = new Map<string, Promise<void>>()
 
-  private constructor(options: Omit<BatchRunOptions, 'save'>) {
+  private constructor(options: RunnerOptions) {
     this.#files = options.files
     this.#options = options
   }
 
   /** Goes on with what was running when the last server stopped. */
-  static async open(options: Omit<BatchRunOptions, 'save'>): Promise<BatchRunner> {
+  static async open(options: RunnerOptions): Promise<BatchRunner> {
     const runner = new BatchRunner(options)
     const records = (await options.files.folder.readAll('batches')) as BatchRecord[]
     for (const record of records.sort((a, b) => a.batch.created_at - b.batch.created_at)) {
@@ -54,7 +58,7 @@ export class BatchRunner {
   }
 
   /** @throws HttpError 400 where there is no such file, or too many batches have not ended */
-  async create(tenant: string | null, request: BatchRequest): Promise<Batch> {
+  async create({ tenant, meter }: Caller, request: BatchRequest): Promise<Batch> {
     const file = this.#files.get(tenant, request.input_file_id)
     if (file.purpose !== 'batch')
       throw new HttpError(400, 'input_file_id: must be a file with the purpose "batch".', { param: 'input_file_id' })
@@ -72,7 +76,7 @@ export class BatchRunner {
       outputExpiresAfter: request.output_expires_after ?? null,
     }
     await this.#save(record)
-    const run = this.#add(record)
+    const run = this.#add(record, meter)
     this.#begin(run)
     return run.batch
   }
@@ -102,14 +106,18 @@ export class BatchRunner {
     await Promise.all(this.#working)
   }
 
-  #add(record: BatchRecord): BatchRun {
-    const run = new BatchRun(record, { ...this.#options, save: (changed) => this.#save(changed) })
+  #add(record: BatchRecord, meter?: RequestMeter): BatchRun {
+    const run = new BatchRun(record, { ...this.#options, meter, save: (changed) => this.#save(changed) })
     this.#runs.set(record.batch.id, run)
     return run
   }
 
   #begin(run: BatchRun): void {
-    const work = run.run().finally(() => this.#working.delete(work))
+    const work = run
+      .run()
+      // What became of it could not be written down.
+      .catch(() => this.#options.logger.error(`${run.record.batch.id}: its record could not be written`))
+      .finally(() => this.#working.delete(work))
     this.#working.add(work)
   }
 

@@ -4,11 +4,12 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { EngineOverloadedError } from '@octavo/core'
 import { type Batch, type BatchResult, batchListSchema, batchResultSchema, batchSchema } from '@octavo/sdk/protocol'
-import type { FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import { afterAll, describe, expect, it, vi } from 'vitest'
 import { createApp } from '../../app.ts'
+import { octavoPlugin } from '../../plugin.ts'
 import { FakeEngine, type FakeEngineOptions } from '../../testing/fake-engine.ts'
-import { upload } from '../../testing/upload.ts'
+import { formRequest, upload } from '../../testing/upload.ts'
 
 const root = await mkdtemp(path.join(tmpdir(), 'octavo-batches-'))
 const apps: FastifyInstance[] = []
@@ -328,6 +329,27 @@ describe('a batch on its way', () => {
     }
     const batch = await untilEnd(app, await start(app, jsonl(lines.slice(0, 1))))
     expect([batch.request_counts.completed, numRefused]).toEqual([1, 3])
+  })
+
+  it('keeps to the limits of its key, and waits for them', async () => {
+    const { app, engine } = open({ apiKeys: [{ key: 'a', maxConcurrentRequests: 2 }], engine: pace(1) })
+    const headers = { authorization: 'Bearer a' }
+    const batch = await untilEnd(app, await start(app, jsonl(lines.slice(0, 5)), { headers }), headers)
+    expect(batch.request_counts).toEqual({ total: 5, completed: 5, failed: 0 })
+    expect(engine.seen).toHaveLength(5)
+  })
+
+  it('is served under a prefix, within another program', async () => {
+    const engine = new FakeEngine()
+    const app = Fastify()
+    apps.push(app)
+    await app.register(octavoPlugin, { engine, prefix: '/llm', batches: { folder: path.join(root, 'plugin') } })
+    const form = await formRequest(jsonl(lines.slice(0, 2)))
+    const file = (await app.inject({ method: 'POST', url: '/llm/v1/files', ...form })).json()
+    const payload = { input_file_id: file.id, endpoint: '/v1/chat/completions', completion_window: '24h' }
+    const begun = (await app.inject({ method: 'POST', url: '/llm/v1/batches', payload })).json()
+    const counts = async () => (await app.inject(`/llm/v1/batches/${begun.id}`)).json().request_counts
+    await vi.waitUntil(async () => (await counts()).completed === 2)
   })
 
   it('leaves room for those who wait for answers', async () => {
