@@ -25,7 +25,7 @@ describe('docs', () => {
       .filter((source) => source.includes('addEndpoint('))
       .flatMap((source) =>
         [...source.matchAll(/\burl: '(\/[^']+)'/g)].map(([, url = '']) =>
-          url.replace('*', 'NAME').replaceAll(/:(\w+)/g, (_, name: string) => name.toUpperCase()),
+          url.replace('*', 'NAME').replace(/:\w+/, 'ID'),
         ),
       )
     expect(urls.length).toBeGreaterThanOrEqual(7)
