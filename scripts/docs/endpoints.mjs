@@ -76,6 +76,12 @@ const endpoints = [
     'POST /v1/chat/completions/render, /v1/completions/render',
     'token ids and sampling parameters of a request, of which nothing runs: for routers',
   ],
+  ['GET, POST /v1/files', 'files of requests: [batches](batches.md)'],
+  ['GET, DELETE /v1/files/ID', 'one of them'],
+  ['GET /v1/files/ID/content', 'what it holds'],
+  ['GET, POST /v1/batches', 'requests of a file, answered behind those who wait'],
+  ['GET /v1/batches/ID', 'how far one is'],
+  ['POST /v1/batches/ID/cancel', 'its early end'],
   ['GET /v1/models', 'the models by the names under which they are served'],
   ['GET /v1/models/NAME', 'one of them; names may hold slashes'],
   [
