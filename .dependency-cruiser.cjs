@@ -103,7 +103,7 @@ module.exports = {
       comment: 'Published code must not import a development dependency.',
       severity: 'error',
       from: { path: '^packages/[^/]+/src/', pathNot: [test, '/testing[.]ts$'] },
-      to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'] },
+      to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only', 'npm-peer'] },
     },
     {
       name: 'no-test-in-product',

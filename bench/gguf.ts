@@ -3,7 +3,7 @@
  * family, lets Octavo and node-llama-cpp continue the same tokens greedily, and prints where they first differ and how far
  * apart the two tokens were for each of the two. Fails where that is more than rounding explains.
  */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -107,14 +107,18 @@ const fixturePrompts = [
   [5, 17, 100, 41, 7, 200, 3, 9],
   [400, 31, 32, 33, 12],
 ]
+const generates = (name: string): boolean =>
+  JSON.parse(readFileSync(path.join(fixtures, name, 'golden.json'), 'utf8')).task === 'generate'
 const cases: Case[] = [
   ...ggufFileTypeNames.map((type) => ({ model: tiny, name: 'octavo-tiny', type, prompts: tinyPrompts })),
-  ...readdirSync(fixtures).map((name) => ({
-    model: fixtures + name,
-    name,
-    type: 'F32' as const,
-    prompts: fixturePrompts,
-  })),
+  ...readdirSync(fixtures)
+    .filter(generates)
+    .map((name) => ({
+      model: fixtures + name,
+      name,
+      type: 'F32' as const,
+      prompts: fixturePrompts,
+    })),
 ]
 const folder = mkdtempSync(path.join(tmpdir(), 'octavo-gguf-'))
 const rows: string[][] = []

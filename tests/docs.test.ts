@@ -23,7 +23,11 @@ describe('docs', () => {
     const urls = [...sourcesOf('server')]
       .map((file) => readFileSync(file, 'utf8'))
       .filter((source) => source.includes('addEndpoint('))
-      .flatMap((source) => [...source.matchAll(/\burl: '(\/[^']+)'/g)].map(([, url = '']) => url.replace('*', 'NAME')))
+      .flatMap((source) =>
+        [...source.matchAll(/\burl: '(\/[^']+)'/g)].map(([, url = '']) =>
+          url.replace('*', 'NAME').replace(/:\w+/, 'ID'),
+        ),
+      )
     expect(urls.length).toBeGreaterThanOrEqual(7)
     expect(urls.filter((url) => !new RegExp(`(/v1| )${url}\``).test(page))).toEqual([])
   })

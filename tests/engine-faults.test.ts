@@ -57,9 +57,9 @@ describe('an engine that dies under octavo serve', () => {
   it('is waited for by what comes meanwhile, up to a bound', async () => {
     const { program, url } = await serveWith('throws', ['--restart-wait', '60'])
     await using server = program
-    const held = complete(url, { stream: true, ignore_eos: true, max_tokens: 900 }).then((response) => response.text())
+    const held = await complete(url, { stream: true, ignore_eos: true, max_tokens: 900 })
     writeFileSync(trigger, '')
-    expect(await held).toContain('The engine has failed and is started again')
+    expect(await held.text()).toContain('The engine has failed and is started again')
     const answers = await Promise.all([complete(url), complete(url, { stream: true })])
     expect(answers.map(({ status: code }) => code)).toEqual([200, 200])
     expect(await answers[0]!.json()).toMatchObject({ choices: [{ finish_reason: 'length' }] })

@@ -7,7 +7,7 @@ import path from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, expect, it } from 'vitest'
-import { makeCertificates } from './certificates.ts'
+import { makeCertificates } from '../packages/server/src/testing/certificates.ts'
 import { octavo, type Program, serveTiny } from './program.ts'
 
 const folder = mkdtempSync(path.join(tmpdir(), 'octavo-operations-'))

@@ -1,5 +1,5 @@
 // docs/models.md: what names a model may have, and which models there are.
-import { supportedArchitectures } from '../../packages/core/src/config/architectures.ts'
+import { findArchitecture, supportedArchitectures } from '../../packages/core/src/config/architectures.ts'
 import { ggufArchitectureNames } from '../../packages/core/src/loading/gguf-architecture.ts'
 import { quantizationMethods } from '../../packages/core/src/quantization/create-quantization-scheme.ts'
 import { loadableGgmlTypes } from '../../packages/core/src/loading/gguf-header.ts'
@@ -33,6 +33,7 @@ A path of this machine goes before a repository of the same name; what begins wi
 | \`generation_config.json\` | defaults of sampling, end tokens (\`--generation-config octavo\` leaves its sampling aside) |
 | \`model.safetensors\`, or \`model.safetensors.index.json\` and its shards | the weights: float32, float16, bfloat16, or quantized |
 | \`quantize_config.json\`, \`quant_config.json\`, \`hf_quant_config.json\` | how the weights are quantized, where config.json does not say it |
+| \`modules.json\`, \`1_Pooling/config.json\`, \`2_Dense/…\`, \`config_sentence_transformers.json\`, \`sentence_bert_config.json\` | which vector is the embedding ([pooling.md](pooling.md#which-models)) |
 
 Nothing else is fetched, and PyTorch pickles (\`.bin\`, \`.pt\`) are never loaded: they can run code. A GGUF file has all of these in itself, and only it is
 fetched. Weights of a file that no layer reads are an error that names them, but for known leftovers; so is a pointer of Git LFS in a file's place.
@@ -42,9 +43,17 @@ it stopped; free space is checked before. Gated and private repositories need \`
 
 ## Architectures
 
-| \`architectures\` in config.json | safetensors | GGUF, by \`general.architecture\` |
+Decoders, which generate and embed:
+
+| \`architectures\` in config.json | GGUF, by \`general.architecture\` | without a head: they embed | with a classifier of texts, or of tokens |
+|---|---|---|---|
+${rowsOf('tokens').map(decoderRow).join('\n')}
+
+Encoders, which embed or classify:
+
+| \`architectures\` in config.json | as masked language models, which embed | with a classifier of texts, or of tokens |
 |---|---|---|
-${supportedArchitectures.map(architectureRow).join('\n')}
+${encoderRows().join('\n')}
 
 \`Gemma3ForConditionalGeneration\` serves its text part. An architecture that is not in the table is refused by its name, before anything else of the checkpoint is judged.
 How one is added: [add-a-model.md](add-a-model.md).
@@ -59,11 +68,40 @@ ${loadableGgmlTypes.join(', ')}; Q2_K is widened to float32, the IQ, TQ, Q3_K an
 `
 }
 
-function architectureRow(name) {
+/** Names whose model file has a head of this kind. */
+function rowsOf(head) {
+  return supportedArchitectures.filter((name) => findArchitecture(name).head === head)
+}
+
+function relativesOf(name, head) {
+  const { model } = findArchitecture(name)
+  const prefix = /^(XLM)?(?:[A-Z][a-z]+|GPT2|[A-Z][a-z]+[0-9]?)/.exec(name)[0].slice(0, 4)
+  return rowsOf(head).filter((other) => findArchitecture(other).model === model && other.startsWith(prefix))
+}
+
+function listed(names) {
+  return names.length === 0 ? '' : names.map((name) => `\`${name}\``).join(', ')
+}
+
+function decoderRow(name) {
+  const relatives = name === 'Gemma3ForConditionalGeneration' ? () => [] : (head) => relativesOf(name, head)
+  const classifiers = [...relatives('classes'), ...relatives('token-classes')]
+  return `| \`${name}\` | ${ggufOf(name)} | ${listed(relatives('none'))} | ${listed(classifiers)} |`
+}
+
+function ggufOf(name) {
+  // Converters write Mistral's models under Llama's name.
+  if (name === 'MistralForCausalLM') return '`llama`'
   const keys = ggufArchitectureNames.filter(([, architecture]) => architecture === name).map(([key]) => key)
   const note = name === 'MixtralForCausalLM' ? ' with experts' : ''
-  // Converters write Mistral's models under Llama's name.
-  if (name === 'MistralForCausalLM') return `| \`${name}\` | yes | \`llama\` |`
-  const gguf = keys.length === 0 ? 'no' : keys.map((key) => `\`${key}\`${note}`).join(', ')
-  return `| \`${name}\` | yes | ${gguf} |`
+  return keys.length === 0 ? 'no' : keys.map((key) => `\`${key}\`${note}`).join(', ')
+}
+
+function encoderRows() {
+  const models = rowsOf('none').filter((name) => name.endsWith('Model') && relativesOf(name, 'tokens').length === 0)
+  return models.map((name) => {
+    const others = relativesOf(name, 'none').filter((other) => other !== name)
+    const classifiers = [...relativesOf(name, 'classes'), ...relativesOf(name, 'token-classes')]
+    return `| \`${name}\` | ${listed(others)} | ${listed(classifiers)} |`
+  })
 }

@@ -121,6 +121,9 @@ export type { FillWeight, PackedFormat, PackedWeight, PackedWeightSpec, StoredRo
 // What a module of kind `linear-methods` exports.
 export type { CreateLinearMethods, LinearMethodsContext } from './engine/worker-modules.ts'
 
+export { resolvePooling } from './engine/resolve-pooling.ts'
+export type { PoolingOptions } from './engine/resolve-pooling.ts'
+
 // A model without an engine, whole or in stages.
 export { openModel } from './engine/open-model.ts'
 export type { OpenedModel, OpenModelOptions } from './engine/open-model.ts'

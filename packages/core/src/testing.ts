@@ -2,6 +2,7 @@
 export { describeBatchInvariance } from './engine/batch-invariance.case.ts'
 export type { DescribeBatchInvarianceOptions } from './engine/batch-invariance.case.ts'
 export { ReplayGroup } from './layers/replay-group.case.ts'
+export { listGoldenFolders } from './models/golden-models.case.ts'
 export { describeGolden } from './models/golden.case.ts'
 export type { DescribeGoldenOptions } from './models/golden.case.ts'
 export { createKQuantModel } from './models/k-quant-model.case.ts'

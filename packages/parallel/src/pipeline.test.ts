@@ -1,5 +1,5 @@
 /** The promise of pipelines: tokens, logits and logprobs have the bits of the whole model. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { resolveSamplingParams, type SamplingParamsInput } from '@octavo/core'
 import {
@@ -17,6 +17,7 @@ import {
 import { openCheckpoint } from '@octavo/core/loading'
 import { type LayerRange, type ModelConfig, parseModelConfig } from '@octavo/core/model'
 import { memory } from '@tensorflow/tfjs-core'
+import { listGoldenFolders } from '@octavo/core/testing'
 import { describe, expect, it } from 'vitest'
 import { resolveLayerRanges } from './layer-ranges.ts'
 import { StagesExecutor } from './stages-executor.case.ts'
@@ -126,7 +127,7 @@ function tokensOf({ updates }: Run, id: string): number[] {
 }
 
 const cases: { path: string; prompts: { ids: number[]; greedy: readonly number[] }[] }[] = [
-  ...readdirSync(`${fixtures}models`).map((family) => ({
+  ...listGoldenFolders(fixtures).map((family) => ({
     path: `models/${family}`,
     prompts: readJson<Golden>(`models/${family}/golden.json`).prompts.map(({ ids, greedy_ids: greedy }) => ({
       ids,

@@ -7,6 +7,8 @@ export interface Caller {
   readonly tenant: string | null
   /** Counts and limits what it asks for. Default: no limits. */
   readonly meter?: RequestMeter
+  /** It is a batch, for which nobody waits; the server's own. */
+  readonly isBatch?: boolean
   /** What this very request holds; the server's own. */
   readonly ticket?: Ticket
 }

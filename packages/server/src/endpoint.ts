@@ -1,49 +1,19 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { actingCaller } from './acting-caller.ts'
 import { presentedKey } from './access/presented-key.ts'
-import type { Dialect } from './dialect.ts'
-import type { WireSchema } from '@octavo/sdk/protocol'
 import { HttpError } from './http-error.ts'
+import type { KnownEndpoint } from './known-endpoint.ts'
 import type { ServerContext } from './server-context.ts'
 
 const knownMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'] as const
 
-export type Method = 'GET' | 'POST' | 'DELETE'
-
-/** What /openapi.json says of an endpoint; the schemas are those that it parses by. */
-export interface EndpointDescription {
-  /** A line without a full stop. */
-  readonly summary: string
-  /** The group it is listed under. */
-  readonly tag: string
-  /** Of the JSON body; `requestType` where it comes as something else. */
-  readonly request?: WireSchema
-  readonly requestType?: string
-  /** An object: each of its fields is a parameter of the query. */
-  readonly query?: WireSchema
-  /** Of the body of a 200; absent: it has none. */
-  readonly answer?: WireSchema
-  readonly answerType?: string
-  /** Of the data of one event, where the answer may be a stream. */
-  readonly event?: WireSchema
-  /** Of errors. Default: OpenAI's. */
-  readonly error?: WireSchema
-}
-
-export interface Endpoint {
-  readonly methods: readonly Method[]
+export interface Endpoint extends KnownEndpoint {
   /** Below the prefix of the app; it is served with a slash at its end too. */
   readonly url: string
-  readonly dialect: Dialect
-  /** Default 'caller': who shows a key, where keys are asked for. 'admin': who shows the admin key; without one nobody. */
-  readonly access?: 'anyone' | 'caller' | 'admin'
   /** Default true; false: what is sent as a body is not looked at, and may be empty whatever its type. */
   readonly takesBody?: boolean
   /** How the wire spells a field that core names, in a request with this body. Default: as core does. */
   readonly fieldName?: (field: string, body: unknown) => string
-  /** One for all methods, or one each. */
-  readonly description?: EndpointDescription | Readonly<Partial<Record<Method, EndpointDescription>>>
-  /** What it has a model do, in OpenTelemetry's words: 'chat', 'text_completion', 'embeddings', … Its requests have spans. */
-  readonly operation?: string
   readonly handler: (request: FastifyRequest, reply: FastifyReply) => unknown
 }
 
@@ -89,7 +59,7 @@ const accessChecks: Readonly<Record<NonNullable<Endpoint['access']>, readonly Ac
 
 async function checkCaller({ authenticate, inFlight }: ServerContext, ...[request, reply]: Arrival): Promise<void> {
   const { headers, method, url, ip, raw } = request
-  const caller = await authenticate({ headers, method, url, ip, raw })
+  const caller = actingCaller() ?? (await authenticate({ headers, method, url, ip, raw }))
   if (caller === null) throw unauthorized('Missing or wrong API key')
   // What only asks for something that is there costs nothing.
   const ticket = method === 'POST' ? caller.meter?.open() : undefined

@@ -104,6 +104,11 @@ export class InFlightRequests {
     return [...this.#requests.values()].filter(({ isOfModel }) => isOfModel).length
   }
 
+  /** Of those, the ones that somebody waits for. */
+  get numWaitedFor(): number {
+    return [...this.#requests.values()].filter(({ isOfModel, caller }) => isOfModel && caller.isBatch !== true).length
+  }
+
   /** Whether a failure is that nobody is there any more to be told of one. */
   isGone(response: ServerResponse, error: unknown): boolean {
     return error instanceof ClientGoneError || response.destroyed

@@ -9,6 +9,7 @@ export type { Authenticate, Caller, UnauthenticatedRequest } from './authenticat
 export type { CorsOptions } from './cors.ts'
 export { toFetchHandler } from './fetch-handler.ts'
 export type { FetchHandler } from './fetch-handler.ts'
+export type { BatchOptions } from './openai/batches/batches-of-server.ts'
 export { checkAddress, listen } from './listen.ts'
 export type { ListenOptions, RunningServer } from './listen.ts'
 export { createModelRouter } from './model-router.ts'

@@ -18,6 +18,9 @@ import { answerError } from './endpoint.ts'
 import { HttpError } from './http-error.ts'
 import { InFlightRequests } from './in-flight-requests.ts'
 import { parseJsonBodies } from './json-body.ts'
+import { addBatches } from './openai/batches/batches.ts'
+import { type BatchOptions, Batches } from './openai/batches/batches-of-server.ts'
+import { addFiles } from './openai/batches/files.ts'
 import { addChatCompletions } from './openai/chat-completions.ts'
 import { addCompletions } from './openai/completions.ts'
 import { addModels } from './openai/models.ts'
@@ -78,6 +81,8 @@ export interface OctavoPluginOptions extends CorsOptions {
   readonly pingIntervalMs?: number | null
   /** Keep the prefix-cache entries of different tenants (by default: API keys) apart. Default true. */
   readonly isolatePrefixCache?: boolean
+  /** Files and batches: where they are kept, and how much there may be. */
+  readonly batches?: BatchOptions
   /** Where responses are kept that can be read and gone on from. Default: `createMemoryResponseStore()`. */
   readonly responseStore?: ResponseStore
   /** Run the Jinja templates that requests bring; a hostile one can keep the server busy. Default false. */
@@ -158,7 +163,8 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
   )
   addStatusEndpoints(app, server)
   addMetrics(app, server, options.metrics ?? 'open')
-  app.register(async (v1) => addV1(v1, server), { prefix: '/v1' })
+  const batches = new Batches(app, server, { ...options.batches, logger })
+  app.register(async (v1) => addV1(v1, server, batches), { prefix: '/v1' })
   addSleep(app, server)
   addTokenize(app, server)
   addDetokenize(app, server)
@@ -185,7 +191,7 @@ export function answerUnknownPaths(app: FastifyInstance, { endpoints }: ServerCo
   })
 }
 
-function addV1(v1: FastifyInstance, server: ServerContext): void {
+function addV1(v1: FastifyInstance, server: ServerContext, batches: Batches): void {
   addChatCompletions(v1, server)
   addCompletions(v1, server)
   addResponses(v1, server)
@@ -196,6 +202,8 @@ function addV1(v1: FastifyInstance, server: ServerContext): void {
   addScore(v1, server)
   addRerank(v1, server)
   addRender(v1, server)
+  addFiles(v1, server, batches)
+  addBatches(v1, server, batches)
 }
 
 /** Anything unexpected is logged by its name and where it was thrown; its message stays out, as it may quote a prompt. */

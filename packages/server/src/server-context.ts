@@ -4,7 +4,7 @@ import type { HttpError } from './http-error.ts'
 import type { InFlightRequests } from './in-flight-requests.ts'
 import type { ResponseStore } from './openai/responses/response-store.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
-import type { KnownEndpoint } from './unknown-path.ts'
+import type { KnownEndpoint } from './known-endpoint.ts'
 
 /** The engine as one caller has it: what it computes is admitted, or refused, and counted. */
 export type CallerEngine = Pick<EngineClient, 'generate' | 'pool'>

@@ -1,13 +1,8 @@
 import { editDistance } from '@octavo/core'
 import type { Dialect } from './dialect.ts'
-import type { Endpoint } from './endpoint.ts'
 import { HttpError } from './http-error.ts'
+import type { KnownEndpoint } from './known-endpoint.ts'
 import { openaiDialect } from './openai/dialect.ts'
-
-export interface KnownEndpoint extends Pick<Endpoint, 'methods' | 'description' | 'access' | 'dialect' | 'operation'> {
-  /** With its prefix; a `*` at the end stands for anything. */
-  readonly url: string
-}
 
 /** How a path is spoken of that nothing serves: as what it stands below. */
 export function dialectOf(url: string, endpoints: readonly KnownEndpoint[]): Dialect {

@@ -47,12 +47,15 @@ function format(model: string, inspection: ModelInspection): string {
     ['parameters', `${count(numParameters)} in ${formatBytes(bytes)}, ${bitsOf({ bytes, numParameters })}`],
     ...sharesOf('by part', parts, bytes),
     ...sharesOf('by format', formats, bytes),
+    ['answers with', answersOf(inspection)],
     ['context', `${maxPositions} tokens`],
     [
       'KV cache',
-      `${Object.entries(kvBytesPerToken)
-        .map(([dtype, size]) => `${formatBytes(size)} a token in ${dtype}`)
-        .join(', ')}`,
+      inspection.pooling.needsWholePrompts
+        ? 'none: prompts are computed whole'
+        : `${Object.entries(kvBytesPerToken)
+            .map(([dtype, size]) => `${formatBytes(size)} a token in ${dtype}`)
+            .join(', ')}`,
     ],
     ['memory', fitOf(inspection)],
   ]
@@ -64,6 +67,25 @@ function shapeOf(inspection: ModelInspection): string {
   const { numLayers, hiddenSize, intermediateSize, numHeads, numKvHeads, headDim, vocabSize, experts } = inspection
   const mixture = experts === null ? '' : `, ${experts.numExpertsPerToken} of ${experts.numExperts} experts`
   return `${numLayers} layers of ${hiddenSize}, ${numHeads} heads and ${numKvHeads} for keys and values of ${headDim}, MLP of ${intermediateSize}${mixture}, vocabulary of ${vocabSize}`
+}
+
+/** How many of a classifier's labels are named. */
+const maxLabels = 8
+
+function answersOf({ pooling }: ModelInspection): string {
+  const { canGenerate, classifier, tasks, dimensions, type, isNormalized, matryoshka } = pooling
+  if (classifier !== null) {
+    const { labels, activation } = classifier
+    const named = labels.slice(0, maxLabels).join(', ')
+    const rest = labels.length > maxLabels ? ` and ${labels.length - maxLabels} more` : ''
+    const ofWhat = tasks.includes('classify') ? 'a text' : 'each token'
+    return `classes of ${ofWhat}, ${activation === 'none' ? 'logits' : activation} of ${named}${rest}`
+  }
+  const others = matryoshka === 'any' ? ['fewer'] : (matryoshka ?? []).filter((length) => length !== dimensions)
+  const lengths = others.length === 0 ? '' : `, or ${others.join(', ')}`
+  const length = isNormalized ? ', of length 1' : ''
+  const embeddings = `embeddings of ${dimensions}${lengths} numbers by ${type}${length}`
+  return canGenerate ? `text; ${embeddings}` : embeddings
 }
 
 function sharesOf(title: string, shares: readonly Share[], total: number): [string, string][] {

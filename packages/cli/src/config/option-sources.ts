@@ -5,9 +5,6 @@ import { readOptionText } from './option-text.ts'
 import { currentVariables, type Variables } from './variables.ts'
 import { variableOf } from './variable-of.ts'
 
-/** How commander calls where an option's value came from. */
-export type OptionSource = 'cli' | 'env' | 'config'
-
 /**
  * Gives the command what the environment says of options that it was given no flag for.
  * @throws InvalidConfigError that names the variable

@@ -2,23 +2,16 @@ import { checkNodeVersion } from '../config/check-node-version.ts'
 import { type EngineConfig, resolveEngineConfig } from '../config/engine-config.ts'
 import type { EngineOptions } from '../config/engine-options.ts'
 import { checkEngineModules, type EngineModule } from '../config/engine-module.ts'
-import {
-  EngineDeadError,
-  EngineSleepingError,
-  InvalidRequestError,
-  ModelNotFoundError,
-  OctavoError,
-} from '../errors.ts'
+import { EngineDeadError, EngineSleepingError, InvalidRequestError, ModelNotFoundError } from '../errors.ts'
 import { fromTransferredError } from '../error-transfer.ts'
 import { type ModelTask, type PoolingInfo, unsupportedTask } from '../pooling-params.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
-import { type Logger, silentLogger } from '../util/logger.ts'
+import { silentLogger } from '../util/logger.ts'
 import { PullQueue } from '../util/pull-queue.ts'
 import { TurnQueue } from '../util/turn-queue.ts'
 import { waitAtMost } from '../util/wait-at-most.ts'
-import { describeChatFormat } from './chat-format-of.ts'
 import { openCheckpoint } from '../loading/checkpoint.ts'
 import { type CoreHooks, createCoreClient } from './create-core-client.ts'
 import type { EngineCoreData } from './create-engine-core.ts'
@@ -36,7 +29,8 @@ import type {
   TokenizeRequest,
 } from './engine-client.ts'
 import type { EngineCoreClient, EngineCoreEvents } from './engine-core-client.ts'
-import { describeRanks, type EngineInfo } from './engine-info.ts'
+import type { EngineInfo } from './engine-info.ts'
+import { describeEnd, logStart, warn } from './engine-log.ts'
 import { type CreateTokenizer, type FrontModel, loadFrontModel, type LoadHooks, locateModel } from './front-model.ts'
 import { InputProcessor, type ProcessedRequest } from './input-processor.ts'
 import { nativeHint } from './native-hint.ts'
@@ -492,34 +486,4 @@ async function loadBoth(
     await core.shutdown()
     throw error
   }
-}
-
-function logStart(
-  info: EngineInfo,
-  { config, front, logger }: { config: EngineConfig; front: FrontModel; logger: Logger },
-): void {
-  if (info.warmup !== null) {
-    const { numSteps, tookMs } = info.warmup
-    logger.info(`warmed up ${info.backend} with ${numSteps} batches in ${(tookMs / 1000).toFixed(1)} s`)
-  }
-  if (front.chatFormat !== null) logger.info(describeChatFormat(front.chatFormat))
-  if (info.ranks.length > 1) for (const line of describeRanks(info)) logger.info(line)
-  if (config.model.maxModelLen === null && info.maxModelLen < front.maxPositions) {
-    logger.warn(
-      `the context is cut from ${front.maxPositions} to ${info.maxModelLen} tokens, which is what the KV cache holds; set maxModelLen or kvCacheMemory to change that`,
-    )
-  }
-}
-
-/** A program that passes no logger is who needs it most. */
-function warn(message: string, { logger }: EngineHooks): void {
-  if (logger === undefined) process.emitWarning(message, 'OctavoHint')
-  else logger.warn(message)
-}
-
-/** The message has the cause and the remedy; a bug's place is in the cause's stack. */
-function describeEnd(error: EngineDeadError): string {
-  let cause: unknown = error
-  while (OctavoError.isInstance(cause)) cause = cause.cause
-  return cause instanceof Error ? `${error.message}\n${cause.stack ?? ''}` : error.message
 }

@@ -6,7 +6,7 @@ import { groupGguf } from './gguf-model.ts'
 import { readJsonFile, readTextFile } from './json-file.ts'
 import { findQuantization, type QuantizationSection } from './quantization-section.ts'
 import { openSafetensors } from './safetensors.ts'
-import { noSentenceTransformers, readSentenceTransformers, type SentenceTransformers } from './sentence-transformers.ts'
+import { readSentenceTransformers, type SentenceTransformers } from './sentence-transformers.ts'
 import type { TokenizerFiles } from './tokenizer-files.ts'
 import type { WeightSource } from './weight-source.ts'
 
@@ -146,11 +146,8 @@ function selectTemplates(value: unknown, file: string): ChatTemplateFiles {
 
 async function openGgufCheckpoint(path: string): Promise<Checkpoint> {
   // Most checkpoints are no GGUF files: they never load this code.
-  const [{ openGguf }, { ggufConfig, ggufGenerationConfig }, { tokenizerFromGguf }] = await Promise.all([
-    import('./gguf.ts'),
-    import('./gguf-config.ts'),
-    import('./gguf-tokenizer.ts'),
-  ])
+  const [{ openGguf }, { ggufConfig, ggufGenerationConfig, ggufSentenceTransformers }, { tokenizerFromGguf }] =
+    await Promise.all([import('./gguf.ts'), import('./gguf-config.ts'), import('./gguf-tokenizer.ts')])
   const model = openGguf(path)
   try {
     const { metadata } = model
@@ -159,7 +156,7 @@ async function openGgufCheckpoint(path: string): Promise<Checkpoint> {
       config: ggufConfig(model),
       generationConfig: ggufGenerationConfig(metadata),
       quantization: model.hasBlocksToConvert ? { file: path, method: 'gguf', json: {} } : null,
-      sentenceTransformers: noSentenceTransformers,
+      sentenceTransformers: ggufSentenceTransformers(model),
       readTokenizer: () => tokenizerFromGguf(metadata),
       openWeights: () => model.reopen(),
     }

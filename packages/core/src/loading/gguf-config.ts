@@ -1,9 +1,11 @@
 import { CheckpointError } from '../errors.ts'
+import type { PoolingType } from '../config/pooling-config.ts'
 import type { JsonObject } from '../util/json-object.ts'
 import { GgufFields } from './gguf-architecture.ts'
 import type { GgufMetadata } from './gguf-header.ts'
 import type { GgufModel } from './gguf.ts'
 import { ggufHeadDim, ggufRopeConfig } from './gguf-rope.ts'
+import { noSentenceTransformers, type SentenceTransformers } from './sentence-transformers.ts'
 
 /** config.json as Hugging Face would have it, rebuilt from GGUF metadata (keys: llama.cpp, gguf-py/gguf/constants.py). */
 export function ggufConfig(model: GgufModel): JsonObject {
@@ -24,6 +26,23 @@ export function ggufConfig(model: GgufModel): JsonObject {
     ...ggufRopeConfig(model, fields),
     ...familyConfig(model, fields),
   }
+}
+
+/** llama.cpp's numbers (`LLAMA_POOLING_TYPE_*`); 0 is none. */
+const poolingTypes: ReadonlyMap<number, PoolingType> = new Map([
+  [1, 'mean'],
+  [2, 'cls'],
+  [3, 'last'],
+])
+
+/** What modules.json says of an embedder; llama.cpp normalizes embeddings whatever the file says. */
+export function ggufSentenceTransformers({ metadata, architecture, file }: GgufModel): SentenceTransformers {
+  const fields = new GgufFields(metadata, architecture.key, file)
+  const number = fields.number('pooling_type') ?? 0
+  if (number === 0) return noSentenceTransformers
+  const type =
+    poolingTypes.get(number) ?? fields.fail('pooling_type', `is ${number}; known are 0 to 3: none, mean, cls and last`)
+  return { ...noSentenceTransformers, modules: { type, inFeatures: null, dense: [], isNormalized: true } }
 }
 
 /** generation_config.json: every token that ends a turn. */

@@ -13,6 +13,9 @@ const maxFiles = 100_000
 /** What to fetch besides the weights. */
 const smallFiles =
   /^(config\.json|generation_config\.json|quantize_config\.json|quant_config\.json|hf_quant_config\.json|tokenizer[^/]*|special_tokens_map\.json|chat_template\.(jinja|json)|additional_chat_templates\/[^/]+\.jinja|adapter_config\.json)$/
+/** The files of sentence-transformers, with the folders of the modules behind the transformer. */
+const sentenceFiles =
+  /^(modules\.json|(config_sentence_transformers|sentence_[\w-]+_config)\.json|\d+_\w+\/(config\.json|model\.safetensors))$/
 
 export interface HubModel {
   readonly access: HubAccess
@@ -62,7 +65,7 @@ async function download(model: HubModel): Promise<string> {
   }
   let result = folder
   if (model.gguf === null) {
-    await fetchFiles(files.filter(({ path }) => smallFiles.test(path) || path === safetensorsIndexName))
+    await fetchFiles(files.filter(({ path }) => isSmallFile(path)))
     await fetchFiles(selectWeights(access.repository, files, folder))
   } else {
     const parts = selectGguf(access.repository, files, model.gguf)
@@ -72,6 +75,10 @@ async function download(model: HubModel): Promise<string> {
   // Written last: an offline start must not find a name for half a model.
   await cache.writeRef(revision, commit)
   return result
+}
+
+function isSmallFile(path: string): boolean {
+  return smallFiles.test(path) || sentenceFiles.test(path) || path === safetensorsIndexName
 }
 
 async function resolveCommit(access: HubAccess, revision: string): Promise<string> {

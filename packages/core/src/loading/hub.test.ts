@@ -94,6 +94,32 @@ describe('downloading', () => {
     expect(readdirSync(join(storage(), 'blobs')).filter((name) => name.endsWith('.incomplete'))).toEqual([])
   })
 
+  it('fetches what an embedder needs besides', async () => {
+    const wanted = {
+      'modules.json': '[]',
+      'config_sentence_transformers.json': '{}',
+      'sentence_xlm-roberta_config.json': '{}',
+      '1_Pooling/config.json': '{}',
+      '2_Dense/config.json': '{}',
+      '2_Dense/model.safetensors': 'dense',
+    }
+    await server.stop()
+    await serve({
+      'config.json': '{}',
+      'model.safetensors': 'x',
+      ...wanted,
+      '2_Dense/pytorch_model.bin': 'x',
+      'onnx/config.json': '{}',
+      'openvino/model.safetensors': 'x',
+    })
+    const path = await resolve('owner/name')
+    const found = readdirSync(path, { recursive: true, encoding: 'utf8' }).filter(
+      (name) => !/Pooling$|Dense$/.test(name),
+    )
+    expect(found.sort()).toEqual(['config.json', 'model.safetensors', ...Object.keys(wanted)].sort())
+    expect(readFileSync(join(path, '2_Dense/model.safetensors'), 'utf8')).toBe('dense')
+  })
+
   it('does not fetch a file twice', async () => {
     await resolve('owner/name')
     const before = server.requests.length

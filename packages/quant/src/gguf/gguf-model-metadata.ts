@@ -1,6 +1,6 @@
 import { UnsupportedModelError } from '@octavo/core'
 import type { GgufArchitecture } from '@octavo/core/loading'
-import type { ModelActivation, ModelConfig, RopeScaling } from '@octavo/core/model'
+import type { ModelActivation, ModelConfig, RopeScaling, PoolingConfig, PoolingType } from '@octavo/core/model'
 import { float32, text, uint32, type GgufValue } from './gguf-value.ts'
 
 /** A matrix or vector of numbers that follows from the config, not from a stored tensor. */
@@ -26,7 +26,11 @@ const activations: Readonly<Record<string, ModelActivation>> = {
  * A config as llama.cpp's keys (gguf-py/gguf/constants.py), the inverse of core's `gguf-config.ts` and `gguf-rope.ts`.
  * @throws UnsupportedModelError for what these keys can't say
  */
-export function modelMetadata(config: ModelConfig, architecture: GgufArchitecture): ModelMetadata {
+export function modelMetadata(
+  config: ModelConfig,
+  architecture: GgufArchitecture,
+  pooling: PoolingConfig,
+): ModelMetadata {
   const { key } = architecture
   checkSayable(config, key)
   const notes: string[] = []
@@ -53,6 +57,7 @@ export function modelMetadata(config: ModelConfig, architecture: GgufArchitectur
     notes.push("llama.cpp rounds the frequencies between which yarn blends, the config's truncate is false")
   addExperts(config, own)
   addFamily(config, key, { own, notes })
+  addPooling(pooling, own, notes)
   const entries = new Map<string, GgufValue>([['general.architecture', text(key)]])
   for (const [name, value] of own) entries.set(`${key}.${name}`, value)
   return { entries, tensors, notes }
@@ -62,6 +67,7 @@ function checkSayable(config: ModelConfig, key: string): void {
   const refuse = (what: string): never => {
     throw new UnsupportedModelError(`${config.file}: ${what}, which GGUF's "${key}" can't say.`)
   }
+  if (config.pooling.classifier !== null) refuse('it is a classifier')
   const activation = activations[key] ?? 'silu'
   if (config.activation !== activation) refuse(`the activation is ${config.activation} and not ${activation}`)
   if (!config.isAttentionScaled || config.isAttentionScaledByLayer) refuse('attention is scaled in its own way')
@@ -73,6 +79,23 @@ function checkSayable(config: ModelConfig, key: string): void {
   const isAlternating = config.layerTypes.every((type, layer) => type === (layer % 2 === 0 ? 'sliding' : 'full'))
   if (slidingWindow !== null && (key === 'gemma2' || key === 'gpt-oss') && !isAlternating)
     refuse('layers with and without a window do not alternate')
+}
+
+/** llama.cpp's numbers of what it pools by. */
+const poolingTypes: Readonly<Record<PoolingType, number>> = { mean: 1, cls: 2, last: 3 }
+
+/** Of a checkpoint that is made for embedding. */
+function addPooling(
+  { canGenerate, dense, isNormalized, type }: PoolingConfig,
+  own: Map<string, GgufValue>,
+  notes: string[],
+): void {
+  if (canGenerate) return
+  const [layer] = dense
+  if (layer !== undefined)
+    throw new UnsupportedModelError(`${layer.folder}: a dense layer behind an embedding, which GGUF can't say.`)
+  own.set('pooling_type', uint32(poolingTypes[type]))
+  if (!isNormalized) notes.push("the checkpoint's embeddings are not normalized, which GGUF does not say")
 }
 
 function addExperts({ moe }: ModelConfig, own: Map<string, GgufValue>): void {

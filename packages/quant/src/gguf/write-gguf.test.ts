@@ -1,14 +1,16 @@
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { LLM, type OutputTokenLogprobs } from '@octavo/core'
 import { embeddedModelPath, openCheckpoint, openGguf } from '@octavo/core/loading'
+import { listGoldenFolders } from '@octavo/core/testing'
 import { afterAll, describe, expect, it } from 'vitest'
 import { ggufFileTypeNames, type GgufFileType } from './gguf-file-type.ts'
 import { writeGguf } from './write-gguf.ts'
 
-const models = fileURLToPath(new URL('../../../../fixtures/models/', import.meta.url))
+const fixtures = fileURLToPath(new URL('../../../../fixtures/', import.meta.url))
+const models = `${fixtures}models/`
 const folder = mkdtempSync(path.join(tmpdir(), 'octavo-gguf-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -30,11 +32,33 @@ function rmse(values: Float32Array, exact: Float32Array): number {
 }
 
 describe('writeGguf', () => {
-  const families = readdirSync(models)
+  const families = listGoldenFolders(fixtures)
   it.each(families)('gives %s the logprobs that its checkpoint has, bit for bit', async (family) => {
     const target = path.join(folder, `${family}.gguf`)
     await writeGguf(models + family, target, { type: 'F32' })
     expect(await generate(target)).toEqual(await generate(models + family))
+  })
+
+  it('says how an embedder pools, and gives the embeddings that its checkpoint has, bit for bit', async () => {
+    const target = path.join(folder, 'embedding.gguf')
+    await writeGguf(models + 'qwen3-embedding', target, { type: 'F32' })
+    const checkpoint = await openCheckpoint(target)
+    expect(checkpoint.sentenceTransformers.modules).toMatchObject({ type: 'last', isNormalized: true })
+    const ids = [39, 278, 75, 78, 630]
+    const embed = async (model: string): Promise<unknown> => {
+      await using llm = await LLM.load(model, { backend: 'cpu', maxNumSeqs: 1 })
+      return (await llm.embed([ids])).map(({ embedding }) => embedding)
+    }
+    expect(await embed(target)).toEqual(await embed(models + 'qwen3-embedding'))
+  })
+
+  it.each([
+    ['qwen3-seqcls', /it is a classifier, which GGUF's "qwen3" can't say/],
+    ['bert-embed', /BertModel is a model of its own making/],
+  ])('refuses %s', async (family, message) => {
+    const target = path.join(folder, `${family}.gguf`)
+    await expect(writeGguf(models + family, target)).rejects.toThrow(message)
+    expect(existsSync(target)).toBe(false)
   })
 
   it.each(['llama', 'qwen2', 'gpt2', 'mistral'])('keeps the tokenizer of %s', async (family) => {

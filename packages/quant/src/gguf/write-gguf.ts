@@ -9,7 +9,7 @@ import {
   type GgufArchitecture,
   type WeightFormat,
 } from '@octavo/core/loading'
-import type { ModelConfig } from '@octavo/core/model'
+import { type ModelConfig, resolvePooling } from '@octavo/core/model'
 import { refuseExisting } from '../checkpoint/refuse-existing.ts'
 import { ExpandedSource } from '../convert/expanded-source.ts'
 import { openSource } from '../convert/open-source.ts'
@@ -98,7 +98,7 @@ function describe(
   checkpoint: Checkpoint,
   { config, architecture, type, options, planned }: Described,
 ): ReturnType<typeof modelMetadata> {
-  const model = modelMetadata(config, architecture)
+  const model = modelMetadata(config, architecture, resolvePooling(checkpoint, config))
   const embedding = planned.find(({ name }) => name === 'token_embd.weight')
   const generation = checkpoint.generationConfig?.['eos_token_id']
   const eos = [config.eosTokenIds, generation].flat().filter((id) => typeof id === 'number')

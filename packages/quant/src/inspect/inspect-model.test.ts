@@ -29,6 +29,24 @@ describe('inspectModel', () => {
     expect(inspection.parts.map(({ name }) => name)).toEqual(['MLP', 'attention', 'embedding', 'norms'])
   })
 
+  it('says what embedders and classifiers make of a text', async () => {
+    const encoder = await inspectModel(fixture('models/bert-embed'), 1024 ** 3)
+    expect(encoder).toMatchObject({
+      architecture: 'BertModel',
+      pooling: { tasks: ['embed', 'token_embed'], canGenerate: false, type: 'mean', dimensions: 64 },
+      maxPositions: 256,
+      kvBytesPerToken: { float32: 0 },
+      memory: { fits: true, maxContextTokens: 256 },
+    })
+    const names = encoder.parts.map(({ name }) => name)
+    expect(names).toEqual(['embedding', 'attention', 'MLP', 'classifier', 'norms'])
+    const classifier = await inspectModel(fixture('models/qwen3-seqcls'), 1024 ** 3)
+    expect(classifier).toMatchObject({
+      pooling: { tasks: ['classify', 'token_classify'], classifier: { numLabels: 3 } },
+    })
+    expect(classifier.parts.find(({ name }) => name === 'classifier')?.numParameters).toBe(3 * 64)
+  })
+
   it('counts the weights of a quantized checkpoint, not its tensors', async () => {
     const { numParameters, quantization, formats, parts } = await inspectModel(fixture('quantized/gptq-v2'))
     expect(quantization).toBe('gptq')

@@ -1,7 +1,7 @@
 import { availableMemory, type KvDType } from '@octavo/core'
 import { allKvDTypes, kvBytesPerToken } from '@octavo/core/backend'
 import { type Checkpoint, openCheckpoint, type WeightSource, WeightView } from '@octavo/core/loading'
-import { type ModelConfig, parseModelConfig } from '@octavo/core/model'
+import { type ModelConfig, parseModelConfig, type PoolingConfig, resolvePooling } from '@octavo/core/model'
 import { createQuantizationScheme, type QuantizationScheme } from '@octavo/core/quantization'
 import { describeModules, type ModuleTensors } from './module-tensors.ts'
 
@@ -31,8 +31,11 @@ export interface ModelInspection {
   readonly bytes: number
   readonly parts: readonly Share[]
   readonly formats: readonly Share[]
+  /** What it makes of a text, beside or in place of the next token. */
+  readonly pooling: PoolingConfig
   /** The longest context of the model. */
   readonly maxPositions: number
+  /** 0 for encoders. */
   readonly kvBytesPerToken: Readonly<Record<KvDType, number>>
   readonly memory: MemoryFit
 }
@@ -84,7 +87,11 @@ function describe(
 ): ModelInspection {
   const { moe } = config
   const bytes = sumOf(modules, (module) => module.bytes)
-  const kvBytes = Object.fromEntries(allKvDTypes.map((dtype) => [dtype, kvBytesPerToken({ ...config, dtype })]))
+  const pooling = resolvePooling(checkpoint, config)
+  const numLayers = pooling.needsWholePrompts ? 0 : config.numLayers
+  const kvBytes = Object.fromEntries(
+    allKvDTypes.map((dtype) => [dtype, kvBytesPerToken({ ...config, numLayers, dtype })]),
+  )
   return {
     path: checkpoint.path,
     architecture: config.architecture,
@@ -101,24 +108,34 @@ function describe(
     bytes,
     parts: sharesBy(modules, ({ part }) => part),
     formats: sharesBy(modules, ({ format }) => format),
-    maxPositions: config.maxPositionEmbeddings,
+    pooling,
+    maxPositions: maxPositionsOf(config, pooling),
     kvBytesPerToken: kvBytes as Record<KvDType, number>, // an entry per dtype
-    memory: fitOf({ bytes, kvBytesPerToken: kvBytes['float32']!, config, availableBytes }),
+    memory: fitOf({
+      bytes,
+      kvBytesPerToken: kvBytes['float32']!,
+      maxPositions: maxPositionsOf(config, pooling),
+      availableBytes,
+    }),
   }
 }
 
-function fitOf({ bytes, kvBytesPerToken: perToken, config, availableBytes }: FitInput): MemoryFit {
-  const { maxPositionEmbeddings } = config
+function maxPositionsOf({ maxPositionEmbeddings }: ModelConfig, { maxTokens }: PoolingConfig): number {
+  return Math.min(maxPositionEmbeddings, maxTokens ?? Infinity)
+}
+
+function fitOf({ bytes, kvBytesPerToken: perToken, maxPositions, availableBytes }: FitInput): MemoryFit {
   const left = availableBytes - bytes - reservedBytes
-  const maxContextTokens = Math.max(0, Math.min(maxPositionEmbeddings, Math.floor(left / perToken)))
-  const fits = maxContextTokens >= Math.min(minContextTokens, maxPositionEmbeddings)
+  const maxContextTokens =
+    left < 0 ? 0 : Math.min(maxPositions, perToken === 0 ? Infinity : Math.floor(left / perToken))
+  const fits = maxContextTokens >= Math.min(minContextTokens, maxPositions)
   return { availableBytes, fits, maxContextTokens }
 }
 
 interface FitInput {
   readonly bytes: number
   readonly kvBytesPerToken: number
-  readonly config: ModelConfig
+  readonly maxPositions: number
   readonly availableBytes: number
 }
 

@@ -2,7 +2,7 @@ import { OctavoError } from '@octavo/core'
 import type { RawTensor, WeightView } from '@octavo/core/loading'
 import { describeGrouped, type QuantizationScheme } from '@octavo/core/quantization'
 
-export type ModelPart = 'embedding' | 'attention' | 'MLP' | 'experts' | 'norms' | 'head' | 'other'
+export type ModelPart = 'embedding' | 'attention' | 'MLP' | 'experts' | 'norms' | 'head' | 'classifier' | 'other'
 
 /** A weight, in however many tensors its file has it, or a single other tensor. */
 export interface ModuleTensors {
@@ -44,11 +44,12 @@ function describeTensor({ name, dtype, shape, sizeInBytes }: RawTensor): ModuleT
 /** By what transformers' classes call their parts. */
 const parts: readonly (readonly [ModelPart, RegExp])[] = [
   ['experts', /\.experts\b/],
-  ['norms', /norm|\bln_/],
+  ['norms', /norm|\bln_/i],
   ['attention', /\b(self_attn|attn|attention)\b/],
-  ['MLP', /\b(mlp|feed_forward|block_sparse_moe)\b/],
-  ['embedding', /\b(embed_tokens|wte|wpe|embed_positions)\b/],
+  ['MLP', /\b(mlp|feed_forward|block_sparse_moe|ffn|intermediate|layer\.\d+\.output)\b/],
+  ['embedding', /\b(embed_tokens|wte|wpe|embed_positions|embeddings)\b/],
   ['head', /\blm_head\b/],
+  ['classifier', /\b(classifier|pre_classifier|score|pooler|head)\b/],
 ]
 
 export function partOf(name: string): ModelPart {

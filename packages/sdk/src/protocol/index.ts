@@ -20,6 +20,41 @@ export type { MessageBlockParam, MessageParam, SystemPrompt, ToolResultBlockPara
 export type { MessageTool, MessageToolChoice } from './anthropic/message-tool.ts'
 export { countTokensRequestSchema, messagesRequestSchema } from './anthropic/messages-request.ts'
 export type { CountTokensRequest, MessagesRequest } from './anthropic/messages-request.ts'
+export {
+  batchEndpoints,
+  batchLineSchema,
+  batchListSchema,
+  batchRequestSchema,
+  batchResultSchema,
+  batchSchema,
+} from './batches/batch.ts'
+export type {
+  Batch,
+  BatchEndpoint,
+  BatchLine,
+  BatchList,
+  BatchRequest,
+  BatchResult,
+  BatchStatus,
+} from './batches/batch.ts'
+export {
+  batchQuerySchema,
+  fileDeletedSchema,
+  fileListSchema,
+  fileObjectSchema,
+  fileQuerySchema,
+  uploadFieldsSchema,
+  uploadSchema,
+} from './batches/file-object.ts'
+export type {
+  BatchQuery,
+  ExpiresAfter,
+  FileDeleted,
+  FileList,
+  FileObject,
+  FileQuery,
+  UploadFields,
+} from './batches/file-object.ts'
 export { chatCompletionChunkSchema } from './chat-completion-chunk.ts'
 export type { ChatCompletionChunk, ChatCompletionChunkChoice } from './chat-completion-chunk.ts'
 export { chatCompletionRequestSchema } from './chat-completion-request.ts'

@@ -31,6 +31,9 @@ const complete = (app: ReturnType<typeof createApp>, body: object = {}, key = ''
     payload: { prompt: 'a b', max_tokens: 2, ...body },
   })
 
+const embed = (app: ReturnType<typeof createApp>, input: readonly string[], key = '') =>
+  app.inject({ method: 'POST', url: '/v1/embeddings', headers: { 'x-api-key': key }, payload: { input } })
+
 const fetchCompletion = (app: ReturnType<typeof createApp>, signal: AbortSignal) =>
   toFetchHandler(app)(
     new Request('http://localhost/v1/completions', {
@@ -109,6 +112,23 @@ describe('a full queue', () => {
     expect(statuses.filter((status) => status === 429)).toHaveLength(15)
   })
 
+  it('takes or refuses all prompts of a request together, embeddings too', async () => {
+    const gate = Promise.withResolvers<void>()
+    const engine = new BusyEngine(() => gate.promise)
+    const app = createApp({ engine, maxQueuedSeqs: 1, maxNumSeqs: 2 })
+    const held = complete(app, { prompt: ['a', 'b', 'c', 'd', 'e', 'f'] })
+    await expect.poll(() => engine.seen.length).toBe(6)
+    expect((await complete(app, { prompt: ['g', 'h'] })).statusCode).toBe(503)
+    expect((await embed(app, ['a'])).statusCode).toBe(503)
+    gate.resolve()
+    expect((await held).json().choices).toHaveLength(6)
+    const vectors = await embed(
+      app,
+      Array.from({ length: 20 }, () => 'a'),
+    )
+    expect(vectors.json().data).toHaveLength(20)
+  })
+
   it('needs to know what runs at once', () => {
     expect(() => createApp({ engine: new FakeEngine(), maxQueuedSeqs: 2 })).toThrow(/maxQueuedSeqs.*needs maxNumSeqs/)
   })
@@ -132,6 +152,12 @@ class RestartingEngine extends FakeEngine {
     })()
   }
 }
+
+it('tokens of embeddings count for the key', async () => {
+  const app = createApp({ engine: new FakeEngine(), apiKeys: [{ key: 'k', tokensPerMinute: 10 }] })
+  await embed(app, ['a b c', 'd e'], 'k')
+  expect((await embed(app, ['a'], 'k')).headers['x-ratelimit-remaining-tokens']).toBe('5')
+})
 
 describe('an engine that is started again', () => {
   it.each([true, false])('is waited for (stream: %s)', async (stream) => {

@@ -1,6 +1,5 @@
 import { errorBodySchema, jsonSchemaOf, type WireSchema } from '@octavo/sdk/protocol'
-import type { EndpointDescription, Method } from '../endpoint.ts'
-import type { KnownEndpoint } from '../unknown-path.ts'
+import type { EndpointDescription, KnownEndpoint, Method } from '../known-endpoint.ts'
 
 type Json = Readonly<Record<string, unknown>>
 

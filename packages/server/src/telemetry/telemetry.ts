@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http'
 import type { Span, Tracer } from '@opentelemetry/api'
 import type { EngineClient, LogFields, Logger, RequestStats } from '@octavo/core'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { KnownEndpoint } from '../known-endpoint.ts'
 import { describeRequest } from '../request-log.ts'
 import { HttpMetrics } from './http-metrics.ts'
 import { addLateSpan, endRequestSpan, startRequestSpan } from './request-span.ts'
@@ -33,14 +34,8 @@ interface WatchedRequest {
 
 type WatchedEngine = Pick<EngineClient, 'generate' | 'pool'>
 
-interface KnownRoute {
-  readonly methods: readonly string[]
-  readonly url: string
-  readonly operation?: string | undefined
-}
-
 /** `null`: what the route's requests do needs no model. */
-export function findOperation(endpoints: readonly KnownRoute[], method: string, route: string): string | null {
+export function findOperation(endpoints: readonly KnownEndpoint[], method: string, route: string): string | null {
   return endpoints.find(({ url, methods }) => url === route && methods.some((one) => one === method))?.operation ?? null
 }
 

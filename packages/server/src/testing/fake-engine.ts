@@ -1,4 +1,5 @@
 import { ContextLengthError, joinMessages, ModelNotFoundError, resolveSamplingParams } from '@octavo/core'
+import { noMetrics } from '@octavo/core/engine'
 import type {
   CompletionOutput,
   DecodedLogprob,
@@ -52,6 +53,8 @@ export class FakeEngine implements EngineClient {
   readonly seen: SeenRequest[] = []
   readonly seenPooling: PoolingRequest[] = []
   isDead = false
+  /** Said by the metrics. */
+  numWaitingSeqs = 0
   numPartsRead = 0
   numResets = 0
   readonly sleeps: SleepOptions[] = []
@@ -215,7 +218,8 @@ export class FakeEngine implements EngineClient {
   }
 
   metrics(): EngineMetrics {
-    throw new Error('not used by the server')
+    const running = this.seen.filter(({ state }) => state === 'running').length
+    return { ...noMetrics({ numBlocks: 0 }), numRunningSeqs: running, numWaitingSeqs: this.numWaitingSeqs }
   }
 
   async checkHealth(): Promise<void> {
