@@ -14,7 +14,9 @@ export interface PoolingServer extends AsyncDisposable {
 }
 
 /** @param chatTemplate what makes a text of a conversation; the models have none of their own */
-export async function startPoolingServer({ chatTemplate }: { readonly chatTemplate?: string } = {}): Promise<PoolingServer> {
+export async function startPoolingServer({
+  chatTemplate,
+}: { readonly chatTemplate?: string } = {}): Promise<PoolingServer> {
   const engines = await Promise.all(
     models.map(async (name) => {
       const options = { model: folderOf(name), backend: 'cpu', ...(chatTemplate !== undefined && { chatTemplate }) }

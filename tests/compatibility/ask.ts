@@ -9,7 +9,11 @@ export interface Answer<Body> {
 
 /** Requests to a server, in JSON. */
 export interface Asking {
-  post<Body = ErrorAnswer>(path: string, body: object, headers?: Readonly<Record<string, string>>): Promise<Answer<Body>>
+  post<Body = ErrorAnswer>(
+    path: string,
+    body: object,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<Answer<Body>>
   get<Body = ErrorAnswer>(path: string, headers?: Readonly<Record<string, string>>): Promise<Answer<Body>>
 }
 

@@ -84,7 +84,8 @@ describe('chat completions', () => {
   })
 
   it('two prompt_logprobs are one more than one', async () => {
-    const rowsOf = async (count: number) => (await chat({ messages: conversation, prompt_logprobs: count })).prompt_logprobs!
+    const rowsOf = async (count: number) =>
+      (await chat({ messages: conversation, prompt_logprobs: count })).prompt_logprobs!
     const [one, two] = [await rowsOf(1), await rowsOf(2)]
     const sizes = (rows: typeof one) => rows.slice(1).map((row) => Object.keys(row!).length)
     expect(Math.min(...sizes(one))).toBe(1)
@@ -114,7 +115,8 @@ describe('chat completions', () => {
 
   describe('stream_options', () => {
     it('without include_usage there is none', async () => {
-      for (const { usage } of await streamed({ stream_options: { include_usage: false } })) expect(usage ?? null).toBeNull()
+      for (const { usage } of await streamed({ stream_options: { include_usage: false } }))
+        expect(usage ?? null).toBeNull()
     })
 
     it('include_usage: on a last chunk without choices', async () => {
@@ -186,7 +188,12 @@ describe('chat completions', () => {
     })
 
     it('response_format: json_schema', async () => {
-      const ofResult = { type: 'object', properties: { result: { type: 'integer', minimum: 0, maximum: 9 } }, required: ['result'], additionalProperties: false }
+      const ofResult = {
+        type: 'object',
+        properties: { result: { type: 'integer', minimum: 0, maximum: 9 } },
+        required: ['result'],
+        additionalProperties: false,
+      }
       const format = { type: 'json_schema', json_schema: { name: 'foo_test', schema: ofResult } }
       expect(await content()).not.toMatch(/^\{/)
       const text = await content({ response_format: format, max_completion_tokens: 60 })
@@ -208,7 +215,9 @@ describe('chat completions', () => {
   })
 
   it('fields of messages that nobody knows are let through', async () => {
-    expect(await content({ messages: [{ role: 'user', content: 'Hello!', extra_field: '0' }] })).toEqual(expect.any(String))
+    expect(await content({ messages: [{ role: 'user', content: 'Hello!', extra_field: '0' }] })).toEqual(
+      expect.any(String),
+    )
   })
 
   it('content in parts is the same as the text', async () => {
@@ -264,14 +273,24 @@ describe('chat completions', () => {
 
   it.each([true, false])('continue_final_message with echo: %j', async (echo) => {
     const saying = 'Here is a saying: an apple a day'
-    const begun = [{ role: 'user', content: 'Tell me a saying.' }, { role: 'assistant', content: saying }]
-    const { message } = await choice({ messages: begun, echo, continue_final_message: true, add_generation_prompt: false })
+    const begun = [
+      { role: 'user', content: 'Tell me a saying.' },
+      { role: 'assistant', content: saying },
+    ]
+    const { message } = await choice({
+      messages: begun,
+      echo,
+      continue_final_message: true,
+      add_generation_prompt: false,
+    })
     expect(message.role).toBe('assistant')
     expect(message.content!.includes(saying)).toBe(echo)
   })
 
   it('continue_final_message excludes add_generation_prompt', async () => {
-    await expect(chat({ continue_final_message: true, add_generation_prompt: true })).rejects.toThrow(/continue_final_message/)
+    await expect(chat({ continue_final_message: true, add_generation_prompt: true })).rejects.toThrow(
+      /continue_final_message/,
+    )
   })
 
   describe('token ids in fields', () => {
@@ -283,9 +302,12 @@ describe('chat completions', () => {
       await expect(chat({ logit_bias: { '2561': 1 } })).rejects.toThrow(/2561.*2559/)
     })
 
-    it.each([{ not_a_token_id: 50 }, { '1': 'not_a_number' }, { bad1: 50, bad2: 20 }])('logit_bias: %j', async (bias) => {
-      await expect(chat({ logit_bias: bias })).rejects.toThrow(/logit_bias/)
-    })
+    it.each([{ not_a_token_id: 50 }, { '1': 'not_a_number' }, { bad1: 50, bad2: 20 }])(
+      'logit_bias: %j',
+      async (bias) => {
+        await expect(chat({ logit_bias: bias })).rejects.toThrow(/logit_bias/)
+      },
+    )
 
     it('stop_token_ids', async () => {
       await expect(chat({ stop_token_ids: [999_999] })).rejects.toThrow(/stop_token_ids/)
@@ -293,15 +315,18 @@ describe('chat completions', () => {
     })
   })
 
-  it.each(['"this is not an object"', '["not", "an", "object"]', '42', 'null', '{{{', ''])('a body %s is refused', async (body) => {
-    const response = await fetch(`${server.baseURL}/chat/completions`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body,
-    })
-    expect(response.status).toBe(400)
-    expect(await response.json()).toMatchObject({ error: { message: expect.any(String) } })
-  })
+  it.each(['"this is not an object"', '["not", "an", "object"]', '42', 'null', '{{{', ''])(
+    'a body %s is refused',
+    async (body) => {
+      const response = await fetch(`${server.baseURL}/chat/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body,
+      })
+      expect(response.status).toBe(400)
+      expect(await response.json()).toMatchObject({ error: { message: expect.any(String) } })
+    },
+  )
 
   it('an empty cache_salt is refused', async () => {
     await expect(chat({ cache_salt: '' })).rejects.toThrow(/cache_salt/)
@@ -313,7 +338,10 @@ describe('chat completions', () => {
   })
 
   describe('return_token_ids', () => {
-    const withIds = { messages: [system, { role: 'user', content: 'Repeat after me: I love cats 🐱' }], return_token_ids: true }
+    const withIds = {
+      messages: [system, { role: 'user', content: 'Repeat after me: I love cats 🐱' }],
+      return_token_ids: true,
+    }
 
     it('are those of the rendered conversation and of the answer', async () => {
       const { prompt_token_ids: promptIds, choices } = await chat(withIds)

@@ -165,8 +165,7 @@ describe('completions', () => {
       const chunks = await streamed({ stream_options: { include_usage: true, continuous_usage_stats: true } })
       expect(withUsage(chunks)).toEqual(chunks)
       expect(chunks.at(-1)!.choices).toEqual([])
-      for (const { usage } of chunks)
-        expect(usage!.total_tokens).toBe(usage!.prompt_tokens + usage!.completion_tokens)
+      for (const { usage } of chunks) expect(usage!.total_tokens).toBe(usage!.prompt_tokens + usage!.completion_tokens)
     })
 
     it.each([{ include_usage: true }, { continuous_usage_stats: true }])('%j needs a stream', async (options) => {

@@ -55,7 +55,9 @@ describe('messages', () => {
     const events = await streamed('Hello!')
     const { content } = await ask('Hello!')
     const text = events
-      .map((event) => (event.type === 'content_block_delta' && event.delta.type === 'text_delta' ? event.delta.text : ''))
+      .map((event) =>
+        event.type === 'content_block_delta' && event.delta.type === 'text_delta' ? event.delta.text : '',
+      )
       .join('')
     expect(content).toMatchObject([{ text }])
     const types = events.map(({ type }) => type).filter((type, i, all) => type !== all[i - 1])
@@ -83,7 +85,12 @@ describe('messages', () => {
       )
       .join('')
     expect(JSON.parse(json)).toEqual(input)
-    expect(events).toContainEqual(expect.objectContaining({ type: 'message_delta', delta: expect.objectContaining({ stop_reason: 'tool_use' }) as unknown }))
+    expect(events).toContainEqual(
+      expect.objectContaining({
+        type: 'message_delta',
+        delta: expect.objectContaining({ stop_reason: 'tool_use' }) as unknown,
+      }),
+    )
   })
 
   it('the result of a call', async () => {

@@ -41,7 +41,8 @@ interface Pooled {
   readonly data: readonly { readonly data: number[] | number[][] }[]
 }
 
-const chatTemplate = "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\\n' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+const chatTemplate =
+  "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\\n' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
 const messages = [
   { role: 'user', content: 'The river is long.' },
   { role: 'assistant', content: 'The boat is small.' },
@@ -133,7 +134,11 @@ describe('pooling', () => {
       const floats = (await embed({ input })).data.map(({ embedding }) => embedding)
       const { data } = await client.embeddings.create({ model, input })
       for (const [i, { embedding }] of data.entries()) expectClose(embedding, floats[i]!)
-      const encoded = await asking.post<{ data: { embedding: string }[] }>('/v1/embeddings', { model, input, encoding_format: 'base64' })
+      const encoded = await asking.post<{ data: { embedding: string }[] }>('/v1/embeddings', {
+        model,
+        input,
+        encoding_format: 'base64',
+      })
       for (const [i, { embedding }] of encoded.body.data.entries())
         expectClose([...floatsOf(Buffer.from(embedding, 'base64'), 'float32', 'little')], floats[i]!)
     })
@@ -162,7 +167,8 @@ describe('pooling', () => {
             ? [0, 1].map((i) => ({ start: (i * bytes.length) / 2, end: ((i + 1) * bytes.length) / 2 }))
             : (JSON.parse(metadata) as { data: { start: number; end: number }[] }).data
         expect(metadata === null).toBe(format === 'bytes_only')
-        for (const { start, end } of places) expectClose(floatsOf(bytes.subarray(start, end), dtype, endianness), golden, 1e-2)
+        for (const { start, end } of places)
+          expectClose(floatsOf(bytes.subarray(start, end), dtype, endianness), golden, 1e-2)
       }
     })
 
@@ -176,7 +182,10 @@ describe('pooling', () => {
       expect(byDefault).toEqual(normal)
       const length = Math.hypot(...raw)
       expect(Math.abs(length - 1)).toBeGreaterThan(1e-2)
-      expectClose(raw.map((value) => value / length), normal)
+      expectClose(
+        raw.map((value) => value / length),
+        normal,
+      )
     })
 
     it.each([-1, 16])('dimensions: %d of a model that was not made for it are refused', async (dimensions) => {
@@ -184,7 +193,12 @@ describe('pooling', () => {
     })
 
     it('/pooling, embed', async () => {
-      const { body } = await asking.post<Pooled>('/pooling', { model, input: text, task: 'embed', encoding_format: 'float' })
+      const { body } = await asking.post<Pooled>('/pooling', {
+        model,
+        input: text,
+        task: 'embed',
+        encoding_format: 'float',
+      })
       expectClose(body.data[0]!.data as number[], golden)
     })
 
@@ -220,36 +234,50 @@ describe('pooling', () => {
       const others = ['The river is long.', text]
       const vectors = (await embed({ input: [text, ...others] })).data.map(({ embedding }) => embedding)
       const { body } = await asking.post<Scores>('/v1/score', { model, text_1: text, text_2: others })
-      const cosines = vectors.slice(1).map((vector) => vector.reduce((sum, value, i) => sum + value * vectors[0]![i]!, 0))
-      expectClose(body.data.map(({ score }) => score), cosines)
+      const cosines = vectors
+        .slice(1)
+        .map((vector) => vector.reduce((sum, value, i) => sum + value * vectors[0]![i]!, 0))
+      expectClose(
+        body.data.map(({ score }) => score),
+        cosines,
+      )
     })
   })
 
   describe('scores of a cross-encoder', () => {
     const model = 'bert-reranker'
-    const pairs = goldenOf<{ inputs: { text: string; pair?: string; logits: number[]; probs: number[] }[] }>(model).inputs.filter(
-      (input): input is typeof input & { pair: string } => typeof input.pair === 'string',
-    )
+    const pairs = goldenOf<{ inputs: { text: string; pair?: string; logits: number[]; probs: number[] }[] }>(
+      model,
+    ).inputs.filter((input): input is typeof input & { pair: string } => typeof input.pair === 'string')
     const query = pairs[0]!.text
     const documents = pairs.filter(({ text }) => text === query)
     const score = async (body: object) => asking.post<Scores>('/score', { model, ...body })
     const rerank = async (body: object) =>
-      (await asking.post<Ranking>('/rerank', { model, query, documents: documents.map(({ pair }) => pair), ...body })).body
+      (await asking.post<Ranking>('/rerank', { model, query, documents: documents.map(({ pair }) => pair), ...body }))
+        .body
 
     it('the model is listed, and its tokenizer answers', async () => {
       expect((await asking.get('/v1/models')).text).toContain(model)
-      expect((await asking.post<{ count: number }>('/tokenize', { model, prompt: query })).body.count).toBeGreaterThan(2)
+      expect((await asking.post<{ count: number }>('/tokenize', { model, prompt: query })).body.count).toBeGreaterThan(
+        2,
+      )
     })
 
     it('one query, one document', async () => {
       const { id, data } = (await score({ queries: query, documents: documents[0]!.pair })).body
       expect(id).toEqual(expect.any(String))
-      expectClose(data.map((one) => one.score), documents[0]!.probs)
+      expectClose(
+        data.map((one) => one.score),
+        documents[0]!.probs,
+      )
     })
 
     it('one query, several documents', async () => {
       const { data } = (await score({ queries: query, documents: documents.map(({ pair }) => pair) })).body
-      expectClose(data.map((one) => one.score), documents.map(({ probs }) => probs[0]!))
+      expectClose(
+        data.map((one) => one.score),
+        documents.map(({ probs }) => probs[0]!),
+      )
     })
 
     it.each([
@@ -260,7 +288,10 @@ describe('pooling', () => {
     ])('several of both, as %s and %s', async (first, second) => {
       const sides = { [first]: pairs.map(({ text }) => text), [second]: pairs.map(({ pair }) => pair) }
       const { data } = (await score(sides)).body
-      expectClose(data.map((one) => one.score), pairs.map(({ probs }) => probs[0]!))
+      expectClose(
+        data.map((one) => one.score),
+        pairs.map(({ probs }) => probs[0]!),
+      )
     })
 
     it('lists of different lengths are refused', async () => {
@@ -275,7 +306,10 @@ describe('pooling', () => {
       expect(id).toEqual(expect.any(String))
       const best = documents.map(({ probs }, index) => ({ index, score: probs[0]! })).sort((a, b) => b.score - a.score)
       expect(results.map(({ index }) => index)).toEqual(best.map(({ index }) => index))
-      expectClose(results.map(({ relevance_score: one }) => one), best.map((one) => one.score))
+      expectClose(
+        results.map(({ relevance_score: one }) => one),
+        best.map((one) => one.score),
+      )
       for (const { index, document } of results) expect(document.text).toBe(documents[index]!.pair)
     })
 
@@ -284,16 +318,21 @@ describe('pooling', () => {
       expect((await rerank({ top_n: 2 })).results).toEqual(all.results.slice(0, 2))
     })
 
-    it.each(['/rerank', '/v1/rerank', '/v2/rerank', '/score', '/v1/score'])('%s: too long a text is refused', async (path) => {
-      const long = 'The river is long. '.repeat(100)
-      const body = path.endsWith('score') ? { queries: long, documents: ['a', 'b'] } : { query: long, documents: ['a', 'b'] }
-      const answer = await asking.post(path, { model, ...body })
-      expect(answer.status).toBe(400)
-      expect(answer.body.error.message).toMatch(/context/)
-      const wrong = await asking.post(path, { model, ...body, truncate_prompt_tokens: 999 })
-      expect([wrong.status, wrong.body.error.param]).toEqual([400, 'truncate_prompt_tokens'])
-      expect((await asking.post(path, { model, ...body, truncate_prompt_tokens: 64 })).status).toBe(200)
-    })
+    it.each(['/rerank', '/v1/rerank', '/v2/rerank', '/score', '/v1/score'])(
+      '%s: too long a text is refused',
+      async (path) => {
+        const long = 'The river is long. '.repeat(100)
+        const body = path.endsWith('score')
+          ? { queries: long, documents: ['a', 'b'] }
+          : { query: long, documents: ['a', 'b'] }
+        const answer = await asking.post(path, { model, ...body })
+        expect(answer.status).toBe(400)
+        expect(answer.body.error.message).toMatch(/context/)
+        const wrong = await asking.post(path, { model, ...body, truncate_prompt_tokens: 999 })
+        expect([wrong.status, wrong.body.error.param]).toEqual([400, 'truncate_prompt_tokens'])
+        expect((await asking.post(path, { model, ...body, truncate_prompt_tokens: 64 })).status).toBe(200)
+      },
+    )
 
     it('use_activation: whether scores are probabilities', async () => {
       const of = async (use: boolean | null) => (await rerank({ use_activation: use })).results
@@ -364,9 +403,14 @@ describe('pooling', () => {
       const ofMessages = await classify({ messages })
       const ofText = await classify({ input: conversation, add_special_tokens: false })
       expect(ofMessages.data).toEqual(ofText.data)
-      expect((await classify({ messages, add_generation_prompt: true })).usage.prompt_tokens).toBeGreaterThan(ofText.usage.prompt_tokens)
+      expect((await classify({ messages, add_generation_prompt: true })).usage.prompt_tokens).toBeGreaterThan(
+        ofText.usage.prompt_tokens,
+      )
       const both = { model, messages, continue_final_message: true, add_generation_prompt: true }
-      expect(await asking.post('/classify', both)).toMatchObject({ status: 400, body: { error: { param: 'continue_final_message' } } })
+      expect(await asking.post('/classify', both)).toMatchObject({
+        status: 400,
+        body: { error: { param: 'continue_final_message' } },
+      })
     })
 
     it('use_activation: whether they are probabilities', async () => {
@@ -380,7 +424,10 @@ describe('pooling', () => {
       ['/score', { queries: 'ping', documents: 'pong' }],
       ['/rerank', { query: 'ping', documents: ['pong'] }],
     ])('%s is for models of one class', async (path, body) => {
-      expect(await asking.post(path, { model, ...body })).toMatchObject({ status: 400, body: { error: { param: 'model' } } })
+      expect(await asking.post(path, { model, ...body })).toMatchObject({
+        status: 400,
+        body: { error: { param: 'model' } },
+      })
     })
 
     it('/pooling, classify', async () => {
@@ -389,7 +436,10 @@ describe('pooling', () => {
     })
 
     it.each(['embed', 'token_embed', 'plugin'])('/pooling, %s: refused', async (task) => {
-      expect(await asking.post('/pooling', { model, input: text, task })).toMatchObject({ status: 400, body: { error: {} } })
+      expect(await asking.post('/pooling', { model, input: text, task })).toMatchObject({
+        status: 400,
+        body: { error: {} },
+      })
     })
   })
 
@@ -400,7 +450,11 @@ describe('pooling', () => {
 })
 
 /** As vLLM's clients read them. */
-function floatsOf(bytes: Buffer, dtype: 'float32' | 'float16' | 'bfloat16', endianness: 'native' | 'little' | 'big'): number[] {
+function floatsOf(
+  bytes: Buffer,
+  dtype: 'float32' | 'float16' | 'bfloat16',
+  endianness: 'native' | 'little' | 'big',
+): number[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const isLittle = endianness !== 'big'
   if (dtype === 'float32') return Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, isLittle))

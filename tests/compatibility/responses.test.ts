@@ -17,7 +17,13 @@ const said = (text: string) => ({ type: 'message', role: 'user', content: [{ typ
 
 function clientOf(server: TinyServer) {
   const client = new OpenAI({ baseURL: server.baseURL, apiKey: 'none', maxRetries: 0 })
-  const params = (more: object) => ({ model: server.model, input: 'Hello!', max_output_tokens: 60, temperature: 0, ...more })
+  const params = (more: object) => ({
+    model: server.model,
+    input: 'Hello!',
+    max_output_tokens: 60,
+    temperature: 0,
+    ...more,
+  })
   return {
     responses: client.responses,
     create: (more: object = {}): Promise<Response> => client.responses.create(params(more)),
@@ -61,7 +67,9 @@ describe('responses', () => {
     const { id, status, output, incomplete_details: details, usage } = await api.create()
     expect([status, details]).toEqual(['completed', null])
     expect(id).toMatch(/^resp_/)
-    expect(output).toMatchObject([{ type: 'message', content: [{ type: 'output_text', text: expect.stringMatching(/./) }] }])
+    expect(output).toMatchObject([
+      { type: 'message', content: [{ type: 'output_text', text: expect.stringMatching(/./) }] },
+    ])
     expect(usage!.total_tokens).toBe(usage!.input_tokens + usage!.output_tokens)
   })
 
@@ -143,7 +151,11 @@ describe('responses', () => {
   })
 
   it.each([
-    ['with ids and statuses, as OpenAI has them', { id: 'msg_hist_1', status: 'completed' }, { id: 'rs_hist_1', status: 'completed' }],
+    [
+      'with ids and statuses, as OpenAI has them',
+      { id: 'msg_hist_1', status: 'completed' },
+      { id: 'rs_hist_1', status: 'completed' },
+    ],
     ['without, as Open Responses allows', {}, {}],
   ])('a history %s', async (_, ofMessage, ofReasoning) => {
     const { status } = await api.create({
@@ -267,7 +279,9 @@ describe('responses', () => {
     })
 
     it('a named tool that is none of them is refused', async () => {
-      await expect(api.create({ tools, tool_choice: { type: 'function', name: 'nobody' } })).rejects.toThrow(BadRequestError)
+      await expect(api.create({ tools, tool_choice: { type: 'function', name: 'nobody' } })).rejects.toThrow(
+        BadRequestError,
+      )
     })
   })
 

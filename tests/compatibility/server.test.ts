@@ -32,12 +32,15 @@ describe('metrics', () => {
   const complete = (more: object) => asking.post('/v1/completions', { prompt, ignore_eos: true, ...more })
   const load = async () => {
     const text = await metrics()
-    return ['num_requests_running', 'num_requests_waiting', 'kv_cache_usage_perc'].map((name) => sampleOf(text, `vllm:${name}`))
+    return ['num_requests_running', 'num_requests_waiting', 'kv_cache_usage_perc'].map((name) =>
+      sampleOf(text, `vllm:${name}`),
+    )
   }
 
   it('count requests and tokens', async () => {
     const [numRequests, maxTokens] = [10, 10]
-    for (let i = 0; i < numRequests; i++) expect((await complete({ max_tokens: maxTokens, cache_salt: `${i}` })).status).toBe(200)
+    for (let i = 0; i < numRequests; i++)
+      expect((await complete({ max_tokens: maxTokens, cache_salt: `${i}` })).status).toBe(200)
     const text = await metrics()
     const expected = {
       time_to_first_token_seconds_count: numRequests,
@@ -183,7 +186,11 @@ describe('metrics', () => {
     expect(one.headers.get('x-request-id')).toMatch(/^[\w-]{32,}$/)
     expect(one.headers.get('x-request-id')).not.toBe(other.headers.get('x-request-id'))
     expect((await asking.get('/health', { 'x-request-id': 'a b' })).headers.get('x-request-id')).not.toBe('a b')
-    const { body } = await asking.post<{ id: string }>('/v1/completions', { prompt, max_tokens: 1 }, { 'x-request-id': 'mine' })
+    const { body } = await asking.post<{ id: string }>(
+      '/v1/completions',
+      { prompt, max_tokens: 1 },
+      { 'x-request-id': 'mine' },
+    )
     expect(body.id).toBe('cmpl-mine')
   })
 })
@@ -205,9 +212,31 @@ describe('keys and origins', () => {
     ['one with more behind it', { authorization: 'Bearer test2' }],
   ])('%s: 401, for everything that costs', async (_, headers) => {
     expect((await asking.get('/v1/models', headers)).status).toBe(401)
-    const paths = ['/v1/chat/completions', '/v1/completions', '/v1/responses', '/v1/embeddings', '/v1/rerank', '/v1/score']
-    const others = ['/v1/messages', '/v1/messages/count_tokens', '/v2/rerank', '/rerank', '/score', '/classify', '/pooling']
-    for (const path of [...paths, ...others, '/tokenize', '/detokenize', '/v1/completions/render', '/v1/chat/completions/render'])
+    const paths = [
+      '/v1/chat/completions',
+      '/v1/completions',
+      '/v1/responses',
+      '/v1/embeddings',
+      '/v1/rerank',
+      '/v1/score',
+    ]
+    const others = [
+      '/v1/messages',
+      '/v1/messages/count_tokens',
+      '/v2/rerank',
+      '/rerank',
+      '/score',
+      '/classify',
+      '/pooling',
+    ]
+    for (const path of [
+      ...paths,
+      ...others,
+      '/tokenize',
+      '/detokenize',
+      '/v1/completions/render',
+      '/v1/chat/completions/render',
+    ])
       expect((await asking.post(path, {}, headers)).status, path).toBe(401)
     for (const path of ['/load', '/v1/responses/resp_a', '/v1/responses/resp_a/input_items'])
       expect((await asking.get(path, headers)).status, path).toBe(401)
@@ -216,12 +245,17 @@ describe('keys and origins', () => {
   it.each(['test', 'other'])('a key of the list: %s', async (key) => {
     expect((await asking.get('/v1/models', { authorization: `Bearer ${key}` })).status).toBe(200)
     expect((await asking.get('/v1/models', { 'x-api-key': key })).status).toBe(200)
-    const { status } = await asking.post('/v2/rerank', { query: 'a', documents: ['b'] }, { authorization: `Bearer ${key}` })
+    const { status } = await asking.post(
+      '/v2/rerank',
+      { query: 'a', documents: ['b'] },
+      { authorization: `Bearer ${key}` },
+    )
     expect(status).not.toBe(401)
   })
 
   it('what says how the server is needs none', async () => {
-    for (const path of ['/health', '/ping', '/version', '/metrics']) expect((await asking.get(path)).status, path).toBe(200)
+    for (const path of ['/health', '/ping', '/version', '/metrics'])
+      expect((await asking.get(path)).status, path).toBe(200)
   })
 
   it('OPTIONS needs none, and only allowed origins are answered', async () => {

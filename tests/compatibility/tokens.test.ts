@@ -85,7 +85,10 @@ describe('tokens', () => {
 
   it('both at once are refused', async () => {
     const both = { messages: turns, add_generation_prompt: true, continue_final_message: true }
-    expect(await asking.post('/tokenize', both)).toMatchObject({ status: 400, body: { error: { param: 'continue_final_message' } } })
+    expect(await asking.post('/tokenize', both)).toMatchObject({
+      status: 400,
+      body: { error: { param: 'continue_final_message' } },
+    })
   })
 
   it('return_token_strs', async () => {
@@ -101,7 +104,10 @@ describe('tokens', () => {
   })
 
   it.each([[[-1]], [['a']], [[999_999]], [null]])('detokenize of %j is refused', async (tokens) => {
-    expect(await asking.post('/detokenize', { tokens })).toMatchObject({ status: 400, body: { error: { param: 'tokens' } } })
+    expect(await asking.post('/detokenize', { tokens })).toMatchObject({
+      status: 400,
+      body: { error: { param: 'tokens' } },
+    })
   })
 
   describe('tokenizer_info', () => {
@@ -142,7 +148,11 @@ describe('tokens', () => {
     it('of a text', async () => {
       const [one, ...others] = await render({ prompt: 'When should it be empty?' })
       expect(others).toEqual([])
-      expect(one).toMatchObject({ model: server.model, request_id: expect.stringMatching(/^cmpl-/), sampling_params: {} })
+      expect(one).toMatchObject({
+        model: server.model,
+        request_id: expect.stringMatching(/^cmpl-/),
+        sampling_params: {},
+      })
       expect(one!.token_ids).toEqual((await tokenize({ prompt: 'When should it be empty?' })).tokens)
     })
 

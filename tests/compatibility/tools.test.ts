@@ -12,7 +12,10 @@ import { smallTalk, toyQuestions, toyTools } from '../clients/toy-world.ts'
 import { collect } from './ask.ts'
 
 type Params = OpenAI.ChatCompletionCreateParamsNonStreaming
-type Message = OpenAI.ChatCompletionMessage & { readonly reasoning?: string | null; readonly reasoning_content?: string }
+type Message = OpenAI.ChatCompletionMessage & {
+  readonly reasoning?: string | null
+  readonly reasoning_content?: string
+}
 type Delta = OpenAI.ChatCompletionChunk.Choice.Delta & { readonly reasoning?: string }
 interface Call {
   id: string
@@ -117,7 +120,11 @@ describe('tools', () => {
     ]
     const last = await chat.whole('', { messages, tools })
     expect([last.message.content, last.finish_reason, callsOf(last.message)]).toEqual([answer, 'stop', []])
-    expect(await chat.streamed('', { messages, tools })).toMatchObject({ content: answer, calls: [], reasons: ['stop'] })
+    expect(await chat.streamed('', { messages, tools })).toMatchObject({
+      content: answer,
+      calls: [],
+      reasons: ['stop'],
+    })
   })
 
   it('results of several calls of one turn are taken, in the order of their ids', async () => {
@@ -187,7 +194,9 @@ describe('tools', () => {
 
   it('tool_choice: null is as none said', async () => {
     expect(callsOf((await chat.whole(question, { tools, tool_choice: null })).message)).toMatchObject([{ name: tool }])
-    expect((await chat.whole(smallTalk, { tools: null, tool_choice: null })).message.content).toEqual(expect.any(String))
+    expect((await chat.whole(smallTalk, { tools: null, tool_choice: null })).message.content).toEqual(
+      expect.any(String),
+    )
   })
 
   it.each([
@@ -221,11 +230,7 @@ describe('tools', () => {
   })
 
   it('a tool without a name, of an unknown type, or twice is refused', async () => {
-    for (const wrong of [
-      [{ type: 'function', function: {} }],
-      [{ type: 'web_search' }],
-      [tools[0], tools[0]],
-    ])
+    for (const wrong of [[{ type: 'function', function: {} }], [{ type: 'web_search' }], [tools[0], tools[0]]])
       await expect(chat.whole(question, { tools: wrong })).rejects.toThrow(BadRequestError)
   })
 
