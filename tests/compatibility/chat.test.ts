@@ -241,6 +241,14 @@ describe('chat completions', () => {
     expect(await response.text()).toMatch(/seed/)
   })
 
+  it('/invocations answers the same', async () => {
+    const request = params({ max_completion_tokens: 5, logprobs: false })
+    const direct = await chat({ max_completion_tokens: 5, logprobs: false })
+    const { body } = await asking.post<Completion>('/invocations', request)
+    expect(Object.keys(body)).toEqual(Object.keys(direct))
+    expect(body.choices).toEqual(direct.choices)
+  })
+
   it('n: several choices that differ', async () => {
     const { choices } = await chat({ n: 3, temperature: 2, seed: 5, max_completion_tokens: 20 })
     expect(choices.map(({ index }) => index)).toEqual([0, 1, 2])

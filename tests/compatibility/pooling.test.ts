@@ -443,6 +443,34 @@ describe('pooling', () => {
     })
   })
 
+  it.each([
+    ['/v1/embeddings', { model: 'bert-embed', input: 'river', encoding_format: 'float' }],
+    ['/v1/embeddings', { model: 'bert-embed', messages, encoding_format: 'float' }],
+    ['/classify', { model: 'qwen3-seqcls', input: 'river' }],
+    ['/classify', { model: 'qwen3-seqcls', messages }],
+    ['/rerank', { model: 'bert-reranker', query: 'river', documents: ['boat', 'sun'] }],
+    ['/score', { model: 'bert-reranker', queries: 'river', documents: ['boat', 'sun'] }],
+  ])('/invocations: as %s, %j', async (path, body) => {
+    const told = ({ body: { id: _, created: __, ...rest } }: { body: Record<string, unknown> }) => rest
+    const [direct, invoked] = [
+      await asking.post<Record<string, unknown>>(path, body),
+      await asking.post<Record<string, unknown>>('/invocations', body),
+    ]
+    expect([direct.status, invoked.status]).toEqual([200, 200])
+    expect(told(invoked)).toEqual(told(direct))
+  })
+
+  it('rerank: max_tokens_per_doc', async () => {
+    const body = { model: 'bert-reranker', query: 'river', documents: ['The river is long. '.repeat(12)] }
+    const usage = async (more: object) => (await asking.post<Ranking>('/rerank', { ...body, ...more })).body.usage
+    const whole = await usage({ truncate_prompt_tokens: 255 })
+    const cut = await usage({ max_tokens_per_doc: 10 })
+    expect(cut.prompt_tokens).toBeLessThan(whole.prompt_tokens)
+    expect(await usage({ max_tokens_per_doc: 0 })).toEqual(whole)
+    const wrong = await asking.post('/rerank', { ...body, max_tokens_per_doc: -1 })
+    expect([wrong.status, wrong.body.error.param]).toEqual([400, 'max_tokens_per_doc'])
+  })
+
   it('a model that generates nothing says so', async () => {
     const asked = client.chat.completions.create({ model: 'bert-embed', messages: [{ role: 'user', content: 'a' }] })
     await expect(asked).rejects.toThrow(BadRequestError)

@@ -156,6 +156,15 @@ const pooling: readonly RequestSeed[] = [
   ),
 ]
 
+const invoked: readonly RequestSeed[] = posts(
+  '/invocations',
+  [
+    { messages, tools: [tool], tool_choice: 'auto' },
+    { prompt: 'a', stream: true },
+  ],
+  generation,
+)
+
 function gets(...paths: readonly string[]): RequestSeed[] {
   return paths.map((path) => ({ method: 'GET', path }))
 }
@@ -169,7 +178,7 @@ const others: readonly RequestSeed[] = [
 ]
 
 /** One or more of every endpoint; all are answered with a 200. */
-export const requestSeeds: readonly RequestSeed[] = [...generating, ...tokens, ...pooling, ...others]
+export const requestSeeds: readonly RequestSeed[] = [...generating, ...tokens, ...pooling, ...invoked, ...others]
 
 /** Of things that are not there: 404, or 400 where the query is looked at first. */
 export const seedsOfNothing: readonly RequestSeed[] = [
