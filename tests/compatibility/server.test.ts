@@ -176,6 +176,18 @@ describe('metrics', () => {
     expect((await asking.get('/v1/models/nobody')).status).toBe(404)
   })
 
+  it.each([
+    ['DELETE', '/v1/files/file-a', 404],
+    ['DELETE', '/v1/responses/resp_a', 404],
+    ['POST', '/v1/batches/batch_a/cancel', 404],
+    ['POST', '/v1/responses/resp_a/cancel', 404],
+    ['POST', '/ping', 200],
+    ['POST', '/sleep', 403],
+  ])('%s %s without a body, of the type that Python’s client always names', async (method, path, status) => {
+    const headers = { 'content-type': 'application/json' }
+    expect((await fetch(server.origin + path, { method, headers })).status).toBe(status)
+  })
+
   it('without keys nobody is asked for one', async () => {
     expect((await asking.get('/v1/models')).status).toBe(200)
   })
