@@ -75,22 +75,28 @@ const blocks = [
     role: 'assistant',
     content: [
       { type: 'thinking', thinking: 'hm', signature: 's' },
+      { type: 'text', text: 'I look.' },
       { type: 'tool_use', id: 'a', name: 'get_weather', input: { city: 'Oslo' } },
     ],
   },
-  { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'a', content: [{ type: 'text', text: 'sunny' }] }] },
-]
-const blockTool = { name: 'get_weather', description: 'd', input_schema: parameters }
-const claudes: readonly object[] = [
+  { role: 'system', content: 'Be brief.' },
   {
-    messages: blocks,
-    tools: [blockTool],
-    tool_choice: { type: 'auto', disable_parallel_tool_use: true },
-    stream: true,
+    role: 'user',
+    content: [{ type: 'tool_result', tool_use_id: 'a', content: [{ type: 'text', text: 'no' }], is_error: true }],
   },
-  { messages: blocks, system: [{ type: 'text', text: 'Be brief.' }], thinking: { type: 'enabled', budget_tokens: 4 } },
-  { messages: blocks, output_config: { format: { type: 'json_schema', schema: parameters } }, stop_sequences: ['a'] },
-  { messages: [{ role: 'user', content: 'Hi' }], metadata: { user_id: 'u' }, top_k: 5, service_tier: 'auto' },
+]
+const blockTool = { name: 'get_weather', description: 'd', input_schema: parameters, strict: true }
+const blockChats: readonly object[] = [
+  { messages: blocks, system: [{ type: 'text', text: 'Be good.' }], tools: [blockTool], stream: true },
+  { messages: blocks, tools: [blockTool], tool_choice: { type: 'tool', name: 'get_weather' }, stop_sequences: ['a'] },
+  { messages: blocks, tools: [blockTool], tool_choice: { type: 'any', disable_parallel_tool_use: true }, stream: true },
+  { messages: blocks, output_config: { effort: 'low', format: { type: 'json_schema', schema: parameters } } },
+  {
+    messages: [...blocks, { role: 'assistant', content: 'It is' }],
+    thinking: { type: 'enabled', budget_tokens: 5, display: 'omitted' },
+    context_management: { edits: [{ type: 'clear_thinking_20251015', keep: 'all' }] },
+    metadata: { user_id: 'u' },
+  },
 ]
 
 function posts(path: string, bodies: readonly object[], limits: RequestSeed['limits'] = {}): RequestSeed[] {
@@ -111,11 +117,11 @@ const generating: readonly RequestSeed[] = [
   ...posts('/v1/chat/completions', chats, generation),
   ...posts('/v1/completions', completions, generation),
   ...posts('/v1/responses', responses, { model: 'octavo-tiny', max_output_tokens: 6, seed: 1, temperature: 1 }),
-  ...posts('/v1/messages', claudes, { model: 'octavo-tiny', max_tokens: 6 }),
+  ...posts('/v1/messages', blockChats, { model: 'octavo-tiny', max_tokens: 6, seed: 1, temperature: 1 }),
 ]
 
 const tokens: readonly RequestSeed[] = [
-  ...posts('/v1/messages/count_tokens', [{ model: 'octavo-tiny', messages: blocks, system: 'a', tools: [blockTool] }]),
+  ...posts('/v1/messages/count_tokens', blockChats.slice(0, 3), { model: 'octavo-tiny' }),
   ...posts('/v1/chat/completions/render', chats.slice(0, 3), generation),
   ...posts('/v1/completions/render', completions.slice(0, 3), generation),
   ...posts('/tokenize', [
