@@ -93,6 +93,10 @@ const endpoints = [
     'the same, and 503 as soon as the server knows that it will end, though it still takes requests for a while: for who routes',
   ],
   ['GET, POST /ping', 'as /health, as SageMaker asks'],
+  [
+    'POST /invocations',
+    'where SageMaker sends everything: the fields of the body, and what the model does, say which endpoint is meant',
+  ],
   ['GET /version', '`{ "version": … }`'],
   ['GET /load', '`{ "server_load": … }`: requests to models that are not answered to their end'],
   [

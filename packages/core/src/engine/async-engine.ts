@@ -245,7 +245,15 @@ export class AsyncEngine implements EngineClient {
     }
   }
 
+  /** @throws InvalidRequestError for an id that no token of the model has */
   detokenize(tokenIds: readonly number[]): string {
+    const { vocabSize } = this.#front
+    const wrong = tokenIds.find((id) => id >= vocabSize)
+    if (wrong !== undefined)
+      throw new InvalidRequestError(
+        `There is no token ${wrong}: this model's ids run from 0 to ${vocabSize - 1}. Leave it out.`,
+        'prompt',
+      )
     return this.tokenizer.decode(tokenIds)
   }
 

@@ -156,6 +156,7 @@ describe('tokenize and render', () => {
     // With characters that are cut between two parts.
     const ids = Array.from({ length: 5000 }, (_, i) => 3 + ((i * 7919) % 2000))
     expect(await engine.detokenizeInTurns(ids)).toBe(engine.detokenize(ids))
+    expect(() => engine.detokenize([1, 999_999])).toThrow(/no token 999999.*2559/)
   })
 
   it('count what is beyond the context, but not without end', async () => {

@@ -34,6 +34,7 @@ export function addBatches(app: FastifyInstance, server: ServerContext, batches:
     ...common,
     methods: ['POST'],
     url: '/batches/:id/cancel',
+    takesBody: false,
     description: { summary: 'End a batch early', tag, answer: batchSchema },
     handler: cancel,
   })

@@ -45,6 +45,7 @@ export function addFiles(app: FastifyInstance, server: ServerContext, batches: B
     ...common,
     methods: ['GET', 'DELETE'],
     url: '/files/:id',
+    takesBody: false,
     description: {
       GET: { summary: 'What is known of a file', tag, answer: fileObjectSchema },
       DELETE: { summary: 'Delete a file', tag, answer: fileDeletedSchema },
