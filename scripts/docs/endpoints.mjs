@@ -56,6 +56,12 @@ const endpoints = [
   ['GET /v1/responses/ID/input_items', 'what it was given'],
   ['POST /v1/messages', "Anthropic's: [what its fields mean here](anthropic.md)"],
   ['POST /v1/messages/count_tokens', 'how many tokens the prompt of a message has'],
+  ['GET, POST /v1/files', 'files of requests: [batches](batches.md)'],
+  ['GET, DELETE /v1/files/ID', 'one of them'],
+  ['GET /v1/files/ID/content', 'what it holds'],
+  ['GET, POST /v1/batches', 'requests of a file, answered behind those who wait'],
+  ['GET /v1/batches/ID', 'how far one is'],
+  ['POST /v1/batches/ID/cancel', 'its early end'],
   ['GET /v1/models', 'the models by the names under which they are served'],
   ['GET /v1/models/NAME', 'one of them; names may hold slashes'],
   [

@@ -1,7 +1,9 @@
 import { type EngineClient, engineOptionTable, type Logger } from '@octavo/core'
 import {
   type AppOptions,
+  type BatchOptions,
   checkAddress,
+  checkBatchFolder,
   createApp,
   type KeyRing,
   listen,
@@ -47,6 +49,7 @@ async function serve(command: Command): Promise<void> {
   // A stop while the model is still loading has nothing to drain.
   const forget = onStopSignal(() => process.exit(0))
   await checkAddress({ host, port })
+  if (settings.server.batchFolder !== null) await checkBatchFolder(settings.server.batchFolder)
   const ended = Promise.withResolvers<number>()
   const engine = await openModels(settings.models, {
     logger,
@@ -105,10 +108,27 @@ function appOptions({ server, models }: ServeSettings, { engine, ring, tls, trac
     allowedHeaders: server.allowedHeaders ?? undefined,
     allowCredentials: server.allowCredentials,
     trustRequestChatTemplate: server.trustRequestChatTemplate,
+    batches: batchOptions(server, models),
     ...limitsOf(server),
     maxNumSeqs: models.reduce((sum, { flags }) => sum + (flags.maxNumSeqs ?? engineOptionTable.maxNumSeqs.default), 0),
   }
 }
+
+function batchOptions(
+  { batchFolder, maxBatchRequests, maxStoredBytes }: ServeSettings['server'],
+  models: ServeSettings['models'],
+): BatchOptions {
+  const hasPriorities = models.every(({ flags }) => flags.schedulingPolicy === 'priority')
+  return {
+    maxRequests: maxBatchRequests,
+    maxStoredBytes,
+    ...(batchFolder !== null && { folder: batchFolder }),
+    ...(hasPriorities && { priority: batchPriority }),
+  }
+}
+
+/** Behind everything that a client is likely to ask for. */
+const batchPriority = 1_000_000
 
 function limitsOf(server: ServeSettings['server']): Partial<AppOptions> {
   return {

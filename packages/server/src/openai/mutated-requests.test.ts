@@ -29,6 +29,8 @@ const common = {
   'chat/completions': { max_tokens: 6, seed: 1, n: 2, temperature: 1 },
   completions: { max_tokens: 6, seed: 1, n: 2, temperature: 1 },
   responses: { max_output_tokens: 6, seed: 1, temperature: 1 },
+  messages: { model: 'octavo-tiny', max_tokens: 6, seed: 1, temperature: 1 },
+  'messages/count_tokens': { model: 'octavo-tiny' },
 }
 const tag = {
   type: 'structural_tag',
@@ -76,7 +78,41 @@ const responses: Record<string, unknown>[] = [
   { input: items, include: ['message.output_text.logprobs'], top_logprobs: 2, user: 'u', service_tier: 'auto' },
   { input: items, structured_outputs: { regex: '(ab|c)+[0-9]{2,3}' }, background: true },
 ]
+const turns = [
+  {
+    role: 'user',
+    content: [{ type: 'text', text: 'What is the weather in Oslo?', cache_control: { type: 'ephemeral' } }],
+  },
+  {
+    role: 'assistant',
+    content: [
+      { type: 'thinking', thinking: 'hm', signature: 's' },
+      { type: 'text', text: 'I look.' },
+      { type: 'tool_use', id: 'a', name: 'get_weather', input: { city: 'Oslo' } },
+    ],
+  },
+  { role: 'system', content: 'Be brief.' },
+  {
+    role: 'user',
+    content: [{ type: 'tool_result', tool_use_id: 'a', content: [{ type: 'text', text: 'no' }], is_error: true }],
+  },
+]
+const blockTool = { name: 'get_weather', description: 'd', input_schema: parameters, strict: true }
+const blockChats: Record<string, unknown>[] = [
+  { messages: turns, system: [{ type: 'text', text: 'Be good.' }], tools: [blockTool], stream: true },
+  { messages: turns, tools: [blockTool], tool_choice: { type: 'tool', name: 'get_weather' }, stop_sequences: ['a'] },
+  { messages: turns, tools: [blockTool], tool_choice: { type: 'any', disable_parallel_tool_use: true }, stream: true },
+  { messages: turns, output_config: { effort: 'low', format: { type: 'json_schema', schema: parameters } } },
+  {
+    messages: [...turns, { role: 'assistant', content: 'It is' }],
+    thinking: { type: 'enabled', budget_tokens: 5, display: 'omitted' },
+    context_management: { edits: [{ type: 'clear_thinking_20251015', keep: 'all' }] },
+    metadata: { user_id: 'u' },
+  },
+]
 const requests = [
+  ...blockChats.map((body) => ['messages', body] as const),
+  ...blockChats.slice(0, 3).map((body) => ['messages/count_tokens', body] as const),
   ...chats.map((body) => ['chat/completions', body] as const),
   ...texts.map((body) => ['completions', body] as const),
   ...responses.map((body) => ['responses', body] as const),
@@ -128,9 +164,14 @@ function endOf(status: number, body: string): string {
   if (status !== 200) return `${status}: ${errorBodySchema.parse(JSON.parse(body)).error.message}`
   if (!/^(data|event): /.test(body)) return '200'
   const events = readEvents(body.replaceAll(/^event: .*\n/gm, ''))
-  expect(events.at(-1)).toBe('[DONE]')
+  expect(events.at(-1)).toSatisfy((last) => last === '[DONE]' || isLastOfMessage(last))
   const error = events.map((event) => errorBodySchema.safeParse(event)).find(({ success }) => success)
   return error?.data === undefined ? '200' : `event: ${error.data.error.message}`
+}
+
+function isLastOfMessage(event: unknown): boolean {
+  const type = typeof event === 'object' && event !== null && 'type' in event ? event.type : null
+  return type === 'message_stop' || type === 'error'
 }
 
 describe('requests of every kind', () => {

@@ -92,6 +92,6 @@ export function addFiles(app: FastifyInstance, server: ServerContext, batches: B
     const { files } = await batches.open()
     const file = files.get(tenantOf(reply), idIn(request))
     reply.type('application/octet-stream').header('content-length', file.bytes)
-    return reply.header('x-content-type-options', 'nosniff').send(files.read(file))
+    return reply.send(files.read(file))
   }
 }
