@@ -44,7 +44,6 @@ async function serve(command: Command): Promise<void> {
   const logger = loggers.own
   const ring = openKeyRing(settings.server)
   const tls = readTls(settings.server)
-  sayOptions(command, settings, logger)
   const tracing = otlpTracesEndpoint === null ? null : await openTracing(otlpTracesEndpoint, logger)
   // A stop while the model is still loading has nothing to drain.
   const forget = onStopSignal(() => process.exit(0))
@@ -64,6 +63,8 @@ async function serve(command: Command): Promise<void> {
   if (ring === null && tls?.clientCa === undefined && !isLoopback(host)) {
     logger.warn(`anyone who reaches ${host} can use this server; OCTAVO_API_KEY or --api-key-file asks for a key`)
   }
+  // Not sooner: of what is wrong the error alone is said, with where it came from.
+  sayOptions(command, settings, logger)
   logger.info(`serving ${engine.models.map(({ id }) => id).join(', ')} at ${server.url}/v1; Ctrl-C stops`)
   process.send?.({ type: 'listening', url: server.url })
   onStopSignal(() => ended.resolve(0), reloader.isEmpty ? null : () => reloader.loadAll())
@@ -108,6 +109,7 @@ function appOptions({ server, models }: ServeSettings, { engine, ring, tls, trac
     allowedHeaders: server.allowedHeaders ?? undefined,
     allowCredentials: server.allowCredentials,
     trustRequestChatTemplate: server.trustRequestChatTemplate,
+    enableTokenizerInfoEndpoint: server.enableTokenizerInfoEndpoint,
     batches: batchOptions(server, models),
     ...limitsOf(server),
     maxNumSeqs: models.reduce((sum, { flags }) => sum + (flags.maxNumSeqs ?? engineOptionTable.maxNumSeqs.default), 0),

@@ -28,6 +28,12 @@ export const serveOptionTable = {
     default: false,
     doc: 'Run the templates that requests bring; a hostile one can keep the server busy.',
   },
+  enableTokenizerInfoEndpoint: {
+    group: 'server',
+    type: { kind: 'boolean' },
+    default: false,
+    doc: "Serve /tokenizer_info, which tells the model's chat template.",
+  },
   apiKey: {
     group: 'access',
     type: { kind: 'names' },
