@@ -37,6 +37,9 @@ describe('a key file', () => {
     ['- {sha256: planted}', '64 hexadecimal digits'],
     ['- {key: planted', 'is no YAML'],
     ['- planted\n- planted', 'are the same key'],
+    ['- planted\n-\n', 'key 2 is no text'],
+    ['- planted\n- 1e5', 'key 2 is no text'],
+    ['- {key: 12345, name: planted}', 'has a wrong field'],
   ])('is refused and not quoted: %j', (text, message) => {
     expect(() => open(text)).toThrow(message)
     expect(() => open(text)).not.toThrow(/planted/)

@@ -27,7 +27,13 @@ function readKeyFile(file: string): ApiKeyOptions[] {
   // A file that is empty for a moment must not open the door, nor one that is of another kind.
   if (!Array.isArray(list) || list.length === 0)
     throw new InvalidConfigError('apiKeyFile', `${file} must have a list of keys with at least one.`)
-  return list.map((entry: unknown) => (isObject(entry) ? inCamelCase(entry) : { key: String(entry) }))
+  return list.map((entry: unknown, index) => {
+    if (isObject(entry)) return inCamelCase(entry)
+    // YAML makes "null" of an entry that is empty, and another text of a number: neither is what somebody chose.
+    if (typeof entry !== 'string')
+      throw new InvalidConfigError('apiKeyFile', `${file}: key ${index + 1} is no text; write it in quotes.`)
+    return { key: entry }
+  })
 }
 
 function inCamelCase(entry: Readonly<Record<string, unknown>>): ApiKeyOptions {
