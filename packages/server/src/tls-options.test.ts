@@ -61,6 +61,16 @@ it('takes new certificates while it runs, and keeps the old ones where the new a
   expect(await ask(running, { ca: other.ca })).toContain('"version"')
 })
 
+it('does not stop asking for certificates of clients, nor begin to, while it runs', async () => {
+  const { app, running } = await serve({ ...server, clientCa: ca })
+  expect(() => renewTls(app, server)).toThrow(/clientCa/)
+  renewTls(app, { ...server, clientCa: ca })
+  expect(await ask(running, { ca, ...client })).toContain('"version"')
+  expect(() => renewTls(app, server)).toThrow(InvalidConfigError)
+  const { app: open } = await serve(server)
+  expect(() => renewTls(open, { ...server, clientCa: ca })).toThrow(/clientCa/)
+})
+
 it.each([
   [{ key: 'no key', cert: server.cert }, 'OpenSSL says'],
   [{ key: client.key, cert: server.cert }, 'KEY_VALUES_MISMATCH'],

@@ -27,12 +27,20 @@ export function renewTls(app: FastifyInstance, tls: TlsOptions): void {
   checkTls(tls)
   const server: unknown = app.server
   if (!(server instanceof Server)) throw new InvalidConfigError('tls', 'was not given when the app was created.')
+  // Without its own authorities the server would take the world's, and with them it would still ask nobody.
+  if ((tls.clientCa !== undefined) !== asksForCertificates(server))
+    throw new InvalidConfigError('tls', 'must go on with clientCa or without it, as when the app was created.')
   server.setSecureContext({
     key: tls.key,
     cert: tls.cert,
     ...(tls.clientCa !== undefined && { ca: tls.clientCa }),
     minVersion: 'TLSv1.2',
   })
+}
+
+/** What Node keeps of the option of this name. */
+function asksForCertificates(server: Server): boolean {
+  return 'requestCert' in server && server.requestCert === true
 }
 
 export function checkTls({ key, cert, clientCa }: TlsOptions): void {
