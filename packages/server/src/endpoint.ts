@@ -96,6 +96,8 @@ export function answerError(server: ServerContext, { endpoint, error, request, r
   // The framework asks to close after a body it did not read to the end; then a client that is still sending would see
   // a reset instead of the answer. Kept open, the rest is read and thrown away, bounded by the request timeout.
   reply.removeHeader('connection')
+  // Of the answer that it was to be.
+  reply.removeHeader('content-type').removeHeader('content-length')
   if (server.inFlight.isGone(reply.raw, error)) return void reply.hijack()
   const httpError = explainFailure(server, { endpoint, error, request, reply })
   const { dialect } = endpoint

@@ -12,6 +12,8 @@ type RunnerOptions = Omit<BatchRunOptions, 'save' | 'meter'>
 const windowSeconds = 24 * 60 * 60
 /** A server that starts forgets older ones that have ended; their files stay. */
 const keptSeconds = 30 * windowSeconds
+/** Of one tenant; beyond it those that have ended first are forgotten, too. */
+const maxEnded = 1000
 /** Each has its input open. */
 const maxUnfinished = 64
 
@@ -78,6 +80,7 @@ export class BatchRunner {
     await this.#save(record)
     const run = this.#add(record, meter)
     this.#begin(run)
+    await this.#forgetEnded(tenant)
     return run.batch
   }
 
@@ -119,6 +122,17 @@ export class BatchRunner {
       .catch(() => this.#options.logger.error(`${run.record.batch.id}: its record could not be written`))
       .finally(() => this.#working.delete(work))
     this.#working.add(work)
+  }
+
+  async #forgetEnded(tenant: string | null): Promise<void> {
+    const ended = [...this.#runs.values()].map(({ record }) => record).filter(hasEnded)
+    const own = ended.filter((record) => record.tenant === tenant)
+    for (const { batch } of own.slice(0, Math.max(0, own.length - maxEnded))) {
+      this.#runs.delete(batch.id)
+      await this.#saved.get(batch.id)?.catch(() => undefined)
+      this.#saved.delete(batch.id)
+      await this.#files.folder.removeJson('batches', batch.id)
+    }
   }
 
   #find(tenant: string | null, id: string): BatchRun {

@@ -45,8 +45,12 @@ export class Batches {
     app.addHook('onClose', async () => void (await (await this.#folder?.catch(() => null))?.close()))
   }
 
+  /** What failed, as on a disk that is full, is tried again at the next call. */
   open(): Promise<OpenBatches> {
-    this.#opened ??= this.#open()
+    this.#opened ??= this.#open().catch((error: unknown) => {
+      this.#opened = null
+      throw error
+    })
     return this.#opened
   }
 
@@ -58,7 +62,10 @@ export class Batches {
   }
 
   #openFolder(): Promise<StorageFolder> {
-    this.#folder ??= StorageFolder.open(this.#options.folder ?? null)
+    this.#folder ??= StorageFolder.open(this.#options.folder ?? null).catch((error: unknown) => {
+      this.#folder = null
+      throw error
+    })
     return this.#folder
   }
 

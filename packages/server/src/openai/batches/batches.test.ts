@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { appendFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -281,6 +281,25 @@ describe('a batch on its way', () => {
     } finally {
       vi.useRealTimers()
     }
+  })
+
+  it('is forgotten when it has ended and very many have ended since', async () => {
+    const { app, folder } = open()
+    const ended = await untilEnd(app, await start(app, 'no request'))
+    await app.close()
+    const at = path.join(folder, 'batches')
+    const record = JSON.parse(await readFile(path.join(at, `${ended.id}.json`), 'utf8')) as { batch: Batch }
+    for (let i = 0; i < 1005; i++) {
+      const batch = { ...ended, id: `batch_${i}`, created_at: ended.created_at + 1 }
+      await writeFile(path.join(at, `batch_${i}.json`), JSON.stringify({ ...record, batch }))
+    }
+    const { app: again } = open({ batches: { folder } })
+    expect((await again.inject(`/v1/batches/${ended.id}`)).statusCode).toBe(200)
+    const last = await start(again, 'no request')
+    expect((await again.inject(`/v1/batches/${ended.id}`)).statusCode).toBe(404)
+    expect((await again.inject(`/v1/batches/${last.id}`)).statusCode).toBe(200)
+    expect(await readdir(at)).not.toContain(`${ended.id}.json`)
+    expect((await readdir(at)).length).toBeLessThanOrEqual(1001)
   })
 
   it('goes on after a stop, and after a kill in the middle of a write', async () => {

@@ -23,11 +23,15 @@ export interface FileStoreLimits {
   readonly maxStoredBytes: number
 }
 
+/** Of one tenant: the smallest take room, too. As many as a list may have. */
+const maxFiles = 10_000
+
 /** Files with what is known of them; each tenant sees its own. */
 export class FileStore {
   readonly folder: StorageFolder
   readonly #limits: FileStoreLimits
   readonly #files = new Map<string, StoredFile>()
+  #storedBytes = 0
   /** Of files on their way. */
   #incomingBytes = 0
 
@@ -38,8 +42,8 @@ export class FileStore {
 
   static async open(folder: StorageFolder, limits: FileStoreLimits): Promise<FileStore> {
     const store = new FileStore(folder, limits)
-    for (const file of (await folder.readAll('files')) as StoredFile[]) store.#files.set(file.object.id, file)
-    await store.#sweep()
+    for (const file of (await folder.readAll('files')) as StoredFile[]) store.#keep(file)
+    await store.sweep()
     return store
   }
 
@@ -76,7 +80,6 @@ export class FileStore {
   meter({ isBounded = true } = {}): { readonly add: (numBytes: number) => void; readonly end: () => void } {
     const { maxStoredBytes } = this.#limits
     const maxFileBytes = isBounded ? this.#limits.maxFileBytes : Infinity
-    const stored = this.#storedBytes()
     let numBytes = 0
     return {
       add: (more) => {
@@ -84,7 +87,7 @@ export class FileStore {
         this.#incomingBytes += more
         if (numBytes > maxFileBytes)
           throw new HttpError(413, `The file has more than ${maxFileBytes} bytes, which is the limit; split it.`)
-        if (stored + this.#incomingBytes > maxStoredBytes) {
+        if (this.#storedBytes + this.#incomingBytes > maxStoredBytes) {
           const message = `All files together would have more than ${maxStoredBytes} bytes, which is the limit; delete some that are no longer needed.`
           throw new HttpError(413, message)
         }
@@ -100,12 +103,17 @@ export class FileStore {
   async adopt(incoming: string, file: NewFile): Promise<FileObject> {
     const id = newId('file-')
     await rename(incoming, this.pathOf(id))
-    return this.register(id, file)
+    try {
+      return await this.register(id, file)
+    } catch (error) {
+      // On a disk that is full, nobody would know of it, and it would stay.
+      await rm(this.pathOf(id), { force: true })
+      throw error
+    }
   }
 
   /** Makes known a file that stands in its place. */
   async register(id: string, { tenant, filename, purpose, expiresAfter }: NewFile): Promise<FileObject> {
-    await this.#sweep()
     const created = now()
     const object: FileObject = {
       id,
@@ -119,22 +127,34 @@ export class FileStore {
     }
     const file = { tenant, object }
     await this.folder.writeJson('files', id, file)
-    this.#files.set(id, file)
+    this.#keep(file)
     return object
   }
 
-  async delete({ id }: FileObject): Promise<void> {
-    this.#files.delete(id)
+  async delete({ id, bytes }: FileObject): Promise<void> {
+    if (this.#files.delete(id)) this.#storedBytes -= bytes
     await this.folder.removeJson('files', id)
     await rm(this.pathOf(id), { force: true })
   }
 
-  #storedBytes(): number {
-    return [...this.#files.values()].reduce((sum, { object }) => sum + object.bytes, 0)
+  /** Deletes what has expired, which takes room until then. */
+  async sweep(): Promise<void> {
+    for (const { object } of this.#files.values()) if (isExpired(object)) await this.delete(object)
   }
 
-  async #sweep(): Promise<void> {
-    for (const { object } of this.#files.values()) if (isExpired(object)) await this.delete(object)
+  /** @throws HttpError 429 where a tenant has so many files that no more are taken */
+  checkCount(tenant: string | null): void {
+    const numFiles = [...this.#files.values()].filter((file) => file.tenant === tenant).length
+    if (numFiles >= maxFiles)
+      throw new HttpError(
+        429,
+        `There are ${numFiles} files, as many as there may be; delete some that are no longer needed.`,
+      )
+  }
+
+  #keep(file: StoredFile): void {
+    this.#files.set(file.object.id, file)
+    this.#storedBytes += file.object.bytes
   }
 }
 

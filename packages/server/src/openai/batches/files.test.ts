@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileListSchema, fileObjectSchema } from '@octavo/sdk/protocol'
@@ -7,6 +7,8 @@ import { createApp } from '../../app.ts'
 import { FakeEngine } from '../../testing/fake-engine.ts'
 import { formRequest, upload } from '../../testing/upload.ts'
 import type { BatchOptions } from './batches-of-server.ts'
+import { FileStore } from './file-store.ts'
+import { StorageFolder } from './storage-folder.ts'
 
 const root = await mkdtemp(path.join(tmpdir(), 'octavo-files-'))
 const apps: { close(): Promise<unknown> }[] = []
@@ -89,9 +91,16 @@ describe('files', () => {
 
   it('are refused where the form is wrong', async () => {
     const { app, post, folder } = open({ maxFileBytes: 1000, maxStoredBytes: 2500 })
+    const part = 'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n'
+    const twoFiles = {
+      headers: { 'content-type': 'multipart/form-data; boundary=b' },
+      payload: `--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--b\r\n${part}--b\r\n${part}--b--`,
+    }
     const failures = [
       [await post('x', { purpose: 'fine-tune' }), 400, /^purpose: must be "batch"/],
       [await post(null), 400, /^file: is required/],
+      [await post('x', { colour: 'blue' }), 400, /^colour: is one too many/],
+      [await app.inject({ method: 'POST', url: '/v1/files', ...twoFiles }), 400, /^file: is one too many/],
       [await post('x'.repeat(1001)), 413, /more than 1000 bytes/],
       [
         await post('x', { 'expires_after[anchor]': 'created_at', 'expires_after[seconds]': '5' }),
@@ -166,6 +175,57 @@ describe('files', () => {
     } finally {
       vi.useRealTimers()
     }
+  })
+
+  it('that have expired take no room from others', async () => {
+    const { post } = open({ maxStoredBytes: 1500 })
+    const expiry = { 'expires_after[anchor]': 'created_at', 'expires_after[seconds]': '3600' }
+    expect((await post('x'.repeat(1000), expiry)).statusCode).toBe(200)
+    expect((await post('x'.repeat(1000))).statusCode).toBe(413)
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 3_601_000 })
+    try {
+      expect((await post('x'.repeat(1000))).statusCode).toBe(200)
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  it('that cannot be kept leave nothing behind, and are told of', async () => {
+    const { app, post, folder } = open()
+    await app.ready()
+    const spy = vi
+      .spyOn(StorageFolder.prototype, 'writeJson')
+      .mockRejectedValue(Object.assign(new Error('no space left'), { code: 'ENOSPC', syscall: 'write' }))
+    try {
+      expect((await post('x')).statusCode).toBe(507)
+    } finally {
+      spy.mockRestore()
+    }
+    expect(await readdir(path.join(folder, 'files'))).toEqual([])
+    expect((await post('x')).statusCode).toBe(200)
+  })
+
+  it('are counted, those on their way beside those that have come since', async () => {
+    const storage = await StorageFolder.open(path.join(root, String(numFolders++)))
+    const files = await FileStore.open(storage, { maxFileBytes: 1000, maxStoredBytes: 1000 })
+    const [long, short] = [files.meter(), files.meter()]
+    short.add(600)
+    short.end()
+    const incoming = storage.newPath()
+    await writeFile(incoming, 'x'.repeat(600))
+    const kept = await files.adopt(incoming, { tenant: null, filename: 'a', purpose: 'batch', expiresAfter: null })
+    expect(() => long.add(600)).toThrow(/All files together/)
+    await files.delete(kept)
+    expect(() => long.add(1)).not.toThrow()
+    await storage.close()
+  })
+
+  it('that somebody took from the folder are an error as any other', async () => {
+    const { app, folder } = open()
+    const id = await upload(app, 'x')
+    await rm(path.join(folder, 'files', `${id}.jsonl`))
+    const response = await app.inject(`/v1/files/${id}/content`)
+    expect([response.statusCode, response.json().error.code]).toEqual([500, 500])
   })
 
   it('are in one server at a time', async () => {

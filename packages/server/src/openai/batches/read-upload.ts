@@ -16,6 +16,8 @@ export async function readUpload(
   files: FileStore,
   tenant: string | null,
 ): Promise<FileObject> {
+  await files.sweep()
+  files.checkCount(tenant)
   const incoming = files.folder.newPath()
   const meter = files.meter()
   try {
@@ -23,6 +25,9 @@ export async function readUpload(
     const { purpose, expires_after: expiresAfter = null } = parseWire(uploadFieldsSchema, toObject(fields))
     if (filename === null) throw new HttpError(400, 'file: is required, as a part of the form.', { param: 'file' })
     return await files.adopt(incoming, { tenant, purpose, filename: displayName(filename), expiresAfter })
+  } catch (error) {
+    if (!isOfDisk(error)) throw error
+    throw new HttpError(507, 'The server could not keep the file: its disk is full or fails.')
   } finally {
     meter.end()
     await rm(incoming, { force: true })
@@ -43,11 +48,20 @@ async function readForm({ headers, body }: FastifyRequest, onFile: (stream: Read
     throw new HttpError(400, 'The body must be a form with the header "Content-Type: multipart/form-data".')
   const parser = createParser(type)
   const fields = new Map<string, string>()
+  const strays: string[] = []
   const files: { readonly name: string; readonly stream: Readable; readonly failure: Promise<unknown> }[] = []
-  parser.on('field', (name, value) => void fields.set(name, value))
+  parser.on('field', (name, value) => {
+    if (!fieldNames.has(name) || fields.has(name)) strays.push(name)
+    fields.set(name, value)
+  })
+  parser.on('filesLimit', () => strays.push('file'))
+  parser.on('fieldsLimit', () => strays.push('a field'))
   parser.on('file', (name, stream, filename) => {
     stream.once('error', () => undefined)
-    if (name !== 'file' || files.length > 0) return void stream.resume()
+    if (name !== 'file') {
+      strays.push(name)
+      return void stream.resume()
+    }
     const failure = onFile(stream).then(
       () => null,
       (error: unknown) => {
@@ -64,10 +78,23 @@ async function readForm({ headers, body }: FastifyRequest, onFile: (stream: Read
   // A file that was cut off has an end, too.
   if (fault !== null) for (const { stream } of files) stream.destroy()
   const failure = (await files[0]?.failure) ?? null
-  if (fault === null && failure === null) return { fields, filename: files[0]?.name ?? null }
+  if (fault === null && failure === null) {
+    checkNames(strays)
+    return { fields, filename: files[0]?.name ?? null }
+  }
   if (failure instanceof HttpError) throw failure
-  if (isOfDisk(failure)) throw new HttpError(507, 'The server could not keep the file: its disk is full or fails.')
+  if (isOfDisk(failure)) throw failure
   throw new HttpError(400, `The form is not valid: ${fault instanceof Error ? fault.message : 'it ends too early'}.`)
+}
+
+const fieldNames: ReadonlySet<string> = new Set(['purpose', 'expires_after[anchor]', 'expires_after[seconds]'])
+
+/** @throws HttpError 400 for what would be ignored */
+function checkNames([stray]: readonly string[]): void {
+  if (stray === undefined) return
+  const name = stray.slice(0, 64)
+  const message = `${name}: is one too many; a form has one file, called "file", and ${[...fieldNames].join(', ')}, once each.`
+  throw new HttpError(400, message, { param: name })
 }
 
 /** Rejects where the form is wrong or does not come to its end. What the parser does not take is read and thrown away, so that the client reads why. */

@@ -57,8 +57,13 @@ export class StorageFolder {
   /** All or nothing, whenever the machine stops. */
   async writeJson(part: Part, name: string, value: unknown): Promise<void> {
     const incoming = this.newPath()
-    await writeFile(incoming, JSON.stringify(value), { flush: true, mode: 0o600 })
-    await rename(incoming, this.pathOf(part, `${name}.json`))
+    try {
+      await writeFile(incoming, JSON.stringify(value), { flush: true, mode: 0o600 })
+      await rename(incoming, this.pathOf(part, `${name}.json`))
+    } catch (error) {
+      await rm(incoming, { force: true })
+      throw error
+    }
   }
 
   async removeJson(part: Part, name: string): Promise<void> {
@@ -68,14 +73,17 @@ export class StorageFolder {
   /** The objects of a part; one that is damaged is left where it is. */
   async readAll(part: Part): Promise<unknown[]> {
     const names = (await readdir(path.join(this.#path, part))).filter((name) => name.endsWith('.json'))
-    const texts = await Promise.all(names.map((name) => readFile(this.pathOf(part, name), 'utf8')))
-    return texts.flatMap((text) => {
+    const values: unknown[] = []
+    // One at a time: a process may have no more than some hundred open.
+    for (const name of names) {
+      const text = await readFile(this.pathOf(part, name), 'utf8')
       try {
-        return [JSON.parse(text) as unknown]
+        values.push(JSON.parse(text))
       } catch {
-        return []
+        continue
       }
-    })
+    }
+    return values
   }
 
   async close(): Promise<void> {
