@@ -60,7 +60,7 @@ export class InFlightRequests {
     })
   }
 
-  /** Work that the server waits for at its end as for requests: a background response, a batch. */
+  /** Work that the server waits for at its end as for requests: a background response. */
   openBackground(): BackgroundWork {
     const controller = new AbortController()
     this.#background.add(controller)

@@ -376,6 +376,21 @@ describe('in the background', () => {
       error: { message: expect.stringContaining('shutting down') },
     })
   })
+
+  it('ends with the server, and the streams of it by an event that says so', async () => {
+    const gate = new Gate()
+    const { app } = open({ pace: gate.pace }, { drainTimeoutMs: 200 })
+    const server = await listen(app, { port: 0 })
+    const begun = await fetch(`${server.url}/v1/responses`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ ...slow, stream: true }),
+    })
+    await vi.waitFor(() => expect(gate.numWaiting).toBe(1))
+    const [text] = await Promise.all([begun.text(), server.close()])
+    expect(text.match(/^event: .*$/gm)?.slice(-2)).toEqual(['event: error', 'event: response.failed'])
+    expect(text).toMatch(/data: \[DONE\]\s*$/)
+  })
 })
 
 it('a client that vanishes in mid-stream ends its response, and nothing is kept', async () => {

@@ -1,5 +1,6 @@
 import type { ResponseEvent, ResponseObject } from '@octavo/sdk/protocol'
 import { HttpError } from '../../http-error.ts'
+import { ClientGoneError } from '../../in-flight-requests.ts'
 import type { Conversation } from './conversation.ts'
 import { responseEvents, type ResponseWork } from './response-events.ts'
 import type { StoredResponse } from './response-store.ts'
@@ -78,15 +79,15 @@ export class ResponseRun {
     return this.response
   }
 
-  /** Its events after one of them, until it has ended or nobody listens. @throws HttpError where none are kept */
+  /** Its events after one of them, until it has ended or the client has gone. A server that ends has them end, and lets them say so. @throws HttpError where none are kept */
   async *follow(after: number, signal: AbortSignal): AsyncGenerator<ResponseEvent, void, undefined> {
     if (!this.#options.isStream) throw noEvents()
-    for (let next = after + 1; !signal.aborted;) {
+    for (let next = after + 1; ;) {
       const event = this.#events[next]
       if (event !== undefined) {
         next++
         yield event
-      } else if (this.#isOver) return
+      } else if (this.#isOver || signal.reason instanceof ClientGoneError) return
       else await this.#nextChange(signal)
     }
   }
