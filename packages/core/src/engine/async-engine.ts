@@ -166,7 +166,7 @@ export class AsyncEngine implements EngineClient {
       },
       onDead(error) {
         events.onLost(error)
-        engine?.#sleeper.close(error)
+        if (engine !== null) engine.#sleeper.close(error)
         hooks.onDead?.(error)
       },
     }
