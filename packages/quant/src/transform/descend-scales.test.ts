@@ -5,7 +5,7 @@ import { resolveScheme } from '../quantize/scheme-options.ts'
 import { solverInput, solverWeight } from '../quantize/solver-data.case.ts'
 import type { WeightMatrix } from '../quantize/weight-matrix.ts'
 import type { WeightScheme } from '../weight-scheme.ts'
-import { cutWeights, GroupMoments, searchLimits } from './clip-limits.ts'
+import { cutWeights, GroupMoments, searchRoughLimits } from './clip-limits.ts'
 import { descendScales } from './descend-scales.ts'
 
 const tokens = 200
@@ -30,7 +30,7 @@ function outputError(
 ): number {
   const width = groupWidth(scheme, cols)
   using moments = new GroupMoments(sums, { cols, width })
-  const cut = cutWeights(values.slice(), searchLimits({ values, rows, cols }, scheme, moments))
+  const cut = cutWeights(values.slice(), searchRoughLimits({ values, rows, cols }, scheme, moments))
   const found = observeScales({ values: cut, rows, cols }, scheme)
   const rounder = createRounder(scheme)
   let error = 0

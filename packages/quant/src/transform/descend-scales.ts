@@ -5,7 +5,7 @@ import type { ColumnScales, Rounder } from '../quantize/rounder.ts'
 import type { WeightMatrix } from '../quantize/weight-matrix.ts'
 import type { WeightScheme } from '../weight-scheme.ts'
 import { valuesOf } from './awq-search.ts'
-import { cutWeights, GroupMoments, searchLimits } from './clip-limits.ts'
+import { cutWeights, GroupMoments, searchRoughLimits } from './clip-limits.ts'
 import { scaleColumns } from './fold-scales.ts'
 
 /** What is tried for a channel, of its scale so far. */
@@ -137,7 +137,7 @@ class Descent {
       const { rows, cols } = matrix
       using moments = new GroupMoments(scaled, { cols, width })
       const values = scaleColumns(matrix.values.slice(), factorsOf)
-      const limits = searchLimits({ values, rows, cols }, scheme, moments)
+      const limits = searchRoughLimits({ values, rows, cols }, scheme, moments)
       reader.scales = byGroup({ values: cutWeights(values, limits), rows, cols }, scheme)
     }
     for (let channel = 0; channel < this.scales.length; channel++) {
