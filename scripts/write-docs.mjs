@@ -89,7 +89,7 @@ function configuration() {
 # Configuration of \`octavo serve\`
 
 One table of options, and three ways to set each. A flag goes before a variable, a variable before the file that \`--config\` or \`OCTAVO_CONFIG\` names, and that before
-the default. What is set, and by what, is the first that the server writes; secrets are hidden there and everywhere else.
+the default. What is set, and by what, is what the server says when it begins to serve; secrets are hidden there and everywhere else.
 
 \`\`\`yaml
 # octavo.yaml: octavo serve --config octavo.yaml

@@ -60,7 +60,8 @@ describe('an engine that dies under octavo serve', () => {
     const held = await complete(url, { stream: true, ignore_eos: true, max_tokens: 900 })
     writeFileSync(trigger, '')
     expect(await held.text()).toContain('The engine has failed and is started again')
-    const answers = await Promise.all([complete(url), complete(url, { stream: true })])
+    const body = { ignore_eos: true }
+    const answers = await Promise.all([complete(url, body), complete(url, { ...body, stream: true })])
     expect(answers.map(({ status: code }) => code)).toEqual([200, 200])
     expect(await answers[0]!.json()).toMatchObject({ choices: [{ finish_reason: 'length' }] })
     expect(await answers[1]!.text()).toContain('"finish_reason":"length"')

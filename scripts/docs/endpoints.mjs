@@ -56,6 +56,32 @@ const endpoints = [
   ['GET /v1/responses/ID/input_items', 'what it was given'],
   ['POST /v1/messages', "Anthropic's: [what its fields mean here](anthropic.md)"],
   ['POST /v1/messages/count_tokens', 'how many tokens the prompt of a message has'],
+  [
+    'POST /v1/embeddings',
+    "an embedding of each input: OpenAI's, with vLLM's extra fields ([below](#vectors-classes-scores))",
+  ],
+  ['POST /score, /v1/score', 'how well texts go with each other, or with one'],
+  [
+    'POST /rerank, /v1/rerank, /v2/rerank',
+    "documents in the order in which they go with a query: Jina's and Cohere's, as vLLM answers",
+  ],
+  ['POST /classify', 'the class of each input'],
+  ['POST /pooling', 'what the model makes of each input, for the whole of it or for each of its tokens'],
+  ['POST /tokenize, /detokenize', 'token ids of a text or a conversation, and the text of token ids'],
+  [
+    'GET /tokenizer_info',
+    "the tokenizer's configuration and the chat template, with `--enable-tokenizer-info-endpoint` alone",
+  ],
+  [
+    'POST /v1/chat/completions/render, /v1/completions/render',
+    'token ids and sampling parameters of a request, of which nothing runs: for routers',
+  ],
+  ['GET, POST /v1/files', 'files of requests: [batches](batches.md)'],
+  ['GET, DELETE /v1/files/ID', 'one of them'],
+  ['GET /v1/files/ID/content', 'what it holds'],
+  ['GET, POST /v1/batches', 'requests of a file, answered behind those who wait'],
+  ['GET /v1/batches/ID', 'how far one is'],
+  ['POST /v1/batches/ID/cancel', 'its early end'],
   ['GET /v1/models', 'the models by the names under which they are served'],
   ['GET /v1/models/NAME', 'one of them; names may hold slashes'],
   [
@@ -67,7 +93,21 @@ const endpoints = [
     'the same, and 503 as soon as the server knows that it will end, though it still takes requests for a while: for who routes',
   ],
   ['GET, POST /ping', 'as /health, as SageMaker asks'],
+  [
+    'POST /invocations',
+    'where SageMaker sends everything: the fields of the body, and what the model does, say which endpoint is meant',
+  ],
   ['GET /version', '`{ "version": … }`'],
+  ['GET /load', '`{ "server_load": … }`: requests to models that are not answered to their end'],
+  [
+    'GET /openapi.json, /docs',
+    'all of this for programs (OpenAPI 3.1) and for people, made of the schemas that requests are parsed by',
+  ],
+  ['POST /sleep, /wake_up, GET /is_sleeping', 'for operators ([below](#sleep)), with the key of `--admin-api-key`'],
+  [
+    'POST /reset_prefix_cache',
+    'likewise: nothing that was computed so far is found again; requests that run keep what they have',
+  ],
 ]
 
 const answers = `## Tools, reasoning, structured output
@@ -82,6 +122,46 @@ How a model writes calls and marks its thinking is found in its chat template, a
   expression or grammar that cannot be held is a 400 that says where and why, before any event of a stream. With tools and \`auto\`, an answer is of the format or is a
   call; where a call must be made, the format has nothing to hold.
 - Stop strings are looked for in the text that the model writes, calls and thinking included; logprobs and token ids are those of all its tokens.`
+
+const vectors = `## Vectors, classes, scores
+
+What a model does beside generating, or in its place, is in [pooling.md](pooling.md). A model that does not do what is asked is a 400 that says what it does, and where to ask for it.
+All of these have \`model\`, \`priority\`, \`cache_salt\`, \`request_id\`, \`truncate_prompt_tokens\`, \`truncation_side\` and \`use_activation\` (length 1, or probabilities; absent: as the
+model was made for). What a body asks for is computed in the same batches as everything else, up to 256 of its prompts at once.
+
+| field | of | |
+|---|---|---|
+| \`input\` | embeddings, classify, pooling | a text, token ids, or up to 2048 of one of the two; with \`add_special_tokens\` (default true) |
+| \`messages\` | the same, in place of \`input\` | a conversation, with the fields that it has in chat; no generation prompt unless \`add_generation_prompt\` says so |
+| \`dimensions\` | embeddings, pooling | numbers of an embedding to keep, where the model was made for it |
+| \`encoding_format\` | embeddings, pooling | \`float\`, \`base64\`, \`bytes_only\` (the vectors one behind the other), \`bytes\` (also with a header \`metadata\`, up to 12 KiB, that says whose they are) |
+| \`embed_dtype\`, \`endianness\` | of bytes and base64 | \`float32\`, \`float16\`, \`bfloat16\`; \`native\` (little), \`little\`, \`big\` |
+| \`task\` | pooling | \`embed\`, \`classify\`, \`token_embed\`, \`token_classify\`; absent: the first that the model does |
+| \`text_1\`, \`text_2\` | score | a text or up to 2048; also as \`queries\` and \`documents\`, \`queries\` and \`items\`, \`data_1\` and \`data_2\`; as many on both sides, or one on the first |
+| \`query\`, \`documents\` | rerank | texts, documents as \`{"text": …}\` too; \`top_n\` (0: all), \`return_documents\` (default true) |
+
+Scores are those of a model with one class, which reads both texts as one prompt, or else cosines of embeddings. \`normalize\`, \`padding\`, \`max_tokens_per_doc\`, \`rank_fields\` and 8-bit floats are a 400.
+
+## Sleep
+
+\`POST /sleep?level=1&mode=abort\` returns when the engine sleeps; \`/health\` is 200 meanwhile. Sleeping again goes deeper, never back.
+
+| \`level\` | |
+|---|---|
+| 0 | nothing runs |
+| 1 (default) | the KV cache's memory is given back too, and with it the prefix cache; where the backend is \`wasm\`, whose memory never shrinks, it stays with the process |
+| 2 | all memory is: the engine ends, and loads the model again on waking |
+
+With \`mode=abort\` (default) running requests end with \`abort\`, and new ones are a 503; with \`wait\` running ones are waited for, and new ones wait. Should waking fail, as for want of memory, it is
+still asleep, and may be tried again. \`tags\` of /wake_up, \`reset_external\` and \`reset_running_requests\` are a 400.
+
+## Tokens
+
+\`/tokenize\` takes \`prompt\` or \`messages\` (with \`tools\` and what else a conversation has in chat) and \`return_token_strs\`; a text may be longer than the context, up to a million characters or 32 a
+position. \`/render\` refuses all that its endpoint refuses; \`sampling_params\` has the defaults filled in, \`seed\` is \`null\` where the engine would draw one, and what tools alone would hold the output
+to is not in \`structured_outputs\`.`
+
+const sections = `${answers}\n\n${vectors}`
 
 export function endpointsPage(origin) {
   const fields = requestFields()
@@ -128,7 +208,7 @@ What cannot be done in parts has a limit:
 | \`stop\` | 64 texts of 4,096 characters | 400 |
 | \`bad_words\` | 1,024 entries, 65,536 characters together; for all prompts of a request together 65,536 entries | 400 |
 
-${answers}
+${sections}
 
 ## Supported
 

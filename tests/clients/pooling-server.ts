@@ -13,9 +13,15 @@ export interface PoolingServer extends AsyncDisposable {
   readonly url: string
 }
 
-export async function startPoolingServer(): Promise<PoolingServer> {
+/** @param chatTemplate what makes a text of a conversation; the models have none of their own */
+export async function startPoolingServer({
+  chatTemplate,
+}: { readonly chatTemplate?: string } = {}): Promise<PoolingServer> {
   const engines = await Promise.all(
-    models.map(async (name) => [name, await AsyncEngine.create({ model: folderOf(name), backend: 'cpu' })] as const),
+    models.map(async (name) => {
+      const options = { model: folderOf(name), backend: 'cpu', ...(chatTemplate !== undefined && { chatTemplate }) }
+      return [name, await AsyncEngine.create(options)] as const
+    }),
   )
   const engine = createModelRouter(Object.fromEntries(engines))
   const server = await listen(createApp({ engine, version: 'test' }), { host: '127.0.0.1', port: 0 })

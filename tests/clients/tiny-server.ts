@@ -1,5 +1,5 @@
 import { AsyncEngine } from '@octavo/core'
-import { createApp, listen } from '@octavo/server'
+import { type AppOptions, createApp, listen } from '@octavo/server'
 
 /** What a client sent, as far as the tests look at it. */
 export interface SentRequest {
@@ -35,13 +35,18 @@ const thinkingTemplate = `{%- for message in messages %}
 {%- if enable_thinking is defined and not enable_thinking %}{{- '\\n</think>\\n\\n' }}{%- endif %}
 {%- endif %}`
 
-export async function startTinyServer({ thinks = false } = {}): Promise<TinyServer> {
+export interface TinyServerOptions extends Omit<AppOptions, 'engine'> {
+  /** Default false. */
+  readonly thinks?: boolean
+}
+
+export async function startTinyServer({ thinks = false, ...options }: TinyServerOptions = {}): Promise<TinyServer> {
   const engine = await AsyncEngine.create({
     model: 'octavo-tiny',
     dtype: 'float32',
     ...(thinks && { chatTemplate: thinkingTemplate }),
   })
-  const server = await listen(createApp({ engine, version: 'test' }), { host: '127.0.0.1', port: 0 })
+  const server = await listen(createApp({ engine, version: 'test', ...options }), { host: '127.0.0.1', port: 0 })
   let sent: SentRequest[] = []
   return {
     origin: server.url,

@@ -6,6 +6,7 @@ import { addKeyCommand } from './commands/key.ts'
 import { addQuantizeCommand } from './commands/quantize.ts'
 import { addEvaluateCommand } from './commands/evaluate.ts'
 import { addInspectCommand } from './commands/inspect.ts'
+import { addRunBatchCommand } from './commands/run-batch.ts'
 import { addRunCommand } from './commands/run.ts'
 import { addServeCommand } from './commands/serve.ts'
 import { addTensorflowCommand } from './commands/tensorflow.ts'
@@ -24,6 +25,7 @@ export function createProgram(): Command {
     .exitOverride()
   addServeCommand(program)
   addRunCommand(program)
+  addRunBatchCommand(program)
   addChatCommand(program)
   addQuantizeCommand(program)
   addConvertCommand(program)

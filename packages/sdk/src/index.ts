@@ -3,6 +3,7 @@ export { OctavoClient } from './octavo-client.ts'
 export type {
   CallOptions,
   Endpoint,
+  InJson,
   OctavoClientOptions,
   ResponsesEndpoint,
   WithoutStream,

@@ -11,6 +11,20 @@ import type { ChatCompletionRequest } from './protocol/chat-completion-request.t
 import type { CompletionRequest } from './protocol/completion-request.ts'
 import type { Completion, CompletionChunk } from './protocol/completion.ts'
 import { completionChunkSchema, completionSchema } from './protocol/completion.ts'
+import type { ClassificationList, ClassificationRequest } from './protocol/pooling/classification.ts'
+import { classificationListSchema } from './protocol/pooling/classification.ts'
+import type { EmbeddingList, EmbeddingRequest } from './protocol/pooling/embeddings.ts'
+import { embeddingListSchema } from './protocol/pooling/embeddings.ts'
+import type { PooledList, WirePoolingRequest } from './protocol/pooling/pooling.ts'
+import { pooledListSchema } from './protocol/pooling/pooling.ts'
+import type { Reranking, RerankRequest } from './protocol/pooling/rerank.ts'
+import { rerankingSchema } from './protocol/pooling/rerank.ts'
+import type { ScoreList, ScoreRequest } from './protocol/pooling/score.ts'
+import { scoreListSchema } from './protocol/pooling/score.ts'
+import type { Detokenized, DetokenizeRequest } from './protocol/tokens/detokenize.ts'
+import { detokenizedSchema } from './protocol/tokens/detokenize.ts'
+import type { Tokenized, TokenizeRequest } from './protocol/tokens/tokenize.ts'
+import { tokenizedSchema } from './protocol/tokens/tokenize.ts'
 import type { ModelList } from './protocol/model-card.ts'
 import { modelListSchema } from './protocol/model-card.ts'
 import type { ResponseEvent } from './protocol/responses/response-event.ts'
@@ -62,6 +76,9 @@ export interface ResponsesEndpoint extends Endpoint<ResponseRequest, ResponseObj
   delete(id: string, options?: CallOptions): Promise<DeletedResponse>
 }
 
+/** A request whose answer is JSON. */
+export type InJson<T> = Omit<T, 'encoding_format'> & { encoding_format?: 'float' | 'base64' | null }
+
 /**
  * Client of an Octavo server.
  *
@@ -74,6 +91,8 @@ export class OctavoClient {
   readonly chat: { readonly completions: Endpoint<ChatCompletionRequest, ChatCompletion, ChatCompletionChunk> }
   readonly completions: Endpoint<CompletionRequest, Completion, CompletionChunk>
   readonly responses: ResponsesEndpoint
+  /** `encoding_format` "bytes" is for clients of one's own. */
+  readonly embeddings: { create(params: InJson<EmbeddingRequest>, options?: CallOptions): Promise<EmbeddingList> }
   readonly models: { list(options?: CallOptions): Promise<ModelList> }
   readonly #transport: HttpTransport
 
@@ -90,6 +109,9 @@ export class OctavoClient {
     }
     this.completions = this.#endpoint('/v1/completions', completionSchema, completionChunkSchema)
     this.responses = this.#responses()
+    this.embeddings = {
+      create: (params, { signal } = {}) => this.#post('/v1/embeddings', { body: params, signal }, embeddingListSchema),
+    }
     this.models = { list: ({ signal } = {}) => this.#get('/v1/models', modelListSchema, signal) }
   }
 
@@ -115,6 +137,33 @@ export class OctavoClient {
     return this.#get('/version', serverVersionSchema, signal)
   }
 
+  /** How well texts go with each other, or with one. */
+  score(params: ScoreRequest, { signal }: CallOptions = {}): Promise<ScoreList> {
+    return this.#post('/v1/score', { body: params, signal }, scoreListSchema)
+  }
+
+  /** Documents in the order in which they go with a query. */
+  rerank(params: RerankRequest, { signal }: CallOptions = {}): Promise<Reranking> {
+    return this.#post('/v1/rerank', { body: params, signal }, rerankingSchema)
+  }
+
+  classify(params: ClassificationRequest, { signal }: CallOptions = {}): Promise<ClassificationList> {
+    return this.#post('/classify', { body: params, signal }, classificationListSchema)
+  }
+
+  /** What a model makes of inputs, for the whole of each or for each of its tokens. */
+  pool(params: InJson<WirePoolingRequest>, { signal }: CallOptions = {}): Promise<PooledList> {
+    return this.#post('/pooling', { body: params, signal }, pooledListSchema)
+  }
+
+  tokenize(params: TokenizeRequest, { signal }: CallOptions = {}): Promise<Tokenized> {
+    return this.#post('/tokenize', { body: params, signal }, tokenizedSchema)
+  }
+
+  detokenize(params: DetokenizeRequest, { signal }: CallOptions = {}): Promise<Detokenized> {
+    return this.#post('/detokenize', { body: params, signal }, detokenizedSchema)
+  }
+
   #responses(): ResponsesEndpoint {
     const url = '/v1/responses'
     const pathOf = (id: string): string => `${url}/${encodeURIComponent(id)}`
@@ -134,6 +183,10 @@ export class OctavoClient {
 
   #get<T>(path: string, schema: z.ZodType<T>, signal: AbortSignal | undefined): Promise<T> {
     return this.#ask({ method: 'GET', path, signal }, schema)
+  }
+
+  #post<T>(path: string, call: Pick<Call, 'body' | 'signal'>, schema: z.ZodType<T>): Promise<T> {
+    return this.#ask({ method: 'POST', path, ...call }, schema)
   }
 
   async #ask<T>(call: Call, schema: z.ZodType<T>): Promise<T> {

@@ -13,6 +13,7 @@ async function statusOf(adminApiKey: string | undefined, headers: Record<string,
     url: '/op',
     dialect: openaiDialect,
     access: 'admin',
+    description: {},
     handler: () => ({}),
   })
   return (await app.inject({ method: 'POST', url: '/op', headers })).statusCode

@@ -23,6 +23,8 @@ export interface AppOptions extends OctavoPluginOptions {
 const requestTimeoutMs = 300_000
 const defaultMaxHeaderBytes = 16_384
 const keepAliveDelayMs = 30_000
+/** Of an id in a path: as long as one that a request chose can get. */
+const maxIdLength = 256
 
 /**
  * The OpenAI-compatible server over an engine, as a whole. `app.inject()` tests it without a socket, `listen(app)`
@@ -42,6 +44,7 @@ export function createApp(options: AppOptions): FastifyInstance {
       ? { http: connections }
       : { https: { ...connections, ...serverTlsOptions(options.tls) } }),
     requestTimeout: requestTimeoutMs,
+    routerOptions: { maxParamLength: maxIdLength },
     return503OnClosing: false,
     clientErrorHandler: answerMalformedHttp,
     frameworkErrors: (error, request, reply) => {

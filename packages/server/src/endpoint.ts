@@ -20,8 +20,9 @@ export interface Endpoint extends KnownEndpoint {
 /** Adds an endpoint, a 405 for its other methods, and the name under which a 404 may recommend it. */
 export function addEndpoint(app: FastifyInstance, server: ServerContext, endpoint: Endpoint): void {
   const { methods, url, handler } = endpoint
-  const { access, description, dialect, operation } = endpoint
-  server.endpoints.push({ methods, url: `${app.prefix}${url}`, access, description, dialect, operation })
+  const { access, description, dialect, operation, fieldName } = endpoint
+  const path = `${app.prefix}${url}`
+  server.endpoints.push({ methods, url: path, access, description, dialect, operation, fieldName, handler })
   const errorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply): void =>
     answerError(server, { endpoint, error, request, reply })
   const allow = methods.join(', ')

@@ -125,7 +125,7 @@ describe('paths and methods', () => {
   )
 
   it('answers 405 to a method that it never heard of', () => {
-    const known = [{ methods: ['POST'] as const, url: '/v1/completions', dialect: openaiDialect }]
+    const known = [{ methods: ['POST'] as const, url: '/v1/completions', dialect: openaiDialect, description: {} }]
     expect(explainUnknownPath('PROPFIND', '/v1/completions?x', known)).toMatchObject({ status: 405 })
   })
 })

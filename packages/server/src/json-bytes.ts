@@ -19,7 +19,7 @@ export interface JsonBytesOptions {
   readonly signal?: AbortSignal
 }
 
-/** The bytes of `JSON.stringify`, letting others run in between where there are many; they are made as they are read. */
+/** The bytes of `JSON.stringify`, letting others run in between where there are many; they are made as they are read. A body that is an async iterable is a list. */
 export async function* jsonBytes(
   body: object,
   { turns, signal }: JsonBytesOptions,
@@ -63,6 +63,7 @@ class TextBuffer {
 }
 
 async function* pieceLists(body: object): AsyncGenerator<Iterator<string, void>, void, undefined> {
+  if (isAsyncIterable(body)) return yield* entryLists(body, '')
   let separator = '{'
   for (const [key, given] of Object.entries(body)) {
     const value: unknown = typeof given === 'function' ? await given() : given

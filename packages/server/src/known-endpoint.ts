@@ -1,4 +1,5 @@
 import type { WireSchema } from '@octavo/sdk/protocol'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Dialect } from './dialect.ts'
 
 export type Method = 'GET' | 'POST' | 'DELETE'
@@ -32,7 +33,10 @@ export interface KnownEndpoint {
   /** Default 'caller': who shows a key, where keys are asked for. 'admin': who shows the admin key; without one nobody. */
   readonly access?: 'anyone' | 'caller' | 'admin' | undefined
   /** One for all methods, or one each. */
-  readonly description?: EndpointDescription | Readonly<Partial<Record<Method, EndpointDescription>>> | undefined
+  readonly description: EndpointDescription | Readonly<Partial<Record<Method, EndpointDescription>>>
   /** What it has a model do, in OpenTelemetry's words: 'chat', 'text_completion', 'embeddings', … Its requests have spans. */
   readonly operation?: string | undefined
+  /** How the wire spells a field that core names, in a request with this body. Default: as core does. */
+  readonly fieldName?: ((field: string, body: unknown) => string) | undefined
+  readonly handler?: (request: FastifyRequest, reply: FastifyReply) => unknown
 }

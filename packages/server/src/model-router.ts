@@ -58,6 +58,8 @@ export function createModelRouter(engines: Readonly<Record<string, EngineClient>
         throw new InvalidRequestError('This model cannot turn token ids into text; pass the prompt as text.', 'prompt')
       return engine.detokenize(tokenIds, engineModel)
     },
+    detokenizeInTurns: (tokenIds, name) =>
+      ask('text of token ids', name, (engine, model) => engine.detokenizeInTurns?.(tokenIds, model)),
     tokenize: (request, signal) =>
       ask('tokenize', request.model, (engine, model) => engine.tokenize?.({ ...request, model }, signal)),
     render: (request, signal) =>

@@ -17,6 +17,7 @@ import { allowOrigins, type CorsOptions } from './cors.ts'
 import { answerError } from './endpoint.ts'
 import { HttpError } from './http-error.ts'
 import { InFlightRequests } from './in-flight-requests.ts'
+import { addInvocations } from './invocations.ts'
 import { parseJsonBodies } from './json-body.ts'
 import { addBatches } from './openai/batches/batches.ts'
 import { type BatchOptions, Batches } from './openai/batches/batches-of-server.ts'
@@ -174,6 +175,7 @@ export function mountServer(app: FastifyInstance, options: OctavoPluginOptions):
   addScore(app, server)
   addRerank(app, server)
   app.register(async (v2) => addRerank(v2, server), { prefix: '/v2' })
+  addInvocations(app, server)
   addOpenApi(app, server)
   return server
 }

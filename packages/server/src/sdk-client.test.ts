@@ -45,6 +45,21 @@ describe("Octavo's own client", () => {
     expect(whole.usage.total_tokens).toBe(8)
   })
 
+  it('gets vectors, scores, classes and tokens', async () => {
+    const { data } = await client.embeddings.create({ input: ['a', 'b'] })
+    expect(data.map(({ embedding }) => embedding.length)).toEqual([4, 4])
+    const base64 = await client.embeddings.create({ input: 'a', encoding_format: 'base64' })
+    expect(base64.data[0]!.embedding).toBeTypeOf('string')
+    const scores = await client.score({ text_1: 'a', text_2: ['a', 'b'] })
+    expect(scores.data[0]!.score).toBeCloseTo(1, 6)
+    const { results } = await client.rerank({ query: 'a', documents: ['b', 'a'], top_n: 1 })
+    expect(results).toMatchObject([{ index: 1, document: { text: 'a' } }])
+    expect((await client.pool({ input: 'a b', task: 'token_embed' })).data[0]!.data).toHaveLength(2)
+    await expect(client.classify({ input: 'a' })).rejects.toThrow(OctavoApiError)
+    const { tokens } = await client.tokenize({ prompt: 'a b' })
+    expect(await client.detokenize({ tokens })).toEqual({ prompt: 'a b' })
+  })
+
   it('gets responses, and what is kept of them', async () => {
     const request = { input: 'a b c', max_output_tokens: 5, temperature: 0 }
     const whole = await client.responses.create(request)

@@ -14,7 +14,7 @@ const pingSummary = 'The same, as SageMaker asks'
 
 /** What is asked about the server itself, of no dialect's own. /ping is /health under the name that SageMaker asks for. */
 export function addStatusEndpoints(app: FastifyInstance, server: ServerContext): void {
-  const common = { dialect: openaiDialect, access: 'anyone' } as const
+  const common = { dialect: openaiDialect, access: 'anyone', takesBody: false } as const
   const health = (_request: FastifyRequest, reply: FastifyReply) => answerHealth(reply, server)
   const ready = (_request: FastifyRequest, reply: FastifyReply) => answerReady(reply, server)
   const version = (): ServerVersion => ({ version: server.version })

@@ -1,7 +1,9 @@
 import { type EngineClient, engineOptionTable, type Logger } from '@octavo/core'
 import {
   type AppOptions,
+  type BatchOptions,
   checkAddress,
+  checkBatchFolder,
   createApp,
   type KeyRing,
   listen,
@@ -42,11 +44,11 @@ async function serve(command: Command): Promise<void> {
   const logger = loggers.own
   const ring = openKeyRing(settings.server)
   const tls = readTls(settings.server)
-  sayOptions(command, settings, logger)
   const tracing = otlpTracesEndpoint === null ? null : await openTracing(otlpTracesEndpoint, logger)
   // A stop while the model is still loading has nothing to drain.
   const forget = onStopSignal(() => process.exit(0))
   await checkAddress({ host, port })
+  if (settings.server.batchFolder !== null) await checkBatchFolder(settings.server.batchFolder)
   const ended = Promise.withResolvers<number>()
   const engine = await openModels(settings.models, {
     logger,
@@ -61,6 +63,8 @@ async function serve(command: Command): Promise<void> {
   if (ring === null && tls?.clientCa === undefined && !isLoopback(host)) {
     logger.warn(`anyone who reaches ${host} can use this server; OCTAVO_API_KEY or --api-key-file asks for a key`)
   }
+  // Not sooner: of what is wrong the error alone is said, with where it came from.
+  sayOptions(command, settings, logger)
   logger.info(`serving ${engine.models.map(({ id }) => id).join(', ')} at ${server.url}/v1; Ctrl-C stops`)
   process.send?.({ type: 'listening', url: server.url })
   onStopSignal(() => ended.resolve(0), reloader.isEmpty ? null : () => reloader.loadAll())
@@ -105,10 +109,28 @@ function appOptions({ server, models }: ServeSettings, { engine, ring, tls, trac
     allowedHeaders: server.allowedHeaders ?? undefined,
     allowCredentials: server.allowCredentials,
     trustRequestChatTemplate: server.trustRequestChatTemplate,
+    enableTokenizerInfoEndpoint: server.enableTokenizerInfoEndpoint,
+    batches: batchOptions(server, models),
     ...limitsOf(server),
     maxNumSeqs: models.reduce((sum, { flags }) => sum + (flags.maxNumSeqs ?? engineOptionTable.maxNumSeqs.default), 0),
   }
 }
+
+function batchOptions(
+  { batchFolder, maxBatchRequests, maxStoredBytes }: ServeSettings['server'],
+  models: ServeSettings['models'],
+): BatchOptions {
+  const hasPriorities = models.every(({ flags }) => flags.schedulingPolicy === 'priority')
+  return {
+    maxRequests: maxBatchRequests,
+    maxStoredBytes,
+    ...(batchFolder !== null && { folder: batchFolder }),
+    ...(hasPriorities && { priority: batchPriority }),
+  }
+}
+
+/** Behind everything that a client is likely to ask for. */
+const batchPriority = 1_000_000
 
 function limitsOf(server: ServeSettings['server']): Partial<AppOptions> {
   return {

@@ -28,6 +28,12 @@ export const serveOptionTable = {
     default: false,
     doc: 'Run the templates that requests bring; a hostile one can keep the server busy.',
   },
+  enableTokenizerInfoEndpoint: {
+    group: 'server',
+    type: { kind: 'boolean' },
+    default: false,
+    doc: "Serve /tokenizer_info, which tells the model's chat template.",
+  },
   apiKey: {
     group: 'access',
     type: { kind: 'names' },
@@ -140,6 +146,26 @@ export const serveOptionTable = {
     unit: 'seconds',
     default: 15,
     doc: 'After so long without an event a stream is kept alive by a ping; 0: never.',
+  },
+  batchFolder: {
+    group: 'batches',
+    type: { kind: 'text' },
+    default: null,
+    otherwise: 'a temporary folder, gone with the server',
+    doc: 'Where files and batches are kept, so that they go on after a restart; one server at a time.',
+  },
+  maxBatchRequests: {
+    group: 'batches',
+    type: { kind: 'integer', min: 1, max: 65_536 },
+    default: 16,
+    doc: 'Requests of batches at once; a quarter of them while clients wait for answers.',
+  },
+  maxStoredBytes: {
+    group: 'batches',
+    type: count,
+    unit: 'bytes',
+    default: 4_294_967_296,
+    doc: 'Files of batches together, of all tenants.',
   },
   shutdownTimeout: {
     group: 'lifecycle',

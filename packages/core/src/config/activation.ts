@@ -5,6 +5,8 @@ export function parseActivation(name: string, unsupported: (message: string) => 
   switch (name) {
     case 'silu':
     case 'swish':
+    // As the code of Nomic's checkpoints calls what its MLP is gated by.
+    case 'swiglu':
       return 'silu'
     case 'gelu':
       return 'gelu'

@@ -36,7 +36,10 @@ const encoders = {
   ModernBert: 'modernbert',
 } as const
 
-export type ModelFile = (typeof decoders)[keyof typeof decoders] | (typeof encoders)[keyof typeof encoders]
+export type ModelFile =
+  | (typeof decoders)[keyof typeof decoders]
+  | (typeof encoders)[keyof typeof encoders]
+  | 'nomic-bert'
 
 const classifiers = { ForSequenceClassification: 'classes', ForTokenClassification: 'token-classes' } as const
 
@@ -53,6 +56,7 @@ const table: ReadonlyMap<string, Architecture> = new Map([
   ['Gemma3ForConditionalGeneration', { model: 'gemma3', head: 'tokens' }],
   ...family(encoders, { Model: 'none', ForMaskedLM: 'none', ...classifiers }),
   ['BertForPreTraining', { model: 'bert', head: 'none' }],
+  ['NomicBertModel', { model: 'nomic-bert', head: 'none' }],
 ])
 
 function family(
@@ -85,7 +89,7 @@ export function findArchitecture(name: string): Architecture | null {
 }
 
 export function isEncoder({ model }: Architecture): boolean {
-  return Object.values<ModelFile>(encoders).includes(model)
+  return model === 'nomic-bert' || Object.values<ModelFile>(encoders).includes(model)
 }
 
 export function unsupportedArchitecture(name: string, file: string, options?: ErrorOptions): UnsupportedModelError {

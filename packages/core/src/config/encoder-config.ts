@@ -16,7 +16,7 @@ interface Context {
   unsupported(message: string): never
 }
 
-const modelTypes = new Set(['bert', 'roberta', 'xlm-roberta', 'distilbert', 'modernbert'])
+const modelTypes = new Set(['bert', 'roberta', 'xlm-roberta', 'distilbert', 'modernbert', 'nomic_bert'])
 const withPaddingPosition = new Set(['roberta', 'xlm-roberta'])
 
 /** `null` where the model type is a decoder's. */
@@ -28,6 +28,7 @@ export function parseEncoder(hf: HfConfig, { fail, unsupported }: Context): Enco
     unsupported(`position_embedding_type "${positions}" is not supported; known is absolute.`)
   if (hf.model_type === 'modernbert' && hf.rope_scaling !== undefined)
     unsupported('rope_scaling of a modernbert model is not supported.')
+  if (hf.model_type === 'nomic_bert') refuseNomicVariants(hf, unsupported)
   const padTokenId = hf.pad_token_id ?? 0
   const firstPosition = withPaddingPosition.has(hf.model_type) ? padTokenId + 1 : 0
   if (firstPosition >= hf.max_position_embeddings)
@@ -36,6 +37,13 @@ export function parseEncoder(hf: HfConfig, { fail, unsupported }: Context): Enco
       `${hf.max_position_embeddings} leaves no position behind that of padding, which is pad_token_id ${padTokenId}`,
     )
   return Object.freeze({ numTokenTypes: hf.type_vocab_size ?? 0, padTokenId, firstPosition })
+}
+
+function refuseNomicVariants(hf: HfConfig, unsupported: Context['unsupported']): void {
+  if (hf.prenorm || hf.use_rms_norm || hf.parallel_block || hf.causal)
+    unsupported('nomic_bert models with prenorm, use_rms_norm, parallel_block or causal are not supported.')
+  if (hf.rotary_scaling_factor !== undefined)
+    unsupported(`rotary_scaling_factor ${hf.rotary_scaling_factor} is not supported; known is none.`)
 }
 
 /** A hostile or mistaken file names the architecture of one model and the type of another. */

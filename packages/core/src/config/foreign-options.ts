@@ -31,6 +31,10 @@ const remedies: Readonly<Record<string, string>> = {
   runner: 'a model does all it can: it generates, embeds or classifies as its architecture says; leave it out',
   convert: 'every decoder embeds too, and a classifier is one by its architecture; leave it out',
   task: 'a model does all it can: it generates, embeds or classifies as its architecture says; leave it out',
+  enableSleepMode: 'every engine can sleep; leave it out',
+  enableServerLoadTracking: '/load counts in any case; leave it out',
+  disableFastapiDocs:
+    '/docs and /openapi.json tell nothing of this server that is not in its documentation; leave it out',
   enableAutoToolChoice: 'tools may be called wherever the chat template has them; leave it out',
   structuredOutputsConfig: 'there is one backend for grammars; leave it out',
   guidedDecodingBackend: 'there is one backend for grammars; leave it out',

@@ -98,6 +98,12 @@ const schema = z.object({
   classifier_bias: flag,
   classifier_activation: absentIfNull(z.string().max(64)),
   classifier_pooling: absentIfNull(z.string().max(64)),
+  prenorm: flag,
+  use_rms_norm: flag,
+  parallel_block: flag,
+  causal: flag,
+  rotary_scaling_factor: absentIfNull(positive),
+  max_trained_positions: absentIfNull(count(maxPositions)),
   // Of classifiers and embedders.
   id2label: absentIfNull(z.record(z.string().max(16), z.union([z.string().max(1000), z.number()]))),
   num_labels: absentIfNull(count(maxLabels)),
@@ -124,7 +130,8 @@ const aliases: Readonly<Record<string, readonly string[]>> = {
   norm_epsilon: ['rms_norm_eps', 'layer_norm_epsilon', 'layer_norm_eps', 'norm_eps'],
   activation: ['hidden_activation', 'hidden_act', 'activation_function'],
   num_experts: ['num_local_experts'],
-  rope_theta: ['global_rope_theta'],
+  rope_theta: ['global_rope_theta', 'rotary_emb_base'],
+  partial_rotary_factor: ['rotary_emb_fraction'],
   rope_local_base_freq: ['local_rope_theta'],
   dtype: ['torch_dtype'],
 }
@@ -165,6 +172,7 @@ const defaults: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   roberta: { ...bertDefaults, pad_token_id: 1 },
   'xlm-roberta': { ...bertDefaults, pad_token_id: 1 },
   distilbert: { ...bertDefaults, pad_token_id: 0, type_vocab_size: 0 },
+  nomic_bert: { ...bertDefaults, activation: 'silu', rope_theta: 1000, pad_token_id: 0 },
   modernbert: {
     activation: 'gelu',
     norm_epsilon: 1e-5,

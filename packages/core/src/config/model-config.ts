@@ -136,7 +136,7 @@ function parseKeys(json: Readonly<Record<string, unknown>>, file: string): Model
     maxPositionEmbeddings:
       scaling.type === 'yarn'
         ? Math.max(hf.max_position_embeddings, Math.round(scaling.originalMaxPositions * scaling.factor))
-        : hf.max_position_embeddings - (encoder?.firstPosition ?? 0),
+        : Math.min(hf.max_position_embeddings, hf.max_trained_positions ?? Infinity) - (encoder?.firstPosition ?? 0),
     longPromptThreshold: scaling.type === 'longrope' ? scaling.originalMaxPositions : null,
     activation: parseActivation(hf.activation, unsupported),
     normEpsilon: hf.norm_epsilon,

@@ -23,6 +23,8 @@ export interface EngineClient {
   pool?(request: PoolingRequest, signal?: AbortSignal): Promise<PoolingOutput>
   /** Token ids of one of the models (default the first) → text, special tokens kept. Without it, the echo of a prompt that came as token ids is refused. */
   detokenize?(tokenIds: readonly number[], model?: string): string
+  /** As `detokenize`, for many: others are served in between. */
+  detokenizeInTurns?(tokenIds: readonly number[], model?: string): Promise<string>
   /** Token ids of a prompt as the model would get it, however many they are: nothing runs. */
   tokenize?(request: TokenizeRequest, signal?: AbortSignal): Promise<TokenizedPrompt>
   /** What a request comes to, with all that `generate` refuses refused: nothing runs. */

@@ -13,7 +13,8 @@ import type { CausalLM, LayerRange } from '../models/model.ts'
 import type { ModelRunnerOutput, SchedulerOutput } from '../scheduler/scheduler-output.ts'
 import { GrammarPool } from '../structured-output/grammar-pool.ts'
 import type { GrammarSpec } from '../structured-output/grammar-spec.ts'
-import { kvBytesPerToken, type KvDType, type KvLayout } from '../tensor/kv-storage.ts'
+import { kvBytesPerToken, type KvDType, type KvLayout, type KvStorage } from '../tensor/kv-storage.ts'
+import { createNoKvStorage } from '../tensor/no-kv-storage.ts'
 import { assert } from '../util/assert.ts'
 import { availableMemory } from '../util/available-memory.ts'
 import { type CheckpointModel, readCheckpointModel } from './checkpoint-model.ts'
@@ -100,7 +101,7 @@ export class ModelWorker implements Worker {
     const { config, workerModules = {} } = this.#options
     const { checkpoint, pack, model, kvCacheDtype: dtype } = this.#requireLoaded()
     this.#kvLayout = { ...model.kvShape, dtype, numBlocks, blockSize: config.cache.blockSize }
-    const kv = pack.createKvStorage(this.#kvLayout)
+    const kv = createKvStorage(pack, this.#kvLayout)
     const policy = warmupOf(pack, config.device.warmup)
     const paddedSize = policy && paddedSizes(config.scheduler.maxNumBatchedTokens)
     const { communicator, expertCommunicator } = this.#options
@@ -117,7 +118,7 @@ export class ModelWorker implements Worker {
   /** As it was, and empty. */
   restoreKvCache(): void {
     assert(this.#kvLayout !== null, 'a worker that never had a KV cache')
-    this.#requireRunner().restoreKvCache(this.#requireLoaded().pack.createKvStorage(this.#kvLayout))
+    this.#requireRunner().restoreKvCache(createKvStorage(this.#requireLoaded().pack, this.#kvLayout))
   }
 
   warmUp(maxModelLen: number): WarmupReport | null {
@@ -198,6 +199,10 @@ export class ModelWorker implements Worker {
     assert(this.#runner !== null, 'a worker without a KV cache')
     return this.#runner
   }
+}
+
+function createKvStorage(pack: BackendPack, layout: KvLayout): KvStorage {
+  return layout.numLayers === 0 ? createNoKvStorage(layout) : pack.createKvStorage(layout)
 }
 
 function contextOf(config: ModelConfig, { config: hfConfig, path: modelPath }: Checkpoint): WorkerContext {

@@ -31,6 +31,27 @@ export async function tokenizePrompt(
   return { prompt: text, tokenIds, tokens }
 }
 
+/** Some milliseconds of work. */
+const tokensAtOnce = 1024
+
+/** The text of token ids, special tokens kept. */
+export async function detokenizeInTurns(
+  tokenIds: readonly number[],
+  tokenizer: Tokenizer,
+  turns: TurnQueue,
+): Promise<string> {
+  const stream = tokenizer.createDecodeStream()
+  const texts: string[] = []
+  for (let start = 0; start < tokenIds.length; start += tokensAtOnce) {
+    const push = (): void => {
+      for (const id of tokenIds.slice(start, start + tokensAtOnce)) texts.push(stream.push(id))
+    }
+    await turns.run(push, { caller: stream })
+  }
+  texts.push(stream.flush())
+  return texts.join('')
+}
+
 async function encode(
   prompt: PromptInput,
   { promptEncoder, chatTemplates, maxModelLen, signal }: TokenizePromptOptions,

@@ -7,6 +7,7 @@ import type { Logger } from '../util/logger.ts'
 import { InputBatch } from './input-batch.ts'
 import { LLM } from './llm.ts'
 import { ModelRunner } from './model-runner.ts'
+import { createNoKvStorage } from '../tensor/no-kv-storage.ts'
 import { batchSizes, paddedSizes, warmUp } from './warm-up.ts'
 import { defaultSamplingParams } from '../sampling-params.ts'
 
@@ -75,7 +76,7 @@ describe('an encoder', () => {
     await setBackend(pack.name)
     const { numTensors } = memory()
     const model = await loadFixture('bert-embed', { pack })
-    const kv = pack.createKvStorage({ ...model.kvShape, dtype: 'float32', numBlocks: 9, blockSize: 4 })
+    const kv = createNoKvStorage({ ...model.kvShape, dtype: 'float32', numBlocks: 9, blockSize: 4 })
     const runner = new ModelRunner({ model, kv, paddedSize: paddedSizes(16) })
     const limits = { maxNumSeqs: 4, maxNumBatchedTokens: 16, maxModelLen: 32, blockSize: 4 }
     const policy = { isDefault: true, contextLengths: () => [8, 32] }

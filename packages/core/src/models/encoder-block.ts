@@ -3,7 +3,7 @@ import type { Tensor2D } from '@tensorflow/tfjs-core'
 import type { LayerType, ModelConfig } from '../config/model-config.ts'
 import { createAttention } from '../layers/attention.ts'
 import type { ForwardContext } from '../layers/forward-context.ts'
-import { createGatedMlp } from '../layers/gated-mlp.ts'
+import { createGatedMlp, type GatedMlpOptions } from '../layers/gated-mlp.ts'
 import { createMlp } from '../layers/mlp.ts'
 import type { Mlp } from '../layers/mlp.ts'
 import { createLayerNorm } from '../layers/norm.ts'
@@ -82,7 +82,11 @@ function createEncoderMlp({ loader, config, design: { mlp } }: BlockContext, pre
     ? createMlp(loader, { ...common, upPrefix: prefix + mlp.up, activation: mlp.activation })
     : createGatedMlp(loader, {
         ...common,
-        prefixes: { gateUp: prefix + mlp.gateUp },
+        prefixes: prefixed(mlp.prefixes, prefix),
         activation: mlp.activation,
       })
+}
+
+function prefixed(names: GatedMlpOptions['prefixes'], prefix: string): GatedMlpOptions['prefixes'] {
+  return 'gateUp' in names ? { gateUp: prefix + names.gateUp } : { gate: prefix + names.gate, up: prefix + names.up }
 }

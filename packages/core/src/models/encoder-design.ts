@@ -1,5 +1,6 @@
 import type { ModelActivation } from '../config/activation.ts'
 import type { ModelConfig } from '../config/model-config.ts'
+import type { GatedMlpOptions } from '../layers/gated-mlp.ts'
 import type { QkvLinearOptions } from '../layers/linear.ts'
 import type { UnusedWeights } from '../loading/unused-weights.ts'
 import type { GatedActivationKind } from '../ops/gated-activation.ts'
@@ -48,7 +49,7 @@ export type EncoderMlp =
     }
   | {
       readonly kind: 'gated'
-      readonly gateUp: string
+      readonly prefixes: GatedMlpOptions['prefixes']
       readonly down: string
       readonly hasBias: boolean
       readonly activation: GatedActivationKind

@@ -26,7 +26,7 @@ export const definition = defineEncoder((config) => {
     attention: { qkv: { qkv: 'attn.Wqkv' }, output: 'attn.Wo', hasBias: config.hasAttentionBias },
     mlp: {
       kind: 'gated',
-      gateUp: 'mlp.Wi',
+      prefixes: { gateUp: 'mlp.Wi' },
       down: 'mlp.Wo',
       hasBias: config.hasMlpBias,
       activation: config.activation,

@@ -24,6 +24,7 @@ const models: Readonly<Record<ModelFile, () => Promise<{ definition: ModelDefini
   bert: () => import('./bert.ts'),
   roberta: () => import('./roberta.ts'),
   distilbert: () => import('./distilbert.ts'),
+  'nomic-bert': () => import('./nomic-bert.ts'),
   modernbert: () => import('./modernbert.ts'),
 }
 

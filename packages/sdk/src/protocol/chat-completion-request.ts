@@ -43,6 +43,10 @@ export const chatCompletionRequestSchema = z
       })
       .meta({ const: ['text'] })
       .nullish(),
+    verbosity: onlyNeutral(
+      'medium',
+      'is not known to the models here; ask for short or long answers in a system message,',
+    ),
     web_search_options: unsupportedOption(),
     return_prompt_text: onlyNeutral(false),
   })

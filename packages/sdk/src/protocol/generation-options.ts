@@ -80,7 +80,9 @@ export const generationOptionShape = {
   logprob_token_ids: unsupportedOption(),
   repetition_detection: unsupportedOption(),
   kv_transfer_params: onlyNeutral({}),
+  ec_transfer_params: onlyNeutral({}),
   vllm_xargs: onlyNeutral({}),
+  return_token_offsets: onlyNeutral(false),
   stream_interval: onlyNeutral(1),
 }
 

@@ -19,7 +19,7 @@ const levels: Readonly<Record<string, SleepOptions['level']>> = { 0: 0, 1: 1, 2:
 export function addSleep(app: FastifyInstance, server: ServerContext): void {
   const { engine } = server
   const add = (endpoint: Pick<Endpoint, 'methods' | 'url' | 'description' | 'handler'>): void =>
-    addEndpoint(app, server, { ...endpoint, dialect: openaiDialect, access: 'admin' })
+    addEndpoint(app, server, { ...endpoint, dialect: openaiDialect, access: 'admin', takesBody: false })
   add({
     methods: ['POST'],
     url: '/sleep',

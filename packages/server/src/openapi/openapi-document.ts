@@ -79,7 +79,7 @@ class NamedSchemas {
 }
 
 function pathItem(endpoint: KnownEndpoint, schemas: NamedSchemas): PathItem {
-  const { methods, url, description = {} } = endpoint
+  const { methods, url, description } = endpoint
   const operations = methods.flatMap((method) => {
     const described = 'summary' in description ? description : description[method]
     if (described === undefined) return []

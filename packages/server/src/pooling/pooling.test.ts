@@ -114,11 +114,33 @@ describe('POST /rerank', () => {
     [{ query: 'a', documents: [] }, 'documents'],
     [{ query: 'a', documents: [{ image: 'x' }] }, 'documents.0'],
     [{ query: 'a', documents, top_n: -1 }, 'top_n'],
-    [{ query: 'a', documents, max_tokens_per_doc: 10 }, 'max_tokens_per_doc'],
+    [{ query: 'a', documents, max_tokens_per_doc: -1 }, 'max_tokens_per_doc'],
   ])('refuses %j', async (request, param) => {
     const { status, body } = await ask('/rerank', request, crossEncoder)
     expect(status).toBe(400)
     expect(body['error']).toMatchObject({ param })
+  })
+
+  it('cuts documents to max_tokens_per_doc, and 0 is no limit', async () => {
+    const request = { query: 'a', documents: ['b a a a', 'a'] }
+    const usageOf = async (more: object) => (await ask('/rerank', { ...request, ...more }, crossEncoder)).body['usage']
+    const whole = await usageOf({})
+    expect(await usageOf({ max_tokens_per_doc: 0 })).toEqual(whole)
+    expect(await usageOf({ max_tokens_per_doc: 4 })).toEqual(whole)
+    const { body } = await ask('/rerank', { ...request, max_tokens_per_doc: 2 }, crossEncoder)
+    const { prompt_tokens: numTokens } = whole as { prompt_tokens: number }
+    expect(body['usage']).toMatchObject({ prompt_tokens: numTokens - 2 })
+    // Documents come back as they were sent.
+    expect(body['results']).toContainEqual(expect.objectContaining({ document: { text: 'b a a a' } }))
+  })
+
+  it('a query is not read with thousands of documents at any length', async () => {
+    const request = { query: 'a '.repeat(50_000), documents: Array.from({ length: 1000 }, () => 'a') }
+    const { status, body } = await ask('/rerank', { ...request, truncate_prompt_tokens: 8 }, crossEncoder)
+    expect([status, body['error']]).toMatchObject([
+      400,
+      { param: 'query', message: expect.stringContaining('at most 167') },
+    ])
   })
 
   it('names the side that is wrong', async () => {

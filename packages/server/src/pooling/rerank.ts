@@ -3,11 +3,12 @@ import type { Reranking, RerankRequest, RerankResult } from '@octavo/sdk/protoco
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Endpoint } from '../endpoint.ts'
 import { addEndpoint, explainFailure } from '../endpoint.ts'
+import { HttpError } from '../http-error.ts'
 import { openaiDialect } from '../openai/dialect.ts'
 import { parseWire } from '../parse-wire.ts'
 import { sendJson } from '../send-json.ts'
 import type { ServerContext } from '../server-context.ts'
-import { openPooling } from './open-pooling.ts'
+import { openPooling, type Pooling } from './open-pooling.ts'
 import { scorePairs } from './score-pairs.ts'
 
 /** POST /rerank, and the same under /v1 (Jina) and /v2 (Cohere). */
@@ -33,12 +34,38 @@ export function addRerank(app: FastifyInstance, server: ServerContext): void {
     const body = await turns.run(() => parseWire(rerankRequestSchema, request.body))
     const pooling = openPooling(server, { request, reply, idPrefix: 'rerank-', body, tasks: ['classify', 'embed'] })
     const texts = body.documents.map((document) => (typeof document === 'string' ? document : document.text))
-    const { scores, usage } = await scorePairs([body.query], texts, { body, pooling, turns })
+    const { scores, usage } = await scorePairs([body.query], await cutTexts(texts, body, pooling), {
+      body,
+      pooling,
+      turns,
+    })
     const { prompt_tokens, total_tokens } = usage.usage()
     const results = rankedResults(scores, texts, body)
     const answer: Reranking = { id: pooling.id, model: pooling.model, usage: { prompt_tokens, total_tokens }, results }
     const explain = (error: unknown) => explainFailure(server, { endpoint, error, request, reply })
     return sendJson(reply, answer, { turns, signal: pooling.signal, explain })
+  }
+
+  /** Tokenized once more, one by one: others come in between. */
+  async function cutTexts(
+    texts: readonly string[],
+    { max_tokens_per_doc: max }: RerankRequest,
+    { model, signal }: Pooling,
+  ): Promise<readonly string[]> {
+    if (max == null || max === 0) return texts
+    const { tokenize, detokenize } = server.engine
+    if (tokenize === undefined || detokenize === undefined)
+      throw new HttpError(501, 'The engine of this server cannot cut documents; leave max_tokens_per_doc out.')
+    const cut: string[] = []
+    for (const text of texts) {
+      const { tokenIds } = await tokenize.call(
+        server.engine,
+        { model, prompt: { type: 'text', text, addSpecialTokens: false } },
+        signal,
+      )
+      cut.push(tokenIds.length <= max ? text : detokenize.call(server.engine, tokenIds.slice(0, max), model))
+    }
+    return cut
   }
 }
 

@@ -41,11 +41,25 @@ async function classifyPairs(
   options: ScoreOptions,
 ): Promise<ScoredPairs> {
   const { body } = options
+  if (first.length === 1) checkRepeated(first[0]!, second.length)
   const outputs = await poolTexts(options, {
     params: { task: 'classify', useActivation: body.use_activation },
     texts: second.map((pair, index) => ({ text: first[first.length === 1 ? 0 : index]!, pair })),
   })
   return { scores: outputs.map(({ data }) => data[0]!), usage: usageOf(outputs) }
+}
+
+/** In characters: more than a context's worth for each of as many texts as a body may have, where the context is a reranker's. */
+const maxRepeated = 16 * 1024 * 1024
+
+/** The one text is tokenized anew with each of the others, which a body of its size would not show. @throws InvalidRequestError */
+function checkRepeated({ length }: string, numPairs: number): void {
+  if (length * numPairs <= maxRepeated) return
+  const most = Math.max(1, Math.floor(maxRepeated / length))
+  throw new InvalidRequestError(
+    `The text that all others go with has ${length} characters, too many to be read with each of ${numPairs} others; shorten it, or send at most ${most} others at once.`,
+    'prompt',
+  )
 }
 
 async function comparePairs(

@@ -183,6 +183,10 @@ export class FakeEngine implements EngineClient {
     return tokenIds.map((id) => this.#words[id] ?? '').join('')
   }
 
+  async detokenizeInTurns(tokenIds: readonly number[]): Promise<string> {
+    return this.detokenize(tokenIds)
+  }
+
   async tokenize({ prompt, returnTokens = false }: TokenizeRequest): Promise<TokenizedPrompt> {
     const text = promptText({ prompt })
     const tokenIds = text === null ? tokenIdsOf({ prompt }) : this.idsOf(text)

@@ -28,8 +28,8 @@ export function addDetokenize(app: FastifyInstance, server: ServerContext): void
     const { engine, turns } = server
     const body = await turns.run(() => parseWire(detokenizeRequestSchema, request.body))
     const { id: model } = resolveModel(engine, body.model ?? null)
-    const decode = engine.detokenize?.bind(engine)
-    if (decode === undefined) throw new HttpError(501, 'The engine of this server does not give the text of token ids.')
-    return { prompt: await turns.run(() => decode(body.tokens, model)) }
+    if (engine.detokenizeInTurns === undefined)
+      throw new HttpError(501, 'The engine of this server does not give the text of token ids.')
+    return { prompt: await engine.detokenizeInTurns(body.tokens, model) }
   }
 }

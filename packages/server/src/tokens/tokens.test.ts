@@ -104,6 +104,18 @@ describe('render', () => {
     ])
   })
 
+  it('repeats no large constraint for thousands of prompts', async () => {
+    const constraint = { json: JSON.stringify({ description: 'x'.repeat(100_000) }) }
+    const ofMany = { prompt: Array.from({ length: 2000 }, () => 'a'), structured_outputs: constraint }
+    const { status, body } = await ask('/v1/completions/render', ofMany)
+    expect([status, body]).toMatchObject([
+      400,
+      { error: { param: 'prompt', message: expect.stringContaining('at most') } },
+    ])
+    const ofFew = await ask('/v1/completions/render', { ...ofMany, prompt: ['a', 'b'] })
+    expect(ofFew.body).toMatchObject([{ sampling_params: { structured_outputs: constraint } }, {}])
+  })
+
   it('refuses what the endpoint itself refuses', async () => {
     const wrong = { messages: [{ role: 'user', content: 'a' }], temperature: 3 }
     const { status, body } = await ask('/v1/chat/completions/render', wrong)

@@ -65,7 +65,6 @@ export const messageParamSchema = z
     context.addIssue({ code: 'custom', path: ['content', index], message })
   })
 
-export type TextBlockParam = z.infer<typeof textBlockSchema>
 export type MessageBlockParam = z.infer<typeof blockSchema>
 export type ToolResultBlockParam = z.infer<typeof toolResultBlockSchema>
 export type SystemPrompt = z.infer<typeof systemPromptSchema>

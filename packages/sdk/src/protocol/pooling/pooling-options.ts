@@ -12,6 +12,7 @@ export const poolingOptionShape = {
   use_activation: z.boolean().nullish(),
   normalize: removedOption('write use_activation'),
   padding: onlyNeutral('do_not_pad'),
+  mm_processor_kwargs: onlyNeutral({}),
 }
 
 const poolingOptionsSchema = z.object(poolingOptionShape)

@@ -18,7 +18,8 @@ export const rerankRequestSchema = z.object({
   top_n: z.int().min(0).nullish(),
   /** Default true. */
   return_documents: z.boolean().nullish(),
-  max_tokens_per_doc: unsupportedOption(),
+  /** Of longer documents the beginning is read; absent and 0: all of them. */
+  max_tokens_per_doc: z.int().min(0).nullish(),
   max_chunks_per_doc: unsupportedOption(),
   rank_fields: unsupportedOption(),
 })

@@ -1,5 +1,6 @@
 import type { Logger, TurnQueue } from '@octavo/core'
 import type { Batch } from '@octavo/sdk/protocol'
+import type { RequestMeter } from '../../access/key-meter.ts'
 import { actFor } from '../../acting-caller.ts'
 import type { FetchHandler } from '../../fetch-handler.ts'
 import { HttpError } from '../../http-error.ts'
@@ -23,6 +24,8 @@ export interface BatchRunOptions {
   /** Of lines that have none; `null`: they stay without. */
   readonly priority: number | null
   readonly maxLineBytes: number
+  /** Of the key that made it. It is not kept: after a restart there are no limits. */
+  readonly meter: RequestMeter | undefined
   readonly save: (record: BatchRecord) => Promise<void>
 }
 
@@ -88,6 +91,12 @@ export class BatchRun {
     }
   }
 
+  /** What was done before a restart. */
+  async openResults(): Promise<ResultFiles> {
+    this.#results ??= await ResultFiles.open(this.record, this.#options.files)
+    return this.#results
+  }
+
   async #validate(): Promise<void> {
     const { endpoint } = this.record.batch
     const { errors, numLines } = await checkInput(this.#lines(), { endpoint, turns: this.#options.turns })
@@ -102,8 +111,7 @@ export class BatchRun {
   }
 
   async #execute(): Promise<void> {
-    const results = await ResultFiles.open(this.record, this.#options.files)
-    this.#results = results
+    const results = await this.openResults()
     try {
       await this.#runLines(results)
     } finally {
@@ -136,14 +144,16 @@ export class BatchRun {
 
   /** @throws EndOfBatch where the server stops */
   async #runLine(line: RequestLine, hasPlace: boolean): Promise<ResultLine> {
-    const { fetch, gate, prefix, priority } = this.#options
+    const { fetch, gate, meter, prefix, priority } = this.#options
     const { signal } = this.#controller
     const { id, endpoint } = this.record.batch
     if (!hasPlace) return this.#missed(line)
     const requestId = `${id}-${line.number}`
     const options = { fetch, path: `${prefix}${endpoint}`, requestId, priority, signal }
     try {
-      return await actFor({ tenant: this.record.tenant, isBatch: true }, () => runLine(line, options))
+      return await actFor({ tenant: this.record.tenant, isBatch: true, ...(meter && { meter }) }, () =>
+        runLine(line, options),
+      )
     } catch (error) {
       if (signal.aborted) return this.#missed(line)
       throw error

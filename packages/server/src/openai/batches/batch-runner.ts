@@ -1,33 +1,48 @@
 import type { Batch, BatchRequest } from '@octavo/sdk/protocol'
+import type { RequestMeter } from '../../access/key-meter.ts'
+import type { Caller } from '../../authenticate.ts'
 import { HttpError } from '../../http-error.ts'
 import { type BatchRecord, hasEnded } from './batch-record.ts'
 import { BatchRun, type BatchRunOptions } from './batch-run.ts'
 import { type FileStore, now } from './file-store.ts'
 import { newId } from './storage-folder.ts'
 
+type RunnerOptions = Omit<BatchRunOptions, 'save' | 'meter'>
+
 const windowSeconds = 24 * 60 * 60
+/** A server that starts forgets older ones that have ended; their files stay. */
+const keptSeconds = 30 * windowSeconds
 /** Each has its input open. */
 const maxUnfinished = 64
 
 /** All batches, those that run and those that have ended; each tenant sees its own. */
 export class BatchRunner {
   readonly #files: FileStore
-  readonly #options: Omit<BatchRunOptions, 'save'>
+  readonly #options: RunnerOptions
   readonly #runs = new Map<string, BatchRun>()
   readonly #working = new Set<Promise<void>>()
   /** The last write of each record: one after the other. */
   readonly #saved = new Map<string, Promise<void>>()
 
-  private constructor(options: Omit<BatchRunOptions, 'save'>) {
+  private constructor(options: RunnerOptions) {
     this.#files = options.files
     this.#options = options
   }
 
   /** Goes on with what was running when the last server stopped. */
-  static async open(options: Omit<BatchRunOptions, 'save'>): Promise<BatchRunner> {
+  static async open(options: RunnerOptions): Promise<BatchRunner> {
     const runner = new BatchRunner(options)
     const records = (await options.files.folder.readAll('batches')) as BatchRecord[]
-    for (const record of records.sort((a, b) => a.batch.created_at - b.batch.created_at)) runner.#add(record)
+    for (const record of records.sort((a, b) => a.batch.created_at - b.batch.created_at)) {
+      if (hasEnded(record) && record.batch.created_at < now() - keptSeconds) {
+        await options.files.folder.removeJson('batches', record.batch.id)
+        continue
+      }
+      const run = runner.#add(record)
+      if (hasEnded(record)) continue
+      if (record.batch.status !== 'validating') await run.openResults()
+      runner.#begin(run)
+    }
     return runner
   }
 
@@ -43,7 +58,7 @@ export class BatchRunner {
   }
 
   /** @throws HttpError 400 where there is no such file, or too many batches have not ended */
-  async create(tenant: string | null, request: BatchRequest): Promise<Batch> {
+  async create({ tenant, meter }: Caller, request: BatchRequest): Promise<Batch> {
     const file = this.#files.get(tenant, request.input_file_id)
     if (file.purpose !== 'batch')
       throw new HttpError(400, 'input_file_id: must be a file with the purpose "batch".', { param: 'input_file_id' })
@@ -61,7 +76,9 @@ export class BatchRunner {
       outputExpiresAfter: request.output_expires_after ?? null,
     }
     await this.#save(record)
-    return this.#add(record).batch
+    const run = this.#add(record, meter)
+    this.#begin(run)
+    return run.batch
   }
 
   /** @throws HttpError 404, or 400 where it has ended */
@@ -89,13 +106,19 @@ export class BatchRunner {
     await Promise.all(this.#working)
   }
 
-  #add(record: BatchRecord): BatchRun {
-    const run = new BatchRun(record, { ...this.#options, save: (changed) => this.#save(changed) })
+  #add(record: BatchRecord, meter?: RequestMeter): BatchRun {
+    const run = new BatchRun(record, { ...this.#options, meter, save: (changed) => this.#save(changed) })
     this.#runs.set(record.batch.id, run)
-    if (hasEnded(record)) return run
-    const work = run.run().finally(() => this.#working.delete(work))
-    this.#working.add(work)
     return run
+  }
+
+  #begin(run: BatchRun): void {
+    const work = run
+      .run()
+      // What became of it could not be written down.
+      .catch(() => this.#options.logger.error(`${run.record.batch.id}: its record could not be written`))
+      .finally(() => this.#working.delete(work))
+    this.#working.add(work)
   }
 
   #find(tenant: string | null, id: string): BatchRun {

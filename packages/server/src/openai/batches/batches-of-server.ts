@@ -21,7 +21,6 @@ export interface BatchOptions {
 }
 
 interface OpenBatches {
-  readonly folder: StorageFolder
   readonly files: FileStore
   readonly runner: BatchRunner
 }
@@ -33,16 +32,17 @@ export class Batches {
   readonly #app: FastifyInstance
   readonly #server: ServerContext
   readonly #options: BatchOptions & { readonly logger: Logger }
+  #folder: Promise<StorageFolder> | null = null
   #opened: Promise<OpenBatches> | null = null
 
   constructor(app: FastifyInstance, server: ServerContext, options: BatchOptions & { readonly logger: Logger }) {
     this.#app = app
     this.#server = server
     this.#options = options
-    app.addHook('onReady', async () => void (options.folder !== undefined && (await this.open())))
+    app.addHook('onReady', () => this.#resume())
     // Not in the way of answers that clients wait for.
     app.addHook('preClose', async () => void (await (await this.#openedSoFar())?.runner.stop()))
-    app.addHook('onClose', async () => void (await (await this.#openedSoFar())?.folder.close()))
+    app.addHook('onClose', async () => void (await (await this.#folder?.catch(() => null))?.close()))
   }
 
   open(): Promise<OpenBatches> {
@@ -50,15 +50,27 @@ export class Batches {
     return this.#opened
   }
 
+  /** What is kept may be large: the server does not wait for all of it to be read. */
+  async #resume(): Promise<void> {
+    if (this.#options.folder === undefined) return
+    await this.#openFolder()
+    this.open().catch(() => this.#options.logger.error('files and batches of the folder could not be read'))
+  }
+
+  #openFolder(): Promise<StorageFolder> {
+    this.#folder ??= StorageFolder.open(this.#options.folder ?? null)
+    return this.#folder
+  }
+
   async #openedSoFar(): Promise<OpenBatches | null> {
     return (await this.#opened?.catch(() => null)) ?? null
   }
 
   async #open(): Promise<OpenBatches> {
-    const { folder: path = null, maxRequests = 16, priority = null, logger } = this.#options
+    const { maxRequests = 16, priority = null, logger } = this.#options
     const { maxFileBytes = 200 * mebibyte, maxStoredBytes = 4096 * mebibyte } = this.#options
     const { engine, inFlight, turns, bodyLimit } = this.#server
-    const folder = await StorageFolder.open(path)
+    const folder = await this.#openFolder()
     const files = await FileStore.open(folder, { maxFileBytes, maxStoredBytes })
     const gate = new LineGate({
       maxLines: maxRequests,
@@ -75,6 +87,6 @@ export class Batches {
       priority,
       maxLineBytes: bodyLimit,
     })
-    return { folder, files, runner }
+    return { files, runner }
   }
 }

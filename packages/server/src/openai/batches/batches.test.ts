@@ -4,11 +4,12 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { EngineOverloadedError } from '@octavo/core'
 import { type Batch, type BatchResult, batchListSchema, batchResultSchema, batchSchema } from '@octavo/sdk/protocol'
-import type { FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import { afterAll, describe, expect, it, vi } from 'vitest'
 import { createApp } from '../../app.ts'
+import { octavoPlugin } from '../../plugin.ts'
 import { FakeEngine, type FakeEngineOptions } from '../../testing/fake-engine.ts'
-import { upload } from '../../testing/upload.ts'
+import { formRequest, upload } from '../../testing/upload.ts'
 
 const root = await mkdtemp(path.join(tmpdir(), 'octavo-batches-'))
 const apps: FastifyInstance[] = []
@@ -158,6 +159,20 @@ describe('a batch', () => {
   })
 
   it.each([
+    ['/v1/responses', { input: 'one END' }, { object: 'response' }],
+    ['/v1/completions', { prompt: 'one END' }, { object: 'text_completion' }],
+    ['/v1/embeddings', { input: 'one', model: 'fake' }, { object: 'list' }],
+  ] as const)('goes to %s', async (url, body, answer) => {
+    const { app } = open()
+    const batch = await untilEnd(
+      app,
+      await start(app, jsonl([{ custom_id: 'a', method: 'POST', url, body }]), { endpoint: url }),
+    )
+    const [result] = [...(await resultsOf(app, batch.output_file_id)), ...(await resultsOf(app, batch.error_file_id))]
+    expect(result).toMatchObject({ response: { status_code: 200, body: answer } })
+  })
+
+  it.each([
     ['{"custom_id": "a", ', 'invalid_json_line', null],
     ['[]', 'invalid_json_line', null],
     [JSON.stringify({ ...chat('a', 'x'), custom_id: undefined }), 'invalid_request', 'custom_id'],
@@ -287,6 +302,8 @@ describe('a batch on its way', () => {
         await appendFile(path.join(folder, 'files', name), '{"id":"batch_req_half')
     const { app: again, engine } = open({ batches: { folder } })
     await again.ready()
+    const resumed = batchSchema.parse((await again.inject(`/v1/batches/${begun.id}`)).json())
+    expect(resumed.request_counts.completed).toBeGreaterThanOrEqual(5)
     const batch = await untilEnd(again, begun)
     expect(batch).toMatchObject({
       id: begun.id,
@@ -312,6 +329,27 @@ describe('a batch on its way', () => {
     }
     const batch = await untilEnd(app, await start(app, jsonl(lines.slice(0, 1))))
     expect([batch.request_counts.completed, numRefused]).toEqual([1, 3])
+  })
+
+  it('keeps to the limits of its key, and waits for them', async () => {
+    const { app, engine } = open({ apiKeys: [{ key: 'a', maxConcurrentRequests: 2 }], engine: pace(1) })
+    const headers = { authorization: 'Bearer a' }
+    const batch = await untilEnd(app, await start(app, jsonl(lines.slice(0, 5)), { headers }), headers)
+    expect(batch.request_counts).toEqual({ total: 5, completed: 5, failed: 0 })
+    expect(engine.seen).toHaveLength(5)
+  })
+
+  it('is served under a prefix, within another program', async () => {
+    const engine = new FakeEngine()
+    const app = Fastify()
+    apps.push(app)
+    await app.register(octavoPlugin, { engine, prefix: '/llm', batches: { folder: path.join(root, 'plugin') } })
+    const form = await formRequest(jsonl(lines.slice(0, 2)))
+    const file = (await app.inject({ method: 'POST', url: '/llm/v1/files', ...form })).json()
+    const payload = { input_file_id: file.id, endpoint: '/v1/chat/completions', completion_window: '24h' }
+    const begun = (await app.inject({ method: 'POST', url: '/llm/v1/batches', payload })).json()
+    const counts = async () => (await app.inject(`/llm/v1/batches/${begun.id}`)).json().request_counts
+    await vi.waitUntil(async () => (await counts()).completed === 2)
   })
 
   it('leaves room for those who wait for answers', async () => {

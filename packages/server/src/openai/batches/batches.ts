@@ -34,6 +34,7 @@ export function addBatches(app: FastifyInstance, server: ServerContext, batches:
     ...common,
     methods: ['POST'],
     url: '/batches/:id/cancel',
+    takesBody: false,
     description: { summary: 'End a batch early', tag, answer: batchSchema },
     handler: cancel,
   })
@@ -43,7 +44,7 @@ export function addBatches(app: FastifyInstance, server: ServerContext, batches:
   async function create(request: FastifyRequest, reply: FastifyReply): Promise<Batch> {
     const body = await server.turns.run(() => parseWire(batchRequestSchema, request.body))
     const { runner } = await batches.open()
-    return runner.create(tenantOf(reply), body)
+    return runner.create(server.inFlight.callerOf(reply.raw), body)
   }
 
   async function list(request: FastifyRequest, reply: FastifyReply): Promise<BatchList> {

@@ -1,5 +1,5 @@
 import type { TurnQueue } from '@octavo/core'
-import { batchLineSchema } from '@octavo/sdk/protocol'
+import { batchEndpoints, batchLineSchema } from '@octavo/sdk/protocol'
 import type { BatchError } from './batch-record.ts'
 import { HttpError } from '../../http-error.ts'
 import { parseJsonBody } from '../../json-body.ts'
@@ -45,12 +45,14 @@ export async function checkInput(
 }
 
 interface CheckOptions {
-  readonly endpoint: string
+  /** `null`: any that batches may have. */
+  readonly endpoint: string | null
   readonly turns: TurnQueue
   readonly seen: Set<string>
 }
 
-async function checkLine(
+/** What is wrong with a line; its name is taken. */
+export async function checkLine(
   bytes: Buffer | null,
   { endpoint, turns, seen }: CheckOptions,
 ): Promise<Omit<BatchError, 'line'> | null> {
@@ -58,8 +60,9 @@ async function checkLine(
     return { code: 'line_too_long', message: 'The line is longer than a request may be.', param: null }
   try {
     const { custom_id: id, url } = parseWire(batchLineSchema, await parseJsonBody(bytes, turns))
-    if (url !== endpoint)
-      return { code: 'invalid_url', message: `url: must be ${endpoint}, which the batch is for.`, param: 'url' }
+    const message =
+      endpoint === null ? urlFault(url) : url === endpoint ? null : `url: must be ${endpoint}, which the batch is for.`
+    if (message !== null) return { code: 'invalid_url', message, param: 'url' }
     if (seen.has(id))
       return { code: 'duplicate_custom_id', message: 'custom_id: an earlier line has the same.', param: 'custom_id' }
     seen.add(id)
@@ -71,12 +74,31 @@ async function checkLine(
   }
 }
 
+function urlFault(url: string): string | null {
+  return isBatchEndpoint(url) ? null : `url: must be one of ${batchEndpoints.join(', ')}.`
+}
+
+function isBatchEndpoint(url: string): boolean {
+  return batchEndpoints.some((endpoint) => endpoint === url)
+}
+
+/** Where a line that was found good goes to. */
+export function pathOfLine({ bytes }: InputLine): string {
+  return textOf(membersOf(bytes).get('url'))
+}
+
 /** A line that was found good. */
 export function toRequestLine({ number, bytes }: InputLine): RequestLine {
-  const members = new JsonSource(new TextDecoder().decode(bytes ?? Buffer.alloc(0))).members()
-  return {
-    number,
-    customId: JSON.parse(members.get('custom_id')?.text ?? '""') as string,
-    body: members.get('body')?.text ?? '{}',
-  }
+  const members = membersOf(bytes)
+  return { number, customId: textOf(members.get('custom_id')), body: members.get('body')?.text ?? '{}' }
+}
+
+function membersOf(bytes: Buffer | null): ReadonlyMap<string, JsonSource> {
+  return new JsonSource(new TextDecoder().decode(bytes ?? Buffer.alloc(0))).members()
+}
+
+/** Empty where it is none. */
+function textOf(source: JsonSource | undefined): string {
+  const value: unknown = source === undefined ? '' : JSON.parse(source.text)
+  return typeof value === 'string' ? value : ''
 }

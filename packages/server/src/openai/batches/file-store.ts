@@ -125,7 +125,7 @@ export class FileStore {
 
   async delete({ id }: FileObject): Promise<void> {
     this.#files.delete(id)
-    await rm(this.folder.pathOf('files', `${id}.json`), { force: true })
+    await this.folder.removeJson('files', id)
     await rm(this.pathOf(id), { force: true })
   }
 

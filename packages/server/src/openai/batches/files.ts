@@ -45,6 +45,7 @@ export function addFiles(app: FastifyInstance, server: ServerContext, batches: B
     ...common,
     methods: ['GET', 'DELETE'],
     url: '/files/:id',
+    takesBody: false,
     description: {
       GET: { summary: 'What is known of a file', tag, answer: fileObjectSchema },
       DELETE: { summary: 'Delete a file', tag, answer: fileDeletedSchema },
@@ -92,6 +93,6 @@ export function addFiles(app: FastifyInstance, server: ServerContext, batches: B
     const { files } = await batches.open()
     const file = files.get(tenantOf(reply), idIn(request))
     reply.type('application/octet-stream').header('content-length', file.bytes)
-    return reply.header('x-content-type-options', 'nosniff').send(files.read(file))
+    return reply.send(files.read(file))
   }
 }

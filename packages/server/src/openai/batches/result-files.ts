@@ -30,8 +30,8 @@ export class ResultFiles {
   }
 
   static async open(record: BatchRecord, files: FileStore): Promise<ResultFiles> {
-    const output = await openFile(files.pathOf(record.outputId))
-    const errors = await openFile(files.pathOf(record.errorId))
+    const output = await openResultFile(files.pathOf(record.outputId))
+    const errors = await openResultFile(files.pathOf(record.errorId))
     return new ResultFiles({ record, files }, [output, errors])
   }
 
@@ -76,7 +76,7 @@ interface OpenedFile {
 }
 
 /** To be written on; a last line that was not written to its end is cut away. */
-async function openFile(path: string): Promise<OpenedFile> {
+export async function openResultFile(path: string): Promise<OpenedFile> {
   const handle = await open(path, 'a', 0o600)
   let [numLines, numBytes, end] = [0, 0, 0]
   for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {

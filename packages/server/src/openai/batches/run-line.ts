@@ -31,7 +31,7 @@ export interface RunLineOptions {
 }
 
 /** Of a server that is busy or starts its engine again. */
-const maxAttempts = 8
+const maxFailures = 8
 const maxWaitMs = 60_000
 
 /**
@@ -49,16 +49,18 @@ export async function runLine(line: RequestLine, options: RunLineOptions): Promi
     })
   const headers = { 'content-type': 'application/json', 'x-request-id': requestId }
   const body = withPriority(line.body, options.priority)
-  for (let attempt = 1; ; attempt++) {
+  for (let numFailures = 0; ;) {
     signal.throwIfAborted()
     const response = await fetch(new Request(`http://localhost${path}`, { method: 'POST', headers, body, signal }))
     const { status } = response
     const text = await response.text()
     signal.throwIfAborted()
+    if (status === 503) numFailures++
+    // Its key's limits are waited for, however long.
     const isBusy = status === 503 || status === 429
-    if (!isBusy || attempt === maxAttempts) return responseLine(line, { status, requestId, body: text })
+    if (!isBusy || numFailures === maxFailures) return responseLine(line, { status, requestId, body: text })
     const askedMs = Number(response.headers.get('retry-after') ?? 0) * 1000
-    const waitMs = Math.min(maxWaitMs, Math.max(askedMs, 500 * 2 ** attempt))
+    const waitMs = Math.min(maxWaitMs, Math.max(askedMs, 1000 * 2 ** numFailures))
     await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted())
   }
 }
@@ -91,7 +93,7 @@ function responseLine({ customId }: RequestLine, { status, requestId, body }: Li
 
 /** Of a line that was not run. */
 export function missedLine(
-  { customId }: RequestLine,
+  { customId }: Pick<RequestLine, 'customId'>,
   error: { readonly code: string; readonly message: string },
 ): ResultLine {
   return { isSuccess: false, text: resultText(customId, 'null', JSON.stringify(error)) }

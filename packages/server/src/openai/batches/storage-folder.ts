@@ -61,6 +61,10 @@ export class StorageFolder {
     await rename(incoming, this.pathOf(part, `${name}.json`))
   }
 
+  async removeJson(part: Part, name: string): Promise<void> {
+    await rm(this.pathOf(part, `${name}.json`), { force: true })
+  }
+
   /** The objects of a part; one that is damaged is left where it is. */
   async readAll(part: Part): Promise<unknown[]> {
     const names = (await readdir(path.join(this.#path, part))).filter((name) => name.endsWith('.json'))
@@ -79,6 +83,14 @@ export class StorageFolder {
     if (this.#isTemporary) await rm(this.#path, { recursive: true, force: true })
     else await rm(lockOf(this.#path), { force: true })
   }
+}
+
+/**
+ * Says at once that a folder cannot be used, not after a model has been loaded for minutes.
+ * @throws InvalidConfigError
+ */
+export async function checkBatchFolder(folder: string): Promise<void> {
+  await (await StorageFolder.open(folder)).close()
 }
 
 const parts = ['files', 'batches', 'incoming'] as const

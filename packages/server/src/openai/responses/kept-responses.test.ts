@@ -433,3 +433,18 @@ describe('a store of one’s own', () => {
     expect(texts.size).toBe(1)
   })
 })
+
+describe('ids that requests choose', () => {
+  it('are given to one response, also where several come at once', async () => {
+    const { ask } = open()
+    const payload = { input: 'one two END', request_id: 'mine', background: true, temperature: 0 }
+    const answers = await Promise.all(Array.from({ length: 5 }, () => ask('POST', '', { payload })))
+    expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 400, 400, 400, 400])
+  })
+
+  it('may be as long as an id may be', async () => {
+    const { ask, create } = open()
+    const { id } = await create({ input: 'one END', request_id: 'a'.repeat(128) })
+    expect((await ask('GET', `/${id}`)).json()).toMatchObject({ id, status: 'completed' })
+  })
+})

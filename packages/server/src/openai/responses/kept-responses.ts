@@ -47,7 +47,7 @@ export class KeptResponses {
 
   /**
    * Makes a response in the background. What comes of it is kept, unless it was deleted meanwhile.
-   * @throws HttpError 429 where the tenant has too many, 413 where there is no room for it
+   * @throws HttpError 400 where one of its id is being made, 429 where the tenant has too many, 413 where there is no room for it
    */
   async start(run: ResponseRun, { tenant, drive, explain, onEnd }: StartOptions): Promise<void> {
     try {
@@ -78,6 +78,8 @@ export class KeptResponses {
       const message = `${runs.size} responses are being made in the background already, as many as one client may have; wait for some of them.`
       throw new HttpError(429, message, { headers: { 'retry-after': '1' } })
     }
+    // Of two that come at once neither finds the other before.
+    if (runs.has(id)) throw idTaken()
     this.#runs.set(tenant, runs.set(id, run))
     try {
       if (await this.#store.put(tenant, run.stored)) return
@@ -105,4 +107,9 @@ export class KeptResponses {
     runs?.delete(id)
     if (runs?.size === 0) this.#runs.delete(tenant)
   }
+}
+
+export function idTaken(): HttpError {
+  const message = 'request_id: a response of this id is kept already; choose another.'
+  return new HttpError(400, message, { param: 'request_id' })
 }

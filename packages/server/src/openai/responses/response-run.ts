@@ -93,10 +93,12 @@ export class ResponseRun {
 
   async #nextChange(signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
-    this.#followers.add(resolve)
-    signal.addEventListener('abort', () => resolve(), { once: true })
+    const wake = (): void => resolve()
+    this.#followers.add(wake)
+    signal.addEventListener('abort', wake, { once: true })
     await promise
-    this.#followers.delete(resolve)
+    signal.removeEventListener('abort', wake)
+    this.#followers.delete(wake)
   }
 
   #wakeFollowers(): void {

@@ -8,7 +8,7 @@ import {
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { addEndpoint, type Endpoint } from '../../endpoint.ts'
 import { sendEventStream } from '../../event-stream.ts'
-import { HttpError } from '../../http-error.ts'
+import type { HttpError } from '../../http-error.ts'
 import { takeJsonSource } from '../../json-body.ts'
 import { type Generation, openGeneration } from '../../open-generation.ts'
 import { parseWire } from '../../parse-wire.ts'
@@ -19,7 +19,7 @@ import { type Conversation, openConversation } from './conversation.ts'
 import { responsesDialect } from './dialect.ts'
 import { fittingOutputs } from './fitting-outputs.ts'
 import { mayBeHeld, toGenerateRequest } from './generate-request.ts'
-import { KeptResponses } from './kept-responses.ts'
+import { idTaken, KeptResponses } from './kept-responses.ts'
 import { responseEvents, wholeResponse } from './response-events.ts'
 import { responseFrame } from './response-frame.ts'
 import { createResponseId } from './response-ids.ts'
@@ -85,10 +85,7 @@ async function openJob(arrival: Arrival, body: ResponseRequest, generation: Gene
   const { tenant } = server.inFlight.callerOf(reply.raw)
   const id = createResponseId(body.request_id ?? null)
   const find = (other: string) => kept.find(tenant, other)
-  if (body.request_id != null && (await find(id)) !== null)
-    throw new HttpError(400, 'request_id: a response of this id is kept already; choose another.', {
-      param: 'request_id',
-    })
+  if (body.request_id != null && (await find(id)) !== null) throw idTaken()
   const conversation = await openConversation(body, { responseId: id, find, turns })
   const model = resolveModel(server.engine, generation.model)
   const writer = new ResponseWriter({
