@@ -41,7 +41,7 @@ import { PoolingRequests } from './pooling-requests.ts'
 import { RequestMeter } from './request-metrics.ts'
 import type { RequestRecord } from './request-record.ts'
 import { Sleeper } from './sleeper.ts'
-import { detokenizeInTurns, tokenizePrompt } from './tokenize-prompt.ts'
+import { checkTokenIds, detokenizeInTurns, tokenizePrompt } from './tokenize-prompt.ts'
 
 /** What a program may pass besides the plain options: functions cannot cross to the engine thread. */
 export interface EngineHooks extends LoadHooks, CoreHooks {
@@ -247,18 +247,14 @@ export class AsyncEngine implements EngineClient {
 
   /** @throws InvalidRequestError for an id that no token of the model has */
   detokenize(tokenIds: readonly number[]): string {
-    const { vocabSize } = this.#front
-    const wrong = tokenIds.find((id) => id >= vocabSize)
-    if (wrong !== undefined)
-      throw new InvalidRequestError(
-        `There is no token ${wrong}: this model's ids run from 0 to ${vocabSize - 1}. Leave it out.`,
-        'prompt',
-      )
+    checkTokenIds(tokenIds, this.#front.vocabSize)
     return this.tokenizer.decode(tokenIds)
   }
 
-  detokenizeInTurns(tokenIds: readonly number[]): Promise<string> {
-    return detokenizeInTurns(tokenIds, this.tokenizer, this.#turns)
+  /** @throws InvalidRequestError as `detokenize` */
+  async detokenizeInTurns(tokenIds: readonly number[]): Promise<string> {
+    checkTokenIds(tokenIds, this.#front.vocabSize)
+    return await detokenizeInTurns(tokenIds, this.tokenizer, this.#turns)
   }
 
   tokenize(request: TokenizeRequest, signal?: AbortSignal): Promise<TokenizedPrompt> {

@@ -70,3 +70,13 @@ async function encode(
   const encodeOptions = { addSpecialTokens, ...(signal && { signal }) }
   return { text, tokenIds: await encodeText(async () => promptEncoder.encode(text, encodeOptions)) }
 }
+
+/** @throws InvalidRequestError for an id that no token of the model has */
+export function checkTokenIds(tokenIds: readonly number[], vocabSize: number): void {
+  const wrong = tokenIds.find((id) => id >= vocabSize)
+  if (wrong === undefined) return
+  throw new InvalidRequestError(
+    `There is no token ${wrong}: this model's ids run from 0 to ${vocabSize - 1}. Leave it out.`,
+    'prompt',
+  )
+}

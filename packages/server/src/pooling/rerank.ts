@@ -53,17 +53,14 @@ export function addRerank(app: FastifyInstance, server: ServerContext): void {
     { model, signal }: Pooling,
   ): Promise<readonly string[]> {
     if (max == null || max === 0) return texts
-    const { tokenize, detokenize } = server.engine
-    if (tokenize === undefined || detokenize === undefined)
+    const { engine } = server
+    if (engine.tokenize === undefined || engine.detokenizeInTurns === undefined)
       throw new HttpError(501, 'The engine of this server cannot cut documents; leave max_tokens_per_doc out.')
     const cut: string[] = []
     for (const text of texts) {
-      const { tokenIds } = await tokenize.call(
-        server.engine,
-        { model, prompt: { type: 'text', text, addSpecialTokens: false } },
-        signal,
-      )
-      cut.push(tokenIds.length <= max ? text : detokenize.call(server.engine, tokenIds.slice(0, max), model))
+      const prompt = { type: 'text', text, addSpecialTokens: false } as const
+      const { tokenIds } = await engine.tokenize({ model, prompt }, signal)
+      cut.push(tokenIds.length <= max ? text : await engine.detokenizeInTurns(tokenIds.slice(0, max), model))
     }
     return cut
   }
