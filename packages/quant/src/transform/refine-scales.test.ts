@@ -72,9 +72,7 @@ describe('awq with refine', () => {
       if (index === last) throw new Error('stopped')
     })
   const save = async (pass: LayerPass, target: string, last = Infinity): Promise<ReturnType<typeof readFolder>> => {
-    await pipeline(fixturePath('llama'), { backend: 'wasm', calibration })
-      .apply(pass, stopAt(last))
-      .save(target)
+    await pipeline(fixturePath('llama'), { backend: 'wasm', calibration }).apply(pass, stopAt(last)).save(target)
     return readFolder(target)
   }
 
