@@ -290,7 +290,8 @@ async function expectInvariance(place: Place, { numRuns, limits }: Extent): Prom
         pooled,
         { maxNumBatchedTokens, numBlocks, enablePrefixCaching, draftSeed, maxPlansInFlight },
       ) => {
-        const arrivals = [...toArrivals(requests, limits), ...toPooledArrivals(pooled, 'embed')]
+        const others = limits === undefined ? toPooledArrivals(pooled, 'embed') : []
+        const arrivals = [...toArrivals(requests, limits), ...others]
         const alone = await runAlone(place, arrivals)
         const setup = { options: { maxNumBatchedTokens, maxNumSeqs: 8, enablePrefixCaching }, numBlocks }
         const draftProposer = new KnowingProposer(alone, draftSeed)

@@ -186,15 +186,15 @@ describe('NomicBERT', () => {
     [{ prenorm: true }, /nomic_bert models with prenorm, use_rms_norm, parallel_block or causal/],
     [{ rotary_scaling_factor: 2 }, /rotary_scaling_factor 2 is not supported/],
   ])('is refused with %j', async (keys, message) => {
-    const reading = read(change('nomic-embed', { 'config.json': keys }))
+    const reading = read(change('nomic-bert-embed', { 'config.json': keys }))
     await expect(reading).rejects.toThrow(UnsupportedModelError)
     await expect(reading).rejects.toThrow(message)
   })
 
   it('has the context that it was trained on, and embeddings as they are', async () => {
-    const { config } = await readCheckpointModel(join(models, 'nomic-embed'), {})
+    const { config } = await readCheckpointModel(join(models, 'nomic-bert-embed'), {})
     expect(config).toMatchObject({ maxPositionEmbeddings: 300, numHeads: 4, rope: { theta: 1000 } })
-    expect(await read(join(models, 'nomic-embed'))).toMatchObject({ type: 'mean', isNormalized: false })
+    expect(await read(join(models, 'nomic-bert-embed'))).toMatchObject({ type: 'mean', isNormalized: false })
   })
 })
 
