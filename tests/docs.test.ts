@@ -29,7 +29,7 @@ describe('docs', () => {
         ),
       )
     expect(urls.length).toBeGreaterThanOrEqual(7)
-    expect(urls.filter((url) => !new RegExp(`(/v1| )${url}\``).test(page))).toEqual([])
+    expect(urls.filter((url) => !new RegExp(`(/v1| )${url}(\`|, )`).test(page))).toEqual([])
   })
 
   it('name every variable: one file per package reads the environment', () => {

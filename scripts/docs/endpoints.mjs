@@ -97,6 +97,7 @@ const endpoints = [
     'POST /invocations',
     'where SageMaker sends everything: the fields of the body, and what the model does, say which endpoint is meant',
   ],
+  ['GET /metrics', "for Prometheus, under vLLM's names: [operations.md](operations.md)"],
   ['GET /version', '`{ "version": … }`'],
   ['GET /load', '`{ "server_load": … }`: requests to models that are not answered to their end'],
   [

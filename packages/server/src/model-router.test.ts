@@ -89,6 +89,18 @@ describe('createModelRouter', () => {
     expect(a.isDead).toBe(true)
   })
 
+  it('has all engines sleep, or none', async () => {
+    const [a, b, c] = [new FakeEngine(), new FakeEngine(), new FakeEngine()]
+    const router = createModelRouter({ a, b })
+    await router.sleep?.({ level: 1, mode: 'wait' })
+    expect([a.isSleeping, b.isSleeping, router.isSleeping]).toEqual([true, true, true])
+    await router.wakeUp?.()
+    expect(router.isSleeping).toBe(false)
+    Object.assign(b, { sleep: undefined })
+    await expect(createModelRouter({ a, b, c }).sleep?.({ level: 1, mode: 'wait' })).rejects.toThrow(/does not do this/)
+    expect([a.isSleeping, c.isSleeping]).toEqual([false, false])
+  })
+
   it('refuses no engines, and two models of one name', () => {
     expect(() => createModelRouter({})).toThrow(InvalidConfigError)
     const other = new FakeEngine({ models: ['x', 'b'] })

@@ -36,11 +36,14 @@ export function createModelRouter(engines: Readonly<Record<string, EngineClient>
     if (answer === undefined) throw new InvalidRequestError(`The engine of this model has no ${what}.`, 'model')
     return answer
   }
-  const askAll = async (call: (engine: EngineClient) => Promise<void> | undefined): Promise<void> => {
-    const answers = all.map(call)
-    if (answers.includes(undefined))
+  const askAll = async (
+    name: 'resetPrefixCache' | 'sleep' | 'wakeUp',
+    call: (engine: EngineClient) => Promise<void> | undefined,
+  ): Promise<void> => {
+    // Before any of them does it.
+    if (all.some((engine) => engine[name] === undefined))
       throw new InvalidRequestError('One of the engines of this server does not do this.', null)
-    await Promise.all(answers)
+    await Promise.all(all.map(call))
   }
   return {
     get models(): readonly ServedModel[] {
@@ -65,9 +68,9 @@ export function createModelRouter(engines: Readonly<Record<string, EngineClient>
     render: (request, signal) =>
       ask('render', request.model, (engine, model) => engine.render?.({ ...request, model }, signal)),
     tokenizerConfig: (name) => ask('tokenizerConfig', name, (engine, model) => engine.tokenizerConfig?.(model)),
-    resetPrefixCache: () => askAll((engine) => engine.resetPrefixCache?.()),
-    sleep: (options) => askAll((engine) => engine.sleep?.(options)),
-    wakeUp: () => askAll((engine) => engine.wakeUp?.()),
+    resetPrefixCache: () => askAll('resetPrefixCache', (engine) => engine.resetPrefixCache?.()),
+    sleep: (options) => askAll('sleep', (engine) => engine.sleep?.(options)),
+    wakeUp: () => askAll('wakeUp', (engine) => engine.wakeUp?.()),
     get isSleeping(): boolean {
       return all.some((engine) => engine.isSleeping === true)
     },

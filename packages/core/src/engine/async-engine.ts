@@ -166,6 +166,7 @@ export class AsyncEngine implements EngineClient {
       },
       onDead(error) {
         events.onLost(error)
+        if (engine !== null) engine.#sleeper.close(error)
         hooks.onDead?.(error)
       },
     }
@@ -324,7 +325,7 @@ export class AsyncEngine implements EngineClient {
   async shutdown(drain?: { timeoutMs: number }): Promise<void> {
     if (drain !== undefined && this.#numUnfinished > 0) await this.#drained(drain.timeoutMs)
     this.#abortAll(new EngineDeadError('The engine was shut down before the request came to its end.'))
-    this.#sleeper.close()
+    this.#sleeper.close(new EngineDeadError('The engine was shut down while it slept.'))
     await Promise.all([this.#core.shutdown(), ...this.#helpers.map((helper) => helper.close())])
   }
 
@@ -338,7 +339,8 @@ export class AsyncEngine implements EngineClient {
     signal: AbortSignal | undefined,
     { process, start }: Arrival<Processed, Result>,
   ): Promise<Result> {
-    if (this.#sleeper.isSleeping) await this.#sleeper.pass(signal)
+    // Again, where it falls asleep before who waited goes on.
+    while (this.#sleeper.isSleeping) await this.#sleeper.pass(signal)
     if (this.#core.failure !== null) throw this.#core.failure
     this.#checkModel(model)
     if (this.#requests.has(requestId) || this.#pooling.has(requestId) || this.#arriving.has(requestId)) {

@@ -107,7 +107,12 @@ export class EngineCore {
     assert(!this.hasWork, 'a KV cache is released that sequences have')
     this.#isWithoutKvCache = true
     this.#scheduler.resetPrefixCache()
-    await this.#executor.releaseKvCache()
+    try {
+      await this.#executor.releaseKvCache()
+    } catch (error) {
+      this.#isWithoutKvCache = false
+      throw error
+    }
   }
 
   metrics(): EngineMetrics {

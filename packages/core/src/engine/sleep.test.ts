@@ -5,6 +5,7 @@ import { AsyncEngine, type EngineHooks } from './async-engine.ts'
 import type { GenerateRequest, SleepOptions } from './engine-client.ts'
 import { InlineCoreClient } from './inline-core-client.ts'
 import { executorWithoutRelease } from './sleep-executor.case.ts'
+import { Sleeper } from './sleeper.ts'
 
 const question = 'What is the capital of Norway?'
 let numRequests = 0
@@ -98,6 +99,25 @@ describe.each(places)('an engine in %s', (_, hooks) => {
     expect((await answerOf(engine)).outputs[0]!.text).toBe(expected)
   })
 
+  it.each([0, 1, 2] as const)(
+    'has those wait on who were to go on as it fell asleep again, at level %i',
+    async (level) => {
+      await engine.sleep({ level: 1, mode: 'wait' })
+      const { signal } = new AbortController()
+      const waiting = Promise.all([
+        answerOf(engine),
+        answerOf(engine, requestOf(), signal),
+        engine.pool(poolingRequest()),
+      ])
+      waiting.catch(() => undefined)
+      await Promise.all([engine.wakeUp(), engine.sleep({ level, mode: 'wait' })])
+      const asleep = new Promise<string>((resolve) => setTimeout(resolve, 100, 'asleep'))
+      expect(await Promise.race([waiting, asleep])).toBe('asleep')
+      await engine.wakeUp()
+      expect((await waiting)[1].outputs[0]!.text).toBe(expected)
+    },
+  )
+
   it('empties its prefix cache', async () => {
     await answerOf(engine)
     expect((await answerOf(engine)).numCachedTokens).toBeGreaterThan(0)
@@ -124,6 +144,21 @@ describe('sleep', () => {
     expect((await answerOf(engine, requestOf({ params: { maxTokens: 2 } }))).finished).toBe(true)
   })
 
+  it('takes nothing that comes late, when nothing is there to run it', async () => {
+    const idle = Promise.withResolvers<void>()
+    const core = { command: async () => {}, end: async () => {}, renew: async () => {} }
+    const sleeper = new Sleeper({ core, abortAll: () => {}, whenIdle: () => idle.promise })
+    const first = sleeper.sleep({ level: 2, mode: 'wait' })
+    await Promise.resolve()
+    // It had come before, and is waited for.
+    sleeper.checkOpen()
+    idle.resolve()
+    await first
+    expect(() => sleeper.checkOpen()).toThrow(EngineSleepingError)
+    await sleeper.wakeUp()
+    sleeper.checkOpen()
+  })
+
   it('lets nobody wait for an engine that is shut down', async () => {
     const engine = await open()
     await engine.sleep({ level: 2, mode: 'wait' })
@@ -132,6 +167,28 @@ describe('sleep', () => {
     await engine.shutdown()
     await expect(waiting).rejects.toThrow(EngineDeadError)
     await expect(engine.checkHealth()).rejects.toThrow(EngineDeadError)
+    await expect(engine.wakeUp()).rejects.toThrow(EngineDeadError)
+    await expect(engine.sleep({ level: 0, mode: 'wait' })).rejects.toThrow(EngineDeadError)
+  })
+
+  it('lets nobody wait for an engine that died while it slept', async () => {
+    let die: (error: EngineDeadError) => void = () => {}
+    const createCoreClient: EngineHooks['createCoreClient'] = (data) => {
+      const core = new InlineCoreClient(data)
+      const start = core.start.bind(core)
+      core.start = (events) => {
+        die = (error) => events.onDead(error)
+        return start(events)
+      }
+      return core
+    }
+    await using engine = await open({ createCoreClient })
+    await engine.sleep({ level: 0, mode: 'wait' })
+    const waiting = answerOf(engine)
+    waiting.catch(() => undefined)
+    die(new EngineDeadError('out of luck'))
+    await expect(waiting).rejects.toThrow('out of luck')
+    await expect(engine.wakeUp()).rejects.toThrow('out of luck')
   })
 })
 

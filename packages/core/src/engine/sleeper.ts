@@ -1,4 +1,4 @@
-import { EngineDeadError, EngineSleepingError, InvalidRequestError } from '../errors.ts'
+import { type EngineDeadError, EngineSleepingError, InvalidRequestError } from '../errors.ts'
 import type { SleepOptions } from './engine-client.ts'
 import type { RenewableCoreClient } from './renewable-core-client.ts'
 
@@ -22,7 +22,8 @@ export class Sleeper {
   #sleep: Sleep | null = null
   /** What has been given back: `null` while it serves. */
   #level: SleepOptions['level'] | null = null
-  #isClosed = false
+  /** Why it will never wake up. */
+  #end: EngineDeadError | null = null
   /** One change after the other. */
   #change: Promise<void> = Promise.resolve()
 
@@ -39,17 +40,16 @@ export class Sleeper {
     return this.#sleep === null ? null : (this.#level ?? 0)
   }
 
-  /** Lets a request in, perhaps later. @throws EngineSleepingError */
+  /** Has a request wait while it sleeps; it may sleep again by the time that the caller goes on. @throws EngineSleepingError */
   async pass(signal: AbortSignal | undefined): Promise<void> {
-    while (this.#sleep !== null) {
-      this.checkOpen()
-      await unlessAborted(this.#sleep.awake.promise, signal)
-    }
+    if (this.#sleep === null) return
+    if (this.#sleep.mode === 'abort') throw new EngineSleepingError()
+    await unlessAborted(this.#sleep.awake.promise, signal)
   }
 
-  /** For a request that was let in, and is to begin only now. @throws EngineSleepingError where those that run are aborted */
+  /** For a request that was let in, and is to begin only now. @throws EngineSleepingError where it was to end, or nothing is there to run it */
   checkOpen(): void {
-    if (this.#sleep?.mode === 'abort') throw new EngineSleepingError()
+    if (this.#sleep !== null && (this.#sleep.mode === 'abort' || this.#level !== null)) throw new EngineSleepingError()
   }
 
   /** @throws InvalidRequestError where the engine cannot sleep so; then it serves on */
@@ -62,13 +62,14 @@ export class Sleeper {
     return this.#after(() => this.#awake())
   }
 
-  /** Those who wait need not do so any longer. */
-  close(): void {
-    this.#isClosed = true
-    this.#sleep?.awake.reject(new EngineDeadError('The engine was shut down while it slept.'))
+  /** Those who wait need not do so any longer: it will not wake up. */
+  close(error: EngineDeadError): void {
+    this.#end ??= error
+    this.#sleep?.awake.reject(this.#end)
   }
 
   async #fallAsleep({ level, mode }: SleepOptions): Promise<void> {
+    if (this.#end !== null) throw this.#end
     const { abortAll, whenIdle } = this.#options
     this.#sleep = { mode, awake: this.#sleep?.awake ?? Promise.withResolvers<void>() }
     // Nobody need wait for it.
@@ -97,7 +98,8 @@ export class Sleeper {
   }
 
   async #awake(): Promise<void> {
-    if (this.#sleep === null || this.#isClosed) return
+    if (this.#sleep === null) return
+    if (this.#end !== null) throw this.#end
     const { core } = this.#options
     if (this.#level === 1) await core.command('restoreKvCache')
     if (this.#level === 2) await core.renew()

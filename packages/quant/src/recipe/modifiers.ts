@@ -103,12 +103,19 @@ const awqModifier = defineModifier({
     mappings,
     duo_scaling: z.union([z.boolean(), z.literal('both')]).default(true),
     n_grid: z.int().min(3).default(20),
-    // Ours: llm-compressor has no clipping.
+    // Ours: llm-compressor has neither.
     clip: z.boolean().optional(),
+    refine: z.int().min(0).optional(),
   }),
   foreign: { ...foreignQuantizationFields, sequential_targets: layerByLayer, offload_device: memory },
-  create({ mappings: places = null, duo_scaling: duoScaling, n_grid: gridSize, clip, ...args }, context) {
-    const options = { mappings: places, duoScaling, gridSize, ...(clip !== undefined && { clip }) }
+  create({ mappings: places = null, duo_scaling: duoScaling, n_grid: gridSize, clip, refine, ...args }, context) {
+    const options = {
+      mappings: places,
+      duoScaling,
+      gridSize,
+      ...(clip !== undefined && { clip }),
+      ...(refine !== undefined && { refine }),
+    }
     if (args.scheme !== undefined || args.config_groups !== undefined)
       return quantizing(args, context.place, (own) => awq({ ...own, ...options }))
     // Without a scheme it is a transform for what quantizes behind it.

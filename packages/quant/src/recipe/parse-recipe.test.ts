@@ -129,13 +129,14 @@ describe('transforms', () => {
   })
 
   it.each([
-    ['W8A8', {}, true], // rows have one scale
-    ['W4A16', {}, false],
-    ['W8A8', { clip: false }, false],
-    ['W4A16', { clip: true }, true],
-  ])('AWQ to %s with %o: clip is %s', (scheme, given, clip) => {
+    ['W8A8', {}, true, 1], // rows have one scale
+    ['W4A16', {}, false, 0],
+    ['W8A8', { clip: false }, false, 0],
+    ['W8A8', { refine: 3 }, true, 3],
+    ['W4A16', { clip: true }, true, 0],
+  ])('AWQ to %s with %o: clip is %s, refine %d', (scheme, given, clip, refine) => {
     const { passes } = parseRecipe({ AWQModifier: { scheme, ...given } })
-    expect(identityOf(passes[0]!).options).toMatchObject({ options: { clip } })
+    expect(identityOf(passes[0]!).options).toMatchObject({ options: { clip, refine } })
   })
 
   it('AWQ without any scheme is refused', () => {

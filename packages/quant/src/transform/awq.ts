@@ -13,7 +13,9 @@ import { createPlaceChooser } from './choose-places.ts'
 import type { ChoosePlaces, SmoothMapping } from './choose-places.ts'
 import { clipWeights } from './clip-weights.ts'
 import { foldScales } from './fold-scales.ts'
+import { refineScales } from './refine-scales.ts'
 import { createPlaceReporter, refuseQuantized } from './report-places.ts'
+import type { SmoothPlace } from './smooth-place.ts'
 
 export interface AwqOptions extends QuantizingOptions {
   /** Default: all places of the model's design where channels can be scaled; of mixtures of experts not those before the router. */
@@ -29,6 +31,11 @@ export interface AwqOptions extends QuantizingOptions {
    * queries and keys too). Default: by `awq` where all of a row shares a scale, by `awqTransform` never.
    */
   readonly clip?: boolean
+  /**
+   * How often all channels are gone through once more, each to take the scale near its own with which all that read it lose
+   * least; it needs `clip`. Default: by `awq` once where all of a row shares a scale and is cut, by `awqTransform` never.
+   */
+  readonly refine?: number
 }
 
 /**
@@ -37,8 +44,9 @@ export interface AwqOptions extends QuantizingOptions {
  * @throws InvalidConfigError
  */
 export function awq(options: AwqOptions = {}): LayerPass {
-  const { clip = resolveScheme(options).strategy === 'channel' } = options
-  const [transform, round] = [awqTransform({ ...options, clip }), roundToNearest(options)]
+  const isChannel = resolveScheme(options).strategy === 'channel'
+  const { clip = isChannel, refine = clip && isChannel ? 1 : 0 } = options
+  const [transform, round] = [awqTransform({ ...options, clip, refine }), roundToNearest(options)]
   return definePass(
     { name: 'awq', options: transform.identity, needsCalibration: true, quantizes: true },
     async (layer) => {
@@ -55,17 +63,25 @@ export function awq(options: AwqOptions = {}): LayerPass {
  */
 export function awqTransform(options: AwqOptions = {}): LayerPass {
   const plan = planQuantizing(options)
-  const { mappings = null, duoScaling = true, gridSize = 20, maxSearchTokens = 2048, clip = false } = options
-  checkOptions(options, { duoScaling, gridSize, maxSearchTokens, clip })
+  const {
+    mappings = null,
+    duoScaling = true,
+    gridSize = 20,
+    maxSearchTokens = 2048,
+    clip = false,
+    refine = 0,
+  } = options
+  checkOptions(options, { duoScaling, gridSize, maxSearchTokens, clip, refine })
   const transform: Transform = {
     plan,
     maxSearchTokens,
     clip,
+    refine,
     choose: createPlaceChooser(mappings),
     report: createPlaceReporter('awq', plan.logger),
     trials: awqTrials(duoScaling, gridSize),
   }
-  const identity = { plan: plan.identity, mappings, duoScaling, gridSize, maxSearchTokens, clip }
+  const identity = { plan: plan.identity, mappings, duoScaling, gridSize, maxSearchTokens, clip, refine }
   return definePass({ name: 'awqTransform', options: identity, needsCalibration: true }, (layer) =>
     layer.kind === 'decoder' ? transformLayer(layer, transform) : undefined,
   )
@@ -78,13 +94,21 @@ function checkOptions(
     gridSize,
     maxSearchTokens,
     clip,
-  }: Required<Pick<AwqOptions, 'duoScaling' | 'gridSize' | 'maxSearchTokens' | 'clip'>>,
+    refine,
+  }: Required<Pick<AwqOptions, 'duoScaling' | 'gridSize' | 'maxSearchTokens' | 'clip' | 'refine'>>,
 ): void {
   const { strategy } = resolveScheme(options)
   if (duoScaling !== true && duoScaling !== false && duoScaling !== 'both')
     throw new InvalidConfigError('duoScaling', `must be true, false or 'both', got ${JSON.stringify(duoScaling)}`)
   if (clip && strategy !== 'channel' && strategy !== 'group')
     throw new InvalidConfigError('clip', 'must be false where rows share a scale, as each row is cut by itself')
+  if (!Number.isInteger(refine) || refine < 0)
+    throw new InvalidConfigError('refine', `must be a whole number of sweeps, 0 for none, got ${refine}`)
+  if (refine > 0 && !clip)
+    throw new InvalidConfigError(
+      'refine',
+      `must be 0 without clip, got ${refine}: channels are refined for rows that are cut`,
+    )
   if (duoScaling !== false && strategy === 'tensor')
     throw new InvalidConfigError('duoScaling', 'must be false where a whole matrix has one scale')
   const least = duoScaling === 'both' ? 4 : 3
@@ -101,17 +125,24 @@ interface Transform {
   readonly trials: readonly AwqTrial[]
   readonly maxSearchTokens: number
   readonly clip: boolean
+  readonly refine: number
 }
 
 async function transformLayer(layer: DecoderLayer, transform: Transform): Promise<void> {
-  const { plan, choose, report, trials, maxSearchTokens, clip } = transform
+  const { plan, choose, report, trials, maxSearchTokens, clip, refine } = transform
   const start = performance.now()
   const tasks = plan.tasksOf(layer)
   const schemes = new Map(tasks.map(({ module, scheme }) => [module, scheme]))
-  const { places, missing } = choose(layer)
-  report(layer, missing)
-  const chosen = places.filter(({ balance }) => balance.some((module) => schemes.has(module)))
-  refuseQuantized(layer, chosen)
+  const { places, shared, missing } = choose(layer)
+  const refined = refine > 0 ? shared : []
+  const isRefined = (name: string): boolean => refined.some(({ smooth }) => smooth.name === name)
+  report(
+    layer,
+    missing.filter(({ smooth }) => !isRefined(smooth)),
+  )
+  const isQuantized = ({ balance }: SmoothPlace): boolean => balance.some((module) => schemes.has(module))
+  const [chosen, others] = [places.filter(isQuantized), refined.filter(isQuantized)]
+  refuseQuantized(layer, [...chosen, ...others])
   const inputs = await collectAwqInputs(layer, chosen, maxSearchTokens)
   for (const place of chosen) {
     const result = searchScales(layer, place, { inputs, trials, schemes })
@@ -126,6 +157,14 @@ async function transformLayer(layer: DecoderLayer, transform: Transform): Promis
     // Timers and signals get their turn.
     await new Promise(setImmediate)
   }
+  if (refine > 0)
+    await refineScales(layer, {
+      places: [...chosen, ...others],
+      tasks,
+      sweeps: refine,
+      onRefined: ({ smooth }, { firstError, error }) =>
+        plan.logger.debug(`${smooth.name}: channel by channel, error ${firstError} → ${error}`),
+    })
   if (clip) await clipWeights(layer, tasks)
   if (layer.index === 0) sayTime(layer, plan, performance.now() - start)
 }

@@ -15,6 +15,8 @@ export interface SmoothMapping {
 
 export interface ChosenPlaces {
   readonly places: readonly SmoothPlace[]
+  /** Of `smoothPlaces`; they are among the missing too. */
+  readonly shared: readonly SmoothPlace[]
   readonly missing: readonly MissingPlace[]
 }
 
@@ -25,15 +27,19 @@ export type ChoosePlaces = (layer: DecoderLayer) => ChosenPlaces
 export function createPlaceChooser(mappings: readonly SmoothMapping[] | null): ChoosePlaces {
   if (mappings === null) {
     return (layer) => {
-      const { places, missing } = smoothPlaces(layer)
-      return { places: places.filter(({ isDefault }) => isDefault), missing }
+      const { places, shared, missing } = smoothPlaces(layer)
+      return { places: places.filter(({ isDefault }) => isDefault), shared, missing }
     }
   }
   const choosers = mappings.map(createMappingChooser)
   return (layer) => {
     const found = smoothPlaces(layer)
     const chosen = choosers.map((choose) => choose(layer, found))
-    return { places: chosen.flatMap(({ places }) => places), missing: chosen.flatMap(({ missing }) => missing) }
+    return {
+      places: chosen.flatMap(({ places }) => places),
+      shared: chosen.flatMap(({ shared }) => shared),
+      missing: chosen.flatMap(({ missing }) => missing),
+    }
   }
 }
 
@@ -52,10 +58,10 @@ function createMappingChooser(
   }
   const isSmooth = matches([smoothLayer])
   const isBalance = matches(balanceLayers)
-  return (layer, { places, missing }) => {
-    const chosen = places.filter(
-      ({ smooth, balance }) => isSmooth(smooth.name) && balance.some(({ name }) => isBalance(name)),
-    )
+  const isNamed = ({ smooth, balance }: SmoothPlace): boolean =>
+    isSmooth(smooth.name) && balance.some(({ name }) => isBalance(name))
+  return (layer, { places, shared, missing }) => {
+    const chosen = places.filter(isNamed)
     for (const { smooth, balance } of chosen) {
       const others = balance.filter(({ name }) => !isBalance(name)).map(({ name }) => name)
       if (others.length > 0)
@@ -70,7 +76,7 @@ function createMappingChooser(
         `mapping ${index} (${smoothLayer} to ${balanceLayers.join(', ')}) names no channels that can be scaled; the layer has ${describe(places)}`,
         { layer: layer.name },
       )
-    return { places: chosen, missing: absent }
+    return { places: chosen, shared: shared.filter(isNamed), missing: absent }
   }
 }
 

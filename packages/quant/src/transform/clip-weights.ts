@@ -7,7 +7,7 @@ import { matrixOf } from '../quantize/weight-matrix.ts'
 import { cutWeights, GroupMoments, searchLimits } from './clip-limits.ts'
 
 /** An expert that is given fewer tokens keeps its weights: limits that fit a few tokens fit no others. */
-const minExpertTokens = 128
+export const minExpertTokens = 128
 
 /**
  * Cuts weights at the magnitude, of each row or of each of its groups, at which their rounded values change the outputs

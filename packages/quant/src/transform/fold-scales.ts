@@ -6,10 +6,12 @@ import type { SmoothNorm, SmoothPlace } from './smooth-place.ts'
  * Divides channels by scales where they are made and multiplies the weights that read them, so that the layer computes what
  * it did.
  */
-export function foldScales(layer: DecoderLayer, { smooth, balance }: SmoothPlace, scales: Float32Array): void {
+export function foldScales(layer: DecoderLayer, place: SmoothPlace, scales: Float32Array): void {
+  const { smooth, balance, channelOf } = place
   const folded = smooth.kind === 'norm' ? foldNorm(layer, smooth, scales) : scales
   if (smooth.kind === 'linear') foldRows(layer, smooth.module, scales)
-  for (const module of balance) module.setWeight(scaleColumns(module.weight(), folded))
+  const factors = channelOf === null ? folded : Float32Array.from(channelOf, (channel) => folded[channel]!)
+  for (const module of balance) module.setWeight(scaleColumns(module.weight(), factors))
 }
 
 /** In place: `values` `[rows, cols]`, a factor for each column. */

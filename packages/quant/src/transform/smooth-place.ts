@@ -24,6 +24,8 @@ export interface SmoothPlace {
   readonly parent: SublayerKind | LayerModule
   /** Mixtures of experts are left out unless a mapping asks for them: one scale for all experts fits none. */
   readonly isDefault: boolean
+  /** The channel that each column of the readers reads, where several read one; `null`: each its own. */
+  readonly channelOf: Int32Array | null
 }
 
 /** A place of other models that this one lacks. */
@@ -36,6 +38,8 @@ export interface MissingPlace {
 
 export interface SmoothPlaces {
   readonly places: readonly SmoothPlace[]
+  /** Where one channel is read by columns of several query heads, which scale it together. llm-compressor lacks these. */
+  readonly shared: readonly SmoothPlace[]
   readonly missing: readonly MissingPlace[]
 }
 
@@ -49,6 +53,7 @@ export function smoothPlaces(layer: DecoderLayer): SmoothPlaces {
 
 class PlaceFinder implements SmoothPlaces {
   readonly places: SmoothPlace[] = []
+  readonly shared: SmoothPlace[] = []
   readonly missing: MissingPlace[] = []
   readonly #layer: DecoderLayer
   readonly #modules: ReadonlyMap<string, LayerModule>
@@ -66,7 +71,9 @@ class PlaceFinder implements SmoothPlaces {
       numHeads === numKvHeads
         ? null
         : `queries share heads of values (${numKvHeads * headDim} features become ${numHeads * headDim})`
-    this.#addLinear(this.#module(inputs.at(-1)!), this.#module(output), reason)
+    const [values, reader] = [this.#module(inputs.at(-1)!), this.#module(output)]
+    this.#addLinear(values, reader, reason)
+    if (reason !== null) this.shared.push({ ...linearPlace(values, reader), channelOf: valueChannels(this.#layer) })
   }
 
   addMlp(mlp: MlpDesign): void {
@@ -117,14 +124,13 @@ class PlaceFinder implements SmoothPlaces {
       return
     }
     const name = `${this.#layer.name}.${norm}`
-    this.places.push({ smooth: { kind: 'norm', name }, balance, parent, isDefault })
+    this.places.push({ smooth: { kind: 'norm', name }, balance, parent, isDefault, channelOf: null })
   }
 
   #addLinear(module: LayerModule, reader: LayerModule, reason: string | null): void {
     const { name } = module
     if (reason !== null) this.missing.push({ kind: 'linear', smooth: name, balance: [reader.name], reason })
-    else
-      this.places.push({ smooth: { kind: 'linear', name, module }, balance: [reader], parent: reader, isDefault: true })
+    else this.places.push(linearPlace(module, reader))
   }
 
   readonly #module = (name: string): LayerModule => this.#named(`${this.#layer.name}.${name}`)
@@ -134,6 +140,20 @@ class PlaceFinder implements SmoothPlaces {
     assert(module !== undefined, `${name} is a module of the layer`)
     return module
   }
+}
+
+function linearPlace(module: LayerModule, reader: LayerModule): SmoothPlace {
+  const smooth = { kind: 'linear', name: module.name, module } as const
+  return { smooth, balance: [reader], parent: reader, isDefault: true, channelOf: null }
+}
+
+/** Of each column of the output projection: the feature of the values' heads that its query head reads. */
+function valueChannels({ config: { numHeads, numKvHeads, headDim } }: DecoderLayer): Int32Array {
+  const perHead = numHeads / numKvHeads
+  return Int32Array.from(
+    { length: numHeads * headDim },
+    (_, col) => Math.floor(Math.floor(col / headDim) / perHead) * headDim + (col % headDim),
+  )
 }
 
 function gatedReason(activation: string): string | null {

@@ -6,7 +6,10 @@ import { describe, expect, it } from 'vitest'
 import type { LayerPass } from '../decoder-layer.ts'
 import type { CheckpointLayer } from '../model/checkpoint-layer.ts'
 import { fixtureModels, openFixtureLayers } from '../model/fixture-layers.case.ts'
+import { planQuantizing } from '../quantize/pass-options.ts'
 import { awq, awqTransform } from './awq.ts'
+import { refineScales } from './refine-scales.ts'
+import { smoothPlaces } from './smooth-place.ts'
 import { logEqualization, smoothQuant } from './smooth-quant.ts'
 
 const logger = silentLogger
@@ -43,6 +46,11 @@ function largestError(actual: readonly Float32Array[], expected: readonly Float3
 
 const passes: Readonly<Record<string, () => LayerPass>> = {
   awqTransform: () => awqTransform({ groupSize: 'channel', gridSize: 5, clip: false, logger }),
+  refineScales: () => async (layer) => {
+    const { places, shared } = smoothPlaces(layer)
+    const tasks = planQuantizing({ groupSize: 'channel', logger }).tasksOf(layer)
+    await refineScales(layer, { places: [...places, ...shared], tasks, sweeps: 1 })
+  },
   smoothQuant: () => smoothQuant({ logger }),
   logEqualization: () => logEqualization({ logger }),
 }

@@ -42,11 +42,12 @@ export function addEmbeddings(app: FastifyInstance, server: ServerContext): void
     const pooling = openPooling(server, { request, reply, idPrefix: 'embd-', body, tasks: ['embed'] })
     const source = takeJsonSource(request.body)
     const params = { task: 'embed', dimensions: body.dimensions, useActivation: body.use_activation } as const
-    // All of them before the first is written: what is wrong with one is still a proper answer then.
-    const outputs = await collect(await poolInputs(body, { pooling, params, turns, source }))
+    const inputs = await poolInputs(body, { pooling, params, turns, source })
     const format = body.encoding_format ?? 'float'
     if (format === 'bytes' || format === 'bytes_only')
-      return sendVectorBytes(reply, outputs, { encoding: body, frame: pooling, turns })
+      return sendVectorBytes(reply, inputs, { encoding: body, frame: pooling, turns })
+    // All of them before the first is written: what is wrong with one is still a proper answer then.
+    const outputs = await collect(inputs)
     const explain = (error: unknown) => explainFailure(server, { endpoint, error, request, reply })
     return sendJson(reply, embeddingAnswer(outputs, body, pooling), { turns, signal: pooling.signal, explain })
   }

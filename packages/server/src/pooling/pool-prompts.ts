@@ -1,8 +1,10 @@
-import type { EngineClient, PoolingOutput, PoolingRequest, TurnQueue } from '@octavo/core'
+import type { EngineClient, PoolingOutput, PoolingRequest, PoolingTask, TurnQueue } from '@octavo/core'
 import type { Usage } from '@octavo/sdk/protocol'
 
 /** Of one body's prompts the engine has no more at once: enough for whole batches, and others come in between. */
 const maxAtOnce = 256
+/** Where each token has a vector, a prompt's may take a hundred megabytes, and wait there for a reader that is slow. */
+const maxAtOnceOfTokens = 16
 
 export interface PoolPromptsOptions {
   readonly turns: TurnQueue
@@ -17,6 +19,7 @@ export async function* poolPrompts(
 ): AsyncGenerator<PoolingOutput, void, undefined> {
   const group = new AbortController()
   const either = AbortSignal.any([signal, group.signal])
+  const most = requests.some(({ params: { task } }) => isOfTokens(task)) ? maxAtOnceOfTokens : maxAtOnce
   const running: Promise<PoolingOutput>[] = []
   let numBegun = 0
   const begin = (request: PoolingRequest): void => {
@@ -27,12 +30,16 @@ export async function* poolPrompts(
   }
   try {
     for (let numRead = 0; numRead < requests.length; numRead++) {
-      while (running.length < maxAtOnce && numBegun < requests.length) begin(requests[numBegun++]!)
+      while (running.length < most && numBegun < requests.length) begin(requests[numBegun++]!)
       yield await running.shift()!
     }
   } finally {
     group.abort()
   }
+}
+
+export function isOfTokens(task: PoolingTask): boolean {
+  return task === 'token_embed' || task === 'token_classify'
 }
 
 /** Of prompts that make nothing but vectors. */

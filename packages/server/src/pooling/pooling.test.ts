@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { FakeEngine, type FakeEngineOptions } from '../testing/fake-engine.ts'
 import { postJson } from '../testing/post-json.ts'
 
@@ -203,6 +203,32 @@ describe('POST /pooling', () => {
     const { body } = await ask('/pooling', { ...request, encoding_format: 'base64' })
     const bytes = Buffer.from((body['data'] as { data: string }[])[0]!.data, 'base64')
     expect([...new Float32Array(new Uint8Array(bytes).buffer)]).toEqual(rows!.flat())
+  })
+
+  it('has few vectors of tokens at once, as they are large', async () => {
+    const numBegun = async (task: string): Promise<number> => {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      const engine = new FakeEngine({ pace: () => promise })
+      const answer = postJson('/pooling', { input: Array(300).fill('a'), task }, { engine })
+      await vi.waitFor(() => expect(engine.seenPooling.length).toBeGreaterThan(15))
+      await new Promise((after) => setTimeout(after, 200))
+      const most = engine.seenPooling.length
+      resolve()
+      expect((await answer).json<{ data: unknown[] }>().data).toHaveLength(300)
+      return most
+    }
+    expect([await numBegun('token_embed'), await numBegun('embed')]).toEqual([16, 256])
+  })
+
+  it.each(['bytes', 'bytes_only'])('refuses more bytes than are held at once: %s', async (format) => {
+    const engine = new FakeEngine()
+    const data = new Float32Array(2 ** 26 + 1)
+    engine.pool = async ({ requestId }) => {
+      return { requestId, promptTokenIds: [1], numCachedTokens: 0, data, shape: [data.length, 1] }
+    }
+    const request = { input: 'a', task: 'token_embed', encoding_format: format }
+    const response = await postJson('/pooling', request, { engine })
+    expect([response.statusCode, response.json()]).toMatchObject([400, { error: { param: 'encoding_format' } }])
   })
 
   it('refuses a task that the model does not do, or that nobody knows', async () => {

@@ -13,7 +13,7 @@ import { sendJson } from '../send-json.ts'
 import type { ServerContext } from '../server-context.ts'
 import { vectorBytes } from './encode-vector.ts'
 import { openPooling, type Pooling } from './open-pooling.ts'
-import { PoolingUsage } from './pool-prompts.ts'
+import { isOfTokens, PoolingUsage } from './pool-prompts.ts'
 import { collect, poolInputs } from './pooling-answer.ts'
 import { sendVectorBytes } from './send-vector-bytes.ts'
 
@@ -49,8 +49,10 @@ export function addPooling(app: FastifyInstance, server: ServerContext): void {
     const outputs = await poolInputs(body, { pooling, params, turns, source })
     const format = body.encoding_format ?? 'float'
     if (format === 'bytes' || format === 'bytes_only')
-      return sendVectorBytes(reply, await collect(outputs), { encoding: body, frame: pooling, turns })
+      return sendVectorBytes(reply, outputs, { encoding: body, frame: pooling, turns })
     const explain = (error: unknown) => explainFailure(server, { endpoint, error, request, reply })
+    // Of those the vectors of no more than a few prompts are held; others are all there before they are written, so that what
+    // is wrong with one is still a proper answer.
     const answer = pooledAnswer(isOfTokens(task) ? outputs : await collect(outputs), body, pooling)
     return sendJson(reply, answer, { turns, signal: pooling.signal, explain })
   }
@@ -58,11 +60,6 @@ export function addPooling(app: FastifyInstance, server: ServerContext): void {
 
 function defaultTask({ tasks }: ServedModel): PoolingTask {
   return allTasks.find((task) => tasks.includes(task)) ?? 'embed'
-}
-
-/** Of those the vectors of no more than a few prompts are held; those of others are all there before they are written, so that what is wrong with one is still a proper answer. */
-function isOfTokens(task: PoolingTask): boolean {
-  return task === 'token_embed' || task === 'token_classify'
 }
 
 function pooledAnswer(
