@@ -38,7 +38,6 @@ const cases: readonly (readonly [path: string, field: string, body: object])[] =
   ['/v1/chat/completions', 'functions', { messages, functions: [{ name: 'f' }] }],
   ['/v1/chat/completions', 'function_call', { messages, function_call: 'auto' }],
   ['/v1/chat/completions', 'verbosity', { messages, verbosity: 'low' }],
-  ['/v1/chat/completions', 'store', { messages, store: true }],
   ['/v1/chat/completions', 'web_search_options', { messages, web_search_options: {} }],
   ['/v1/chat/completions', 'return_prompt_text', { messages, return_prompt_text: true }],
   ['/v1/chat/completions', 'mm_processor_kwargs', { messages, mm_processor_kwargs: { a: 1 } }],

@@ -47,7 +47,6 @@ export const chatCompletionRequestSchema = z
       'medium',
       'is not known to the models here; ask for short or long answers in a system message,',
     ),
-    store: onlyNeutral(false, 'is for responses: send it to /v1/responses'),
     web_search_options: unsupportedOption(),
     return_prompt_text: onlyNeutral(false),
   })
