@@ -1,19 +1,12 @@
 /** OpenAI's Agents SDK as it is set up by default, over Responses: tools, typed outputs, handoffs, sessions, chains of responses. */
 import { Agent, MemorySession, OpenAIProvider, Runner, handoff, tool } from '@openai/agents'
-import type { ModelSettings } from '@openai/agents'
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { startTinyServer } from './tiny-server.ts'
 import type { TinyServer } from './tiny-server.ts'
+import { agentSettings, agentTools, callsOf, createToyAgent } from './toy-agent.ts'
 import { person, smallTalk, toyPersons, toyQuestions, toyTools, unseenSchemas } from './toy-world.ts'
-
-const { get_weather: weather, set_timer: timer } = toyTools
-
-const tools = [
-  tool({ name: 'get_weather', description: weather.description, parameters: weather.input, execute: weather.execute }),
-  tool({ name: 'set_timer', description: timer.description, parameters: timer.input, execute: timer.execute }),
-]
 
 /** What the SDK sends, as far as the tests look at it. */
 interface SentResponse {
@@ -43,23 +36,10 @@ describe('the Agents SDK, Responses', () => {
   afterAll(() => server[Symbol.asyncDispose]())
 
   const sent = () => server.takeSent() as unknown as SentResponse[]
-  const settings = (more: ModelSettings = {}): ModelSettings => ({ temperature: 0, maxTokens: 200, ...more })
-  const createAgent = (more: ModelSettings = {}) =>
-    new Agent({ name: 'Assistant', instructions: 'You are a helpful assistant.', tools, modelSettings: settings(more) })
-
-  /** The calls of a run, in order. */
-  const callsOf = (result: { newItems: readonly { rawItem?: unknown }[] }) =>
-    result.newItems.flatMap(({ rawItem }) => {
-      const item = rawItem as { type?: string; name?: string; arguments?: string }
-      return item.type === 'function_call'
-        ? [{ name: item.name, input: JSON.parse(item.arguments ?? '') as unknown }]
-        : []
-    })
-
   describe('runs', () => {
     it('with tools', async () => {
       for (const { question, tool: name, input, answer } of toyQuestions) {
-        const result = await runner.run(createAgent(), question)
+        const result = await runner.run(createToyAgent(), question)
         expect(callsOf(result)).toEqual([{ name, input }])
         expect(result.finalOutput).toBe(answer)
         expect(result.lastResponseId).toMatch(/^resp_/)
@@ -68,7 +48,7 @@ describe('the Agents SDK, Responses', () => {
 
     it('with tools, streamed', async () => {
       for (const { question, tool: name, input, answer } of toyQuestions) {
-        const result = await runner.run(createAgent(), question, { stream: true })
+        const result = await runner.run(createToyAgent(), question, { stream: true })
         let text = ''
         for await (const piece of result.toTextStream()) text += piece
         await result.completed
@@ -80,7 +60,7 @@ describe('the Agents SDK, Responses', () => {
     })
 
     it.each(['required', 'set_timer'])('with the choice %s where it would talk', async (toolChoice) => {
-      const result = await runner.run(createAgent({ toolChoice }), smallTalk)
+      const result = await runner.run(createToyAgent({ toolChoice }), smallTalk)
       const calls = callsOf(result)
       expect(calls.length).toBeGreaterThan(0)
       if (toolChoice !== 'required') expect(calls[0]?.name).toBe(toolChoice)
@@ -89,7 +69,7 @@ describe('the Agents SDK, Responses', () => {
     it('with several calls in one turn, and with one where that is not wanted', async () => {
       for (const parallelToolCalls of [true, false]) {
         const more = { toolChoice: 'required', parallelToolCalls, providerData: { min_tokens: 48 } }
-        const agent = createAgent(more).clone({ toolUseBehavior: 'stop_on_first_tool' })
+        const agent = createToyAgent(more).clone({ toolUseBehavior: 'stop_on_first_tool' })
         const calls = callsOf(await runner.run(agent, toyQuestions[0].question))
         if (parallelToolCalls) expect(calls.length).toBeGreaterThan(1)
         else expect(calls).toHaveLength(1)
@@ -100,7 +80,7 @@ describe('the Agents SDK, Responses', () => {
   describe('memory', () => {
     it('of a session', async () => {
       const session = new MemorySession()
-      const agent = createAgent()
+      const agent = createToyAgent()
       for (const { question, answer } of toyQuestions)
         expect((await runner.run(agent, question, { session })).finalOutput).toBe(answer)
       const items = await session.getItems()
@@ -112,7 +92,7 @@ describe('the Agents SDK, Responses', () => {
 
     it('of the server, by the last response', async () => {
       sent()
-      const agent = createAgent()
+      const agent = createToyAgent()
       const first = await runner.run(agent, toyQuestions[0].question)
       const previousResponseId = first.lastResponseId!
       const second = await runner.run(agent, toyQuestions[1].question, { previousResponseId })
@@ -126,7 +106,7 @@ describe('the Agents SDK, Responses', () => {
 
   describe('typed output', () => {
     it.each([false, true])('of a person, stream: %s', async (stream) => {
-      const agent = new Agent({ name: 'Clerk', outputType: person, modelSettings: settings() })
+      const agent = new Agent({ name: 'Clerk', outputType: person, modelSettings: agentSettings() })
       for (const { text, person: expected } of toyPersons) {
         const result = stream
           ? await runner.run(agent, text, { stream: true })
@@ -137,7 +117,7 @@ describe('the Agents SDK, Responses', () => {
     })
 
     it.each(Object.entries(unseenSchemas))('of %s that the model has never seen', async (_, schema) => {
-      const agent = new Agent({ name: 'Clerk', outputType: schema as typeof person, modelSettings: settings() })
+      const agent = new Agent({ name: 'Clerk', outputType: schema as typeof person, modelSettings: agentSettings() })
       const { finalOutput } = await runner.run(agent, 'Tell me the weather in Oslo as JSON.')
       expect(schema.safeParse(finalOutput).error).toBeUndefined()
     })
@@ -147,8 +127,8 @@ describe('the Agents SDK, Responses', () => {
     const forecaster = new Agent({
       name: 'Forecaster',
       handoffDescription: 'Knows the weather.',
-      tools: [tools[0]!],
-      modelSettings: settings(),
+      tools: [agentTools[0]!],
+      modelSettings: agentSettings(),
     })
     /** The model knows no transcripts with handoffs in them: the next agent sees what the user said. */
     const handOver = (agent: typeof forecaster) =>
@@ -160,7 +140,7 @@ describe('the Agents SDK, Responses', () => {
         name: 'Receptionist',
         instructions: 'Hand over to the agent that knows.',
         handoffs: [handOver(forecaster)],
-        modelSettings: settings({ toolChoice: 'transfer_to_Forecaster' }),
+        modelSettings: agentSettings({ toolChoice: 'transfer_to_Forecaster' }),
       })
       const [{ question, input, answer }] = toyQuestions
       const result = stream
@@ -178,13 +158,15 @@ describe('the Agents SDK, Responses', () => {
       const cities = z.object({ city: z.enum(['Oslo', 'Rome']) })
       const specialist = new Agent({
         name: 'Specialist',
-        tools: [tool({ name: 'get_weather', description: '', parameters: cities, execute: weather.execute })],
-        modelSettings: settings({ toolChoice: 'get_weather', parallelToolCalls: false }),
+        tools: [
+          tool({ name: 'get_weather', description: '', parameters: cities, execute: toyTools.get_weather.execute }),
+        ],
+        modelSettings: agentSettings({ toolChoice: 'get_weather', parallelToolCalls: false }),
       })
       const receptionist = new Agent({
         name: 'Receptionist',
         handoffs: [specialist],
-        modelSettings: settings({ toolChoice: 'transfer_to_Specialist' }),
+        modelSettings: agentSettings({ toolChoice: 'transfer_to_Specialist' }),
       })
       const result = await runner.run(receptionist, toyQuestions[0].question)
       expect(callsOf(result)).toEqual([

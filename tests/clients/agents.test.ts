@@ -1,19 +1,12 @@
 /** OpenAI's Agents SDK over chat completions: runs with tools, typed outputs, handoffs. */
 import { Agent, OpenAIProvider, Runner, handoff, tool } from '@openai/agents'
-import type { ModelSettings } from '@openai/agents'
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { startTinyServer } from './tiny-server.ts'
 import type { TinyServer } from './tiny-server.ts'
+import { agentSettings, agentTools, callsOf, createToyAgent } from './toy-agent.ts'
 import { person, smallTalk, toyPersons, toyQuestions, toyTools, unseenSchemas } from './toy-world.ts'
-
-const { get_weather: weather, set_timer: timer } = toyTools
-
-const tools = [
-  tool({ name: 'get_weather', description: weather.description, parameters: weather.input, execute: weather.execute }),
-  tool({ name: 'set_timer', description: timer.description, parameters: timer.input, execute: timer.execute }),
-]
 
 describe('the Agents SDK', () => {
   let server: TinyServer
@@ -31,23 +24,10 @@ describe('the Agents SDK', () => {
   })
   afterAll(() => server[Symbol.asyncDispose]())
 
-  const settings = (more: ModelSettings = {}): ModelSettings => ({ temperature: 0, maxTokens: 200, ...more })
-  const createAgent = (more: ModelSettings = {}) =>
-    new Agent({ name: 'Assistant', instructions: 'You are a helpful assistant.', tools, modelSettings: settings(more) })
-
-  /** The calls of a run, in order. */
-  const callsOf = (result: { newItems: readonly { rawItem?: unknown }[] }) =>
-    result.newItems.flatMap(({ rawItem }) => {
-      const item = rawItem as { type?: string; name?: string; arguments?: string }
-      return item.type === 'function_call'
-        ? [{ name: item.name, input: JSON.parse(item.arguments ?? '') as unknown }]
-        : []
-    })
-
   describe('runs', () => {
     it('with tools', async () => {
       for (const { question, tool: name, input, answer } of toyQuestions) {
-        const result = await runner.run(createAgent(), question)
+        const result = await runner.run(createToyAgent(), question)
         expect(callsOf(result)).toEqual([{ name, input }])
         expect(result.finalOutput).toBe(answer)
       }
@@ -56,7 +36,7 @@ describe('the Agents SDK', () => {
 
     it('with tools, streamed', async () => {
       for (const { question, tool: name, input, answer } of toyQuestions) {
-        const result = await runner.run(createAgent(), question, { stream: true })
+        const result = await runner.run(createToyAgent(), question, { stream: true })
         let text = ''
         for await (const piece of result.toTextStream()) text += piece
         await result.completed
@@ -70,7 +50,7 @@ describe('the Agents SDK', () => {
 
     it.each(['required', 'set_timer'])('with the choice %s where it would talk', async (toolChoice) => {
       for (const stream of [false, true]) {
-        const agent = createAgent({ toolChoice })
+        const agent = createToyAgent({ toolChoice })
         const result = stream
           ? await runner.run(agent, smallTalk, { stream: true })
           : await runner.run(agent, smallTalk, { stream: false })
@@ -85,7 +65,7 @@ describe('the Agents SDK', () => {
     it('with several calls in one turn, and with one where that is not wanted', async () => {
       for (const parallelToolCalls of [true, false]) {
         const more = { toolChoice: 'required', parallelToolCalls, providerData: { min_tokens: 48 } }
-        const agent = createAgent(more).clone({ toolUseBehavior: 'stop_on_first_tool' })
+        const agent = createToyAgent(more).clone({ toolUseBehavior: 'stop_on_first_tool' })
         const calls = callsOf(await runner.run(agent, toyQuestions[0].question))
         if (parallelToolCalls) expect(calls.length).toBeGreaterThan(1)
         else expect(calls).toHaveLength(1)
@@ -95,7 +75,7 @@ describe('the Agents SDK', () => {
 
   describe('typed output', () => {
     it.each([false, true])('of a person, stream: %s', async (stream) => {
-      const agent = new Agent({ name: 'Clerk', outputType: person, modelSettings: settings() })
+      const agent = new Agent({ name: 'Clerk', outputType: person, modelSettings: agentSettings() })
       for (const { text, person: expected } of toyPersons) {
         const result = stream
           ? await runner.run(agent, text, { stream: true })
@@ -107,7 +87,7 @@ describe('the Agents SDK', () => {
     })
 
     it.each(Object.entries(unseenSchemas))('of %s that the model has never seen', async (_, schema) => {
-      const agent = new Agent({ name: 'Clerk', outputType: schema as typeof person, modelSettings: settings() })
+      const agent = new Agent({ name: 'Clerk', outputType: schema as typeof person, modelSettings: agentSettings() })
       const { finalOutput } = await runner.run(agent, 'Tell me the weather in Oslo as JSON.')
       expect(schema.safeParse(finalOutput).error).toBeUndefined()
     })
@@ -117,10 +97,10 @@ describe('the Agents SDK', () => {
     const forecaster = new Agent({
       name: 'Forecaster',
       handoffDescription: 'Knows the weather.',
-      tools: [tools[0]!],
-      modelSettings: settings(),
+      tools: [agentTools[0]!],
+      modelSettings: agentSettings(),
     })
-    const timekeeper = new Agent({ name: 'Timekeeper', tools: [tools[1]!], modelSettings: settings() })
+    const timekeeper = new Agent({ name: 'Timekeeper', tools: [agentTools[1]!], modelSettings: agentSettings() })
     /** The model knows no transcripts with handoffs in them: the next agent sees what the user said. */
     const handOver = (agent: typeof forecaster) =>
       handoff(agent, { inputFilter: (data) => ({ ...data, preHandoffItems: [], newItems: [] }) })
@@ -131,7 +111,7 @@ describe('the Agents SDK', () => {
         name: 'Receptionist',
         instructions: 'Hand over to the agent that knows.',
         handoffs: [handOver(forecaster), handOver(timekeeper)],
-        modelSettings: settings({ toolChoice: 'transfer_to_Forecaster' }),
+        modelSettings: agentSettings({ toolChoice: 'transfer_to_Forecaster' }),
       })
       const [{ question, input, answer }] = toyQuestions
       const result = stream
@@ -149,13 +129,15 @@ describe('the Agents SDK', () => {
       const cities = z.object({ city: z.enum(['Oslo', 'Rome']) })
       const specialist = new Agent({
         name: 'Specialist',
-        tools: [tool({ name: 'get_weather', description: '', parameters: cities, execute: weather.execute })],
-        modelSettings: settings({ toolChoice: 'get_weather', parallelToolCalls: false }),
+        tools: [
+          tool({ name: 'get_weather', description: '', parameters: cities, execute: toyTools.get_weather.execute }),
+        ],
+        modelSettings: agentSettings({ toolChoice: 'get_weather', parallelToolCalls: false }),
       })
       const receptionist = new Agent({
         name: 'Receptionist',
         handoffs: [specialist],
-        modelSettings: settings({ toolChoice: 'transfer_to_Specialist' }),
+        modelSettings: agentSettings({ toolChoice: 'transfer_to_Specialist' }),
       })
       const result = await runner.run(receptionist, toyQuestions[0].question)
       expect(callsOf(result)).toEqual([
@@ -170,19 +152,19 @@ describe('the Agents SDK', () => {
       const receptionist = new Agent({
         name: 'Receptionist',
         handoffs: [handOver(forecaster), handOver(timekeeper)],
-        modelSettings: settings({ toolChoice: 'required', parallelToolCalls: false }),
+        modelSettings: agentSettings({ toolChoice: 'required', parallelToolCalls: false }),
       })
       const result = await runner.run(receptionist, toyQuestions[1].question)
       expect(['Forecaster', 'Timekeeper']).toContain(result.lastAgent?.name)
     })
 
     it('an agent as a tool of another', async () => {
-      const expert = createAgent().asTool({ toolName: 'ask_expert', toolDescription: 'Ask an expert.' })
+      const expert = createToyAgent().asTool({ toolName: 'ask_expert', toolDescription: 'Ask an expert.' })
       const asker = new Agent({
         name: 'Asker',
         tools: [expert],
         toolUseBehavior: 'stop_on_first_tool',
-        modelSettings: settings({ toolChoice: 'ask_expert' }),
+        modelSettings: agentSettings({ toolChoice: 'ask_expert' }),
       })
       const result = await runner.run(asker, toyQuestions[0].question)
       expect(callsOf(result)).toMatchObject([{ name: 'ask_expert', input: { input: expect.any(String) } }])

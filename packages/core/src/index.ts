@@ -10,7 +10,8 @@ export type {
   ScoringOutput,
 } from './engine/llm-pooling.ts'
 export { AsyncEngine } from './engine/async-engine.ts'
-export type { EngineHooks } from './engine/async-engine.ts'
+export { cosine, labelOf, scoringOf } from './engine/read-vectors.ts'
+export type { EngineHooks } from './engine/engine-hooks.ts'
 export type { CreateTokenizer } from './engine/front-model.ts'
 export type {
   CacheInfo,

@@ -1,10 +1,10 @@
 import { checkNodeVersion } from '../config/check-node-version.ts'
 import { type EngineConfig, resolveEngineConfig } from '../config/engine-config.ts'
 import type { EngineOptions } from '../config/engine-options.ts'
-import { checkEngineModules, type EngineModule } from '../config/engine-module.ts'
+import { checkEngineModules } from '../config/engine-module.ts'
 import { EngineDeadError, EngineSleepingError, InvalidRequestError, ModelNotFoundError } from '../errors.ts'
 import { fromTransferredError } from '../error-transfer.ts'
-import { type ModelTask, type PoolingInfo, unsupportedTask } from '../pooling-params.ts'
+import { unsupportedTask } from '../pooling-params.ts'
 import type { SequenceUpdate } from '../scheduler/sequence-update.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
@@ -13,8 +13,8 @@ import { PullQueue } from '../util/pull-queue.ts'
 import { TurnQueue } from '../util/turn-queue.ts'
 import { waitAtMost } from '../util/wait-at-most.ts'
 import { openCheckpoint } from '../loading/checkpoint.ts'
-import { type CoreHooks, createCoreClient } from './create-core-client.ts'
-import type { EngineCoreData } from './create-engine-core.ts'
+import { createCoreClient } from './create-core-client.ts'
+import { describeModel, type ModelDescription } from './describe-model.ts'
 import type {
   EngineClient,
   EngineMetrics,
@@ -28,42 +28,22 @@ import type {
   TokenizedPrompt,
   TokenizeRequest,
 } from './engine-client.ts'
-import type { EngineCoreClient, EngineCoreEvents } from './engine-core-client.ts'
+import type { EngineCoreEvents } from './engine-core-client.ts'
+import type { EngineHooks } from './engine-hooks.ts'
 import type { EngineInfo } from './engine-info.ts'
 import { describeEnd, logStart, warn } from './engine-log.ts'
-import { type CreateTokenizer, type FrontModel, loadFrontModel, type LoadHooks, locateModel } from './front-model.ts'
+import { type FrontModel, locateModel } from './front-model.ts'
 import { InputProcessor, type ProcessedRequest } from './input-processor.ts'
+import { loadBoth } from './load-both.ts'
 import { nativeHint } from './native-hint.ts'
 import { OutputProcessor } from './output-processor.ts'
 import type { RenewableCoreClient } from './renewable-core-client.ts'
-import { poolingInfoOf, PoolingProcessor, tasksOf } from './pooling-processor.ts'
+import { PoolingProcessor } from './pooling-processor.ts'
 import { PoolingRequests } from './pooling-requests.ts'
 import { RequestMeter } from './request-metrics.ts'
 import type { RequestRecord } from './request-record.ts'
 import { Sleeper } from './sleeper.ts'
 import { checkTokenIds, detokenizeInTurns, tokenizePrompt } from './tokenize-prompt.ts'
-
-/** What a program may pass besides the plain options: functions cannot cross to the engine thread. */
-export interface EngineHooks extends LoadHooks, CoreHooks {
-  /** Parts from outside core by their URLs: backends, models, an executor, … (`EngineModuleKind`). */
-  readonly modules?: readonly EngineModule[]
-  /** Told once, when the engine will never serve again. */
-  readonly onDead?: (error: EngineDeadError) => void
-  /** Default: the checkpoint's own. */
-  readonly createTokenizer?: CreateTokenizer
-}
-
-/** Complete by its type: of options that are given together, these are the hooks. */
-export const hookNames: Readonly<Record<keyof EngineHooks, true>> = {
-  logger: true,
-  modules: true,
-  restart: true,
-  onDead: true,
-  createCoreClient: true,
-  createTokenizer: true,
-  onDownloadProgress: true,
-  onLoadProgress: true,
-}
 
 interface CoreOfEngine {
   readonly core: RenewableCoreClient
@@ -92,14 +72,10 @@ export class AsyncEngine implements EngineClient {
   readonly #modelPath: string
   readonly #front: FrontModel
   readonly #turns = new TurnQueue()
-  readonly #hasChatTemplate: boolean
-  readonly #samplingDefaults: NonNullable<ServedModel['samplingDefaults']>
-  readonly #marksThinking: boolean
   readonly #inputProcessor: InputProcessor
   readonly #outputProcessor: OutputProcessor
   readonly #poolingProcessor: PoolingProcessor
-  readonly #tasks: readonly ModelTask[]
-  readonly #poolingInfo: PoolingInfo | null
+  readonly #description: ModelDescription
   /** Threads beside the core's. */
   readonly #helpers: readonly { close(): Promise<void> }[]
   readonly #requests = new Map<string, ActiveRequest>()
@@ -121,14 +97,9 @@ export class AsyncEngine implements EngineClient {
     })
     this.#core = core
     this.tokenizer = front.tokenizer
-    this.#hasChatTemplate = !front.chatTemplates.isEmpty
-    const { temperature, topP } = front.defaultParams
-    this.#samplingDefaults = { temperature, topP }
-    this.#marksThinking = front.chatFormat !== null && front.chatFormat.reasoning !== null
     this.#helpers = [front.promptEncoder, front.grammarTranslator]
     const turns = this.#turns
-    this.#tasks = tasksOf(front.pooling)
-    this.#poolingInfo = poolingInfoOf(front.pooling)
+    this.#description = describeModel(front)
     const common = { ...front, turns, maxModelLen: core.info.maxModelLen, hasPriorities }
     const { maxLogprobs, seed } = config.serving
     this.#inputProcessor = new InputProcessor({ ...common, maxLogprobs, seed })
@@ -191,18 +162,15 @@ export class AsyncEngine implements EngineClient {
       root: this.#config.model.model,
       created: this.#created,
       maxModelLen: this.info.maxModelLen,
-      hasChatTemplate: this.#hasChatTemplate,
-      samplingDefaults: this.#samplingDefaults,
-      marksThinking: this.#marksThinking,
-      tasks: this.#tasks,
-      pooling: this.#poolingInfo,
+      ...this.#description,
     }))
   }
 
   async *generate(request: GenerateRequest, signal?: AbortSignal): AsyncGenerator<RequestOutput, void, undefined> {
     signal?.throwIfAborted()
     const arrivedMs = this.#meter.now()
-    if (!this.#tasks.includes('generate')) throw unsupportedTask('generate', this.#tasks)
+    const { tasks } = this.#description
+    if (!tasks.includes('generate')) throw unsupportedTask('generate', tasks)
     const { queue, sequenceIds } = await this.#arrive(request, signal, {
       process: () => this.#inputProcessor.process(request, arrivedMs, signal),
       start: (processed) => this.#start(request, processed, arrivedMs),
@@ -388,9 +356,9 @@ export class AsyncEngine implements EngineClient {
   }
 
   #checkModel(model: string | undefined): void {
-    if (model === undefined || this.models.some(({ id }) => id === model)) return
-    const known = this.models.map(({ id }) => id).join(', ')
-    throw new ModelNotFoundError(model, `The model "${model}" does not exist; this server has: ${known}.`)
+    const known = this.#config.serving.servedModelName
+    if (model === undefined || known.includes(model)) return
+    throw new ModelNotFoundError(model, `The model "${model}" does not exist; this server has: ${known.join(', ')}.`)
   }
 
   #receive(updates: readonly SequenceUpdate[]): void {
@@ -470,30 +438,5 @@ export class AsyncEngine implements EngineClient {
   #abortAll(reason: Error): void {
     for (const [requestId, { sequenceIds }] of this.#requests) this.#abort(requestId, sequenceIds)
     for (const id of this.#pooling.sequenceIds()) this.#abortPooling(id, reason)
-  }
-}
-
-/** Both threads load at once; where one can't, the other stops. */
-async function loadBoth(
-  { config, modelPath, modules }: EngineCoreData,
-  { createTokenizer }: EngineHooks,
-  { core, events }: { readonly core: EngineCoreClient; readonly events: EngineCoreEvents },
-): Promise<FrontModel> {
-  const started = core.start(events)
-  // Nobody waits for it if the front fails first.
-  started.catch(() => {})
-  try {
-    const front = await loadFrontModel(config, modelPath, { modules, ...(createTokenizer && { createTokenizer }) })
-    try {
-      await started
-      if (core.failure !== null) throw core.failure
-    } catch (error) {
-      await front.promptEncoder.close()
-      throw error
-    }
-    return front
-  } catch (error) {
-    await core.shutdown()
-    throw error
   }
 }

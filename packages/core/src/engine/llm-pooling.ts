@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { InvalidRequestError } from '../errors.ts'
 import { type PoolingParamsInput, type PoolingTask, unsupportedTask } from '../pooling-params.ts'
 import type { EngineClient, PoolingOutput, PromptInput, ServedModel } from './engine-client.ts'
+import { cosine, scoringOf } from './read-vectors.ts'
 import { runAll } from './run-all.ts'
 
 /** How prompts become vectors, by `LLM.encode` and its special cases. */
@@ -102,9 +103,9 @@ export async function scoreAll(
 ): Promise<ScoringOutput[]> {
   const [model] = engine.models
   const pairs = pairsOf(first, second)
-  if (model?.pooling?.acceptsPairs && model.pooling.numLabels === 1) return scoreTogether(engine, pairs, options)
-  if (!model?.tasks.includes('embed')) throw noScoresError(model)
-  return scoreApart(engine, pairs, options)
+  const scoring = model === undefined ? null : scoringOf(model)
+  if (scoring === null) throw noScoresError(model)
+  return scoring === 'cross-encoder' ? scoreTogether(engine, pairs, options) : scoreApart(engine, pairs, options)
 }
 
 async function scoreTogether(
@@ -179,17 +180,6 @@ function paramsOf(params: PoolingParamsInput): PoolingParamsInput {
 
 function textInput(text: string, addSpecialTokens = true): PromptInput {
   return { type: 'text', text, addSpecialTokens }
-}
-
-function cosine(a: Float32Array, b: Float32Array): number {
-  let [dot, squaresOfA, squaresOfB] = [0, 0, 0]
-  for (let i = 0; i < a.length; i++) {
-    dot += a[i]! * b[i]!
-    squaresOfA += a[i]! ** 2
-    squaresOfB += b[i]! ** 2
-  }
-  const norms = Math.sqrt(squaresOfA) * Math.sqrt(squaresOfB)
-  return norms === 0 ? 0 : dot / norms
 }
 
 function noScoresError(model: ServedModel | undefined): InvalidRequestError {

@@ -6,7 +6,8 @@ import type { SamplingParamsInput } from '../sampling-params.ts'
 import type { RequestOutput } from '../sequence/outputs.ts'
 import type { ChatMessage, ToolDefinition } from '../tokenizer/chat-message.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
-import { AsyncEngine, type EngineHooks, hookNames } from './async-engine.ts'
+import { AsyncEngine } from './async-engine.ts'
+import { type EngineHooks, hookNames } from './engine-hooks.ts'
 import type { GenerateRequest, PoolingOutput, PromptInput, ServedModel } from './engine-client.ts'
 import {
   type ClassificationOutput,
@@ -19,6 +20,7 @@ import {
   type ScoringOutput,
   withNamedPrompt,
 } from './llm-pooling.ts'
+import { labelOf } from './read-vectors.ts'
 import { runAll } from './run-all.ts'
 
 /** Text, or token ids that are taken as they are. */
@@ -160,11 +162,8 @@ export class LLM implements AsyncDisposable {
   /** The probability of each label, of sequence classifiers. */
   async classify(prompts: Prompt | readonly Prompt[], options: PoolingOptions = {}): Promise<ClassificationOutput[]> {
     const outputs = await encodeAll(this.engine, toInputs(prompts, options), { task: 'classify', ...options })
-    const labels = this.#model.pooling?.labels ?? null
-    return outputs.map(({ data, shape: _, ...output }) => {
-      const best = data.reduce((top, value, i) => (value > data[top]! ? i : top), 0)
-      return { ...output, probs: data, label: labels?.[best] ?? null }
-    })
+    const model = this.#model
+    return outputs.map(({ data, shape: _, ...output }) => ({ ...output, probs: data, label: labelOf(data, model) }))
   }
 
   /**

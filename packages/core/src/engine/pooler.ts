@@ -33,6 +33,8 @@ interface WantedRow {
 
 type HeadName = SequencePooling['head']
 
+const nothingPooled: PooledBatch = { pooled: [], failed: [] }
+
 const headNames: readonly HeadName[] = ['embed', 'classify']
 
 /**
@@ -48,8 +50,9 @@ export class Pooler {
 
   /** @returns vectors of the sequences whose prompts are computed now. */
   run(computed: ComputedRows, entries: readonly BatchEntry[]): PooledBatch {
+    // Most steps only generate.
+    if (entries.every(({ row }) => row.pooling === null)) return nothingPooled
     const pooled = entries.flatMap((entry) => (entry.row.pooling === null ? [] : [{ entry, state: entry.row.pooling }]))
-    if (pooled.length === 0) return { pooled: [], failed: [] }
     this.#takeRows(computed, pooled)
     const done = pooled.filter(
       ({ entry: { row, numTokens } }) => row.numComputedTokens + numTokens === row.numPromptTokens,

@@ -11,6 +11,8 @@ import type { EngineInfo } from './engine-info.ts'
 export class RenewableCoreClient implements EngineCoreClient {
   readonly #create: (previous: EngineInfo | null) => EngineCoreClient
   #client: EngineCoreClient
+  /** While it starts. */
+  #next: EngineCoreClient | null = null
   #events: EngineCoreEvents | null = null
   /** What the cores counted that were ended. */
   #past: EngineMetrics | null = null
@@ -60,7 +62,7 @@ export class RenewableCoreClient implements EngineCoreClient {
 
   async shutdown(options?: { readonly timeoutMs?: number }): Promise<void> {
     this.#isShutDown = true
-    await this.#client.shutdown(options)
+    await Promise.all([this.#client.shutdown(options), this.#next?.shutdown(options)])
   }
 
   async end(): Promise<void> {
@@ -74,11 +76,14 @@ export class RenewableCoreClient implements EngineCoreClient {
     const { info } = this
     assert(this.#events !== null && this.#isEnded, 'a core is renewed that runs')
     const client = this.#create(info)
+    this.#next = client
     try {
       await client.start(this.#events)
     } catch (error) {
       await client.shutdown({ timeoutMs: 0 })
       throw error
+    } finally {
+      this.#next = null
     }
     // Shut down meanwhile.
     if (this.#isShutDown) return client.shutdown()

@@ -1,4 +1,4 @@
-import type { PoolingOutput } from '@octavo/core'
+import { labelOf, type PoolingOutput } from '@octavo/core'
 import { classificationListSchema, classificationRequestSchema, poolingFieldName } from '@octavo/sdk/protocol'
 import type { Classification, ClassificationList } from '@octavo/sdk/protocol'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -50,19 +50,13 @@ function classificationAnswer(
   outputs: readonly PoolingOutput[],
   { id, created, model, servedModel }: Pooling,
 ): InWriting<ClassificationList> {
-  const labels = servedModel.pooling?.labels ?? null
   const usage = new PoolingUsage()
   async function* data(): AsyncGenerator<Classification, void, undefined> {
     for (const [index, output] of outputs.entries()) {
       usage.add(output)
       const probs = [...output.data]
-      yield { index, label: labels?.[indexOfLargest(probs)] ?? null, probs, num_classes: probs.length }
+      yield { index, label: labelOf(output.data, servedModel), probs, num_classes: probs.length }
     }
   }
   return { id, object: 'list', created, model, data: data(), usage: () => usage.usage() }
-}
-
-/** The first, of several that are equal. */
-function indexOfLargest(values: readonly number[]): number {
-  return values.reduce((best, value, index) => (value > values[best]! ? index : best), 0)
 }

@@ -1,4 +1,4 @@
-import { InvalidRequestError } from '@octavo/core'
+import { cosine, InvalidRequestError, scoringOf } from '@octavo/core'
 import type { PoolingOutput, PoolingRequest, TurnQueue } from '@octavo/core'
 import type { PoolingOptions } from '@octavo/sdk/protocol'
 import { HttpError } from '../http-error.ts'
@@ -28,9 +28,11 @@ export async function scorePairs(
   second: readonly string[],
   options: ScoreOptions,
 ): Promise<ScoredPairs> {
-  const { tasks, pooling: info, id } = options.pooling.servedModel
-  if (tasks.includes('classify') && info?.numLabels === 1) return classifyPairs(first, second, options)
-  if (tasks.includes('embed')) return comparePairs(first, second, options)
+  const { servedModel } = options.pooling
+  const { pooling: info, id } = servedModel
+  const scoring = scoringOf(servedModel)
+  if (scoring === 'cross-encoder') return classifyPairs(first, second, options)
+  if (scoring === 'bi-encoder') return comparePairs(first, second, options)
   const message = `The model "${id}" tells ${info?.numLabels ?? 0} classes apart, and a score needs a model with one class, or one that embeds; ask /classify.`
   throw new HttpError(400, message, { param: 'model' })
 }
@@ -106,16 +108,4 @@ function usageOf(outputs: readonly PoolingOutput[]): PoolingUsage {
   const usage = new PoolingUsage()
   for (const output of outputs) usage.add(output)
   return usage
-}
-
-/** Of a vector of nothing but zeros: 0. */
-function cosine(a: Float32Array, b: Float32Array): number {
-  const product = dot(a, b)
-  return product === 0 ? 0 : product / Math.sqrt(dot(a, a) * dot(b, b))
-}
-
-function dot(a: Float32Array, b: Float32Array): number {
-  let sum = 0
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!
-  return sum
 }
